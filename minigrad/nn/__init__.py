@@ -10,8 +10,13 @@ from minigrad.nn.linear import Flatten, Identity, Linear
 from minigrad.nn.loss import BCELoss, BCEWithLogitsLoss, MSELoss
 from minigrad.nn.module import Buffer, Module, Parameter, StateDictError
 from minigrad.nn.norm import BatchNorm1d, LayerNorm
+from minigrad.nn.recurrent import GRU, LSTM, RNN
+from minigrad.nn.recurrent_cell import GRUCell, LSTMCell, RNNCell
 
 __all__ = [
+    "GRU",
+    "LSTM",
+    "RNN",
     "BCELoss",
     "BCEWithLogitsLoss",
     "BatchNorm1d",
@@ -20,7 +25,9 @@ __all__ = [
     "Dropout",
     "Embedding",
     "Flatten",
+    "GRUCell",
     "Identity",
+    "LSTMCell",
     "LayerNorm",
     "LeakyReLU",
     "Linear",
@@ -30,6 +37,7 @@ __all__ = [
     "ModuleList",
     "NLLLoss",
     "Parameter",
+    "RNNCell",
     "ReLU",
     "Sequential",
     "Sigmoid",

@@ -1,0 +1,398 @@
+"""Layers with a memory: RNN, LSTM and GRU over sequences."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+from minigrad.nn.dropout import dropout
+from minigrad.nn.module import Module, Parameter
+from minigrad.nn.recurrent_cell import check_nonlinearity, check_state, draw_uniform
+from minigrad.ops import recurrent
+from minigrad.ops.creation import zeros
+from minigrad.ops.shape import concatenate, expand_dims, squeeze, stack, swapaxes, zeros_of
+from minigrad.tensor import ShapeError, Tensor
+
+__all__ = ["GRU", "LSTM", "RNN"]
+
+
+class _Recurrent(Module):
+    """What RNN, LSTM and GRU share: parameters for each layer and direction, and the way through.
+
+    A subclass says how many gates it has and runs one layer in one direction.
+    """
+
+    gates: int
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        device: str | None = None,
+        dtype: Any = None,
+        *,
+        proj_size: int = 0,
+    ) -> None:
+        super().__init__()
+        name = type(self).__name__
+        if not isinstance(hidden_size, int):
+            raise TypeError(f"{name}: hidden_size must be an int, got {hidden_size!r}")
+        if isinstance(dropout, bool) or not 0 <= dropout <= 1:
+            raise ValueError(f"{name}: dropout must be a number between 0 and 1, got {dropout!r}")
+        for option, size in (("hidden_size", hidden_size), ("num_layers", num_layers)):
+            if size <= 0:
+                raise ValueError(f"{name}: {option} must be greater than 0, got {size}")
+        if not 0 <= proj_size < hidden_size:
+            raise ValueError(
+                f"{name}: proj_size must be between 0 and hidden_size - 1 = {hidden_size - 1}, "
+                f"got {proj_size}"
+            )
+        if dropout > 0 and num_layers == 1:
+            warnings.warn(
+                f"{name}: dropout is applied between layers, so dropout={dropout} does nothing "
+                "with num_layers=1",
+                stacklevel=3,
+            )
+        self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
+        self.bias, self.batch_first, self.dropout = bias, batch_first, float(dropout)
+        self.bidirectional, self.proj_size = bidirectional, proj_size
+        output_size = proj_size or hidden_size
+        rows, dtype, device = self.gates * hidden_size, dtype or "float32", device or "cpu"
+        self._parts: list[list[str]] = []  # names of the parameters, one list a direction
+        for layer in range(num_layers):
+            width = input_size if layer == 0 else output_size * len(self._suffixes())
+            for suffix in self._suffixes():
+                sizes: dict[str, tuple[int, ...]] = {}
+                sizes |= {"weight_ih": (rows, width), "weight_hh": (rows, output_size)}
+                if bias:
+                    sizes |= {"bias_ih": (rows,), "bias_hh": (rows,)}
+                if proj_size:
+                    sizes["weight_hr"] = (proj_size, hidden_size)
+                self._parts.append([f"{part}_l{layer}{suffix}" for part in sizes])
+                for path, shape in zip(self._parts[-1], sizes.values(), strict=True):
+                    setattr(self, path, Parameter(zeros(*shape, dtype=dtype, device=device)))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw all parameters uniformly from +-1/sqrt(hidden_size)."""
+        draw_uniform(self, self.hidden_size)
+
+    def flatten_parameters(self) -> None:
+        """Do nothing: PyTorch lays weights out for cuDNN here, which minigrad does not use."""
+
+    @property
+    def all_weights(self) -> list[list[Parameter]]:
+        """The parameters, one list for each layer and direction."""
+        return [[getattr(self, name) for name in part] for part in self._parts]
+
+    def _suffixes(self) -> tuple[str, ...]:
+        return ("", "_reverse") if self.bidirectional else ("",)
+
+    def _direction(
+        self, x: Tensor, state: Sequence[Tensor], weights: Sequence[Any], reverse: bool
+    ) -> tuple[Tensor, ...]:
+        """Run one layer in one direction: the outputs (T, N, P), and the states after it."""
+        raise NotImplementedError
+
+    def _run(
+        self, input: Tensor, states: Sequence[Tensor] | None, widths: Sequence[int]
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Run all layers; `states` are those of h (and of c), of these widths."""
+        name = type(self).__name__
+        if input.ndim not in (2, 3) or input.shape[-1] != self.input_size:
+            batched = "(N, T, D)" if self.batch_first else "(T, N, D)"
+            raise ShapeError(
+                f"{name}: the input has shape {input.shape}; expected {batched}, or (T, D) without "
+                f"a batch, with D = input_size = {self.input_size}"
+            )
+        unbatched = input.ndim == 2
+        x = expand_dims(input, 1) if unbatched else input
+        if self.batch_first and not unbatched:
+            x = swapaxes(x, 0, 1)
+        if len(x) == 0:
+            raise ShapeError(f"{name}: the input has shape {input.shape}, a sequence of no steps")
+        count, n = len(self._parts), x.shape[1]
+        if states is None:
+            states = [zeros_of(x, (count, n, width)) for width in widths]
+        else:
+            for part, state, width in zip(("h_0", "c_0"), states, widths, strict=False):
+                check_state(name, part, state, (count, width) if unbatched else (count, n, width))
+            states = [expand_dims(s, 1) if unbatched else s for s in states]
+        finals: list[list[Tensor]] = [[] for _ in widths]
+        for layer in range(self.num_layers):
+            outputs = []
+            for direction in range(len(self._suffixes())):
+                index = layer * len(self._suffixes()) + direction
+                weights: list[Any] = [getattr(self, path) for path in self._parts[index]]
+                if not self.bias:
+                    weights[2:2] = [None, None]
+                start = [state[index] for state in states]
+                y, *after = self._direction(x, start, weights, reverse=direction == 1)
+                outputs.append(y)
+                for kept, state in zip(finals, after, strict=True):
+                    kept.append(state)
+            x = concatenate(outputs, axis=-1) if self.bidirectional else outputs[0]
+            if layer < self.num_layers - 1:
+                x = dropout(x, self.dropout, self.training)
+        final = [stack(kept, axis=0) for kept in finals]
+        if unbatched:
+            return squeeze(x, axis=1), [squeeze(state, axis=1) for state in final]
+        return (swapaxes(x, 0, 1) if self.batch_first else x), final
+
+    def extra_repr(self) -> str:
+        """The sizes, and the options that differ from their defaults."""
+        defaults = {
+            "proj_size": 0,
+            "num_layers": 1,
+            "bias": True,
+            "batch_first": False,
+            "dropout": 0.0,
+            "bidirectional": False,
+        }
+        options = [
+            f"{name}={getattr(self, name)}"
+            for name, default in defaults.items()
+            if getattr(self, name) != default
+        ]
+        return ", ".join([str(self.input_size), str(self.hidden_size), *options])
+
+
+class RNN(_Recurrent):
+    """Elman's recurrent network over a sequence, in layers and directions.
+
+    `h_t = tanh(W_ih x_t + b_ih + W_hh h_(t-1) + b_hh)`; a layer reads the outputs of the one
+    below, or of both its directions side by side. Sequences packed by length are not offered.
+
+    Args:
+        input_size: D, the size of x_t.
+        hidden_size: H, the size of h_t.
+        num_layers: L, the number of layers.
+        nonlinearity: "tanh" or "relu".
+        bias: Whether there are b_ih and b_hh.
+        batch_first: Whether sequences are (N, T, D) rather than (T, N, D).
+        dropout: The probability with which outputs between layers are dropped in training.
+        bidirectional: Whether each layer also reads backwards.
+        device: Where the parameters are: "cpu" (the default) or "gpu".
+        dtype: Their dtype, float32 by default.
+
+    Attributes:
+        weight_ih_l0: (H, D), and (H, H), or (H, 2H) with two directions, in further layers.
+        weight_hh_l0: (H, H).
+        bias_ih_l0: (H,).
+        bias_hh_l0: (H,).
+
+    Raises:
+        ValueError: An option is outside its range.
+
+    Source:
+        Elman 1990, "Finding structure in time".
+
+    Example:
+        >>> import minigrad as mg
+        >>> output, h = RNN(3, 4)(mg.ones(5, 2, 3))
+        >>> output.shape, h.shape
+        ((5, 2, 4), (1, 2, 4))
+    """
+
+    gates = 1
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        nonlinearity: str = "tanh",
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        device: str | None = None,
+        dtype: Any = None,
+    ) -> None:
+        check_nonlinearity(nonlinearity)
+        self.nonlinearity = nonlinearity
+        sizes = (input_size, hidden_size, num_layers)
+        super().__init__(*sizes, bias, batch_first, dropout, bidirectional, device, dtype)
+
+    def _direction(
+        self, x: Tensor, state: Sequence[Tensor], weights: Sequence[Any], reverse: bool
+    ) -> tuple[Tensor, ...]:
+        return recurrent.rnn(x, *state, *weights, nonlinearity=self.nonlinearity, reverse=reverse)
+
+    def forward(self, input: Tensor, hx: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Read a sequence.
+
+        Args:
+            input: (T, N, D), (N, T, D) with batch_first, or (T, D) without a batch.
+            hx: The initial states (L * directions, N, H), without N where the input has none;
+                zeros by default.
+
+        Returns:
+            The last layer's states at all steps, H * directions wide, and every layer's last.
+
+        Raises:
+            ShapeError: A shape is none of these.
+        """
+        output, [h] = self._run(input, None if hx is None else [hx], [self.hidden_size])
+        return output, h
+
+
+class LSTM(_Recurrent):
+    """A long short-term memory over a sequence, in layers and directions.
+
+    With input gate i, forget gate f, candidate g and output gate o, at each step t:
+
+        i = sigmoid(W_ii x_t + b_ii + W_hi h_(t-1) + b_hi)
+        f = sigmoid(W_if x_t + b_if + W_hf h_(t-1) + b_hf)
+        g = tanh(W_ig x_t + b_ig + W_hg h_(t-1) + b_hg)
+        o = sigmoid(W_io x_t + b_io + W_ho h_(t-1) + b_ho)
+        c_t = f * c_(t-1) + i * g
+        h_t = o * tanh(c_t)
+
+    The cell's state c changes by sums, so that gradients reach far back: the forget gate says how
+    far. With proj_size, h_t is W_hr (o * tanh(c_t)). Sequences packed by length are not offered.
+
+    Args:
+        input_size: D, the size of x_t.
+        hidden_size: H, the size of c_t, and of h_t without projection.
+        num_layers: L, the number of layers.
+        bias: Whether there are b_i and b_h.
+        batch_first: Whether sequences are (N, T, D) rather than (T, N, D).
+        dropout: The probability with which outputs between layers are dropped in training.
+        bidirectional: Whether each layer also reads backwards.
+        proj_size: P, the size to which h_t is projected; 0 for no projection.
+        device: Where the parameters are: "cpu" (the default) or "gpu".
+        dtype: Their dtype, float32 by default.
+
+    Attributes:
+        weight_ih_l0: (4H, D): W_ii, W_if, W_ig and W_io, one below the other; further layers read
+            P * directions.
+        weight_hh_l0: (4H, P).
+        bias_ih_l0: (4H,).
+        bias_hh_l0: (4H,).
+        weight_hr_l0: (P, H), with projection only.
+
+    Raises:
+        ValueError: An option is outside its range.
+
+    Source:
+        Hochreiter and Schmidhuber 1997, "Long short-term memory"; forget gates by Gers, Schmidhuber
+        and Cummins 2000; projection by Sak, Senior and Beaufays 2014.
+
+    Example:
+        >>> import minigrad as mg
+        >>> output, (h, c) = LSTM(3, 4, num_layers=2, batch_first=True)(mg.ones(2, 5, 3))
+        >>> output.shape, h.shape, c.shape
+        ((2, 5, 4), (2, 2, 4), (2, 2, 4))
+    """
+
+    gates = 4
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        proj_size: int = 0,
+        device: str | None = None,
+        dtype: Any = None,
+    ) -> None:
+        sizes = (input_size, hidden_size, num_layers)
+        super().__init__(
+            *sizes, bias, batch_first, dropout, bidirectional, device, dtype, proj_size=proj_size
+        )
+
+    def _direction(
+        self, x: Tensor, state: Sequence[Tensor], weights: Sequence[Any], reverse: bool
+    ) -> tuple[Tensor, ...]:
+        projection = weights[-1] if self.proj_size else None
+        weights = [*weights[:4], projection]
+        return recurrent.lstm(x, *state, *weights, reverse=reverse)
+
+    def forward(
+        self, input: Tensor, hx: tuple[Tensor, Tensor] | None = None
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """Read a sequence.
+
+        Args:
+            input: (T, N, D), (N, T, D) with batch_first, or (T, D) without a batch.
+            hx: The initial h (L * directions, N, P) and c (L * directions, N, H), without N where
+                the input has none; zeros by default.
+
+        Returns:
+            The last layer's h at all steps, P * directions wide; every layer's last h and c.
+
+        Raises:
+            ShapeError: A shape is none of these.
+        """
+        if hx is not None and (isinstance(hx, Tensor) or len(hx) != 2):
+            raise TypeError("LSTM: hx must be a pair (h_0, c_0)")
+        widths = [self.proj_size or self.hidden_size, self.hidden_size]
+        output, [h, c] = self._run(input, hx, widths)
+        return output, (h, c)
+
+
+class GRU(_Recurrent):
+    """Gated recurrent units over a sequence, in layers and directions.
+
+    With reset gate r, update gate z and candidate n, at each step t:
+
+        r = sigmoid(W_ir x_t + b_ir + W_hr h_(t-1) + b_hr)
+        z = sigmoid(W_iz x_t + b_iz + W_hz h_(t-1) + b_hz)
+        n = tanh(W_in x_t + b_in + r * (W_hn h_(t-1) + b_hn))
+        h_t = (1 - z) * n + z * h_(t-1)
+
+    Sequences packed by length are not offered.
+
+    Args:
+        input_size: D, the size of x_t.
+        hidden_size: H, the size of h_t.
+        num_layers: L, the number of layers.
+        bias: Whether there are b_i and b_h.
+        batch_first: Whether sequences are (N, T, D) rather than (T, N, D).
+        dropout: The probability with which outputs between layers are dropped in training.
+        bidirectional: Whether each layer also reads backwards.
+        device: Where the parameters are: "cpu" (the default) or "gpu".
+        dtype: Their dtype, float32 by default.
+
+    Attributes:
+        weight_ih_l0: (3H, D): W_ir, W_iz and W_in, one below the other; further layers read
+            H * directions.
+        weight_hh_l0: (3H, H).
+        bias_ih_l0: (3H,).
+        bias_hh_l0: (3H,).
+
+    Raises:
+        ValueError: An option is outside its range.
+
+    Source:
+        Cho et al. 2014, "Learning phrase representations using RNN encoder-decoder".
+
+    Example:
+        >>> import minigrad as mg
+        >>> output, h = GRU(3, 4, bidirectional=True)(mg.ones(5, 2, 3))
+        >>> output.shape, h.shape
+        ((5, 2, 8), (2, 2, 4))
+    """
+
+    gates = 3
+
+    def _direction(
+        self, x: Tensor, state: Sequence[Tensor], weights: Sequence[Any], reverse: bool
+    ) -> tuple[Tensor, ...]:
+        return recurrent.gru(x, *state, *weights, reverse=reverse)
+
+    def forward(self, input: Tensor, hx: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Read a sequence; arguments and results are those of `RNN`."""
+        output, [h] = self._run(input, None if hx is None else [hx], [self.hidden_size])
+        return output, h

@@ -1,0 +1,314 @@
+"""RNN, LSTM and GRU against PyTorch's: every option, states, derivatives of two orders, files."""
+
+import copy
+import itertools
+import math
+
+import numpy as np
+import pytest
+from checks import assert_close, tolerance
+
+import minigrad as mg
+from minigrad import nn
+from minigrad.tensor import made
+
+torch = pytest.importorskip("torch")
+pytestmark = pytest.mark.filterwarnings("ignore:LSTM with projections")
+
+T, N, D, H = 4, 3, 2, 3
+KINDS = {
+    "RNN": {},
+    "RNN-relu": {"nonlinearity": "relu"},
+    "LSTM": {},
+    "LSTM-proj": {"proj_size": 2},
+    "GRU": {},
+}
+FLAGS = [
+    {"num_layers": layers, "bidirectional": both, "bias": bias, "batch_first": first}
+    for layers, both, bias, first in itertools.product(
+        (1, 2, 3), (False, True), (True, False), (False, True)
+    )
+]
+
+
+def normal(*size, seed=0):
+    return np.random.RandomState(seed).standard_normal(size)
+
+
+def pair(kind, dtype, **flags):
+    """Our layer and PyTorch's, with PyTorch's weights."""
+    name, options = kind.partition("-")[0], KINDS[kind] | flags
+    theirs = getattr(torch.nn, name)(D, H, **options).to(getattr(torch, dtype))
+    ours = getattr(nn, name)(D, H, **options, dtype=dtype)
+    ours.load_state_dict(theirs.state_dict())
+    return ours, theirs
+
+
+def data(layer, dtype, batched=True):
+    """An input, and initial states, as arrays."""
+    lead = (N, T) if layer.batch_first and batched else (T, N) if batched else (T,)
+    count = layer.num_layers * (2 if layer.bidirectional else 1)
+    widths = [layer.proj_size or H] + [H] * isinstance(layer, nn.LSTM)
+    sizes = [(*lead, D)] + [(count, *((N,) if batched else ()), width) for width in widths]
+    return [normal(*size, seed=k).astype(dtype) for k, size in enumerate(sizes)]
+
+
+def flat(result):
+    output, state = result
+    return [output, *(state if isinstance(state, tuple) else [state])]
+
+
+def packed(layer, states):
+    return tuple(states) if "LSTM" in type(layer).__name__ else states[0]
+
+
+def check(ours, theirs, arrays, given=True, second=False):
+    """Outputs, gradients of inputs, states and parameters, and gradients of those gradients."""
+    x = [made(a.copy()).requires_grad_() for a in arrays]
+    t = [torch.tensor(a, requires_grad=True) for a in arrays]
+    y = flat(ours(x[0], packed(ours, x[1:])) if given else ours(x[0]))
+    u = flat(theirs(t[0], packed(theirs, t[1:])) if given else theirs(t[0]))
+    # the number of steps and layers multiplies the sums through which an error can grow
+    depth = T * ours.num_layers
+    within = depth * tolerance(arrays[0].dtype, *arrays, *[p.data for p in ours.parameters()])
+    for actual, expected in zip(y, u, strict=True):
+        assert actual.dtype == arrays[0].dtype
+        assert_close(actual.data, expected.detach().numpy(), within, "output")
+    seeds = [normal(*part.shape, seed=7 + k).astype(part.dtype) for k, part in enumerate(y)]
+    wanted = [*(x if given else x[:1]), *ours.parameters()]
+    sought = [*(t if given else t[:1]), *theirs.parameters()]
+    g = mg.grad(y, wanted, [made(s) for s in seeds], create_graph=second)
+    e = torch.autograd.grad(u, sought, [torch.tensor(s) for s in seeds], create_graph=second)
+    for actual, expected in zip(g, e, strict=True):
+        scale = max(1.0, float(expected.detach().abs().max()))
+        assert_close(actual.data, expected.detach().numpy(), within * scale, "gradient")
+    if second:
+        h = mg.grad(sum((a * a).sum() for a in g), wanted)
+        f = torch.autograd.grad(sum((a * a).sum() for a in e), sought, allow_unused=True)
+        for actual, expected in zip(h, f, strict=True):
+            expected = torch.zeros(actual.shape) if expected is None else expected
+            scale = max(1.0, float(expected.abs().max())) * T
+            assert_close(actual.data, expected.numpy(), within * scale, "second gradient")
+
+
+@pytest.mark.parametrize("flags", FLAGS, ids=lambda f: "-".join(map(str, f.values())))
+@pytest.mark.parametrize("kind", KINDS)
+def test_layer_equals_pytorch(kind, flags):
+    for dtype in ("float64", "float32"):
+        ours, theirs = pair(kind, dtype, **flags)
+        assert repr(ours) == repr(theirs)
+        assert list(ours.state_dict()) == list(theirs.state_dict())
+        assert [p.shape for p in ours.parameters()] == [tuple(p.shape) for p in theirs.parameters()]
+        for batched, given in itertools.product((True, False), repeat=2):
+            check(ours, theirs, data(ours, dtype, batched), given)
+
+
+@pytest.mark.parametrize("flags", [{}, {"num_layers": 2, "bidirectional": True}, {"bias": False}])
+@pytest.mark.parametrize("kind", KINDS)
+def test_second_derivative_equals_pytorch(kind, flags):
+    ours, theirs = pair(kind, "float64", **flags)
+    check(ours, theirs, data(ours, "float64"), second=True)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_gradcheck(kind):
+    layer, _ = pair(kind, "float64")
+    if kind == "RNN-relu":  # away from the kinks: positive pre-activations only
+        layer.load_state_dict({k: abs(v.numpy()) + 0.1 for k, v in layer.state_dict().items()})
+    arrays = [made(abs(a) + 0.1).requires_grad_() for a in data(layer, "float64")]
+
+    def run(x, *states):
+        return flat(layer(x, packed(layer, states)))[0]
+
+    assert mg.check.gradcheck(run, arrays)
+    assert mg.check.gradgradcheck(run, arrays)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("size", [(N, D), (D,)])
+@pytest.mark.parametrize(
+    "name, options",
+    [("RNNCell", {}), ("RNNCell", {"nonlinearity": "relu"}), ("LSTMCell", {}), ("GRUCell", {})],
+)
+def test_cell_equals_pytorch(name, options, size, bias):
+    for dtype, given in itertools.product(("float64", "float32"), (True, False)):
+        theirs = getattr(torch.nn, name)(D, H, bias=bias, **options).to(getattr(torch, dtype))
+        ours = getattr(nn, name)(D, H, bias=bias, **options, dtype=dtype)
+        ours.load_state_dict(theirs.state_dict())
+        assert repr(ours) == repr(theirs)
+        count = 2 if name == "LSTMCell" else 1
+        arrays = [normal(*size).astype(dtype)]
+        arrays += [normal(*size[:-1], H, seed=1 + k).astype(dtype) for k in range(count)]
+        x = [made(a).requires_grad_() for a in arrays]
+        t = [torch.tensor(a, requires_grad=True) for a in arrays]
+        y = ours(x[0], packed(ours, x[1:])) if given else ours(x[0])
+        u = theirs(t[0], packed(theirs, t[1:])) if given else theirs(t[0])
+        y, u = (list(r) if isinstance(r, tuple) else [r] for r in (y, u))
+        within = tolerance(dtype, *arrays, *[p.data for p in ours.parameters()])
+        for actual, expected in zip(y, u, strict=True):
+            assert_close(actual.data, expected.detach().numpy(), within, "output")
+        wanted = [*(x if given else x[:1]), *ours.parameters()]
+        sought = [*(t if given else t[:1]), *theirs.parameters()]
+        g = mg.grad([part.sum() for part in y], wanted)
+        e = torch.autograd.grad([part.sum() for part in u], sought)
+        for actual, expected in zip(g, e, strict=True):
+            assert_close(actual.data, expected.numpy(), 4 * within, "gradient")
+
+
+@pytest.mark.parametrize("name", ["RNN", "LSTM", "GRU", "RNNCell", "LSTMCell", "GRUCell"])
+def test_pytorchs_own_samples(name):
+    modules = pytest.importorskip("torch.testing._internal.common_modules")
+    info = next(m for m in modules.module_db if m.name == f"nn.{name}")
+    ran = 0
+    for training in (True, False):
+        samples = info.module_inputs_func(
+            info, device="cpu", dtype=torch.float64, requires_grad=False, training=training
+        )
+        for sample in samples:
+            build, call = sample.constructor_input, sample.forward_input
+            if isinstance(call.args[0], torch.nn.utils.rnn.PackedSequence):
+                continue
+            theirs = getattr(torch.nn, name)(*build.args, **build.kwargs).double().train(training)
+            ours = getattr(nn, name)(*build.args, **build.kwargs).astype("float64").train(training)
+            ours.load_state_dict(theirs.state_dict())
+            if getattr(theirs, "dropout", 0) and training:
+                theirs.dropout = ours.dropout = 0.0
+
+            def converted(value):
+                if isinstance(value, tuple | list):
+                    return tuple(converted(part) for part in value)
+                return mg.tensor(value.numpy()) if isinstance(value, torch.Tensor) else value
+
+            args, kwargs = converted(call.args), {k: converted(v) for k, v in call.kwargs.items()}
+            y, u = ours(*args, **kwargs), theirs(*call.args, **call.kwargs)
+            leaves = [list(_leaves(y)), list(_leaves(u))]
+            for actual, expected in zip(*leaves, strict=True):
+                within = 8 * tolerance(np.float64, *[p.data for p in ours.parameters()])
+                assert_close(actual.detach().numpy(), expected.detach().numpy(), within, name)
+            ran += 1
+    assert ran >= 4  # the cells have four or six, the layers more
+
+
+def _leaves(value):
+    if isinstance(value, tuple):
+        for part in value:
+            yield from _leaves(part)
+    else:
+        yield value
+
+
+def test_checkpoints_go_both_ways(tmp_path):
+    safetensors = pytest.importorskip("safetensors.torch")
+    options = {"num_layers": 2, "bidirectional": True, "proj_size": 2}
+    theirs, ours = torch.nn.LSTM(D, H, **options), nn.LSTM(D, H, **options)
+    safetensors.save_file(theirs.state_dict(), tmp_path / "theirs.safetensors")
+    ours.load_state_dict(mg.load(tmp_path / "theirs.safetensors"))
+    for name, value in theirs.state_dict().items():
+        np.testing.assert_array_equal(ours.state_dict()[name].numpy(), value.numpy())
+    fresh = nn.LSTM(D, H, **options)
+    mg.save(fresh.state_dict(), tmp_path / "ours.safetensors")
+    theirs.load_state_dict(safetensors.load_file(tmp_path / "ours.safetensors"))
+    for name, value in fresh.state_dict().items():
+        np.testing.assert_array_equal(value.numpy(), theirs.state_dict()[name].numpy())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_training_follows_pytorch(kind):
+    ours, theirs = pair(kind, "float64", num_layers=2)
+    x = normal(T, N, D)
+    mine = mg.optim.Adam(ours.parameters(), lr=0.01)
+    other = torch.optim.Adam(theirs.parameters(), lr=0.01)
+    for _ in range(30):
+        mine.zero_grad()
+        ((ours(mg.tensor(x))[0] - 0.5) ** 2).mean().backward()
+        mine.step()
+        other.zero_grad()
+        ((theirs(torch.tensor(x))[0] - 0.5) ** 2).mean().backward()
+        other.step()
+    for name, value in theirs.state_dict().items():
+        # 1e-9 of the largest entry, as the trainers' trajectories are held to
+        assert_close(ours.state_dict()[name].numpy(), value.numpy(), 1e-9 * H, name)
+
+
+def test_initial_values_are_uniform_in_pytorchs_bounds():
+    mg.manual_seed(0)
+    layer = nn.LSTM(16, 64)
+    values = np.concatenate([p.data.ravel() for p in layer.parameters()])
+    bound = 1 / math.sqrt(64)
+    assert abs(values).max() <= bound
+    n = values.size
+    assert abs(values.mean()) < 5 * bound / math.sqrt(3 * n)
+    assert abs(values.var() - bound**2 / 3) < 5 * bound**2 * math.sqrt(4 / 45 / n)
+
+
+def test_dropout_acts_between_layers_in_training_only():
+    mg.manual_seed(0)
+    layer = nn.GRU(D, 50, num_layers=2, dropout=1.0)
+    x = mg.tensor(normal(T, N, D).astype("float32"))
+    silent = nn.GRU(50, 50)
+    parts = {k[:-1] + "0": v for k, v in layer.state_dict().items() if k.endswith("1")}
+    silent.load_state_dict(parts)
+    starved = silent(mg.zeros(T, N, 50))[0].detach().numpy()  # what a second layer makes of zeros
+    np.testing.assert_array_equal(layer(x)[0].detach().numpy(), starved)
+    layer.eval()
+    assert not np.array_equal(layer(x)[0].detach().numpy(), starved)
+    half = nn.GRU(D, 50, num_layers=2, dropout=0.5)
+    once, again = (half(x)[0].detach().numpy() for _ in range(2))
+    assert not np.array_equal(once, again)
+    half.eval()
+    once, again = (half(x)[0].detach().numpy() for _ in range(2))
+    np.testing.assert_array_equal(once, again)
+
+
+def test_copies_share_nothing():
+    layer = nn.LSTM(D, H)
+    twin = copy.deepcopy(layer)
+    twin.weight_ih_l0.data[...] = 0
+    assert (layer.weight_ih_l0.data != 0).any()
+    assert layer.astype("float64")(mg.zeros(T, N, D, dtype="float64"))[0].dtype == np.float64
+    assert [len(part) for part in nn.LSTM(D, H, bidirectional=True).all_weights] == [4, 4]
+
+
+@pytest.mark.parametrize(
+    "options, error",
+    [
+        ({"hidden_size": 0}, ValueError),
+        ({"hidden_size": 2.0}, TypeError),
+        ({"num_layers": 0}, ValueError),
+        ({"dropout": 1.5}, ValueError),
+        ({"dropout": -0.1}, ValueError),
+        ({"proj_size": 3}, ValueError),
+        ({"proj_size": -1}, ValueError),
+    ],
+)
+def test_bad_options_are_refused(options, error):
+    with pytest.raises(error, match=next(iter(options))):
+        nn.LSTM(**({"input_size": D, "hidden_size": H} | options))
+
+
+def test_bad_nonlinearity_and_useless_dropout():
+    for layer in (nn.RNN, nn.RNNCell):
+        with pytest.raises(ValueError, match="nonlinearity"):
+            layer(D, H, nonlinearity="sigmoid")
+    with pytest.warns(UserWarning, match="num_layers=1"):
+        nn.LSTM(D, H, dropout=0.5)
+
+
+@pytest.mark.parametrize("size", [(T, N, D + 1), (D,), (1, T, N, D), (0, N, D)])
+def test_bad_inputs_are_refused(size):
+    with pytest.raises(mg.ShapeError, match="LSTM: the input has shape"):
+        nn.LSTM(D, H)(mg.zeros(*size))
+
+
+def test_bad_states_are_refused():
+    x, h = mg.zeros(T, N, D), mg.zeros(1, N, H)
+    with pytest.raises(mg.ShapeError, match=r"h_0 has shape \(2, 3, 3\); expected \(1, 3, 3\)"):
+        nn.LSTM(D, H)(x, (mg.zeros(2, N, H), h))
+    with pytest.raises(mg.ShapeError, match="c_0"):
+        nn.LSTM(D, H)(x, (h, mg.zeros(N, H)))
+    with pytest.raises(TypeError, match="pair"):
+        nn.LSTM(D, H)(x, h)
+    with pytest.raises(mg.ShapeError, match="GRUCell: h has shape"):
+        nn.GRUCell(D, H)(mg.zeros(N, D), mg.zeros(H))
+    with pytest.raises(mg.ShapeError, match="GRUCell: the input"):
+        nn.GRUCell(D, H)(mg.zeros(N, D + 1))
