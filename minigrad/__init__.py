@@ -66,9 +66,17 @@ from minigrad.ops.shape import (
     transpose,
 )
 from minigrad.serialization import load, save
-from minigrad.tensor import DTypeError, GraphFreedError, ShapeError, Tensor, tensor
+from minigrad.tensor import (
+    ChangedValueError,
+    DTypeError,
+    GraphFreedError,
+    ShapeError,
+    Tensor,
+    tensor,
+)
 
 __all__ = [
+    "ChangedValueError",
     "DTypeError",
     "DeviceError",
     "GraphFreedError",

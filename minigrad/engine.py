@@ -13,7 +13,6 @@ Three sentences explain it all.
 
 from __future__ import annotations
 
-import itertools
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from collections.abc import Set as AbstractSet
@@ -24,7 +23,8 @@ from typing import Any, NamedTuple, TypeAlias, cast
 import numpy as np
 
 from minigrad.backends import as_array
-from minigrad.tensor import GraphFreedError, ShapeError, Tensor, made
+from minigrad.tensor import ChangedValueError, GraphFreedError, ShapeError, Tensor, made
+from minigrad.writes import ages, last_write, was_replaced, was_written
 
 __all__ = ["Record", "Rule", "backpropagate", "enable_grad", "grad", "is_grad_enabled", "no_grad"]
 
@@ -34,9 +34,6 @@ class Rule(NamedTuple):
 
     function: Callable[..., Any]
     needs: tuple[str, ...]
-
-
-_ages = itertools.count()
 
 
 class Record:
@@ -70,7 +67,7 @@ class Record:
         self.saved = saved
         self.shape = y.shape
         self.dtype = y.dtype
-        self.age = next(_ages)
+        self.age = next(ages)
 
     def pull(self, g: Any, wanted: AbstractSet[Node] | None, create_graph: bool) -> Gradients:
         """Turn the gradient `g` of the output into gradients of the inputs, by the rules."""
@@ -159,6 +156,7 @@ def backpropagate(
 
     Raises:
         GraphFreedError: An earlier pass has freed a part of the graph.
+        ChangedValueError: A saved value was changed since the forward pass.
     """
     roots = list(roots)
     wanted = None if targets is None else _leading_to(targets, [node for node, _ in roots])
@@ -166,6 +164,7 @@ def backpropagate(
     found: dict[Node, Any] = {}
     summed: set[Node] = set()  # nodes whose sum is an array of our own, so it may grow in place
     queue: list[tuple[int, Record]] = []  # a heap, the youngest record first
+    written = last_write()
 
     def arrive(gradients: Gradients) -> None:
         for node, gradient in gradients:
@@ -191,6 +190,8 @@ def backpropagate(
             found[record] = g
         if record.parents is None:
             raise _freed(record)
+        if record.age < written:
+            _check_unchanged(record)
         arrive(record.pull(g, wanted, create_graph))
         if not retain_graph:
             record.parents, record.saved = None, {}
@@ -214,6 +215,22 @@ def _leading_to(targets: AbstractSet[Node], roots: Iterable[Node]) -> set[Node]:
         if any(parent in leading for parent in record.parents or ()):
             leading.add(record)
     return leading
+
+
+def _check_unchanged(record: Record) -> None:
+    """Refuse a record that saved a value which minigrad has changed since."""
+    for name, value in record.saved.items():
+        for item in value if isinstance(value, tuple | list) else (value,):
+            array = item._data if isinstance(item, Tensor) else item
+            if was_replaced(item, record.age) or (
+                hasattr(array, "strides") and was_written(array, record.age)
+            ):
+                raise ChangedValueError(
+                    f"backward reached {record.name!r}, which needs a value of shape "
+                    f"{array.shape} ({name}) that was changed after the forward pass used it, by "
+                    "an optimizer's step, load_state_dict or an assignment to .data; run backward "
+                    "before the change, or the forward pass again after it"
+                )
 
 
 def _freed(record: Record) -> GraphFreedError:

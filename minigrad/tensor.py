@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeAlias, cast
 import numpy as np
 
 from minigrad.backends import Array, DeviceError, as_array, device_of, to_device, to_numpy
+from minigrad.writes import note_replaced
 
 if TYPE_CHECKING:
     from minigrad.engine import Record
 
 __all__ = [
     "Axis",
+    "ChangedValueError",
     "DTypeError",
     "GradientHome",
     "GraphFreedError",
@@ -31,6 +33,10 @@ class ShapeError(ValueError):
 
 class DTypeError(TypeError):
     """A dtype that an operation or a gradient cannot have."""
+
+
+class ChangedValueError(RuntimeError):
+    """A value that backward needs was changed after the forward pass had used it."""
 
 
 class GraphFreedError(RuntimeError):
@@ -75,6 +81,7 @@ class Tensor:
         if value.shape != self.shape:
             raise ShapeError(f"data: an array of shape {value.shape} for a Tensor of {self.shape}")
         self._data = value
+        note_replaced(self)
 
     @property
     def grad(self) -> Tensor | None:

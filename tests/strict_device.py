@@ -46,6 +46,10 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):
         kwargs = {name: inside(value) for name, value in kwargs.items()}
         return outside(function(*inside(args), **kwargs))
 
+    @property
+    def data(self):  # stands in for CuPy's MemoryPointer
+        return types.SimpleNamespace(ptr=self.array.__array_interface__["data"][0])
+
     def __array__(self, *_, **__):
         raise TypeError("Implicit conversion to a NumPy array is not allowed")
 

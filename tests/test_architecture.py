@@ -13,6 +13,7 @@ PACKAGES = ("minigrad", "models", "train")
 # docs/decisions.md and the README describe this order; a module is listed by the longest prefix
 LEVELS = [
     ["minigrad.backends"],
+    ["minigrad.writes"],
     ["minigrad.tensor"],
     ["minigrad.engine"],
     ["minigrad.operation"],

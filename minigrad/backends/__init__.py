@@ -133,6 +133,19 @@ def cache_block(array: Array) -> int:
     return 131_072 // array.itemsize if device_of(array) == "cpu" else sys.maxsize
 
 
+def span_of(array: Array) -> tuple[int, int]:
+    """The addresses of an array's first byte, and after its last one."""
+    if array.size == 0:
+        return 0, 0
+    if device_of(array) == "cpu":
+        return np.lib.array_utils.byte_bounds(array)
+    start = stop = int(array.data.ptr)
+    for size, stride in zip(array.shape, array.strides, strict=True):
+        reach = (size - 1) * stride
+        start, stop = start + min(reach, 0), stop + max(reach, 0)
+    return start, stop + int(array.itemsize)
+
+
 def as_array(value: Array) -> Array:
     """Give NumPy's scalars (what its reductions return) back their array form; arrays pass."""
     return np.asarray(value) if isinstance(value, np.generic) else value

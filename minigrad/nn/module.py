@@ -13,6 +13,7 @@ import numpy as np
 
 from minigrad.backends import Array, require_device, to_device
 from minigrad.tensor import Tensor, made
+from minigrad.writes import note_replaced, note_write
 
 __all__ = [
     "Buffer",
@@ -243,7 +244,10 @@ class Module:
 
     def _convert(self, convert: Callable[[Array], Array]) -> Self:
         for _, value in self._named([Parameter, Buffer], "", True, True):
-            value._data = convert(value._data)
+            array = convert(value._data)
+            if array is not value._data:
+                value._data = array
+                note_replaced(value)
             if value._grad is not None:
                 value._grad = made(convert(value._grad._data))
         return self
@@ -335,6 +339,7 @@ class Module:
             )
         for name, array in arrays.items():
             entries[name]._data[...] = array
+            note_write(entries[name]._data)
         return IncompatibleKeys(missing, unexpected)
 
     # how it prints

@@ -10,6 +10,7 @@ from minigrad.backends import Array, as_array, to_device
 from minigrad.ops.reduce import norm
 from minigrad.ops.shape import concatenate, reshape
 from minigrad.tensor import ShapeError, Tensor, made
+from minigrad.writes import note_write
 
 __all__ = [
     "clip_grad_norm_",
@@ -147,4 +148,5 @@ def vector_to_parameters(vec: Tensor, parameters: Iterable[Tensor]) -> None:
     for parameter, size in zip(parameters, sizes, strict=True):
         part = to_device(vec._data[start : start + size], parameter.device)
         parameter._data[...] = part.reshape(parameter.shape)
+        note_write(parameter._data)
         start += size

@@ -12,6 +12,7 @@ from minigrad.backends import Array, to_device
 from minigrad.engine import enable_grad
 from minigrad.optim.flat import FlatVector, Run, owner_of
 from minigrad.tensor import Tensor, made
+from minigrad.writes import note_write
 
 __all__ = ["Optimizer"]
 
@@ -186,6 +187,7 @@ class Optimizer:
                 group,
                 vector.scratch[:, : end - begin],
             )
+        note_write(vector.data[start:stop])
         if names:
             for i in range(run.first, run.last):
                 vector.steps[i] = step

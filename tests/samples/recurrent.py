@@ -1,5 +1,6 @@
 """Samples of minigrad/ops/recurrent.py; PyTorch's side is its own LSTM, RNN and GRU."""
 
+import warnings
 from typing import Any
 
 from minigrad.ops import recurrent as ops
@@ -16,9 +17,11 @@ def torch_layer(kind: str) -> Any:
         x = x.flip(0) if reverse else x
         hx = [state[None] for state in states]
         biased = inputs[count + 2] is not None
-        y, *after = getattr(torch._VF, name)(
-            x, hx if count == 2 else hx[0], weights, biased, 1, 0.0, False, False, False
-        )
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "LSTM with projections is not supported with oneDNN")
+            y, *after = getattr(torch._VF, name)(
+                x, hx if count == 2 else hx[0], weights, biased, 1, 0.0, False, False, False
+            )
         return (y.flip(0) if reverse else y, *[state[0] for state in after])
 
     return run

@@ -1,0 +1,63 @@
+"""Level 1: which values were written to, and when, so that backward never uses changed ones unseen.
+
+Tensors and records share one clock, `ages`. A record that is younger than the last write (the
+usual case: an optimizer steps after backward) needs no further look; only for an older one are the
+places in memory compared, which finds a change through any view.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+from minigrad.backends import Array, span_of
+
+__all__ = ["ages", "last_write", "note_replaced", "note_write", "was_replaced", "was_written"]
+
+ages = itertools.count(1)
+_LIMIT = 10_000  # places remembered; the oldest half is forgotten beyond
+
+_written: dict[Any, int] = {}  # the age of the last write to a place: a span, or a Tensor's id
+_last = 0
+
+
+def last_write() -> int:
+    """The age of the youngest write."""
+    return _last
+
+
+def _note(place: Any) -> None:
+    global _last
+    _last = next(ages)
+    _written.pop(place, None)  # so that the order is that of age
+    _written[place] = _last
+    if len(_written) > _LIMIT:
+        for old in list(_written)[: _LIMIT // 2]:
+            del _written[old]
+
+
+def note_write(array: Array) -> None:
+    """Remember that these elements were changed in place, outside the graph."""
+    _note(span_of(array))
+
+
+def note_replaced(holder: object) -> None:
+    """Remember that a Tensor was given another array."""
+    _note(id(holder))
+
+
+def was_written(array: Array, age: int) -> bool:
+    """Whether some of an array's memory was written to after `age`.
+
+    Memory that was freed and used again raises no false alarm: what uses it now is younger.
+    """
+    start, stop = span_of(array)
+    return any(
+        isinstance(place, tuple) and when > age and place[0] < stop and start < place[1]
+        for place, when in _written.items()
+    )
+
+
+def was_replaced(holder: object, age: int) -> bool:
+    """Whether a Tensor was given another array after `age`."""
+    return _written.get(id(holder), 0) > age
