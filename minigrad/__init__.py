@@ -9,6 +9,7 @@ tensor([2., 4., 6.])
 
 from minigrad import check, nn, optim
 from minigrad.backends import DeviceError
+from minigrad.debug import AnomalyError, detect_anomaly
 from minigrad.engine import enable_grad, grad, is_grad_enabled, no_grad
 from minigrad.operation import fused, primitive
 from minigrad.ops.activation import sigmoid, tanh
@@ -76,6 +77,7 @@ from minigrad.tensor import (
 )
 
 __all__ = [
+    "AnomalyError",
     "ChangedValueError",
     "DTypeError",
     "DeviceError",
@@ -91,6 +93,7 @@ __all__ = [
     "concatenate",
     "cos",
     "cumsum",
+    "detect_anomaly",
     "einsum",
     "enable_grad",
     "exp",

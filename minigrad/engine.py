@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import ContextDecorator
 from heapq import heappop, heappush
-from typing import Any, NamedTuple, TypeAlias, cast
+from typing import Any, NamedTuple, Protocol, TypeAlias, cast
 
 import numpy as np
 
@@ -26,7 +26,16 @@ from minigrad.backends import as_array
 from minigrad.tensor import ChangedValueError, GraphFreedError, ShapeError, Tensor, made
 from minigrad.writes import ages, last_write, was_replaced, was_written
 
-__all__ = ["Record", "Rule", "backpropagate", "enable_grad", "grad", "is_grad_enabled", "no_grad"]
+__all__ = [
+    "Inspector",
+    "Record",
+    "Rule",
+    "backpropagate",
+    "enable_grad",
+    "grad",
+    "is_grad_enabled",
+    "no_grad",
+]
 
 
 class Rule(NamedTuple):
@@ -164,7 +173,7 @@ def backpropagate(
     found: dict[Node, Any] = {}
     summed: set[Node] = set()  # nodes whose sum is an array of our own, so it may grow in place
     queue: list[tuple[int, Record]] = []  # a heap, the youngest record first
-    written = last_write()
+    written, inspector = last_write(), inspection.inspector
 
     def arrive(gradients: Gradients) -> None:
         for node, gradient in gradients:
@@ -192,7 +201,13 @@ def backpropagate(
             raise _freed(record)
         if record.age < written:
             _check_unchanged(record)
-        arrive(record.pull(g, wanted, create_graph))
+        if inspector is not None:
+            inspector.backward(record)
+        gradients = record.pull(g, wanted, create_graph)
+        if inspector is not None:
+            gradients = list(gradients)
+            inspector.pulled(record, g, [gradient for _, gradient in gradients])
+        arrive(gradients)
         if not retain_graph:
             record.parents, record.saved = None, {}
     found.update(arrived if targets is None else {k: arrived[k] for k in targets & arrived.keys()})
@@ -405,6 +420,31 @@ class _Switch(threading.local):
 
 
 grad_switch = _Switch()
+
+
+class Inspector(Protocol):
+    """What looks at every operation and every derivative; debug.py has one."""
+
+    def forward(self, name: str, args: Iterable[Any], y: Any, record: Record | None) -> None:
+        """Look at the result of an operation."""
+
+    def backward(self, record: Record) -> None:
+        """Look at what a record is about to use."""
+
+    def pulled(self, record: Record, g: Any, gradients: Iterable[Any]) -> None:
+        """Look at the gradients that a record has given."""
+
+
+class _Inspection:
+    """The inspector, where there is one."""
+
+    __slots__ = ("inspector",)
+
+    def __init__(self) -> None:
+        self.inspector: Inspector | None = None
+
+
+inspection = _Inspection()
 
 
 def is_grad_enabled() -> bool:

@@ -20,6 +20,7 @@ from minigrad.engine import (
     enable_grad,
     grad,
     grad_switch,
+    inspection,
     node_of,
 )
 from minigrad.tensor import DTypeError, ShapeError, Tensor, array_of, made
@@ -209,11 +210,14 @@ def primitive(**rules: Callable[..., Any]) -> Callable[[Callable[P, Any]], Primi
             wrap: Callable[..., Any] = made
             if type(y) is not kind:
                 y, wrap = _tidied(y), _wrapped
-            if not (wanted & has_rule and grad_switch.on):
-                return wrap(y, None)
-            plan = plan_for(wanted)
-            saved = plan.save(args, options, y)
-            return wrap(y, Record(operation.name, plan.rules, parents, saved, y))
+            record = None
+            if wanted & has_rule and grad_switch.on:
+                plan = plan_for(wanted)
+                saved = plan.save(args, options, y)
+                record = Record(operation.name, plan.rules, parents, saved, y)
+            if inspection.inspector is not None:
+                inspection.inspector.forward(operation.name, args, y, record)
+            return wrap(y, record)
 
         def call_on_sequence(*args: Any, **options: Any) -> Any:
             (sequence, *_), options = operation.bind(args, options)
@@ -226,11 +230,14 @@ def primitive(**rules: Callable[..., Any]) -> Callable[[Callable[P, Any]], Primi
                 _complain(operation, inputs, error)
                 raise
             parents = [node_of(x) for x in inputs]
-            if not grad_switch.on or not any(parent is not None for parent in parents):
-                return _wrapped(y, None)
-            plan = plan_for(1)
-            saved = plan.save((inputs,), options, y)
-            return _wrapped(y, SequenceRecord(operation.name, plan.rules, parents, saved, y))
+            record = None
+            if grad_switch.on and any(parent is not None for parent in parents):
+                plan = plan_for(1)
+                saved = plan.save((inputs,), options, y)
+                record = SequenceRecord(operation.name, plan.rules, parents, saved, y)
+            if inspection.inspector is not None:
+                inspection.inspector.forward(operation.name, inputs, y, record)
+            return _wrapped(y, record)
 
         return cast(
             "PrimitiveCall[P]",
@@ -312,10 +319,13 @@ def fused(definition: Callable[P, R]) -> Callable[P, R]:
             return operation.definition(*args, **options)
         y, residuals = _tidied(result[0]), result[1]
         parents = [node_of(arg) for arg in args]
-        if not grad_switch.on or not any(parent is not None for parent in parents):
-            return _wrapped(y, None)
-        saved = {"args": args, "options": options, "y": y, "residuals": residuals}
-        return _wrapped(y, FusedRecord(operation, kernel.backward, parents, saved, y))
+        record = None
+        if grad_switch.on and any(parent is not None for parent in parents):
+            saved = {"args": args, "options": options, "y": y, "residuals": residuals}
+            record = FusedRecord(operation, kernel.backward, parents, saved, y)
+        if inspection.inspector is not None:
+            inspection.inspector.forward(operation.name, args, y, record)
+        return _wrapped(y, record)
 
     return cast("Callable[P, R]", _dressed(call, operation))
 

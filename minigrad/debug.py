@@ -1,0 +1,143 @@
+"""Finding what went wrong in a graph: the operation that first made a NaN or an infinity."""
+
+from __future__ import annotations
+
+import linecache
+import sys
+import threading
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from minigrad.backends import to_numpy
+from minigrad.engine import Record, inspection
+from minigrad.tensor import ChangedValueError, array_of
+
+__all__ = ["AnomalyError", "detect_anomaly"]
+
+
+class AnomalyError(FloatingPointError):
+    """An operation, or its derivative, gave a NaN or an infinity; the message says which."""
+
+
+class _Inspector:
+    """What `detect_anomaly` looks at, in the thread that asked for it."""
+
+    def __init__(self) -> None:
+        self.thread = threading.get_ident()
+        self.seen: dict[int, tuple[str, int]] = {}  # a record's age: its line, its checksum
+
+    def forward(self, name: str, args: Iterable[Any], y: Any, record: Record | None) -> None:
+        """Look at the result of an operation."""
+        if threading.get_ident() != self.thread:
+            return
+        before, after = _troubles(args), _troubles([y])
+        if "NaN" in after and "NaN" in before:
+            raise AnomalyError(f"{name}: an input already contains a NaN{_at(_line())}")
+        if after - before and "NaN" not in before:
+            raise AnomalyError(
+                f"{name}: the result contains {_listed(after - before)}, which no input "
+                f"does{_at(_line())}"
+            )
+        if record is not None:
+            self.seen[record.age] = _line(), _checksum(record)
+
+    def backward(self, record: Record) -> None:
+        """Look at what a record is about to use."""
+        line, checksum = self.seen.get(record.age, ("", None))
+        if threading.get_ident() == self.thread and checksum not in (None, _checksum(record)):
+            raise ChangedValueError(
+                f"{record.name}: a value that its derivative needs was written to after the "
+                f"forward pass{_at(line)}; change a copy instead"
+            )
+
+    def pulled(self, record: Record, g: Any, gradients: Iterable[Any]) -> None:
+        """Look at the gradients that a record has given."""
+        if threading.get_ident() != self.thread:
+            return
+        made = _troubles(gradients) - _troubles([g])
+        if made:
+            line = self.seen.get(record.age, ("", None))[0]
+            raise AnomalyError(
+                f"{record.name}: its derivative contains {_listed(made)}, which the gradient of "
+                f"its result does not; the operation was called{_at(line) or ' before'}"
+            )
+
+
+@contextmanager
+def detect_anomaly() -> Iterator[None]:
+    """Stop at the first operation that makes a NaN or an infinity, forward or backward.
+
+    Inside `with mg.detect_anomaly():` every result and every gradient is looked at, and the error
+    names the operation and the line of the program that called it. An infinity that comes in as
+    an input (a mask of -inf) may pass; a NaN may not. Values written to by NumPy between forward
+    and backward (`x.data[...] = 0`) are found by a checksum. All of this is slow: use it to look
+    for a fault, not to train. It sees the operations of the thread that entered it.
+
+    Raises:
+        AnomalyError: A result or a gradient contains a NaN or an infinity.
+        ChangedValueError: Values that backward needs were written to.
+
+    Example:
+        >>> import minigrad as mg
+        >>> with mg.detect_anomaly():
+        ...     mg.log(mg.tensor([1.0, 0.0]))
+        Traceback (most recent call last):
+        minigrad.debug.AnomalyError: log: the result contains an infinity, which no input does...
+    """
+    before, inspection.inspector = inspection.inspector, _Inspector()
+    try:
+        with np.errstate(all="ignore"):  # said here, and better than by NumPy's warnings
+            yield
+    finally:
+        inspection.inspector = before
+
+
+def _arrays(values: Iterable[Any]) -> Iterator[Any]:
+    """All arrays and numbers among values, which may be nested."""
+    for value in values:
+        if isinstance(value, tuple | list):
+            yield from _arrays(value)
+        elif value is not None:
+            yield array_of(value)
+
+
+def _troubles(values: Iterable[Any]) -> set[str]:
+    """Which of "NaN" and "infinity" occur in values."""
+    found = set()
+    for array in _arrays(values):
+        if isinstance(array, float) or getattr(array, "dtype", np.dtype(bool)).kind == "f":
+            if bool(np.isnan(array).any()):
+                found.add("NaN")
+            if bool(np.isinf(array).any()):
+                found.add("infinity")
+    return found
+
+
+def _listed(troubles: set[str]) -> str:
+    return " and ".join({"NaN": "a NaN", "infinity": "an infinity"}[t] for t in sorted(troubles))
+
+
+def _checksum(record: Record) -> int:
+    """A number that changes when one of a record's saved values does."""
+    total = 0
+    for array in _arrays(record.saved.values()):
+        if hasattr(array, "strides"):
+            total = zlib.crc32(np.ascontiguousarray(to_numpy(array)).data.cast("B"), total)
+    return total
+
+
+def _line() -> str:
+    """The line of the program, outside minigrad, that is being run."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("minigrad."):
+        frame = frame.f_back
+    name, number = frame.f_code.co_filename, frame.f_lineno
+    return f"{name}:{number}: {linecache.getline(name, number).strip()}"
+
+
+def _at(line: str) -> str:
+    return f", at {line}" if line else ""
