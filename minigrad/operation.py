@@ -425,6 +425,9 @@ def _shape_of(value: Any) -> Any:
     return np.shape(array_of(value))
 
 
+_SHAPE_WORDS = "shape", "dimension", "size", "axis", "axes", "broadcast", "division", "sequence"
+
+
 def _complain(operation: Operation, args: Sequence[Any], error: Exception) -> None:
     """Say an array library's complaint again, with the operation's name and what it was given."""
     if isinstance(error, ShapeError | DTypeError | DeviceError):
@@ -439,7 +442,9 @@ def _complain(operation: Operation, args: Sequence[Any], error: Exception) -> No
         f"{arg.dtype}{list(arg.shape)}" if hasattr(arg, "shape") else repr(arg) for arg in args
     )
     if isinstance(error, ValueError):
-        raise ShapeError(f"{operation.name}({came}): {error}") from error
+        of_shapes = any(word in str(error) for word in _SHAPE_WORDS)
+        kind = ShapeError if of_shapes else ValueError
+        raise kind(f"{operation.name}({came}): {error}") from error
     if isinstance(error, TypeError):
         raise DTypeError(f"{operation.name}({came}): {error}") from error
     error.add_note(f"in {operation.name}({came})")

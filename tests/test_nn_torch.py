@@ -577,3 +577,19 @@ def test_walks_give_the_order_of_torch():
 
 def test_a_network_prints_as_torch():
     assert repr(network()) == repr(torch_network())
+
+
+def test_weighted_squared_errors():
+    values = [normal(3, 2, seed=seed) for seed in (0, 1)] + [np.abs(normal(3, 2, seed=2))]
+    for reduction in ("none", "sum", "mean"):
+        x, target, weight = map(ours, values)
+        t, expected_target, expected_weight = map(theirs, values)
+        loss = nn.functional.mse_loss(x, target, weight=weight, reduction=reduction)
+        expected = F.mse_loss(t, expected_target, weight=expected_weight, reduction=reduction)
+        check_close(loss, expected, "loss", *values)
+        loss.sum().backward()
+        expected.sum().backward()
+        for a, b in ((x, t), (target, expected_target), (weight, expected_weight)):
+            check_close(a.grad, b.grad, "gradient", *values)
+    with pytest.raises(mg.ShapeError, match="the weight"):
+        nn.functional.mse_loss(x, target, weight=mg.ones(2))

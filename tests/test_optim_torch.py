@@ -464,3 +464,19 @@ def test_plateau_matches_torch(options):
     again.step(3.0)
     reference.step(3.0)
     assert rates(own) == rates(other)
+
+
+def test_a_tensor_is_a_learning_rate_and_ways_to_compute_are_accepted():
+    p = nn.Parameter([1.0])
+    optimizer = optim.SGD([p], mg.tensor(0.5), foreach=True, fused=None)
+    (2 * p).sum().backward()
+    optimizer.step()
+    assert p.detach().numpy() == 0
+    for make in (optim.Adam, optim.AdamW, optim.RMSprop):
+        make([p], capturable=False, differentiable=False)
+        with pytest.raises(ValueError, match="differentiable"):
+            make([p], differentiable=True)
+        with pytest.raises(TypeError, match="'learning_rate'"):
+            make([p], learning_rate=0.1)
+    with pytest.raises(ValueError, match="exactly one"):
+        optim.SGD([p], mg.tensor([0.1, 0.2]))

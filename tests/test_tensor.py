@@ -326,7 +326,7 @@ def test_type_errors_name_the_operation(compute, message):
         compute()
 
 
-@pytest.mark.parametrize("order", [0, "fro"])
+@pytest.mark.parametrize("order", ["fro", "nuc"])
 def test_norm_refuses_other_orders(order):
     with pytest.raises(ValueError, match=f"norm: ord must be .* got {order!r}"):
         mg.norm(mg.ones(2), order)

@@ -21,6 +21,7 @@ def nll_loss(
     input: Tensor,
     target: Tensor,
     weight: Tensor | None = None,
+    *,
     ignore_index: int = -100,
     reduction: Reduction = "mean",
 ) -> Tensor:
@@ -55,6 +56,7 @@ def cross_entropy(
     input: Tensor,
     target: Tensor,
     weight: Tensor | None = None,
+    *,
     ignore_index: int = -100,
     reduction: Reduction = "mean",
     label_smoothing: float = 0.0,
@@ -70,7 +72,7 @@ def cross_entropy(
         target: Classes from 0 to C - 1, integers (), (N,) or (N, d1, ...); or probabilities t of
             the input's shape.
         weight: A weight w for each class (C,).
-        ignore_index: Targets of this value do not count.
+        ignore_index: Targets of this value do not count; not for probabilities.
         reduction: "none" (one loss per target), "mean" or "sum".
         label_smoothing: From 0 to 1.
 
@@ -78,7 +80,8 @@ def cross_entropy(
         ShapeError: The shapes do not fit.
         DTypeError: Classes are not integers, or probabilities are not floating-point.
         IndexError: A target is not a class.
-        ValueError: `reduction` is unknown, or `label_smoothing` is outside [0, 1].
+        ValueError: `reduction` is unknown, `label_smoothing` is outside [0, 1], or `ignore_index`
+            is a class where targets are probabilities.
 
     Source:
         Szegedy et al. 2016, "Rethinking the Inception architecture", section 7, for the smoothing.
@@ -102,6 +105,11 @@ def cross_entropy(
         raise DTypeError(
             f"cross_entropy: a target of the input's shape {input.shape} holds probabilities and "
             f"must be floating-point, got {target.dtype}; classes have no axis for the classes"
+        )
+    if ignore_index >= 0:
+        raise ValueError(
+            f"cross_entropy: ignore_index={ignore_index} leaves out targets that are classes; this "
+            "target holds probabilities"
         )
     smoothed = target
     if label_smoothing:
@@ -196,6 +204,7 @@ class NLLLoss(Loss):
     def __init__(
         self,
         weight: Tensor | None = None,
+        *,
         ignore_index: int = -100,
         reduction: Reduction = "mean",
     ) -> None:
@@ -204,7 +213,13 @@ class NLLLoss(Loss):
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """The loss of log-probabilities (N, C, ...) against classes (N, ...)."""
-        return nll_loss(input, target, self.weight, self.ignore_index, self.reduction)
+        return nll_loss(
+            input,
+            target,
+            self.weight,
+            ignore_index=self.ignore_index,
+            reduction=self.reduction,
+        )
 
 
 class CrossEntropyLoss(Loss):
@@ -226,6 +241,7 @@ class CrossEntropyLoss(Loss):
     def __init__(
         self,
         weight: Tensor | None = None,
+        *,
         ignore_index: int = -100,
         reduction: Reduction = "mean",
         label_smoothing: float = 0.0,
@@ -237,5 +253,10 @@ class CrossEntropyLoss(Loss):
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """The loss of logits (N, C, ...) against classes (N, ...) or probabilities (N, C, ...)."""
         return cross_entropy(
-            input, target, self.weight, self.ignore_index, self.reduction, self.label_smoothing
+            input,
+            target,
+            self.weight,
+            ignore_index=self.ignore_index,
+            reduction=self.reduction,
+            label_smoothing=self.label_smoothing,
         )

@@ -14,7 +14,7 @@ from minigrad.operation import primitive
 from minigrad.ops.creation import zeros
 from minigrad.ops.elementwise import where
 from minigrad.ops.reduce import norm
-from minigrad.tensor import DTypeError, Tensor, made
+from minigrad.tensor import DTypeError, ShapeError, Tensor, made
 
 __all__ = ["Embedding", "embedding"]
 
@@ -51,6 +51,7 @@ def embedding(
     Raises:
         IndexError: A number is not that of a row.
         DTypeError: The input is not of integers.
+        ShapeError: The table has not two axes.
 
     Example:
         >>> import minigrad as mg
@@ -58,6 +59,8 @@ def embedding(
         tensor([[0., 0., 1.],
                 [1., 0., 0.]])
     """
+    if weight.ndim != 2:
+        raise ShapeError(f"embedding: expected a table (V, D) as weight, got shape {weight.shape}")
     rows = _row_numbers(input, weight.shape[0])
     padding_idx = _checked_padding(padding_idx, weight.shape[0])
     if max_norm is not None:

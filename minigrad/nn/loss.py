@@ -48,17 +48,25 @@ def check_reduction(reduction: str) -> None:
         raise ValueError(f"reduction: {reduction!r}; expected 'none', 'mean' or 'sum'")
 
 
-def mse_loss(input: Tensor, target: Tensor, reduction: Reduction = "mean") -> Tensor:
-    """Squared error `(input - target)^2`.
+def mse_loss(
+    input: Tensor,
+    target: Tensor,
+    *,
+    reduction: Reduction = "mean",
+    weight: Tensor | None = None,
+) -> Tensor:
+    """Squared error `w (input - target)^2`; the mean divides by the sum of the weights w.
 
     Args:
         input: Predictions.
         target: What they should be, of the same shape.
         reduction: "none" (one loss per element), "mean" or "sum".
+        weight: w, of the input's shape; None for 1.
 
     Raises:
         ValueError: `reduction` is unknown.
-        ShapeError: The shapes do not even broadcast (where they do, there is a warning).
+        ShapeError: The shapes do not even broadcast (where they do, there is a warning), or the
+            weight has another one than the input.
 
     Example:
         >>> import minigrad as mg
@@ -73,19 +81,28 @@ def mse_loss(input: Tensor, target: Tensor, reduction: Reduction = "mean") -> Te
             stacklevel=2,
         )
     difference = input - target
-    return reduced(difference * difference, reduction)
+    loss = difference * difference
+    if weight is None:
+        return reduced(loss, reduction)
+    _check_same_shape("mse_loss", input, weight, "weight")
+    weighted = loss * weight
+    return sum(weighted) / sum(weight) if reduction == "mean" else reduced(weighted, reduction)
 
 
-def _check_same_shape(name: str, input: Tensor, target: Tensor) -> None:
-    if input.shape != target.shape:
+def _check_same_shape(name: str, input: Tensor, other: Tensor, what: str = "target") -> None:
+    if input.shape != other.shape:
         raise ShapeError(
-            f"{name}: the input has shape {input.shape}, the target {target.shape}; both must be "
-            "the same, for instance target.reshape(input.shape)"
+            f"{name}: the input has shape {input.shape}, the {what} {other.shape}; both must be "
+            f"the same, for instance {what}.reshape(input.shape)"
         )
 
 
 def binary_cross_entropy(
-    input: Tensor, target: Tensor, weight: Tensor | None = None, reduction: Reduction = "mean"
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    *,
+    reduction: Reduction = "mean",
 ) -> Tensor:
     """Minus the log-likelihood of two classes: `-w (t log p + (1 - t) log(1 - p))`.
 
@@ -123,6 +140,7 @@ def binary_cross_entropy_with_logits(
     input: Tensor,
     target: Tensor,
     weight: Tensor | None = None,
+    *,
     reduction: Reduction = "mean",
     pos_weight: Tensor | None = None,
 ) -> Tensor:
@@ -177,12 +195,12 @@ class MSELoss(Loss):
         1.0
     """
 
-    def __init__(self, reduction: Reduction = "mean") -> None:
+    def __init__(self, *, reduction: Reduction = "mean") -> None:
         super().__init__(None, reduction)
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """The loss of predictions against targets of the same shape."""
-        return mse_loss(input, target, self.reduction)
+        return mse_loss(input, target, reduction=self.reduction)
 
 
 class BCELoss(Loss):
@@ -198,12 +216,12 @@ class BCELoss(Loss):
         100.0
     """
 
-    def __init__(self, weight: Tensor | None = None, reduction: Reduction = "mean") -> None:
+    def __init__(self, weight: Tensor | None = None, *, reduction: Reduction = "mean") -> None:
         super().__init__(weight, reduction)
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """The loss of probabilities against targets of the same shape."""
-        return binary_cross_entropy(input, target, self.weight, self.reduction)
+        return binary_cross_entropy(input, target, self.weight, reduction=self.reduction)
 
 
 class BCEWithLogitsLoss(Loss):
@@ -223,6 +241,7 @@ class BCEWithLogitsLoss(Loss):
     def __init__(
         self,
         weight: Tensor | None = None,
+        *,
         reduction: Reduction = "mean",
         pos_weight: Tensor | None = None,
     ) -> None:
@@ -232,5 +251,5 @@ class BCEWithLogitsLoss(Loss):
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """The loss of logits against targets of the same shape."""
         return binary_cross_entropy_with_logits(
-            input, target, self.weight, self.reduction, self.pos_weight
+            input, target, self.weight, reduction=self.reduction, pos_weight=self.pos_weight
         )

@@ -44,14 +44,14 @@ def batch_norm(
 
     Raises:
         ShapeError: The input has not these axes, or training has only one value per channel.
-        ValueError: Not training, and no running statistics.
+        ValueError: Not training, and no running statistics; or `eps` is not above 0 in training.
 
     Source:
         Ioffe and Szegedy 2015, "Batch normalization", algorithms 1 and 2.
 
     Example:
         >>> import minigrad as mg
-        >>> batch_norm(mg.tensor([[1.0], [3.0]]), None, None, training=True, eps=0.0)
+        >>> batch_norm(mg.tensor([[1.0], [3.0]]), None, None, training=True, eps=1e-9)
         tensor([[-1.],
                 [ 1.]])
     """
@@ -67,6 +67,8 @@ def batch_norm(
         if running_mean is None or running_var is None:
             raise ValueError("batch_norm: without training it needs running_mean and running_var")
         return norm.normalize_channels(input, running_mean, running_var, weight, bias, eps)
+    if not eps > 0:
+        raise ValueError(f"batch_norm: eps must be above 0 in training, got {eps}")
     count = input.size // max(input.shape[1], 1)
     if count == 1:
         raise ShapeError(

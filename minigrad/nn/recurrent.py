@@ -8,7 +8,13 @@ from typing import Any
 
 from minigrad.nn.dropout import dropout
 from minigrad.nn.module import Module, Parameter
-from minigrad.nn.recurrent_cell import check_nonlinearity, check_state, draw_uniform
+from minigrad.nn.recurrent_cell import (
+    check_nonlinearity,
+    check_sizes,
+    check_state,
+    check_switches,
+    draw_uniform,
+)
 from minigrad.ops import recurrent
 from minigrad.ops.creation import zeros
 from minigrad.ops.shape import concatenate, expand_dims, squeeze, stack, swapaxes, zeros_of
@@ -41,24 +47,18 @@ class _Recurrent(Module):
     ) -> None:
         super().__init__()
         name = type(self).__name__
-        if not isinstance(hidden_size, int):
-            raise TypeError(f"{name}: hidden_size must be an int, got {hidden_size!r}")
+        check_sizes(name, input_size=input_size, hidden_size=hidden_size, num_layers=num_layers)
+        check_switches(name, bias=bias, batch_first=batch_first)
         if isinstance(dropout, bool) or not 0 <= dropout <= 1:
             raise ValueError(f"{name}: dropout must be a number between 0 and 1, got {dropout!r}")
-        for option, size in (("hidden_size", hidden_size), ("num_layers", num_layers)):
-            if size <= 0:
-                raise ValueError(f"{name}: {option} must be greater than 0, got {size}")
         if not 0 <= proj_size < hidden_size:
             raise ValueError(
                 f"{name}: proj_size must be between 0 and hidden_size - 1 = {hidden_size - 1}, "
                 f"got {proj_size}"
             )
         if dropout > 0 and num_layers == 1:
-            warnings.warn(
-                f"{name}: dropout is applied between layers, so dropout={dropout} does nothing "
-                "with num_layers=1",
-                stacklevel=3,
-            )
+            text = f"{name}: dropout={dropout} is between layers: none with num_layers=1"
+            warnings.warn(text, stacklevel=3)
         self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
         self.bias, self.batch_first, self.dropout = bias, batch_first, float(dropout)
         self.bidirectional, self.proj_size = bidirectional, proj_size
@@ -68,14 +68,14 @@ class _Recurrent(Module):
         for layer in range(num_layers):
             width = input_size if layer == 0 else output_size * len(self._suffixes())
             for suffix in self._suffixes():
-                sizes: dict[str, tuple[int, ...]] = {}
-                sizes |= {"weight_ih": (rows, width), "weight_hh": (rows, output_size)}
+                shapes: dict[str, Any] = {"weight_ih": (rows, width)}
+                shapes["weight_hh"] = rows, output_size
                 if bias:
-                    sizes |= {"bias_ih": (rows,), "bias_hh": (rows,)}
+                    shapes |= {"bias_ih": (rows,), "bias_hh": (rows,)}
                 if proj_size:
-                    sizes["weight_hr"] = (proj_size, hidden_size)
-                self._parts.append([f"{part}_l{layer}{suffix}" for part in sizes])
-                for path, shape in zip(self._parts[-1], sizes.values(), strict=True):
+                    shapes["weight_hr"] = (proj_size, hidden_size)
+                self._parts.append([f"{part}_l{layer}{suffix}" for part in shapes])
+                for path, shape in zip(self._parts[-1], shapes.values(), strict=True):
                     setattr(self, path, Parameter(zeros(*shape, dtype=dtype, device=device)))
         self.reset_parameters()
 

@@ -31,6 +31,22 @@ def check_nonlinearity(nonlinearity: str) -> None:
         raise ValueError(f"nonlinearity: expected 'tanh' or 'relu', got {nonlinearity!r}")
 
 
+def check_sizes(layer: str, **sizes: object) -> None:
+    """Refuse sizes that are no integers above 0."""
+    for name, size in sizes.items():
+        if not isinstance(size, int):
+            raise TypeError(f"{layer}: {name} must be an int, got {size!r}")
+        if size <= 0:
+            raise ValueError(f"{layer}: {name} must be greater than 0, got {size}")
+
+
+def check_switches(layer: str, **switches: object) -> None:
+    """Refuse options that are neither True nor False: a size given in the place of one."""
+    for name, value in switches.items():
+        if not isinstance(value, bool):
+            raise TypeError(f"{layer}: {name} must be True or False, got {value!r}")
+
+
 def check_state(layer: str, name: str, state: Tensor, expected: tuple[int, ...]) -> None:
     """Refuse an initial state of another shape than the expected one."""
     if state.shape != expected:

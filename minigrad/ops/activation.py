@@ -7,7 +7,7 @@ import numpy as np
 from minigrad.backends import Array
 from minigrad.operation import primitive
 from minigrad.ops.elementwise import exp, where
-from minigrad.ops.reduce import sum
+from minigrad.ops.reduce import largest, sum
 
 
 @primitive(x=lambda g, y: g * (1 - y * y))
@@ -69,12 +69,12 @@ def softmax(x: Array, *, axis: int = -1) -> Array:
         >>> softmax(mg.tensor([1.0, 1.0]))
         tensor([0.5, 0.5])
     """
-    y = np.exp(x - np.max(x, axis=axis, keepdims=True))
+    y = np.exp(x - largest(x, axis))
     return y / np.sum(y, axis=axis, keepdims=True)
 
 
 @primitive(x=lambda g, y, axis: g - exp(y) * sum(g, axis=axis, keepdims=True))
 def log_softmax(x: Array, *, axis: int = -1) -> Array:
     """log(softmax(x)) along an axis, without overflow: x - logsumexp(x)."""
-    shifted = x - np.max(x, axis=axis, keepdims=True)
+    shifted = x - largest(x, axis)
     return shifted - np.log(np.sum(np.exp(shifted), axis=axis, keepdims=True))

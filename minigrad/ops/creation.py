@@ -8,7 +8,7 @@ import numpy as np
 
 from minigrad.backends import array_module
 from minigrad.ops.shape import shape_of
-from minigrad.tensor import Tensor, made
+from minigrad.tensor import ShapeError, Tensor, made
 
 
 def full(
@@ -27,6 +27,10 @@ def full(
         device: "cpu" or "gpu".
         requires_grad: Whether backward passes are to compute a gradient for it.
 
+    Raises:
+        ShapeError: A size is negative, or the value has a shape that does not fit.
+        TypeError: A size is no integer.
+
     Example:
         >>> import minigrad as mg
         >>> mg.full((2,), 7.0)
@@ -34,7 +38,14 @@ def full(
     """
     if dtype is None and type(fill_value) is float:
         dtype = np.float32
-    array = array_module(device).full(shape, fill_value, dtype=dtype)
+    try:
+        array = array_module(device).full(shape, fill_value, dtype=dtype)
+    except (TypeError, ValueError) as error:
+        kind = ShapeError if isinstance(error, ValueError) else TypeError
+        raise kind(
+            f"a new Tensor: expected a shape of integers of at least 0, and a value, got the shape "
+            f"{shape!r} and {fill_value!r} ({error})"
+        ) from None
     return made(array).requires_grad_(requires_grad)
 
 

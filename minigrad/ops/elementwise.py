@@ -9,6 +9,7 @@ import numpy as np
 
 from minigrad.backends import Array, to_device
 from minigrad.operation import primitive
+from minigrad.tensor import Tensor
 
 
 @primitive(a=lambda g: g, b=lambda g: g)
@@ -137,18 +138,42 @@ def minimum(a: Array, b: Array) -> Array:
     return np.minimum(a, b)
 
 
+def _below(x: Any, min: Any, max: Any) -> Any:
+    """Where the result is the lower bound: x is under it, and it is not over the upper one."""
+    return (x < min) if max is None else (x < min) * (min <= max)
+
+
+def _above(x: Any, min: Any, max: Any) -> Any:
+    """Where the result is the upper bound, which wins where the bounds cross."""
+    return (x > max) if min is None else where(min <= max, x > max, True)
+
+
 def _inside(x: Any, min: Any, max: Any) -> Any:
     above = x == x if min is None else x >= min
     return above if max is None else above * (x <= max)
 
 
-@primitive(x=lambda g, x, min, max: where(_inside(x, min, max), g, 0.0))
-def clip(x: Array, *, min: Any = None, max: Any = None) -> Array:
-    """Values limited to [min, max]; the gradient passes inside, bounds included.
+@primitive(
+    x=lambda g, x, min, max: where(_inside(x, min, max), g, 0.0),
+    min=lambda g, x, min, max: where(_below(x, min, max), g, 0.0),
+    max=lambda g, x, min, max: where(_above(x, min, max), g, 0.0),
+)
+def limited(x: Array, min: Array, max: Array) -> Array:
+    """Values limited to [min, max]; a bound that is None does not limit."""
+    if min is None and max is None:  # NumPy 2.0 refuses this
+        return x.copy()
+    return np.clip(x, min, max)
+
+
+def clip(x: Any, min: Any = None, max: Any = None) -> Tensor:
+    """Values limited to [min, max]: x inside, bounds included, and the bound outside.
+
+    The gradient goes to x inside and to the bound outside. Where the bounds cross, the upper one
+    is the result.
 
     Args:
         x: Any shape.
-        min: Lower bound, a number or an array that broadcasts to x; None for none.
+        min: Lower bound, a number, an array or a Tensor that broadcasts with x; None for none.
         max: Upper bound, likewise.
 
     Example:
@@ -156,9 +181,7 @@ def clip(x: Array, *, min: Any = None, max: Any = None) -> Array:
         >>> mg.clip(mg.tensor([-2.0, 0.5, 2.0]), -1, 1)
         tensor([-1. ,  0.5,  1. ])
     """
-    if min is None and max is None:  # NumPy 2.0 refuses this
-        return x.copy()
-    return np.clip(x, min, max)
+    return limited(x, min, max)
 
 
 @primitive(

@@ -20,6 +20,7 @@ from minigrad.ops.shape import (
     moveaxis,
     reshape,
     size_of,
+    zeros_of,
 )
 from minigrad.tensor import Axis, Tensor
 
@@ -110,6 +111,8 @@ def argmax(x: Array, *, axis: int | None = None, keepdims: bool = False) -> Arra
 
 def prod(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Product over axes, halving by halving; exact derivatives of any order, at zeros too."""
+    if x.dtype.kind in "bui":  # as NumPy: small integers are multiplied as large ones
+        x = x.astype(np.prod(np.empty(0, x.dtype)).dtype)
     shape = x.shape
     axes = axes_of(shape, axis)
     y = moveaxis(x, axes, list(range(len(axes))))
@@ -145,13 +148,21 @@ def cumsum(x: Any, axis: int | None = None) -> Tensor:
     return running_sum(reshape(x, -1), 0) if axis is None else running_sum(x, axis)
 
 
+def largest(x: Array, axis: Axis) -> Array:
+    """The largest value along axes, kept with size 1; -inf where there is none."""
+    if x.size == 0:  # NumPy's max has no answer here
+        x = x if x.dtype.kind == "f" else x.astype(float)
+        return np.max(x, axis=axis, keepdims=True, initial=-np.inf)
+    return np.max(x, axis=axis, keepdims=True)
+
+
 @primitive(x=lambda g, x, y, axis: _kept(g, x.shape, axis) * exp(x - _kept(y, x.shape, axis)))
 def logsumexp(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
     """log(sum(e^x)) over axes, shifted by the largest value so that nothing overflows."""
-    largest = np.max(x, axis=axis, keepdims=True)
-    largest = np.where(np.isfinite(largest), largest, 0)
+    shift = largest(x, axis)
+    shift = np.where(np.isfinite(shift), shift, 0)
     with np.errstate(divide="ignore"):  # all -inf gives -inf
-        y = np.log(np.sum(np.exp(x - largest), axis=axis, keepdims=True)) + largest
+        y = np.log(np.sum(np.exp(x - shift), axis=axis, keepdims=True)) + shift
     return y if keepdims else np.squeeze(y, axis)
 
 
@@ -175,12 +186,18 @@ def _power_norm(x: Array, *, ord: float = 2, axis: Axis = None, keepdims: bool =
     return np.sum(np.abs(x) ** ord, axis=axis, keepdims=keepdims) ** (1 / ord)
 
 
+@primitive(x=lambda g, x_shape: zeros_of(g, x_shape))
+def _count_nonzero(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
+    return np.sum(x != 0, axis=axis, keepdims=keepdims, dtype=x.dtype)
+
+
 def norm(x: Any, ord: Any = None, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Vector norm over axes: `sum(|x|^ord)^(1/ord)`.
 
     Args:
         x: Any shape; a matrix counts as one long vector unless `axis` says otherwise.
-        ord: The order: None or 2 for the Euclidean length, 1, any number but 0, or +-inf.
+        ord: The order: None or 2 for the Euclidean length, any other number, +-inf for the
+            largest or smallest absolute value, or 0 for how many elements are not 0.
         axis: The axes to reduce; None for all.
         keepdims: Keep the axes with size 1.
 
@@ -196,6 +213,11 @@ def norm(x: Any, ord: Any = None, axis: Axis = None, keepdims: bool = False) -> 
         return extreme(abs(x), axis=axis, keepdims=keepdims)
     if ord == 1:
         return sum(abs(x), axis=axis, keepdims=keepdims)
-    if not isinstance(ord, int | float | np.number) or ord == 0:
-        raise ValueError(f"norm: ord must be a number other than 0, +-inf or None, got {ord!r}")
+    if not isinstance(ord, int | float | np.number):
+        raise ValueError(
+            f"norm: ord must be a number, +-inf or None, got {ord!r}; norms of matrices as "
+            "operators ('fro', 'nuc') are not offered"
+        )
+    if ord == 0:
+        return _count_nonzero(x, axis=axis, keepdims=keepdims)
     return _power_norm(x, ord=float(ord), axis=axis, keepdims=keepdims)

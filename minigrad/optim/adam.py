@@ -7,7 +7,14 @@ import math
 import numpy as np
 
 from minigrad.backends import Array
-from minigrad.optim.optimizer import Group, Optimizer, Parameters, at_least_zero, descent_direction
+from minigrad.optim.optimizer import (
+    Group,
+    Optimizer,
+    Parameters,
+    at_least_zero,
+    check_implementation,
+    descent_direction,
+)
 
 __all__ = ["Adam", "AdamW"]
 
@@ -28,6 +35,8 @@ class Adam(Optimizer):
         amsgrad: Use the largest v so far.
         maximize: Climb instead of descending.
         decoupled_weight_decay: Decay as AdamW does.
+        implementation: PyTorch's `foreach`, `fused` and `capturable`, which say how to compute and
+            not what; accepted, and without effect.
 
     Raises:
         ValueError: An argument is out of its range.
@@ -57,7 +66,9 @@ class Adam(Optimizer):
         *,
         maximize: bool = False,
         decoupled_weight_decay: bool = False,
+        **implementation: bool | None,
     ) -> None:
+        check_implementation(implementation)
         defaults = {
             "lr": lr,
             "betas": betas,
@@ -129,6 +140,8 @@ class AdamW(Adam):
         weight_decay: w, at least 0.
         amsgrad: Use the largest v so far.
         maximize: Climb instead of descending.
+        implementation: PyTorch's `foreach`, `fused` and `capturable`, which say how to compute and
+            not what; accepted, and without effect.
 
     Raises:
         ValueError: An argument is out of its range.
@@ -156,6 +169,7 @@ class AdamW(Adam):
         amsgrad: bool = False,
         *,
         maximize: bool = False,
+        **implementation: bool | None,
     ) -> None:
         super().__init__(
             params,
@@ -166,4 +180,5 @@ class AdamW(Adam):
             amsgrad,
             maximize=maximize,
             decoupled_weight_decay=True,
+            **implementation,
         )

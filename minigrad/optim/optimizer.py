@@ -101,7 +101,7 @@ class Optimizer:
         """
         if not isinstance(param_group, dict):
             raise TypeError(f"param_group: expected a dictionary, got {type(param_group).__name__}")
-        group = self.defaults | param_group
+        group = _with_numbers(self.defaults | param_group)
         group["params"] = _listed(param_group["params"], group)
         self.check(group)
         seen = {p for other in self.param_groups for p in other["params"]}
@@ -316,6 +316,12 @@ class Optimizer:
         return "\n".join([*lines, ")"])
 
 
+def _with_numbers(group: Group) -> Group:
+    """The group with plain numbers for options that are Tensors of one element."""
+    options = {name: value for name, value in group.items() if name != "params"}
+    return group | {k: v.item() for k, v in options.items() if isinstance(v, Tensor)}
+
+
 def _listed(params: Any, group: Group) -> list[Tensor]:
     """A group's parameters in order; their names, where there are any, go into the group."""
     if isinstance(params, set):
@@ -358,6 +364,15 @@ def _own_state(entry: Mapping[str, Any], parameter: Tensor, number: int) -> OwnS
 
 
 # --- What updates share -----------------------------------------------------------------------
+
+
+def check_implementation(options: Mapping[str, bool | None]) -> None:
+    """Let pass what PyTorch has users say about how to compute, and nothing else."""
+    for name, value in options.items():
+        if name not in ("foreach", "fused", "capturable", "differentiable"):
+            raise TypeError(f"an optimizer has no option {name!r}")
+        if name == "differentiable" and value:
+            raise ValueError("differentiable=True: steps are not recorded, and have no gradient")
 
 
 def at_least_zero(group: Group, *names: str) -> None:

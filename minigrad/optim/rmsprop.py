@@ -5,7 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from minigrad.backends import Array
-from minigrad.optim.optimizer import Group, Optimizer, Parameters, at_least_zero, descent_direction
+from minigrad.optim.optimizer import (
+    Group,
+    Optimizer,
+    Parameters,
+    at_least_zero,
+    check_implementation,
+    descent_direction,
+)
 
 __all__ = ["RMSprop"]
 
@@ -26,6 +33,8 @@ class RMSprop(Optimizer):
         momentum: mu, at least 0.
         centered: Divide by the running standard deviation.
         maximize: Climb instead of descending.
+        implementation: PyTorch's `foreach`, `fused` and `capturable`, which say how to compute and
+            not what; accepted, and without effect.
 
     Raises:
         ValueError: An argument is out of its range.
@@ -55,7 +64,9 @@ class RMSprop(Optimizer):
         centered: bool = False,
         *,
         maximize: bool = False,
+        **implementation: bool | None,
     ) -> None:
+        check_implementation(implementation)
         defaults = {
             "lr": lr,
             "alpha": alpha,

@@ -5,7 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from minigrad.backends import Array
-from minigrad.optim.optimizer import Group, Optimizer, Parameters, at_least_zero, descent_direction
+from minigrad.optim.optimizer import (
+    Group,
+    Optimizer,
+    Parameters,
+    at_least_zero,
+    check_implementation,
+    descent_direction,
+)
 
 __all__ = ["SGD"]
 
@@ -24,6 +31,8 @@ class SGD(Optimizer):
         weight_decay: w, at least 0: adds w p to the gradient.
         nesterov: Use Nesterov's momentum.
         maximize: Climb instead of descending.
+        implementation: PyTorch's `foreach`, `fused` and `capturable`, which say how to compute and
+            not what; accepted, and without effect.
 
     Raises:
         ValueError: An argument is out of its range.
@@ -54,7 +63,9 @@ class SGD(Optimizer):
         nesterov: bool = False,
         *,
         maximize: bool = False,
+        **implementation: bool | None,
     ) -> None:
+        check_implementation(implementation)
         defaults = {
             "lr": lr,
             "momentum": momentum,

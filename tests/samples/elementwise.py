@@ -144,6 +144,23 @@ SAMPLES.append(
     )
 )
 
+SAMPLES += [
+    sample(
+        ops.limited,
+        *bounded,
+        torch=lambda x, low, high: torch.clip(x, low, high),
+        name=f"tensor-bounds-{number}",
+    )
+    for number, bounded in enumerate(
+        [
+            (normal(3, 4), normal(3, 4) - 1, normal(3, 4) + 1),
+            (normal(3, 4), normal(4), normal(3, 1)),  # some cross
+            (normal(4), normal(3, 4), None),
+            (normal(3, 4), None, normal()),
+        ]
+    )
+]
+
 CHOICES = [
     (mask(3, 4), normal(3, 4), normal(3, 4)),
     (mask(4), normal(3, 1), normal()),

@@ -33,7 +33,8 @@ def product(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
 
 
 def length(x: Any, axis: Any = None, keepdims: bool = False, **order: Any) -> Any:
-    return torch.linalg.vector_norm(x, order.get("ord") or 2, axis, keepdim=keepdims)
+    given = order.get("ord")
+    return torch.linalg.vector_norm(x, 2 if given is None else given, axis, keepdim=keepdims)
 
 
 def index(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
@@ -119,7 +120,7 @@ SAMPLES.append(
 
 SAMPLES += [
     sample(ops.norm, normal(3, 4), torch=length, ord=order, axis=axis)
-    for order in (None, 1, 2, 3, 1.5, np.inf, -np.inf, -1)
+    for order in (None, 0, 1, 2, 3, 1.5, np.inf, -np.inf, -1)
     for axis in (None, 0, (0, 1))
 ]
 SAMPLES += [

@@ -1,0 +1,334 @@
+"""PyTorch's own test samples: its database of operations, modules and optimizers, run on ours.
+
+What a sample asks for that minigrad does not offer is counted by its reason in `NOT_OFFERED`; a
+sample that fails for any other reason fails here.
+"""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("expecttest")  # PyTorch's samples need it
+
+import checks  # noqa: E402
+from test_optim_torch import (  # noqa: E402
+    STEPS,
+    check_same,
+    check_same_state,
+    parameters,
+    set_gradients,
+)
+from torch.testing._internal.common_modules import ModuleErrorEnum  # noqa: E402
+from torch_samples import (  # noqa: E402
+    MODULE_REFERENCES,
+    MODULES,
+    OPERATIONS,
+    OPTIMIZER_REFERENCES,
+    REFERENCES,
+    NotOfferedError,
+    dtype_of,
+    flat,
+    ours,
+)
+
+import minigrad as mg  # noqa: E402
+from minigrad import nn, optim  # noqa: E402
+from minigrad.tensor import made  # noqa: E402
+
+DTYPES = [torch.float64, torch.float32, torch.int64, torch.int32, torch.bool]
+
+SCALAR_AXIS = "an axis of a scalar, which NumPy refuses"
+NEGATIVE_POWER = "negative integer powers, which NumPy refuses"
+NEGATIVE_PADDING = "negative padding, which NumPy refuses"
+MATRIX_NORM = "norms of matrices as operators"
+NOT_OFFERED = {
+    "__rpow__": {NEGATIVE_POWER: 196},
+    "__rsub__": {"PyTorch has no answer either": 6},
+    "add": {"numbers only": 8},
+    "amax": {SCALAR_AXIS: 18},
+    "amin": {SCALAR_AXIS: 18},
+    "argmax": {SCALAR_AXIS: 14},
+    "cat": {"joining an empty vector with anything": 13},
+    "constant_pad_nd": {NEGATIVE_PADDING: 36},
+    "cumsum": {SCALAR_AXIS: 7},
+    "div.no_rounding_mode": {"numbers only": 8},
+    "linalg.norm": {MATRIX_NORM: 170},
+    "linalg.vector_norm": {SCALAR_AXIS: 54},
+    "logsumexp": {SCALAR_AXIS: 19},
+    "mean": {SCALAR_AXIS: 6},
+    "mul": {"numbers only": 8},
+    "nn.functional.batch_norm": {"batches without an axis for the features": 6},
+    "nn.functional.dropout": {"the same random numbers": 12},
+    "nn.functional.pad.constant": {NEGATIVE_PADDING: 36},
+    "norm": {SCALAR_AXIS: 24},
+    "pow": {NEGATIVE_POWER: 8},
+    "prod": {SCALAR_AXIS: 36, "a reduction in a smaller integer dtype": 12},
+    "sigmoid": {"minus a boolean, which NumPy refuses": 46},
+    "sum": {SCALAR_AXIS: 18},
+    "transpose": {SCALAR_AXIS: 9},
+    "sub": {"numbers only": 6},
+    "true_divide": {"numbers only": 8},
+    "where": {"complex numbers": 8},
+}
+
+
+def is_float(array):
+    return array.dtype.kind == "f"
+
+
+def same_values(mine, reference, what, inputs, amplified=1.0):
+    """Within the tolerance of the coarser dtype, for what these inputs may have amplified."""
+    reference = reference.numpy(force=True)
+    dtypes = [x.dtype for x in (mine, reference) if is_float(x)]
+    coarser = max(dtypes or [np.dtype(np.float64)], key=lambda dtype: np.finfo(dtype).eps)
+    within = amplified * checks.tolerance(coarser, reference, *inputs)
+    checks.assert_close(mine.data.astype(reference.dtype), reference, within, what)
+
+
+def same_dtype(mine, reference, inputs):
+    """Of one floating dtype comes the same; integers and mixtures are promoted as by NumPy."""
+    given = {x.dtype for x in inputs}
+    expected = reference.numpy(force=True).dtype
+    if len(given) == 1 and is_float(next(iter(inputs))):
+        assert mine.dtype == expected, f"dtype {mine.dtype}, not {expected}"
+    else:
+        assert mine.dtype.kind == expected.kind, f"dtype {mine.dtype}, not {expected}"
+
+
+def gradients(library, outputs, leaves, seeds, create_graph=False):
+    """Gradients of either library, None where an input is not connected."""
+    if not outputs:
+        return [None] * len(leaves)
+    if library is torch:
+        return torch.autograd.grad(
+            outputs, leaves, seeds, create_graph=create_graph, allow_unused=True
+        )
+    return mg.grad(outputs, leaves, seeds, create_graph=create_graph)
+
+
+def zeros_for_none(x, mine, reference):
+    return (
+        made(np.zeros_like(x.data)) if mine is None else mine,
+        torch.zeros(x.shape) if reference is None else reference,
+    )
+
+
+def check(mine, theirs, pairs, second, amplified=1.0):
+    """Compare outputs, gradients and, where `second`, gradients of those.
+
+    Args:
+        mine: Our outputs.
+        theirs: PyTorch's.
+        pairs: Each of our inputs with PyTorch's.
+        second: Whether the second derivative is compared.
+        amplified: By how much an operation enlarges the rounding errors of its input.
+    """
+    inputs = [x.data for x, _ in pairs]
+    floats = [x for x in inputs if is_float(x)]
+    mine, theirs = list(flat(mine)), list(flat(theirs))
+    assert len(mine) == len(theirs)
+    outputs = []
+    for a, b in zip(mine, theirs, strict=True):
+        if not isinstance(b, torch.Tensor):  # a number
+            checks.assert_close(a, b, checks.tolerance(np.float32, b), "number")
+            continue
+        same_dtype(a, b, inputs)
+        same_values(a, b, "forward", floats, amplified)
+        if b.requires_grad:
+            assert a.requires_grad, "PyTorch has a gradient here"
+            outputs.append((a, b))
+    leaves = [(x, t) for x, t in pairs if t.requires_grad]
+    if not outputs or not leaves:
+        return
+    ys, xs = zip(*outputs, strict=True), zip(*leaves, strict=True)
+    (ys, expected_ys), (xs, expected_xs) = map(list, ys), map(list, xs)
+    seeds = checks.seeds_for([y.numpy(force=True) for y in expected_ys])
+    own_seeds = [made(seed.copy()).requires_grad_() for seed in seeds]
+    other_seeds = [torch.tensor(seed, requires_grad=True) for seed in seeds]
+    first = gradients(mg, ys, xs, own_seeds, second)
+    expected = gradients(torch, expected_ys, expected_xs, other_seeds, second)
+    for x, g, e in zip(xs, first, expected, strict=True):
+        g, e = zeros_for_none(x, g, e)
+        assert g.dtype == x.dtype
+        same_values(g, e, "gradient", [*floats, *seeds], amplified)
+    if not second:
+        return
+    weights = checks.seeds_for([x.data for x in xs])
+    own = [(g, made(w)) for g, w in zip(first, weights, strict=True) if checks.connected(g)]
+    other = [
+        (g, torch.tensor(w)) for g, w in zip(expected, weights, strict=True) if checks.connected(g)
+    ]
+    own_leaves, other_leaves = [*xs, *own_seeds], [*expected_xs, *other_seeds]
+    found = gradients(mg, [g for g, _ in own], own_leaves, [w for _, w in own])
+    wanted = gradients(torch, [g for g, _ in other], other_leaves, [w for _, w in other])
+    sizes = [*floats, *seeds, *[g.numpy(force=True) for g in expected if g is not None]]
+    for x, g, e in zip(own_leaves, found, wanted, strict=True):
+        g, e = zeros_for_none(x, g, e)
+        # each of two passes amplifies the error of the one before, up to its magnitude
+        scale = max(1.0, *map(checks._largest, [*sizes, e.numpy(force=True)]))
+        same_values(g, e, "second gradient", sizes, amplified * scale)
+
+
+# --- operations -------------------------------------------------------------------------------
+
+
+def amplified_by(name, eps):
+    """How much an operation enlarges rounding errors beyond the eightfold that is allowed."""
+    if name.endswith(("layer_norm", "batch_norm", "LayerNorm", "BatchNorm1d")):
+        return 1 / np.sqrt(abs(eps))  # the factor 1 / sqrt(var + eps)
+    if name in ("nn.functional.binary_cross_entropy", "BCELoss"):
+        # PyTorch adds this to the probabilities in its second derivative
+        return 1e-12 / np.finfo(np.float64).eps
+    return 1.0
+
+
+def samples_of(reference, dtype):
+    """PyTorch's samples with gradients, then those for its reference implementation without."""
+    needs_grad = dtype.is_floating_point and reference.supports_autograd
+    yield from reference.sample_inputs("cpu", dtype, requires_grad=needs_grad)
+    if dtype != torch.float32:
+        yield from reference.reference_inputs("cpu", dtype, requires_grad=False)
+
+
+@pytest.mark.filterwarnings("ignore")  # of NumPy's and of PyTorch's, about the same numbers
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_operation(name):
+    reference = REFERENCES[name]
+    not_offered = Counter()
+    ran = 0
+    for dtype in DTYPES:
+        if dtype not in reference.dtypes:
+            continue
+        for sample in samples_of(reference, dtype):
+            pairs = []
+            try:
+                args = ours((sample.input, *sample.args), pairs)
+                if not pairs:
+                    raise NotOfferedError("numbers only")
+                mine = OPERATIONS[name](*args, **ours(sample.kwargs, pairs))
+            except NotOfferedError as reason:
+                not_offered[str(reason)] += 1
+                continue
+            theirs = reference(sample.input, *sample.args, **sample.kwargs)
+            if theirs is NotImplemented:
+                not_offered["PyTorch has no answer either"] += 1
+                continue
+            second = dtype == torch.float64 and reference.supports_gradgrad and pairs[0][0].size > 0
+            try:
+                check(
+                    mine, theirs, pairs, second, amplified_by(name, sample.kwargs.get("eps", 1e-5))
+                )
+            except AssertionError as error:
+                error.add_note(f"sample: {sample.summary()}")
+                raise
+            ran += 1
+    assert ran
+    assert dict(not_offered) == NOT_OFFERED.get(name, {})
+
+
+# --- modules ----------------------------------------------------------------------------------
+
+
+def module_samples(name, dtype, training):
+    reference = MODULE_REFERENCES[name]
+    return reference.module_inputs_func(
+        reference, device="cpu", dtype=dtype, requires_grad=True, training=training
+    )
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # no dim given, dropout in one layer
+@pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
+@pytest.mark.parametrize("name", MODULES)
+def test_module(name, training):
+    for dtype in (torch.float64, torch.float32):
+        for sample in module_samples(name, dtype, training):
+            made_with, called_with = sample.constructor_input, sample.forward_input
+            theirs = MODULE_REFERENCES[name].module_cls(*made_with.args, **made_with.kwargs)
+            theirs = theirs.to(dtype).train(training)
+            args, options = ours((made_with.args, made_with.kwargs), [])
+            mine = getattr(nn, name)(*args, **options).astype(dtype_of(dtype)).train(training)
+            mine.load_state_dict(theirs.state_dict())
+            pairs = [*zip(mine.parameters(), theirs.parameters(), strict=True)]
+            inputs, options = ours((called_with.args, called_with.kwargs), pairs)
+            try:
+                y = mine(*inputs, **options)
+                expected = theirs(*called_with.args, **called_with.kwargs)
+                second = dtype == torch.float64 and bool(inputs) and inputs[0].size > 0
+                check(y, expected, pairs, second, amplified_by(name, getattr(mine, "eps", 1)))
+            except AssertionError as error:
+                error.add_note(f"sample: {made_with}, {called_with}")
+                raise
+            states = zip(mine.state_dict().items(), theirs.state_dict().items(), strict=True)
+            for (key, value), (other_key, other) in states:
+                assert key == other_key
+                same_values(value, other, key, [])
+
+
+# --- optimizers -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32], ids=["f64", "f32"])
+@pytest.mark.parametrize("name", ["SGD", "RMSprop", "Adam", "AdamW"])
+def test_optimizer(name, dtype):
+    reference = OPTIMIZER_REFERENCES[name]
+    for sample in reference.optim_inputs_func("cpu"):
+        own, other = parameters(dtype)
+        mine = getattr(optim, name)(own, **ours(sample.kwargs, []))
+        theirs = reference.optim_cls(other, **sample.kwargs)
+        for step in range(STEPS):
+            set_gradients(own, other, step)
+            mine.step(), theirs.step()
+            mine.zero_grad()
+        check_same(own, other)
+        check_same_state(mine, theirs)
+
+
+# --- what PyTorch refuses ---------------------------------------------------------------------
+
+ACCEPTED = {
+    "GRU": ["RNN input dtype"],  # NumPy's promotion: a float32 layer takes float64
+    "LSTM": ["RNN input dtype"],
+    "NLLLoss": ["expected scalar type"],  # weights of another dtype
+    "RNN": ["RNN input dtype"],
+}
+REFUSAL = (ValueError, TypeError, IndexError, RuntimeError)
+refusing_functions = [
+    name
+    for name in OPERATIONS
+    if name.startswith("nn.functional") and REFERENCES[name].error_inputs_func
+]
+refusing_modules = [name for name in MODULES if MODULE_REFERENCES[name].module_error_inputs_func]
+
+
+@pytest.mark.parametrize("name", refusing_functions)
+def test_function_refuses(name):
+    for sample in REFERENCES[name].error_inputs("cpu"):
+        call = sample.sample_input
+        args, options = ours(((call.input, *call.args), call.kwargs), [])
+        with pytest.raises(REFUSAL, match=name.rpartition(".")[2]):
+            OPERATIONS[name](*args, **options)
+
+
+@pytest.mark.parametrize("name", refusing_modules)
+def test_module_refuses(name):
+    reference = MODULE_REFERENCES[name]
+    accepted = []
+    for sample in reference.module_error_inputs_func(
+        reference, device="cpu", dtype=torch.float64, requires_grad=True, training=True
+    ):
+        made_with = sample.module_error_input.constructor_input
+        called_with = sample.module_error_input.forward_input
+        try:
+            args, options = ours((made_with.args, made_with.kwargs), [])
+            layer = getattr(nn, name)(*args, **options)
+            if sample.error_on is ModuleErrorEnum.FORWARD_ERROR:
+                args, options = ours((called_with.args, called_with.kwargs), [])
+                layer.astype("float64")(*args, **options)
+            accepted.append(sample.error_regex)
+        except REFUSAL as error:
+            assert len(str(error)) > 30, "says too little"
+    expected = ACCEPTED.get(name, [])
+    assert len(accepted) == len(expected)
+    assert all(regex.startswith(text) for regex, text in zip(accepted, expected, strict=True))
