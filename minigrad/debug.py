@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.backends import to_numpy
-from minigrad.engine import Record, inspection
+from minigrad.engine import Record, inspectors
 from minigrad.tensor import ChangedValueError, array_of
 
 __all__ = ["AnomalyError", "detect_anomaly"]
@@ -27,13 +27,10 @@ class _Inspector:
     """What `detect_anomaly` looks at, in the thread that asked for it."""
 
     def __init__(self) -> None:
-        self.thread = threading.get_ident()
         self.seen: dict[int, tuple[str, int]] = {}  # a record's age: its line, its checksum
 
     def forward(self, name: str, args: Iterable[Any], y: Any, record: Record | None) -> None:
         """Look at the result of an operation."""
-        if threading.get_ident() != self.thread:
-            return
         before, after = _troubles(args), _troubles([y])
         if "NaN" in after and "NaN" in before:
             raise AnomalyError(f"{name}: an input already contains a NaN{_at(_line())}")
@@ -48,22 +45,20 @@ class _Inspector:
     def backward(self, record: Record) -> None:
         """Look at what a record is about to use."""
         line, checksum = self.seen.get(record.age, ("", None))
-        if threading.get_ident() == self.thread and checksum not in (None, _checksum(record)):
+        if checksum not in (None, _checksum(record)):
             raise ChangedValueError(
-                f"{record.name}: a value that its derivative needs was written to after the "
+                f"{record.plan.name}: a value that its derivative needs was written to after the "
                 f"forward pass{_at(line)}; change a copy instead"
             )
 
     def pulled(self, record: Record, g: Any, gradients: Iterable[Any]) -> None:
         """Look at the gradients that a record has given."""
-        if threading.get_ident() != self.thread:
-            return
         made = _troubles(gradients) - _troubles([g])
         if made:
             line = self.seen.get(record.age, ("", None))[0]
             raise AnomalyError(
-                f"{record.name}: its derivative contains {_listed(made)}, which the gradient of "
-                f"its result does not; the operation was called{_at(line) or ' before'}"
+                f"{record.plan.name}: its derivative contains {_listed(made)}, which the gradient "
+                f"of its result does not; the operation was called{_at(line) or ' before'}"
             )
 
 
@@ -88,12 +83,15 @@ def detect_anomaly() -> Iterator[None]:
         Traceback (most recent call last):
         minigrad.debug.AnomalyError: log: the result contains an infinity, which no input does...
     """
-    before, inspection.inspector = inspection.inspector, _Inspector()
+    thread = threading.get_ident()
+    before, inspectors[thread] = inspectors.get(thread), _Inspector()
     try:
         with np.errstate(all="ignore"):  # said here, and better than by NumPy's warnings
             yield
     finally:
-        inspection.inspector = before
+        del inspectors[thread]
+        if before is not None:
+            inspectors[thread] = before
 
 
 def _arrays(values: Iterable[Any]) -> Iterator[Any]:
@@ -124,7 +122,7 @@ def _listed(troubles: set[str]) -> str:
 def _checksum(record: Record) -> int:
     """A number that changes when one of a record's saved values does."""
     total = 0
-    for array in _arrays(record.saved.values()):
+    for array in _arrays(record.saved):
         if hasattr(array, "strides"):
             total = zlib.crc32(np.ascontiguousarray(to_numpy(array)).data.cast("B"), total)
     return total

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import ContextDecorator
 from heapq import heappop, heappush
+from threading import get_ident
 from typing import Any, NamedTuple, Protocol, TypeAlias, cast
 
 import numpy as np
@@ -28,8 +29,8 @@ from minigrad.writes import ages, last_write, was_replaced, was_written
 
 __all__ = [
     "Inspector",
+    "Plan",
     "Record",
-    "Rule",
     "backpropagate",
     "enable_grad",
     "grad",
@@ -38,40 +39,44 @@ __all__ = [
 ]
 
 
-class Rule(NamedTuple):
-    """A vector-Jacobian product `function(g, *needs)`, and the names of what it needs besides g."""
+class Plan(NamedTuple):
+    """What calls of an operation leave behind for backward, given which inputs want a gradient.
 
-    function: Callable[..., Any]
-    needs: tuple[str, ...]
+    Attributes:
+        name: The operation's name, for messages and pictures.
+        rules: For each of those inputs its position, its rule (a vector-Jacobian product
+            `function(g, *needs)`), and where among the saved values its needs stand in a row.
+        saves: The names of the saved values.
+        inputs: For each saved value its position among the inputs; -1 for the output `y`, and None
+            for what is neither.
+    """
+
+    name: str
+    rules: Sequence[tuple[int, Callable[..., Any], slice]] = ()
+    saves: Sequence[str] = ()
+    inputs: Sequence[int | None] = ()
 
 
 class Record:
     """How one Tensor was made. It points at its parents only, so the graph has no cycles.
 
     Attributes:
-        name: The operation's name, for messages and pictures.
-        rules: Position and rule of each input that wants a gradient.
+        plan: The operation's name, the rules that are needed, and what they need.
         parents: One entry per input: the record that made it, or the Tensor itself where it is a
             leaf, or None where no gradient is wanted. None once a backward pass has freed it.
-        saved: The values that the rules name, and nothing else: Tensors for inputs, the raw array
-            for the output `y` (a Tensor would point back at this record).
+        saved: The values that the rules name, and nothing else, as raw arrays: a Tensor would
+            keep its own record's output alive, or point back at this record.
         shape: The output's shape, which its gradient will have.
         dtype: The output's dtype, which its gradient will have.
         age: Creation order. Inputs exist before outputs, so it is a topological order.
     """
 
-    __slots__ = ("age", "dtype", "name", "parents", "rules", "saved", "shape")
+    __slots__ = ("age", "dtype", "parents", "plan", "saved", "shape")
 
     def __init__(
-        self,
-        name: str,
-        rules: Sequence[tuple[int, Rule]],
-        parents: Sequence[Node | None],
-        saved: dict[str, Any],
-        y: Any,
+        self, plan: Plan, parents: Sequence[Node | None], saved: tuple[Any, ...], y: Any
     ) -> None:
-        self.name = name
-        self.rules = rules
+        self.plan = plan
         self.parents: Sequence[Node | None] | None = parents
         self.saved = saved
         self.shape = y.shape
@@ -80,27 +85,22 @@ class Record:
 
     def pull(self, g: Any, wanted: AbstractSet[Node] | None, create_graph: bool) -> Gradients:
         """Turn the gradient `g` of the output into gradients of the inputs, by the rules."""
-        assert self.parents is not None
-        values = self.values(create_graph)
+        values = self.connected() if create_graph else self.saved
         gradients = []
-        for position, rule in self.rules:
-            parent = self.parents[position]
+        for position, rule, needs in self.plan.rules:
+            parent = self.parents[position]  # type: ignore[index]
             if parent is not None and (wanted is None or parent in wanted):
-                gradient = rule.function(g, *[values[name] for name in rule.needs])
-                gradients.append((parent, gradient))
+                gradients.append((parent, rule(g, *values[needs])))
         return gradients
 
-    def values(self, create_graph: bool) -> dict[str, Any]:
-        """The saved values as raw arrays, or under `create_graph` still connected to the graph."""
-        if not create_graph:
-            return {
-                name: value._data if isinstance(value, Tensor) else value
-                for name, value in self.saved.items()
-            }
-        values = dict(self.saved)
-        if "y" in values:
-            values["y"] = made(values["y"], self)
-        return values
+    def connected(self) -> tuple[Any, ...]:
+        """The saved values for a derivative of the derivative: as Tensors in the graph."""
+        parents = cast("Sequence[Node | None]", self.parents)
+        values = []
+        for value, position in zip(self.saved, self.plan.inputs, strict=True):
+            node = None if position is None else self if position < 0 else parents[position]
+            values.append(in_graph(node, value))
+        return tuple(values)
 
 
 class Output(Record):
@@ -109,7 +109,7 @@ class Output(Record):
     __slots__ = ("count", "index")
 
     def __init__(self, whole: Record, index: int, count: int, y: Any) -> None:
-        super().__init__(whole.name, (), (whole,), {}, y)
+        super().__init__(whole.plan, (whole,), (), y)
         self.index, self.count = index, count
 
     def pull(self, g: Any, wanted: AbstractSet[Node] | None, create_graph: bool) -> Gradients:
@@ -132,7 +132,12 @@ class Slots(tuple[Any, ...]):
 
 
 Node: TypeAlias = Record | Tensor  # what a gradient can arrive at: a result's record, or a leaf
-Gradients: TypeAlias = Iterable[tuple[Node, Any]]
+Gradients: TypeAlias = Sequence[tuple[Node, Any]]
+
+
+def in_graph(node: Node | None, value: Any) -> Any:
+    """A value as the Tensor that stands at a node of the graph; as it is where there is none."""
+    return value if node is None else node if isinstance(node, Tensor) else made(value, node)
 
 
 def node_of(value: Any) -> Node | None:
@@ -167,15 +172,16 @@ def backpropagate(
         GraphFreedError: An earlier pass has freed a part of the graph.
         ChangedValueError: A saved value was changed since the forward pass.
     """
-    roots = list(roots)
-    wanted = None if targets is None else _leading_to(targets, [node for node, _ in roots])
+    gradients: Gradients = list(roots)
+    wanted = None if targets is None else _leading_to(targets, [node for node, _ in gradients])
+    if wanted is not None:
+        gradients = [(node, g) for node, g in gradients if node in wanted]
     arrived: dict[Node, Any] = {}  # the sum of the gradients that have reached a node so far
     found: dict[Node, Any] = {}
     summed: set[Node] = set()  # nodes whose sum is an array of our own, so it may grow in place
     queue: list[tuple[int, Record]] = []  # a heap, the youngest record first
-    written, inspector = last_write(), inspection.inspector
-
-    def arrive(gradients: Gradients) -> None:
+    written, inspector = last_write(), inspectors.get(get_ident())
+    while True:
         for node, gradient in gradients:
             if gradient.shape != node.shape or gradient.dtype != node.dtype:
                 gradient = _fit(gradient, node)
@@ -189,14 +195,13 @@ def backpropagate(
                 arrived[node] = arrived[node] + gradient
                 if not create_graph and node.shape is not None:
                     summed.add(node)
-
-    arrive(root for root in roots if wanted is None or root[0] in wanted)
-    while queue:
+        if not queue:
+            break
         _, record = heappop(queue)
         g = arrived.pop(record)
-        summed.discard(record)  # from here on others may see its gradient
         if targets is not None and record in targets:
             found[record] = g
+            summed.discard(record)  # from here on others may see its gradient
         if record.parents is None:
             raise _freed(record)
         if record.age < written:
@@ -205,11 +210,9 @@ def backpropagate(
             inspector.backward(record)
         gradients = record.pull(g, wanted, create_graph)
         if inspector is not None:
-            gradients = list(gradients)
             inspector.pulled(record, g, [gradient for _, gradient in gradients])
-        arrive(gradients)
         if not retain_graph:
-            record.parents, record.saved = None, {}
+            record.parents, record.saved = None, ()
     found.update(arrived if targets is None else {k: arrived[k] for k in targets & arrived.keys()})
     return found, summed
 
@@ -234,14 +237,21 @@ def _leading_to(targets: AbstractSet[Node], roots: Iterable[Node]) -> set[Node]:
 
 def _check_unchanged(record: Record) -> None:
     """Refuse a record that saved a value which minigrad has changed since."""
-    for name, value in record.saved.items():
-        for item in value if isinstance(value, tuple | list) else (value,):
+    parents = cast("Sequence[Node | None]", record.parents)
+    for name, value, position in zip(
+        record.plan.saves, record.saved, record.plan.inputs, strict=True
+    ):
+        items = value if isinstance(value, tuple | list) else [value]
+        holders: Sequence[Any] = items
+        if position is not None and position >= 0:
+            holders = [parents[position]] if items is not value else parents
+        for holder, item in zip(holders, items, strict=True):
             array = item._data if isinstance(item, Tensor) else item
-            if was_replaced(item, record.age) or (
+            if was_replaced(holder, record.age) or (
                 hasattr(array, "strides") and was_written(array, record.age)
             ):
                 raise ChangedValueError(
-                    f"backward reached {record.name!r}, which needs a value of shape "
+                    f"backward reached {record.plan.name!r}, which needs a value of shape "
                     f"{array.shape} ({name}) that was changed after the forward pass used it, by "
                     "an optimizer's step, load_state_dict or an assignment to .data; run backward "
                     "before the change, or the forward pass again after it"
@@ -250,7 +260,7 @@ def _check_unchanged(record: Record) -> None:
 
 def _freed(record: Record) -> GraphFreedError:
     return GraphFreedError(
-        f"backward reached {record.name!r}, whose saved values an earlier pass has freed; "
+        f"backward reached {record.plan.name!r}, whose saved values an earlier pass has freed; "
         "give that earlier pass retain_graph=True"
     )
 
@@ -435,16 +445,7 @@ class Inspector(Protocol):
         """Look at the gradients that a record has given."""
 
 
-class _Inspection:
-    """The inspector, where there is one."""
-
-    __slots__ = ("inspector",)
-
-    def __init__(self) -> None:
-        self.inspector: Inspector | None = None
-
-
-inspection = _Inspection()
+inspectors: dict[int, Inspector] = {}  # that of each thread which has one
 
 
 def is_grad_enabled() -> bool:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from functools import cache, partial, update_wrapper
-from typing import Any, ParamSpec, Protocol, TypeVar, cast
+from operator import itemgetter
+from threading import get_ident
+from typing import Any, ClassVar, NamedTuple, ParamSpec, Protocol, TypeVar, cast
 
 import numpy as np
 
@@ -14,13 +16,14 @@ from minigrad.engine import (
     Gradients,
     Node,
     Output,
+    Plan,
     Record,
-    Rule,
     Slots,
     enable_grad,
     grad,
     grad_switch,
-    inspection,
+    in_graph,
+    inspectors,
     node_of,
 )
 from minigrad.tensor import DTypeError, ShapeError, Tensor, array_of, made
@@ -38,6 +41,13 @@ class PrimitiveCall(Protocol[P]):
     __name__: str
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Tensor: ...
+
+
+class Rule(NamedTuple):
+    """A vector-Jacobian product `function(g, *needs)`, and the names of what it needs besides g."""
+
+    function: Callable[..., Any]
+    needs: tuple[str, ...]
 
 
 class Operation:
@@ -101,39 +111,41 @@ def _signature(function: Callable[..., Any]) -> tuple[list[str], dict[str, Any]]
     )
 
 
-class Plan:
-    """Which rules a call needs, given which of its inputs want a gradient, and what they name."""
+class Saving:
+    """What calls of an operation save, given which of the inputs want a gradient (a bit each)."""
 
     def __init__(self, operation: Operation, wanted: int) -> None:
         self.operation = operation
-        self.rules = [
-            (position, operation.rules[name])
-            for position, name in enumerate(operation.inputs)
-            if wanted >> position & 1 and name in operation.rules
-        ]
-        names = {name for _, rule in self.rules for name in rule.needs}
+        positions = [i for i, name in enumerate(operation.inputs) if name in operation.rules]
+        rules: list[tuple[int, Callable[..., Any], slice]] = []
+        saves: list[str] = []
+        for position in positions:
+            if wanted >> position & 1:
+                rule = operation.rules[operation.inputs[position]]
+                start = len(saves)
+                saves += rule.needs
+                rules.append((position, rule.function, slice(start, len(saves))))
+        inputs = {name: i for i, name in enumerate(operation.inputs)} | {"y": -1}
+        self.plan = Plan(operation.name, rules, saves, [inputs.get(name) for name in saves])
         slots = [*operation.inputs, "y"]
-        self.kept = [(name, slots.index(name)) for name in slots if name in names]
-        self.shapes = [
-            (f"{name}_shape", position)
-            for position, name in enumerate(operation.inputs)
-            if f"{name}_shape" in names
-        ]
-        self.options = [name for name in operation.defaults if name in names]
-        self.extras = bool(self.shapes or self.options)
+        self.shapes = [i for i, name in enumerate(operation.inputs) if f"{name}_shape" in saves]
+        self.options = [name for name in operation.defaults if name in saves]
+        slots += [f"{operation.inputs[i]}_shape" for i in self.shapes] + self.options
+        self.few = not self.shapes and not self.options
+        places = [slots.index(name) for name in saves]
+        # itemgetter of one place would give no tuple; of a slice it does
+        one = slice(places[0], places[0] + 1) if places else slice(0, 0)
+        self.pick = itemgetter(*places) if len(places) > 1 else itemgetter(one)
 
-    def save(self, args: tuple[Any, ...], options: dict[str, Any], y: Any) -> dict[str, Any]:
-        """Pick out of a call what the rules name."""
-        slots = (*args, y)
-        saved = {}
-        for name, position in self.kept:
-            saved[name] = slots[position]
-        if self.extras:
-            for name, position in self.shapes:
-                saved[name] = _shape_of(args[position])
-            for name in self.options:
-                saved[name] = options.get(name, self.operation.defaults[name])
-        return saved
+    def save(self, args: Sequence[Any], options: Mapping[str, Any], y: Any) -> tuple[Any, ...]:
+        """Pick out of a call, with its inputs as arrays, what the rules name."""
+        if self.few:
+            return self.pick((*args, y))  # type: ignore[no-any-return]
+        shape_of: Callable[[Any], Any] = _shapes_of if self.operation.takes_sequence else np.shape
+        shapes = [shape_of(args[position]) for position in self.shapes]
+        defaults = self.operation.defaults
+        given = [options.get(name, defaults[name]) for name in self.options]
+        return self.pick((*args, y, *shapes, *given))  # type: ignore[no-any-return]
 
 
 def primitive(**rules: Callable[..., Any]) -> Callable[[Callable[P, Any]], PrimitiveCall[P]]:
@@ -174,7 +186,7 @@ def primitive(**rules: Callable[..., Any]) -> Callable[[Callable[P, Any]], Primi
         operation = Operation(definition, rules)
         count = len(operation.inputs)
         has_rule = sum(1 << i for i, name in enumerate(operation.inputs) if name in rules)
-        plan_for = cache(partial(Plan, operation))  # a plan for each set of wanting inputs
+        saving_for = cache(partial(Saving, operation))  # one for each set of wanting inputs
         forwards: dict[type, Callable[..., Any]] = {}
 
         def call(*args: Any, **options: Any) -> Any:
@@ -212,11 +224,10 @@ def primitive(**rules: Callable[..., Any]) -> Callable[[Callable[P, Any]], Primi
                 y, wrap = _tidied(y), _wrapped
             record = None
             if wanted & has_rule and grad_switch.on:
-                plan = plan_for(wanted)
-                saved = plan.save(args, options, y)
-                record = Record(operation.name, plan.rules, parents, saved, y)
-            if inspection.inspector is not None:
-                inspection.inspector.forward(operation.name, args, y, record)
+                saving = saving_for(wanted)
+                record = Record(saving.plan, parents, saving.save(arrays, options, y), y)
+            if inspectors:
+                _inspect(operation, args, y, record)
             return wrap(y, record)
 
         def call_on_sequence(*args: Any, **options: Any) -> Any:
@@ -224,19 +235,20 @@ def primitive(**rules: Callable[..., Any]) -> Callable[[Callable[P, Any]], Primi
             inputs = tuple(sequence)
             if not any(isinstance(x, Tensor) for x in inputs):
                 return operation.definition(inputs, **options)
+            arrays = [array_of(x) for x in inputs]
             try:
-                y = _tidied(operation.definition([array_of(x) for x in inputs], **options))
+                y = _tidied(operation.definition(arrays, **options))
             except Exception as error:
                 _complain(operation, inputs, error)
                 raise
             parents = [node_of(x) for x in inputs]
             record = None
             if grad_switch.on and any(parent is not None for parent in parents):
-                plan = plan_for(1)
-                saved = plan.save((inputs,), options, y)
-                record = SequenceRecord(operation.name, plan.rules, parents, saved, y)
-            if inspection.inspector is not None:
-                inspection.inspector.forward(operation.name, inputs, y, record)
+                saving = saving_for(1)
+                saved = saving.save((arrays,), options, y)
+                record = SequenceRecord(saving.plan, parents, saved, y)
+            if inspectors:
+                _inspect(operation, inputs, y, record)
             return _wrapped(y, record)
 
         return cast(
@@ -253,23 +265,23 @@ class SequenceRecord(Record):
     __slots__ = ()
 
     def pull(self, g: Any, wanted: AbstractSet[Node] | None, create_graph: bool) -> Gradients:
-        assert self.parents is not None
-        [(_, rule)] = self.rules
-        values = self.values(create_graph)
-        gradients = rule.function(g, *[values[name] for name in rule.needs])
+        values = self.connected() if create_graph else self.saved
+        [(_, rule, needs)] = self.plan.rules
+        gradients = rule(g, *values[needs])
         return [
             (parent, gradient)
-            for parent, gradient in zip(self.parents, gradients, strict=True)
+            for parent, gradient in zip(self.parents or (), gradients, strict=True)
             if parent is not None and (wanted is None or parent in wanted)
         ]
 
-    def values(self, create_graph: bool) -> dict[str, Any]:
-        values = super().values(create_graph)
-        if not create_graph:
-            for name, value in values.items():
-                if isinstance(value, tuple):
-                    values[name] = [array_of(item) for item in value]
-        return values
+    def connected(self) -> tuple[Any, ...]:
+        parents = self.parents or ()
+        return tuple(
+            [in_graph(node, item) for node, item in zip(parents, value, strict=True)]
+            if position == 0
+            else in_graph(None if position is None else self, value)
+            for value, position in zip(self.saved, self.plan.inputs, strict=True)
+        )
 
 
 def fused(definition: Callable[P, R]) -> Callable[P, R]:
@@ -299,6 +311,7 @@ def fused(definition: Callable[P, R]) -> Callable[P, R]:
         0.5
     """
     operation = Operation(definition, {})
+    plan = Plan(operation.name, (), FusedRecord.saves, [None] * len(FusedRecord.saves))
     kernels: dict[type, Any] = {}
 
     def call(*args: Any, **options: Any) -> Any:
@@ -321,10 +334,11 @@ def fused(definition: Callable[P, R]) -> Callable[P, R]:
         parents = [node_of(arg) for arg in args]
         record = None
         if grad_switch.on and any(parent is not None for parent in parents):
-            saved = {"args": args, "options": options, "y": y, "residuals": residuals}
-            record = FusedRecord(operation, kernel.backward, parents, saved, y)
-        if inspection.inspector is not None:
-            inspection.inspector.forward(operation.name, args, y, record)
+            saved = args, options, y, residuals
+            record = FusedRecord(plan, parents, saved, y)
+            record.definition, record.kernel = operation.definition, kernel.backward
+        if inspectors:
+            _inspect(operation, args, y, record)
         return _wrapped(y, record)
 
     return cast("Callable[P, R]", _dressed(call, operation))
@@ -333,27 +347,18 @@ def fused(definition: Callable[P, R]) -> Callable[P, R]:
 class FusedRecord(Record):
     """A fused operation whose forward kernel ran; its derivative is a kernel's or a replay's."""
 
-    __slots__ = ("kernel", "operation")
-
-    def __init__(
-        self,
-        operation: Operation,
-        kernel: Callable[..., Any] | None,
-        parents: Sequence[Node | None],
-        saved: dict[str, Any],
-        y: Any,
-    ) -> None:
-        super().__init__(operation.name, (), parents, saved, y)
-        self.operation, self.kernel = operation, kernel
+    __slots__ = ("definition", "kernel")
+    saves: ClassVar[Sequence[str]] = ("args", "options", "y", "residuals")
+    definition: Callable[..., Any]
+    kernel: Callable[..., Any] | None
 
     def pull(self, g: Any, wanted: AbstractSet[Node] | None, create_graph: bool) -> Gradients:
         assert self.parents is not None
         needs = [p is not None and (wanted is None or p in wanted) for p in self.parents]
-        args, options = self.saved["args"], self.saved["options"]
+        args, options, y, residuals = self.saved
         if create_graph or self.kernel is None:
-            gradients = _replay(self.operation.definition, args, options, g, needs, create_graph)
+            gradients = _replay(self.definition, args, options, g, needs, create_graph)
         else:
-            y, residuals = self.saved["y"], self.saved["residuals"]
             arrays = [array_of(arg) for arg in args]
             gradients = self.kernel(g, needs, y, residuals, *arrays, **options)
         return [
@@ -419,13 +424,18 @@ def _tidied(y: Any) -> Any:
     return Slots(as_array(part) for part in y) if isinstance(y, tuple | list) else as_array(y)
 
 
-def _shape_of(value: Any) -> Any:
-    if isinstance(value, tuple):
-        return [np.shape(array_of(item)) for item in value]
-    return np.shape(array_of(value))
-
-
 _SHAPE_WORDS = "shape", "dimension", "size", "axis", "axes", "broadcast", "division", "sequence"
+
+
+def _shapes_of(sequence: Sequence[Any]) -> list[tuple[int, ...]]:
+    return [np.shape(item) for item in sequence]
+
+
+def _inspect(operation: Operation, args: Sequence[Any], y: Any, record: Record | None) -> None:
+    """Show a result to this thread's inspector, where it has one."""
+    inspector = inspectors.get(get_ident())
+    if inspector is not None:
+        inspector.forward(operation.name, args, y, record)
 
 
 def _complain(operation: Operation, args: Sequence[Any], error: Exception) -> None:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeAlias
 
 import numpy as np
 
@@ -120,22 +120,26 @@ class Tensor:
     @property
     def shape(self) -> tuple[int, ...]:
         """The size along each axis."""
-        return cast(tuple[int, ...], self._data.shape)
+        shape: tuple[int, ...] = self._data.shape
+        return shape
 
     @property
     def ndim(self) -> int:
         """The number of axes."""
-        return cast(int, self._data.ndim)
+        ndim: int = self._data.ndim
+        return ndim
 
     @property
     def size(self) -> int:
         """The number of elements."""
-        return cast(int, self._data.size)
+        size: int = self._data.size
+        return size
 
     @property
     def dtype(self) -> np.dtype[Any]:
         """The elements' type, such as float32."""
-        return cast("np.dtype[Any]", self._data.dtype)
+        dtype: np.dtype[Any] = self._data.dtype
+        return dtype
 
     @property
     def device(self) -> str:

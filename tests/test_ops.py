@@ -46,7 +46,7 @@ def names_in_graph(outputs):
     names, stack = set(), [y._record for y in outputs if y._record is not None]
     while stack:
         record = stack.pop()
-        names.add(record.name)
+        names.add(record.plan.name)
         stack += [p for p in record.parents if p is not None and not isinstance(p, mg.Tensor)]
     return names
 
