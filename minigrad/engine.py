@@ -74,11 +74,11 @@ class Record:
     __slots__ = ("age", "dtype", "parents", "plan", "saved", "shape")
 
     def __init__(
-        self, plan: Plan, parents: Sequence[Node | None], saved: tuple[Any, ...], y: Any
+        self, plan: Plan, parents: Sequence[Node | None], saved: Sequence[Any], y: Any
     ) -> None:
         self.plan = plan
         self.parents: Sequence[Node | None] | None = parents
-        self.saved = saved
+        self.saved: Sequence[Any] = saved
         self.shape = y.shape
         self.dtype = y.dtype
         self.age = next(ages)

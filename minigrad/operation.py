@@ -137,15 +137,16 @@ class Saving:
         one = slice(places[0], places[0] + 1) if places else slice(0, 0)
         self.pick = itemgetter(*places) if len(places) > 1 else itemgetter(one)
 
-    def save(self, args: Sequence[Any], options: Mapping[str, Any], y: Any) -> tuple[Any, ...]:
-        """Pick out of a call, with its inputs as arrays, what the rules name."""
-        if self.few:
-            return self.pick((*args, y))  # type: ignore[no-any-return]
-        shape_of: Callable[[Any], Any] = _shapes_of if self.operation.takes_sequence else np.shape
-        shapes = [shape_of(args[position]) for position in self.shapes]
+    def save(self, values: list[Any], options: Mapping[str, Any]) -> Sequence[Any]:
+        """Pick what the rules name out of a call: its inputs and its output, as arrays."""
+        shapes = [self._shape(values[position]) for position in self.shapes]
         defaults = self.operation.defaults
         given = [options.get(name, defaults[name]) for name in self.options]
-        return self.pick((*args, y, *shapes, *given))  # type: ignore[no-any-return]
+        return self.pick([*values, *shapes, *given])  # type: ignore[no-any-return]
+
+    def _shape(self, value: Any) -> Any:
+        several = self.operation.takes_sequence
+        return [np.shape(item) for item in value] if several else np.shape(value)
 
 
 def primitive(**rules: Callable[..., Any]) -> Callable[[Callable[P, Any]], PrimitiveCall[P]]:
@@ -195,19 +196,18 @@ def primitive(**rules: Callable[..., Any]) -> Callable[[Callable[P, Any]], Primi
             arrays: list[Any] = []
             parents: list[Node | None] = []
             kind: type | None = None
-            wanted = 0  # a bit for each input that wants a gradient
-            for position, arg in enumerate(args):
+            wanted, bit = 0, 1  # a bit for each input that wants a gradient
+            for arg in args:
                 parent = None
                 if isinstance(arg, Tensor):
-                    array = arg._data
-                    kind = type(array)
-                    arrays.append(array)
-                    if arg._requires_grad:
-                        wanted |= 1 << position
-                        parent = arg._record or arg
-                else:
-                    arrays.append(arg)
+                    arg, tensor = arg._data, arg
+                    kind = type(arg)
+                    if tensor._requires_grad:
+                        wanted += bit
+                        parent = tensor._record or tensor
+                arrays.append(arg)
                 parents.append(parent)
+                bit += bit
             if kind is None:
                 return operation.definition(*args, **options)
             forward = forwards.get(kind)
@@ -215,20 +215,22 @@ def primitive(**rules: Callable[..., Any]) -> Callable[[Callable[P, Any]], Primi
                 kernel = find_kernel(kind, operation.family, operation.name)
                 forward = forwards[kind] = kernel.forward if kernel else operation.definition
             try:
-                y = forward(*arrays, **options)
+                y = forward(*arrays, **options) if options else forward(*arrays)
             except Exception as error:
                 _complain(operation, args, error)
                 raise
-            wrap: Callable[..., Any] = made
-            if type(y) is not kind:
-                y, wrap = _tidied(y), _wrapped
+            single = type(y) is kind
+            if not single:
+                y = _tidied(y)
             record = None
             if wanted & has_rule and grad_switch.on:
                 saving = saving_for(wanted)
-                record = Record(saving.plan, parents, saving.save(arrays, options, y), y)
+                arrays.append(y)
+                saved = saving.pick(arrays) if saving.few else saving.save(arrays, options)
+                record = Record(saving.plan, parents, saved, y)
             if inspectors:
                 _inspect(operation, args, y, record)
-            return wrap(y, record)
+            return made(y, record) if single else _wrapped(y, record)
 
         def call_on_sequence(*args: Any, **options: Any) -> Any:
             (sequence, *_), options = operation.bind(args, options)
@@ -245,7 +247,7 @@ def primitive(**rules: Callable[..., Any]) -> Callable[[Callable[P, Any]], Primi
             record = None
             if grad_switch.on and any(parent is not None for parent in parents):
                 saving = saving_for(1)
-                saved = saving.save((arrays,), options, y)
+                saved = saving.save([arrays, y], options)
                 record = SequenceRecord(saving.plan, parents, saved, y)
             if inspectors:
                 _inspect(operation, inputs, y, record)
@@ -425,10 +427,6 @@ def _tidied(y: Any) -> Any:
 
 
 _SHAPE_WORDS = "shape", "dimension", "size", "axis", "axes", "broadcast", "division", "sequence"
-
-
-def _shapes_of(sequence: Sequence[Any]) -> list[tuple[int, ...]]:
-    return [np.shape(item) for item in sequence]
 
 
 def _inspect(operation: Operation, args: Sequence[Any], y: Any, record: Record | None) -> None:

@@ -210,7 +210,8 @@ def test_blocks_share_one_namespace(tmp_path: Path) -> None:
         "```python\nx = 1\n```\n```text\nno code\n```\n```python\n>>> y = x + 1\n```\n"
         "```python\nassert (x, y) == (1, 2)\n```\n"
         "```python quote=minigrad/engine.py\nwhile True:\n    # ...\n"
-        "    _, record = heappop(queue)\n    # ...\n    gradients = record.pull(g, wanted, create_graph)\n```\n"
+        "    _, record = heappop(queue)\n    # ...\n"
+        "    gradients = record.pull(g, wanted, create_graph)\n```\n"
     )
     assert run(page) == 4
 
