@@ -1,0 +1,1 @@
+"""How fast minigrad is beside other frameworks: `python -m benchmarks --help`."""

@@ -1,0 +1,8 @@
+"""The command line of the benchmarks."""
+
+import tyro
+
+from benchmarks import overhead
+
+if __name__ == "__main__":
+    tyro.extras.subcommand_cli_from_dict({"overhead": overhead.main}, prog="python -m benchmarks")
