@@ -10,6 +10,7 @@ tensor([2., 4., 6.])
 from minigrad import check, nn, optim
 from minigrad.backends import DeviceError
 from minigrad.debug import AnomalyError, detect_anomaly
+from minigrad.draw import draw
 from minigrad.engine import enable_grad, grad, is_grad_enabled, no_grad
 from minigrad.operation import fused, primitive
 from minigrad.ops.activation import sigmoid, tanh
@@ -94,6 +95,7 @@ __all__ = [
     "cos",
     "cumsum",
     "detect_anomaly",
+    "draw",
     "einsum",
     "enable_grad",
     "exp",

@@ -24,6 +24,7 @@ LEVELS = [
     ["minigrad.serialization"],
     ["minigrad.capture"],
     ["minigrad.check"],
+    ["minigrad.layout"],
     ["minigrad.draw"],
     ["minigrad.debug"],
     ["minigrad.distributed"],
