@@ -18,7 +18,17 @@ Values = np.ndarray[Any, Any]
 
 
 class GradcheckError(RuntimeError):
-    """A gradient that differs from the central difference; the message says where, and why."""
+    """A gradient that differs from the central difference; the message says where, and why.
+
+    Example:
+        >>> import minigrad as mg
+        >>> @mg.primitive(x=lambda g, x: -g * 2 * x)
+        ... def square(x):
+        ...     return x * x
+        >>> gradcheck(square, [mg.tensor(3.0, dtype="float64", requires_grad=True)])
+        Traceback (most recent call last):
+        minigrad.check.GradcheckError: ...
+    """
 
 
 def gradcheck(

@@ -20,7 +20,16 @@ __all__ = ["AnomalyError", "detect_anomaly"]
 
 
 class AnomalyError(FloatingPointError):
-    """An operation, or its derivative, gave a NaN or an infinity; the message says which."""
+    """An operation, or its derivative, gave a NaN or an infinity; the message says which.
+
+    Example:
+        >>> import minigrad as mg
+        >>> x = mg.tensor(0.0, requires_grad=True)
+        >>> with mg.detect_anomaly():
+        ...     mg.sqrt(x).backward()
+        Traceback (most recent call last):
+        minigrad.debug.AnomalyError: sqrt: its derivative contains an infinity...
+    """
 
 
 class _Inspector:

@@ -82,6 +82,14 @@ def load(path: str | os.PathLike[str], device: str = "cpu") -> dict[str, Tensor]
         OSError: The file does not exist or cannot be read.
         ValueError: It is no safetensors file, or a damaged one.
         DeviceError: `device` is unknown or not usable.
+
+    Example:
+        >>> import minigrad as mg
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     mg.save({"weight": mg.ones(2)}, f"{folder}/state.safetensors")
+        ...     mg.load(f"{folder}/state.safetensors")
+        {'weight': tensor([1., 1.])}
     """
     from safetensors import SafetensorError
     from safetensors.numpy import load_file

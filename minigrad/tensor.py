@@ -28,25 +28,70 @@ __all__ = [
 
 
 class ShapeError(ValueError):
-    """Shapes that do not fit an operation."""
+    """Shapes that do not fit an operation.
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.ones(2) + mg.ones(3)
+        Traceback (most recent call last):
+        minigrad.tensor.ShapeError: add(float32[2], float32[3]): operands could not be broadcast...
+    """
 
 
 class DTypeError(TypeError):
-    """A dtype that an operation or a gradient cannot have."""
+    """A dtype that an operation or a gradient cannot have.
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.tensor([1, 2], requires_grad=True)
+        Traceback (most recent call last):
+        minigrad.tensor.DTypeError: requires_grad: only floating-point Tensors have gradients...
+    """
 
 
 class ChangedValueError(RuntimeError):
-    """A value that backward needs was changed after the forward pass had used it."""
+    """A value that backward needs was changed after the forward pass had used it.
+
+    Example:
+        >>> import minigrad as mg
+        >>> x = mg.tensor(2.0, requires_grad=True)
+        >>> y = x * x
+        >>> x.data = np.array(3.0, dtype=np.float32)
+        >>> y.backward()
+        Traceback (most recent call last):
+        minigrad.tensor.ChangedValueError: backward reached 'multiply', which needs a value...
+    """
 
 
 class GraphFreedError(RuntimeError):
-    """A second pass through a graph whose first pass freed it."""
+    """A second pass through a graph whose first pass freed it.
+
+    Example:
+        >>> import minigrad as mg
+        >>> x = mg.tensor(2.0, requires_grad=True)
+        >>> y = x * x
+        >>> y.backward()
+        >>> y.backward()
+        Traceback (most recent call last):
+        minigrad.tensor.GraphFreedError: backward reached 'multiply', whose saved values...
+    """
 
 
 class Tensor:
     """An array on a device that remembers how it was made, so that gradients can flow back.
 
     Make one with `mg.tensor`, `mg.zeros` and their like; results of operations are Tensors too.
+
+    Args:
+        data: What `mg.tensor` takes; the memory of a Tensor is shared.
+        requires_grad: Whether backward passes are to compute a gradient for it.
+
+    Example:
+        >>> import minigrad as mg
+        >>> x = mg.tensor([1.0, 2.0], requires_grad=True)
+        >>> (x * x).sum().backward()
+        >>> x.grad
+        tensor([2., 4.])
     """
 
     __slots__ = ("__weakref__", "_data", "_grad", "_home", "_record", "_requires_grad")

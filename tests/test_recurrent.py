@@ -312,3 +312,8 @@ def test_bad_states_are_refused():
         nn.GRUCell(D, H)(mg.zeros(N, D), mg.zeros(H))
     with pytest.raises(mg.ShapeError, match="GRUCell: the input"):
         nn.GRUCell(D, H)(mg.zeros(N, D + 1))
+
+
+def test_only_an_lstm_has_a_projection():
+    with pytest.raises(ValueError, match="GRU: proj_size must be 0"):
+        nn.GRU(D, H, proj_size=2)

@@ -36,7 +36,14 @@ __all__ = [
 
 
 class DeviceError(RuntimeError):
-    """A device was asked for that is unknown or unusable, or that holds only some inputs."""
+    """A device was asked for that is unknown or unusable, or that holds only some inputs.
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.ones(2, device="abacus")
+        Traceback (most recent call last):
+        minigrad.backends.DeviceError: ...
+    """
 
 
 class Kernel(NamedTuple):

@@ -26,22 +26,61 @@ __all__ = [
 
 
 def relu(input: Tensor, inplace: bool = False) -> Tensor:
-    """max(x, 0); `inplace` is accepted for PyTorch's sake, the result is a new Tensor."""
+    """Rectified linear unit, elementwise: `max(x, 0)`.
+
+    Args:
+        input: Any shape.
+        inplace: Accepted for PyTorch's sake; the result is a new Tensor all the same.
+
+    Example:
+        >>> import minigrad as mg
+        >>> relu(mg.tensor([-1.0, 2.0]))
+        tensor([0., 2.])
+    """
     return activation.relu(input)
 
 
 def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
-    """X where x > 0, else negative_slope x; `inplace` as in `relu`."""
+    """Leaky rectified linear unit, elementwise: x where x > 0, else `negative_slope x`.
+
+    Args:
+        input: Any shape.
+        negative_slope: The derivative below 0, and at 0.
+        inplace: Accepted for PyTorch's sake; the result is a new Tensor all the same.
+
+    Example:
+        >>> import minigrad as mg
+        >>> leaky_relu(mg.tensor([-1.0, 2.0]), 0.5)
+        tensor([-0.5,  2. ])
+    """
     return activation.leaky_relu(input, negative_slope=negative_slope)
 
 
 def tanh(input: Tensor) -> Tensor:
-    """Hyperbolic tangent; see `mg.tanh`."""
+    """Hyperbolic tangent, elementwise: `mg.tanh`.
+
+    Args:
+        input: Any shape.
+
+    Example:
+        >>> import minigrad as mg
+        >>> tanh(mg.tensor([0.0]))
+        tensor([0.])
+    """
     return activation.tanh(input)
 
 
 def sigmoid(input: Tensor) -> Tensor:
-    """1 / (1 + e^-x); see `mg.sigmoid`."""
+    """Logistic function 1 / (1 + e^-x), elementwise: `mg.sigmoid`.
+
+    Args:
+        input: Any shape.
+
+    Example:
+        >>> import minigrad as mg
+        >>> sigmoid(mg.tensor([0.0]))
+        tensor([0.5])
+    """
     return activation.sigmoid(input)
 
 
@@ -71,13 +110,24 @@ def softmax(input: Tensor, dim: int | None = None, dtype: Any = None) -> Tensor:
 
 
 def log_softmax(input: Tensor, dim: int | None = None, dtype: Any = None) -> Tensor:
-    """log(softmax(x)) without overflow; the arguments are those of `softmax`."""
+    """log(softmax(x)) along an axis, without overflow.
+
+    Args:
+        input: Any shape.
+        dim: The axis. PyTorch's old choice where it is None, with a warning.
+        dtype: Convert the input to it first.
+
+    Example:
+        >>> import minigrad as mg
+        >>> log_softmax(mg.tensor([1000.0, 0.0]), dim=0)
+        tensor([    0., -1000.])
+    """
     input = input if dtype is None else input.astype(dtype)
     return activation.log_softmax(input, axis=_dim("log_softmax", dim, input.ndim))
 
 
 class ReLU(Module):
-    """max(x, 0), elementwise.
+    """Rectified linear unit, elementwise: `max(x, 0)`.
 
     Args:
         inplace: Accepted for PyTorch's sake; the result is a new Tensor all the same.
@@ -143,7 +193,7 @@ class Tanh(Module):
 
 
 class Sigmoid(Module):
-    """1 / (1 + e^-x), elementwise.
+    """Logistic function, elementwise: `1 / (1 + e^-x)`.
 
     Example:
         >>> import minigrad as mg

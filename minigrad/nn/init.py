@@ -63,12 +63,25 @@ def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0) -> Tensor:
         tensor: Any shape.
         mean: Its mean.
         std: Its standard deviation.
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.manual_seed(0)
+        >>> round(normal_(mg.zeros(10000), mean=3.0).mean().item(), 1)
+        3.0
     """
     return _fill(tensor, generator().normal(mean, std, tensor.shape))
 
 
 def constant_(tensor: Tensor, val: float) -> Tensor:
     """Set every element to `val`.
+
+    Args:
+        tensor: Any shape; it is changed.
+        val: The value.
+
+    Returns:
+        The Tensor.
 
     Example:
         >>> import minigrad as mg
@@ -79,20 +92,55 @@ def constant_(tensor: Tensor, val: float) -> Tensor:
 
 
 def zeros_(tensor: Tensor) -> Tensor:
-    """Set every element to 0."""
+    """Set every element to 0.
+
+    Args:
+        tensor: Any shape; it is changed.
+
+    Returns:
+        The Tensor.
+
+    Example:
+        >>> import minigrad as mg
+        >>> zeros_(mg.ones(2))
+        tensor([0., 0.])
+    """
     return constant_(tensor, 0.0)
 
 
 def ones_(tensor: Tensor) -> Tensor:
-    """Set every element to 1."""
+    """Set every element to 1.
+
+    Args:
+        tensor: Any shape; it is changed.
+
+    Returns:
+        The Tensor.
+
+    Example:
+        >>> import minigrad as mg
+        >>> ones_(mg.zeros(2))
+        tensor([1., 1.])
+    """
     return constant_(tensor, 1.0)
 
 
 def eye_(tensor: Tensor) -> Tensor:
     """Set a matrix to the identity, as far as its shape allows.
 
+    Args:
+        tensor: (n, m); it is changed.
+
+    Returns:
+        The Tensor.
+
     Raises:
         ShapeError: The Tensor is not a matrix.
+
+    Example:
+        >>> import minigrad as mg
+        >>> eye_(mg.zeros(1, 2))
+        tensor([[1., 0.]])
     """
     if tensor.ndim != 2:
         raise ShapeError(f"eye_: expected a matrix, got shape {tensor.shape}")
@@ -156,6 +204,11 @@ def xavier_uniform_(tensor: Tensor, gain: float = 1.0) -> Tensor:
     Source:
         Glorot and Bengio 2010, "Understanding the difficulty of training deep feedforward neural
         networks", eq. 16.
+
+    Example:
+        >>> import minigrad as mg
+        >>> bool(abs(xavier_uniform_(mg.zeros(3, 3)).numpy()).max() <= 1)
+        True
     """
     bound = gain * math.sqrt(6 / sum(_fans(tensor, "xavier_uniform_")))
     return uniform_(tensor, -bound, bound)
@@ -173,6 +226,12 @@ def xavier_normal_(tensor: Tensor, gain: float = 1.0) -> Tensor:
 
     Source:
         Glorot and Bengio 2010, eq. 12.
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.manual_seed(0)
+        >>> round(xavier_normal_(mg.zeros(100, 100)).std().item(), 2)
+        0.1
     """
     return normal_(tensor, 0.0, gain * math.sqrt(2 / sum(_fans(tensor, "xavier_normal_"))))
 
@@ -230,6 +289,12 @@ def kaiming_normal_(
 
     Source:
         He et al. 2015, eq. 10 and 14.
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.manual_seed(0)
+        >>> round(kaiming_normal_(mg.zeros(100, 200)).std().item(), 2)
+        0.1
     """
     return normal_(tensor, 0.0, _kaiming_std(tensor, a, mode, nonlinearity, "kaiming_normal_"))
 

@@ -68,7 +68,14 @@ class Buffer(Tensor):
 
 
 class StateDictError(RuntimeError):
-    """A state that does not fit a module; the message lists everything that does not."""
+    """A state that does not fit a module; the message lists everything that does not.
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.nn.Linear(2, 1).load_state_dict({"weight": mg.ones(1, 3)})
+        Traceback (most recent call last):
+        minigrad.nn.module.StateDictError: load_state_dict: the state does not fit Linear, and ...
+    """
 
 
 class IncompatibleKeys(NamedTuple):

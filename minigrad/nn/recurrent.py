@@ -30,6 +30,7 @@ class _Recurrent(Module):
     """
 
     gates: int
+    projects = False
 
     def __init__(
         self,
@@ -51,11 +52,9 @@ class _Recurrent(Module):
         check_switches(name, bias=bias, batch_first=batch_first)
         if isinstance(dropout, bool) or not 0 <= dropout <= 1:
             raise ValueError(f"{name}: dropout must be a number between 0 and 1, got {dropout!r}")
-        if not 0 <= proj_size < hidden_size:
-            raise ValueError(
-                f"{name}: proj_size must be between 0 and hidden_size - 1 = {hidden_size - 1}, "
-                f"got {proj_size}"
-            )
+        if not 0 <= proj_size < (hidden_size if self.projects else 1):
+            expected = f"from 0 to {hidden_size - 1}" if self.projects else "0 but in nn.LSTM"
+            raise ValueError(f"{name}: proj_size must be {expected}, got {proj_size}")
         if dropout > 0 and num_layers == 1:
             text = f"{name}: dropout={dropout} is between layers: none with num_layers=1"
             warnings.warn(text, stacklevel=3)
@@ -293,6 +292,7 @@ class LSTM(_Recurrent):
     """
 
     gates = 4
+    projects = True
 
     def __init__(
         self,
@@ -364,6 +364,7 @@ class GRU(_Recurrent):
         bidirectional: Whether each layer also reads backwards.
         device: Where the parameters are: "cpu" (the default) or "gpu".
         dtype: Their dtype, float32 by default.
+        proj_size: 0; only an LSTM projects its hidden state.
 
     Attributes:
         weight_ih_l0: (3H, D): W_ir, W_iz and W_in, one below the other; further layers read

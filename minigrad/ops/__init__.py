@@ -87,4 +87,6 @@ METHODS: dict[str, Callable[..., Any]] = {
 }
 
 for _name, _body in METHODS.items():
+    if not _body.__doc__:
+        _body.__doc__ = getattr(Tensor, _name).__doc__
     setattr(Tensor, _name, _body)

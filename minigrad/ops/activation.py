@@ -12,13 +12,25 @@ from minigrad.ops.reduce import largest, sum
 
 @primitive(x=lambda g, y: g * (1 - y * y))
 def tanh(x: Array) -> Array:
-    """Hyperbolic tangent, elementwise: (e^x - e^-x) / (e^x + e^-x)."""
+    """Hyperbolic tangent, elementwise: (e^x - e^-x) / (e^x + e^-x).
+
+    Args:
+        x: Any shape; integers are computed in float64.
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.tanh(mg.tensor([0.0]))
+        tensor([0.])
+    """
     return np.tanh(x)
 
 
 @primitive(x=lambda g, y: g * (y * (1 - y)))
 def sigmoid(x: Array) -> Array:
     """Logistic function 1 / (1 + e^-x), elementwise; accurate relative to its size, however small.
+
+    Args:
+        x: Any shape; integers are computed in float64.
 
     Example:
         >>> import minigrad as mg
@@ -33,8 +45,16 @@ def sigmoid(x: Array) -> Array:
 def relu(x: Array) -> Array:
     """Rectified linear unit max(x, 0), elementwise; the derivative at 0 is taken as 0.
 
+    Args:
+        x: Any shape.
+
     Source:
         Nair and Hinton 2010, "Rectified linear units improve restricted Boltzmann machines".
+
+    Example:
+        >>> import minigrad as mg
+        >>> relu(mg.tensor([-1.0, 2.0]))
+        tensor([0., 2.])
     """
     return np.maximum(x, 0)
 
@@ -42,6 +62,10 @@ def relu(x: Array) -> Array:
 @primitive(x=lambda g, x, negative_slope: where(x > 0, g, negative_slope * g))
 def leaky_relu(x: Array, *, negative_slope: float = 0.01) -> Array:
     """X where x > 0, else `negative_slope * x`, elementwise.
+
+    Args:
+        x: Any shape.
+        negative_slope: The derivative below 0, and at 0.
 
     Source:
         Maas, Hannun and Ng 2013, "Rectifier nonlinearities improve neural network acoustic models".
@@ -56,13 +80,26 @@ def leaky_relu(x: Array, *, negative_slope: float = 0.01) -> Array:
 
 @primitive(x=lambda g, x: g * sigmoid(x))
 def softplus(x: Array) -> Array:
-    """log(1 + e^x), elementwise, without overflow; its derivative is the sigmoid."""
+    """log(1 + e^x), elementwise, without overflow; its derivative is the sigmoid.
+
+    Args:
+        x: Any shape; integers are computed in float64.
+
+    Example:
+        >>> import minigrad as mg
+        >>> softplus(mg.tensor([1000.0]))
+        tensor([1000.])
+    """
     return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
 
 
 @primitive(x=lambda g, y, axis: y * (g - sum(g * y, axis=axis, keepdims=True)))
 def softmax(x: Array, *, axis: int = -1) -> Array:
     """e^x divided by its sum along an axis: positive values that add up to 1.
+
+    Args:
+        x: Any shape, logits.
+        axis: Along which the results add up to 1.
 
     Example:
         >>> import minigrad as mg
@@ -75,6 +112,16 @@ def softmax(x: Array, *, axis: int = -1) -> Array:
 
 @primitive(x=lambda g, y, axis: g - exp(y) * sum(g, axis=axis, keepdims=True))
 def log_softmax(x: Array, *, axis: int = -1) -> Array:
-    """log(softmax(x)) along an axis, without overflow: x - logsumexp(x)."""
+    """log(softmax(x)) along an axis, without overflow: x - logsumexp(x).
+
+    Args:
+        x: Any shape, logits.
+        axis: Along which the probabilities add up to 1.
+
+    Example:
+        >>> import minigrad as mg
+        >>> log_softmax(mg.tensor([1000.0, 0.0]))
+        tensor([    0., -1000.])
+    """
     shifted = x - largest(x, axis)
     return shifted - np.log(np.sum(np.exp(shifted), axis=axis, keepdims=True))

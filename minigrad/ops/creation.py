@@ -59,6 +59,11 @@ def zeros(
         dtype: The elements' type.
         device: "cpu" or "gpu".
         requires_grad: Whether backward passes are to compute a gradient for it.
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.zeros(2, 3).shape
+        (2, 3)
     """
     return full(shape_of(shape), 0, dtype, device, requires_grad)
 
@@ -73,6 +78,11 @@ def ones(
         dtype: The elements' type.
         device: "cpu" or "gpu".
         requires_grad: Whether backward passes are to compute a gradient for it.
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.ones(2)
+        tensor([1., 1.])
     """
     return full(shape_of(shape), 1, dtype, device, requires_grad)
 
@@ -96,20 +106,67 @@ def arange(*bounds: Any, dtype: Any = None, device: str = "cpu") -> Tensor:
 
 
 def eye(n: int, m: int | None = None, dtype: Any = np.float32, device: str = "cpu") -> Tensor:
-    """The identity matrix of shape (n, m), m = n by default."""
+    """The identity matrix of shape (n, m), m = n by default.
+
+    Args:
+        n: The number of rows.
+        m: The number of columns.
+        dtype: The elements' type.
+        device: "cpu" or "gpu".
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.eye(2)
+        tensor([[1., 0.],
+                [0., 1.]])
+    """
     return made(array_module(device).eye(n, m, dtype=dtype))
 
 
 def full_like(x: Tensor, fill_value: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
-    """Every element the same, in the shape, dtype and device of `x`."""
+    """Every element the same, in the shape, dtype and device of `x`.
+
+    Args:
+        x: The model.
+        fill_value: The value.
+        dtype: Another elements' type than x's.
+        requires_grad: Whether backward passes are to compute a gradient for it.
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.full_like(mg.zeros(2), 7)
+        tensor([7., 7.])
+    """
     return full(x.shape, fill_value, dtype or x.dtype, x.device, requires_grad)
 
 
 def zeros_like(x: Tensor, dtype: Any = None, requires_grad: bool = False) -> Tensor:
-    """Zeros in the shape, dtype and device of `x`."""
+    """Zeros in the shape, dtype and device of `x`.
+
+    Args:
+        x: The model.
+        dtype: Another elements' type than x's.
+        requires_grad: Whether backward passes are to compute a gradient for it.
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.zeros_like(mg.ones(2))
+        tensor([0., 0.])
+    """
     return full_like(x, 0, dtype, requires_grad)
 
 
 def ones_like(x: Tensor, dtype: Any = None, requires_grad: bool = False) -> Tensor:
-    """Ones in the shape, dtype and device of `x`."""
+    """Ones in the shape, dtype and device of `x`.
+
+    Args:
+        x: The model.
+        dtype: Another elements' type than x's.
+        requires_grad: Whether backward passes are to compute a gradient for it.
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.ones_like(mg.zeros(2))
+        tensor([1., 1.])
+    """
     return full_like(x, 1, dtype, requires_grad)

@@ -71,6 +71,9 @@ def power(a: Array, b: Array) -> Array:
 def exp(x: Array) -> Array:
     """Exponential function e^x, elementwise.
 
+    Args:
+        x: Any shape; integers are computed in float64.
+
     Example:
         >>> import minigrad as mg
         >>> mg.exp(mg.tensor([0.0]))
@@ -81,31 +84,77 @@ def exp(x: Array) -> Array:
 
 @primitive(x=lambda g, x: g / x)
 def log(x: Array) -> Array:
-    """Natural logarithm, elementwise."""
+    """Natural logarithm, elementwise.
+
+    Args:
+        x: Any shape; integers are computed in float64. At 0 it is -inf and below NaN, with
+            NumPy's warning.
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.log(mg.tensor([1.0]))
+        tensor([0.])
+    """
     return np.log(x)
 
 
 @primitive(x=lambda g, x: g / (1 + x))
 def log1p(x: Array) -> Array:
-    """log(1 + x), elementwise, accurate near 0."""
+    """log(1 + x), elementwise, accurate near 0.
+
+    Args:
+        x: Any shape; integers are computed in float64.
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.log1p(mg.tensor([0.0]))
+        tensor([0.])
+    """
     return np.log1p(x)
 
 
 @primitive(x=lambda g, y: g / (2 * y))
 def sqrt(x: Array) -> Array:
-    """Square root, elementwise."""
+    """The square root, elementwise; its derivative at 0 is infinite.
+
+    Args:
+        x: Any shape; integers are computed in float64. NaN below 0.
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.sqrt(mg.tensor([4.0]))
+        tensor([2.])
+    """
     return np.sqrt(x)
 
 
 @primitive(x=lambda g, x: g * cos(x))
 def sin(x: Array) -> Array:
-    """Sine of an angle in radians, elementwise."""
+    """Sine of an angle in radians, elementwise.
+
+    Args:
+        x: Any shape; integers are computed in float64.
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.sin(mg.tensor([0.0]))
+        tensor([0.])
+    """
     return np.sin(x)
 
 
 @primitive(x=lambda g, x: -g * sin(x))
 def cos(x: Array) -> Array:
-    """Cosine of an angle in radians, elementwise."""
+    """Cosine of an angle in radians, elementwise.
+
+    Args:
+        x: Any shape; integers are computed in float64.
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.cos(mg.tensor([0.0]))
+        tensor([1.])
+    """
     return np.cos(x)
 
 
@@ -117,7 +166,16 @@ def sign(x: Array) -> Array:
 
 @primitive(x=lambda g, x: g * sign(x))
 def abs(x: Array) -> Array:
-    """Absolute value, elementwise; the derivative at 0 is taken as 0."""
+    """Absolute value, elementwise; the derivative at 0 is taken as 0.
+
+    Args:
+        x: Any shape.
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.abs(mg.tensor([-2.0, 3.0]))
+        tensor([2., 3.])
+    """
     return np.abs(x)
 
 
@@ -128,13 +186,33 @@ def _share_of_larger(g: Any, a: Any, b: Any) -> Any:
 
 @primitive(a=lambda g, a, b: _share_of_larger(g, a, b), b=lambda g, a, b: _share_of_larger(g, b, a))
 def maximum(a: Array, b: Array) -> Array:
-    """The larger of two, elementwise; at a tie both get half of the gradient."""
+    """The larger of two, elementwise; at a tie both get half of the gradient.
+
+    Args:
+        a: Any shape.
+        b: Any shape that broadcasts with a's.
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.maximum(mg.tensor([1.0, 5.0]), 3.0)
+        tensor([3., 5.])
+    """
     return np.maximum(a, b)
 
 
 @primitive(a=lambda g, a, b: _share_of_larger(g, b, a), b=lambda g, a, b: _share_of_larger(g, a, b))
 def minimum(a: Array, b: Array) -> Array:
-    """The smaller of two, elementwise; at a tie both get half of the gradient."""
+    """The smaller of two, elementwise; at a tie both get half of the gradient.
+
+    Args:
+        a: Any shape.
+        b: Any shape that broadcasts with a's.
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.minimum(mg.tensor([1.0, 5.0]), 3.0)
+        tensor([1., 3.])
+    """
     return np.minimum(a, b)
 
 
@@ -189,6 +267,11 @@ def clip(x: Any, min: Any = None, max: Any = None) -> Tensor:
 )
 def where(condition: Array, a: Array, b: Array) -> Array:
     """`a` where the condition holds, else `b`, elementwise.
+
+    Args:
+        condition: Booleans of any shape.
+        a: What to take where it holds, of a shape that broadcasts with it.
+        b: What to take elsewhere, likewise.
 
     Example:
         >>> import minigrad as mg

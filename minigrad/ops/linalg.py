@@ -84,7 +84,21 @@ def linear(x: Any, weight: Any, bias: Any) -> Tensor:
 
 
 def outer(a: Any, b: Any) -> Tensor:
-    """Outer product of two vectors: y_ij = a_i b_j."""
+    """Outer product of two vectors: y_ij = a_i b_j.
+
+    Args:
+        a: A vector (n,); another shape counts as the flat one.
+        b: A vector (m,), likewise.
+
+    Returns:
+        (n, m).
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.outer(mg.tensor([1.0, 2.0]), mg.tensor([3.0, 4.0]))
+        tensor([[3., 4.],
+                [6., 8.]])
+    """
     return reshape(a, (-1, 1)) * reshape(b, (1, -1))
 
 

@@ -52,6 +52,11 @@ def rand(
         dtype: float32 or float64.
         device: "cpu" or "gpu".
         requires_grad: Whether backward passes are to compute a gradient for it.
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.rand(2, 3).shape
+        (2, 3)
     """
     values = generator().random(shape_of(shape), dtype=np.dtype(dtype).type)
     return made(to_device(np.asarray(values), device)).requires_grad_(requires_grad)
@@ -67,16 +72,41 @@ def randn(
         dtype: float32 or float64.
         device: "cpu" or "gpu".
         requires_grad: Whether backward passes are to compute a gradient for it.
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.randn(2, 3).shape
+        (2, 3)
     """
     values = generator().standard_normal(shape_of(shape), dtype=np.dtype(dtype).type)
     return made(to_device(np.asarray(values), device)).requires_grad_(requires_grad)
 
 
 def rand_like(x: Tensor, requires_grad: bool = False) -> Tensor:
-    """Uniform numbers of the shape and dtype, and on the device, of `x`."""
+    """Uniform numbers of the shape and dtype, and on the device, of `x`.
+
+    Args:
+        x: The model.
+        requires_grad: Whether backward passes are to compute a gradient for it.
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.rand_like(mg.zeros(2)).shape
+        (2,)
+    """
     return rand(x.shape, dtype=x.dtype, device=x.device, requires_grad=requires_grad)
 
 
 def randn_like(x: Tensor, requires_grad: bool = False) -> Tensor:
-    """Standard-normal numbers of the shape and dtype, and on the device, of `x`."""
+    """Standard-normal numbers of the shape and dtype, and on the device, of `x`.
+
+    Args:
+        x: The model.
+        requires_grad: Whether backward passes are to compute a gradient for it.
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.randn_like(mg.zeros(2)).shape
+        (2,)
+    """
     return randn(x.shape, dtype=x.dtype, device=x.device, requires_grad=requires_grad)

@@ -54,7 +54,21 @@ def sum(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
     )
 )
 def mean(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
-    """Mean over axes."""
+    """Mean over axes.
+
+    Args:
+        x: Any shape.
+        axis: The axes to reduce; None for all.
+        keepdims: Keep the axes with size 1.
+
+    Returns:
+        Of x's shape without those axes, or with size 1 there.
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.mean(mg.tensor([[1.0, 3.0], [2.0, 0.0]]), axis=1)
+        tensor([2., 1.])
+    """
     return np.mean(x, axis=axis, keepdims=keepdims)
 
 
@@ -66,6 +80,14 @@ def var(x: Any, axis: Axis = None, ddof: int = 0, keepdims: bool = False) -> Ten
         axis: The axes to reduce; None for all.
         ddof: 0 as NumPy's default, 1 for the unbiased estimate (PyTorch's default).
         keepdims: Keep the axes with size 1.
+
+    Returns:
+        Of x's shape without those axes, or with size 1 there.
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.var(mg.tensor([1.0, 3.0])).item()
+        1.0
     """
     centred = x - mean(x, axis=axis, keepdims=True)
     count = builtins.max(size_of(x.shape, axis) - ddof, 0)
@@ -73,7 +95,22 @@ def var(x: Any, axis: Axis = None, ddof: int = 0, keepdims: bool = False) -> Ten
 
 
 def std(x: Any, axis: Axis = None, ddof: int = 0, keepdims: bool = False) -> Tensor:
-    """Standard deviation over axes, the square root of `var`; its derivative at 0 is taken as 0."""
+    """Standard deviation over axes, the square root of `var`; its derivative at 0 is taken as 0.
+
+    Args:
+        x: Any shape.
+        axis: The axes to reduce; None for all.
+        ddof: 0 as NumPy's default, 1 for PyTorch's.
+        keepdims: Keep the axes with size 1.
+
+    Returns:
+        Of x's shape without those axes, or with size 1 there.
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.std(mg.tensor([1.0, 3.0])).item()
+        1.0
+    """
     centred = x - mean(x, axis=axis, keepdims=True)
     count = builtins.max(size_of(x.shape, axis) - ddof, 0)
     return _length(centred, axis=axis, keepdims=keepdims) / math.sqrt(count)
@@ -89,6 +126,17 @@ def _extreme_rule(g: Any, x: Any, y: Any, axis: Axis) -> Any:
 def max(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
     """Largest value over axes; equal ones share the gradient.
 
+    Args:
+        x: Any shape.
+        axis: The axes to reduce; None for all.
+        keepdims: Keep the axes with size 1.
+
+    Returns:
+        Of x's shape without those axes, or with size 1 there.
+
+    Raises:
+        ShapeError: There is nothing to take the largest of.
+
     Example:
         >>> import minigrad as mg
         >>> mg.max(mg.tensor([[1.0, 3.0], [2.0, 0.0]]), axis=1)
@@ -99,18 +147,66 @@ def max(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
 
 @primitive(x=_extreme_rule)
 def min(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
-    """Smallest value over axes; equal ones share the gradient."""
+    """Smallest value over axes; equal ones share the gradient.
+
+    Args:
+        x: Any shape.
+        axis: The axes to reduce; None for all.
+        keepdims: Keep the axes with size 1.
+
+    Returns:
+        Of x's shape without those axes, or with size 1 there.
+
+    Raises:
+        ShapeError: There is nothing to take the smallest of.
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.min(mg.tensor([[1.0, 3.0], [2.0, 0.0]]), axis=1)
+        tensor([1., 0.])
+    """
     return np.min(x, axis=axis, keepdims=keepdims)
 
 
 @primitive()
 def argmax(x: Array, *, axis: int | None = None, keepdims: bool = False) -> Array:
-    """Index of the largest value along an axis (of the flat array for None); no gradient."""
+    """Index of the largest value along an axis (of the flat array for None); no gradient.
+
+    Args:
+        x: Any shape.
+        axis: Along which; None for the flat array.
+        keepdims: Keep the axis with size 1.
+
+    Returns:
+        int64, of x's shape without that axis; the first index of several equal values.
+
+    Raises:
+        ShapeError: There is nothing to take the largest of.
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.argmax(mg.tensor([[1.0, 3.0], [2.0, 0.0]]), axis=1)
+        tensor([1, 0])
+    """
     return np.argmax(x, axis=axis, keepdims=keepdims)
 
 
 def prod(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """Product over axes, halving by halving; exact derivatives of any order, at zeros too."""
+    """Product over axes, halving by halving; exact derivatives of any order, at zeros too.
+
+    Args:
+        x: Any shape.
+        axis: The axes to reduce; None for all.
+        keepdims: Keep the axes with size 1.
+
+    Returns:
+        Of x's shape without those axes, or with size 1 there.
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.prod(mg.tensor([2.0, 3.0, 4.0])).item()
+        24.0
+    """
     if x.dtype.kind in "bui":  # as NumPy: small integers are multiplied as large ones
         x = x.astype(np.prod(np.empty(0, x.dtype)).dtype)
     shape = x.shape
@@ -133,12 +229,21 @@ def prod(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
 
 @primitive(x=lambda g, axis: flip(running_sum(flip(g, axis=axis), axis), axis=axis))
 def running_sum(x: Array, axis: int) -> Array:
-    """Sum of the elements up to each place along an axis."""
+    """Sum of the elements up to each place along an axis.
+
+    Args:
+        x: Any shape.
+        axis: Along which.
+    """
     return np.cumsum(x, axis)
 
 
 def cumsum(x: Any, axis: int | None = None) -> Tensor:
     """Running sum along an axis; of the flat array where `axis` is None.
+
+    Args:
+        x: Any shape.
+        axis: Along which; None for the flat array.
 
     Example:
         >>> import minigrad as mg
@@ -158,7 +263,21 @@ def largest(x: Array, axis: Axis) -> Array:
 
 @primitive(x=lambda g, x, y, axis: _kept(g, x.shape, axis) * exp(x - _kept(y, x.shape, axis)))
 def logsumexp(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
-    """log(sum(e^x)) over axes, shifted by the largest value so that nothing overflows."""
+    """log(sum(e^x)) over axes, shifted by the largest value so that nothing overflows.
+
+    Args:
+        x: Any shape.
+        axis: The axes to reduce; None for all.
+        keepdims: Keep the axes with size 1.
+
+    Returns:
+        Of x's shape without those axes, or with size 1 there.
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.logsumexp(mg.tensor([1000.0])).item()
+        1000.0
+    """
     shift = largest(x, axis)
     shift = np.where(np.isfinite(shift), shift, 0)
     with np.errstate(divide="ignore"):  # all -inf gives -inf

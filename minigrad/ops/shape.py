@@ -37,6 +37,10 @@ def _inverse(axes: Sequence[int] | None) -> Sequence[int] | None:
 def transpose(x: Array, *, axes: Sequence[int] | None = None) -> Array:
     """The axes in another order; reversed where none is given.
 
+    Args:
+        x: Any shape.
+        axes: For each axis of the result the axis of x that it is; None to reverse them.
+
     Example:
         >>> import minigrad as mg
         >>> mg.transpose(mg.zeros(2, 3, 4), (0, 2, 1)).shape
@@ -47,37 +51,106 @@ def transpose(x: Array, *, axes: Sequence[int] | None = None) -> Array:
 
 @primitive(x=lambda g, axis1, axis2: swapaxes(g, axis1, axis2))
 def swapaxes(x: Array, axis1: int, axis2: int) -> Array:
-    """Two axes exchanged."""
+    """Two axes exchanged.
+
+    Args:
+        x: Any shape.
+        axis1: One of the two.
+        axis2: The other.
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.swapaxes(mg.zeros(2, 3, 4), 0, -1).shape
+        (4, 3, 2)
+    """
     return np.swapaxes(x, axis1, axis2)
 
 
 @primitive(x=lambda g, source, destination: moveaxis(g, destination, source))
 def moveaxis(x: Array, source: Any, destination: Any) -> Array:
-    """Axes moved to other places; the others keep their order."""
+    """Axes moved to other places; the others keep their order.
+
+    Args:
+        x: Any shape.
+        source: The axis to move, or several.
+        destination: Where it is to stand in the result, or each of them.
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.moveaxis(mg.zeros(2, 3, 4), 0, -1).shape
+        (3, 4, 2)
+    """
     return np.moveaxis(x, source, destination)
 
 
 @primitive(x=lambda g: g)  # the engine sums over what was repeated
 def broadcast_to(x: Array, shape: Any) -> Array:
-    """Repeated along axes of size 1, and along new axes in front, to a larger shape."""
+    """Repeated along axes of size 1, and along new axes in front, to a larger shape.
+
+    Args:
+        x: Any shape.
+        shape: The larger one.
+
+    Raises:
+        ShapeError: x does not broadcast to it.
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.broadcast_to(mg.tensor([1.0, 2.0]), (2, 2))
+        tensor([[1., 2.],
+                [1., 2.]])
+    """
     return np.broadcast_to(x, shape)
 
 
 @primitive(x=lambda g, x_shape: reshape(g, x_shape))
 def expand_dims(x: Array, axis: Any) -> Array:
-    """With a new axis of size 1 at each place of `axis`."""
+    """With a new axis of size 1 at each place of `axis`.
+
+    Args:
+        x: Any shape.
+        axis: The place of the new axis in the result, or several places.
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.expand_dims(mg.zeros(2, 3), 1).shape
+        (2, 1, 3)
+    """
     return np.expand_dims(x, axis)
 
 
 @primitive(x=lambda g, x_shape: reshape(g, x_shape))
 def squeeze(x: Array, *, axis: Any = None) -> Array:
-    """Without the axes of size 1: all of them, or those of `axis`."""
+    """Without the axes of size 1: all of them, or those of `axis`.
+
+    Args:
+        x: Any shape.
+        axis: The axes to leave out; None for all of size 1.
+
+    Raises:
+        ShapeError: An axis has another size than 1.
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.squeeze(mg.zeros(2, 1, 3)).shape
+        (2, 3)
+    """
     return np.squeeze(x, axis)
 
 
 @primitive(x=lambda g, axis: flip(g, axis))
 def flip(x: Array, *, axis: Any = None) -> Array:
-    """In reverse order along one axis, several, or all."""
+    """In reverse order along one axis, several, or all.
+
+    Args:
+        x: Any shape.
+        axis: The axes along which to reverse; None for all.
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.flip(mg.arange(3))
+        tensor([2, 1, 0])
+    """
     return np.flip(x, axis)
 
 
@@ -94,6 +167,13 @@ def _cut(g: Any, arrays_shape: Sequence[tuple[int, ...]], axis: int | None) -> A
 def concatenate(arrays: Sequence[Array], *, axis: int | None = 0) -> Array:
     """Arrays joined along an existing axis (as flat arrays for None); the gradient is cut there.
 
+    Args:
+        arrays: Arrays of one shape but for `axis`.
+        axis: Along which they are joined; None to join them flat.
+
+    Raises:
+        ShapeError: The shapes do not fit.
+
     Example:
         >>> import minigrad as mg
         >>> mg.concatenate([mg.ones(2, 3), mg.zeros(2, 1)], axis=1).shape
@@ -108,7 +188,21 @@ def _unstack(g: Any, axis: int) -> list[Any]:
 
 @primitive(arrays=lambda g, axis: _unstack(g, axis))
 def stack(arrays: Sequence[Array], *, axis: int = 0) -> Array:
-    """Arrays of one shape joined along a new axis."""
+    """Arrays of one shape joined along a new axis.
+
+    Args:
+        arrays: Arrays of one shape.
+        axis: The place of the new axis in the result.
+
+    Raises:
+        ShapeError: The shapes differ.
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.stack([mg.zeros(2), mg.ones(2)], axis=1)
+        tensor([[0., 1.],
+                [0., 1.]])
+    """
     return np.stack(arrays, axis)
 
 
@@ -161,7 +255,18 @@ def zeros_of(like: Array, shape: tuple[int, ...]) -> Array:
 
 @primitive(x=lambda g, x_shape, pad_width: getitem(g, _inner(x_shape, pad_width)))
 def pad(x: Array, pad_width: Any, *, constant_values: float = 0.0) -> Array:
-    """With a border of one value: `pad_width` is n, (before, after), or a pair for each axis."""
+    """With a border of one value: `pad_width` is n, (before, after), or a pair for each axis.
+
+    Args:
+        x: Any shape.
+        pad_width: How many elements to add: n, (before, after), or a pair for each axis.
+        constant_values: Their value.
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.pad(mg.ones(2), (1, 2))
+        tensor([0., 1., 1., 0., 0.])
+    """
     return np.pad(x, pad_width, constant_values=constant_values)
 
 

@@ -37,6 +37,19 @@ class Optimizer:
         TypeError: `params` is not an ordered collection of Tensors or dictionaries.
         ValueError: It is empty, a parameter occurs twice or is no leaf, or an option is out of its
             range.
+
+    Example:
+        >>> import minigrad as mg
+        >>> class SignDescent(Optimizer):
+        ...     def __init__(self, params, lr):
+        ...         super().__init__(params, {"lr": lr})
+        ...     def update(self, p, g, state, step, group, scratch):
+        ...         p -= group["lr"] * np.sign(g)
+        >>> p = mg.nn.Parameter([1.0, -1.0])
+        >>> (p * p).sum().backward()
+        >>> SignDescent([p], lr=0.5).step()
+        >>> p.detach()
+        tensor([ 0.5, -0.5])
     """
 
     counts_steps: ClassVar[bool] = True  # whether a parameter's state has an entry "step"
@@ -59,8 +72,8 @@ class Optimizer:
     # what a subclass defines
 
     def state_names(self, group: Group) -> tuple[str, ...]:
-        """The names of the state's arrays under a group's options."""
-        raise NotImplementedError
+        """The names of the state's arrays under a group's options; none unless it says so."""
+        return ()
 
     def update(
         self,
@@ -85,7 +98,6 @@ class Optimizer:
 
     def check(self, group: Group) -> None:
         """Raise ValueError where an option of a group is out of its range."""
-        raise NotImplementedError
 
     # groups
 
@@ -361,37 +373,3 @@ def _own_state(entry: Mapping[str, Any], parameter: Tensor, number: int) -> OwnS
             )
         arrays[name] = array
     return int(entry.get("step", 1 if arrays else 0)), arrays
-
-
-# --- What updates share -----------------------------------------------------------------------
-
-
-def check_implementation(options: Mapping[str, bool | None]) -> None:
-    """Let pass what PyTorch has users say about how to compute, and nothing else."""
-    for name, value in options.items():
-        if name not in ("foreach", "fused", "capturable", "differentiable"):
-            raise TypeError(f"an optimizer has no option {name!r}")
-        if name == "differentiable" and value:
-            raise ValueError("differentiable=True: steps are not recorded, and have no gradient")
-
-
-def at_least_zero(group: Group, *names: str) -> None:
-    """Raise ValueError where one of these options is negative or not a number."""
-    for name in names:
-        if not group[name] >= 0:
-            raise ValueError(f"{name}: must be at least 0, got {group[name]}")
-
-
-def descent_direction(
-    p: Array, g: Array, weight_decay: float, maximize: bool, scratch: Array
-) -> Array:
-    """The gradient of what is minimized, with that of `weight_decay p^2 / 2`.
-
-    Where it differs from g it is in scratch[0]; scratch[1] is overwritten.
-    """
-    if maximize:
-        g = np.negative(g, out=scratch[0])
-    if weight_decay:
-        np.multiply(p, weight_decay, out=scratch[1])
-        g = np.add(g, scratch[1], out=scratch[0])
-    return g

@@ -24,6 +24,18 @@ class LRScheduler:
     Raises:
         TypeError: `optimizer` is none.
         KeyError: `last_epoch` is not -1 and no schedule has been in the optimizer before.
+
+    Example:
+        >>> import minigrad as mg
+        >>> class Harmonic(LRScheduler):
+        ...     def get_lr(self):
+        ...         return [lr / (1 + self.last_epoch) for lr in self.base_lrs]
+        >>> optimizer = mg.optim.SGD([mg.nn.Parameter([1.0])], lr=1.0)
+        >>> scheduler = Harmonic(optimizer)
+        >>> optimizer.step()
+        >>> scheduler.step()
+        >>> scheduler.get_last_lr()
+        [0.5]
     """
 
     def __init__(self, optimizer: Optimizer, last_epoch: int = -1) -> None:
