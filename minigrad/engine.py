@@ -24,7 +24,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias, cast
 import numpy as np
 
 from minigrad.backends import as_array
-from minigrad.tensor import ChangedValueError, GraphFreedError, ShapeError, Tensor, made
+from minigrad.tensor import ChangedValueError, GraphFreedError, ShapeError, Tensor, made, tensor
 from minigrad.writes import ages, last_write, was_replaced, was_written
 
 __all__ = [
@@ -410,7 +410,9 @@ def _run(
                     "do without an output gradient. Reduce it (.sum(), .mean()), or pass gradient="
                 )
             seed = made(np.ones_like(output._data))
-        elif seed.shape != output.shape:
+        elif not isinstance(seed, Tensor):
+            seed = tensor(seed, output.dtype, output.device)
+        if seed.shape != output.shape:
             raise ShapeError(
                 f"backward: gradient of shape {seed.shape} for an output of shape {output.shape}"
             )

@@ -71,6 +71,11 @@ class Operation:
         self.family = definition.__module__.rpartition(".")[2]
         parameters, self.defaults = _signature(definition)
         self.inputs = [name for name in parameters if name not in self.defaults]
+        for reserved in {"g", "y"}.intersection(self.inputs):
+            raise TypeError(
+                f"{self.name}: an input cannot be called {reserved!r}; in rules g is the gradient "
+                "of the output, and y the output"
+            )
         annotation = definition.__annotations__.get(self.inputs[0], "")
         self.takes_sequence = str(annotation).startswith("Sequence")
         known = ["y", *self.inputs, *[f"{name}_shape" for name in self.inputs], *self.defaults]

@@ -249,6 +249,9 @@ def check_second_against_differences(sample: Sample) -> None:
 # --- the forms of a call ----------------------------------------------------------------------
 
 
+ORDERS = "F", "strided", "negative"
+
+
 def layouts(x: np.ndarray) -> dict[str, np.ndarray]:
     """The same values in the memory orders that a user's arrays come in."""
     wide = np.zeros([2 * n for n in x.shape], x.dtype)
@@ -267,7 +270,7 @@ def check_layouts(sample: Sample) -> None:
     slopes = gradients(sample)
     arrays = [x for x in sample.inputs if isinstance(x, np.ndarray)]
     within = tolerance(np.float64, *expected, *(slopes or []), *filter(is_float, arrays))
-    for layout in ("F", "strided", "negative"):
+    for layout in ORDERS:
         inputs = [layouts(x)[layout] if isinstance(x, np.ndarray) else x for x in sample.inputs]
         for y, like in zip(listed(sample(*tensors(inputs))), expected, strict=True):
             assert_close(y.data, like, within, f"forward, {layout}")

@@ -196,3 +196,69 @@ def test_public_names_are_documented(module):
     tree = ast.parse(MODULES[module].read_text(encoding="utf-8"))
     assert ast.get_docstring(tree), module
     assert list(undocumented(tree)) == []
+
+
+# --- rules and fused definitions live twice: on arrays of any backend and on Tensors ----------
+
+
+def lives_twice(tree: ast.Module) -> Iterator[tuple[str, ast.AST]]:
+    """The rules of a module's primitives and the definitions of its fused operations."""
+    functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
+    for name, function in functions.items():
+        for decorator in function.decorator_list:
+            if ast.unparse(decorator) == "fused":
+                yield name, function
+            if isinstance(decorator, ast.Call) and ast.unparse(decorator.func) == "primitive":
+                for rule in decorator.keywords:
+                    body = functions.get(ast.unparse(rule.value), rule.value)
+                    yield f"the rule of {name} for {rule.arg}", body
+
+
+def numpy_in(source: str) -> list[str]:
+    return [
+        name
+        for name, body in lives_twice(ast.parse(source))
+        if any(isinstance(node, ast.Name) and node.id == "np" for node in ast.walk(body))
+    ]
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if m.startswith("minigrad.ops.")])
+def test_numpy_stands_in_definitions_that_have_a_rule_only(module):
+    assert numpy_in(MODULES[module].read_text(encoding="utf-8")) == []
+
+
+def test_numpy_in_a_rule_or_a_fused_definition_is_found():
+    source = """
+def _rule(g, x):
+    return g * np.sign(x)
+
+@primitive(a=_rule, b=lambda g, a: np.exp(a))
+def f(a, b):
+    return np.add(a, b)
+
+@fused
+def h(x):
+    return np.zeros(3) + x
+"""
+    assert numpy_in(source) == ["the rule of f for a", "the rule of f for b", "h"]
+
+
+def written_to(source: str) -> list[str]:
+    """What fused definitions assign to besides their own names: they are pure."""
+    return [
+        f"{name}: {ast.unparse(node)}"
+        for name, body in lives_twice(ast.parse(source))
+        for node in ast.walk(body)
+        if (isinstance(node, ast.Attribute | ast.Subscript) and isinstance(node.ctx, ast.Store))
+        or isinstance(node, ast.Global | ast.Nonlocal)
+    ]
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if m.startswith("minigrad.ops.")])
+def test_rules_and_fused_definitions_are_pure(module):
+    assert written_to(MODULES[module].read_text(encoding="utf-8")) == []
+
+
+def test_a_write_in_a_fused_definition_is_found():
+    source = "@fused\ndef f(x, running):\n    running[...] = x\n    return x"
+    assert len(written_to(source)) == 1

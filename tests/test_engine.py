@@ -387,3 +387,29 @@ def test_fused_replay_skips_outputs_that_do_not_depend_on_what_is_asked():
     y, mean, _ = batch_norm(x, weight, None)
     [slope] = mg.grad((y * y).sum() + mean.sum(), weight, create_graph=True)
     np.testing.assert_allclose(slope.data, 2 * (y.data**2).sum(axis=0))
+
+
+@pytest.mark.parametrize("name", ["g", "y"])
+def test_reserved_names_are_no_inputs(name):
+    with pytest.raises(TypeError, match=rf"f: an input cannot be called '{name}'"):
+        exec(f"@mg.primitive()\ndef f({name}): return {name}", {"mg": mg, "__name__": "here"})
+
+
+def test_rules_name_options_and_shapes_and_keep_no_array_for_it():
+    @mg.primitive(x=lambda g, x_shape, factor: g * factor * x_shape[0])
+    def scaled(x, *, factor=2.0):
+        return x * factor * x.shape[0]
+
+    x = mg.tensor([1.0, 2.0, 3.0], requires_grad=True)
+    assert scaled(x, factor=0.5)._record.saved == ((3,), 0.5)
+    assert mg.grad(scaled(x).sum(), x)[0].numpy().tolist() == [6.0, 6.0, 6.0]
+
+
+def test_a_seed_may_be_an_array_or_numbers():
+    x = mg.tensor([1.0, 2.0], requires_grad=True)
+    for seed in (np.array([1.0, 3.0]), [1.0, 3.0], mg.tensor([1.0, 3.0])):
+        x.grad = None
+        (x * 2.0).backward(seed)
+        assert x.grad.numpy().tolist() == [2.0, 6.0] and x.grad.dtype == np.float32
+    with pytest.raises(mg.ShapeError, match="gradient of shape"):
+        (x * 2.0).backward([1.0])

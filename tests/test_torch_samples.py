@@ -4,6 +4,7 @@ What a sample asks for that minigrad does not offer is counted by its reason in 
 sample that fails for any other reason fails here.
 """
 
+import warnings
 from collections import Counter
 
 import numpy as np
@@ -192,9 +193,11 @@ def samples_of(reference, dtype):
         yield from reference.reference_inputs("cpu", dtype, requires_grad=False)
 
 
-@pytest.mark.filterwarnings("ignore")  # of NumPy's and of PyTorch's, about the same numbers
+@pytest.mark.filterwarnings("ignore::UserWarning")  # PyTorch's
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_operation(name):
+    if not name.startswith("nn.") and "softmax" not in name:
+        warnings.simplefilter("ignore", RuntimeWarning)  # NumPy's; layers and losses have none
     reference = REFERENCES[name]
     not_offered = Counter()
     ran = 0
@@ -264,6 +267,46 @@ def test_module(name, training):
             for (key, value), (other_key, other) in states:
                 assert key == other_key
                 same_values(value, other, key, [])
+
+
+# --- memory order is invisible ----------------------------------------------------------------
+
+ORDERS = [lambda array, order=order: checks.layouts(array)[order] for order in checks.ORDERS]
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("name", [n for n in OPERATIONS if n.startswith("nn.") or "softmax" in n])
+def test_functions_take_any_memory_order(name):
+    reference = REFERENCES[name]
+    for sample in reference.sample_inputs("cpu", torch.float64, requires_grad=True):
+        for order in ORDERS:
+            pairs = []
+            try:
+                args = ours((sample.input, *sample.args), pairs, order)
+                mine = OPERATIONS[name](*args, **ours(sample.kwargs, pairs, order))
+            except NotOfferedError:
+                continue
+            theirs = reference(sample.input, *sample.args, **sample.kwargs)
+            amplified = amplified_by(name, sample.kwargs.get("eps", 1e-5))
+            check(mine, theirs, pairs, second=False, amplified=amplified)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("name", MODULES)
+def test_modules_take_any_memory_order(name):
+    for sample in module_samples(name, torch.float64, True):
+        made_with, called_with = sample.constructor_input, sample.forward_input
+        for order in ORDERS:
+            theirs = MODULE_REFERENCES[name].module_cls(*made_with.args, **made_with.kwargs)
+            theirs = theirs.to(torch.float64)
+            args, options = ours((made_with.args, made_with.kwargs), [], order)
+            mine = getattr(nn, name)(*args, **options).astype("float64")
+            mine.load_state_dict({k: order(v.numpy()) for k, v in theirs.state_dict().items()})
+            pairs = [*zip(mine.parameters(), theirs.parameters(), strict=True)]
+            inputs, options = ours((called_with.args, called_with.kwargs), pairs, order)
+            expected = theirs(*called_with.args, **called_with.kwargs)
+            amplified = amplified_by(name, getattr(mine, "eps", 1))
+            check(mine(*inputs, **options), expected, pairs, second=False, amplified=amplified)
 
 
 # --- optimizers -------------------------------------------------------------------------------

@@ -32,10 +32,18 @@ class NotOfferedError(Exception):
 # --- from PyTorch's values to ours ------------------------------------------------------------
 
 
-def ours(value: Any, pairs: list[tuple[Any, Any]]) -> Any:
-    """A sample's value with Tensors that share the memory of PyTorch's; `pairs` collects both."""
+def ours(
+    value: Any, pairs: list[tuple[Any, Any]], laid_out: Callable[[Any], Any] = lambda array: array
+) -> Any:
+    """A sample's value with Tensors in the place of PyTorch's.
+
+    Args:
+        value: What the sample holds.
+        pairs: Collects each of our Tensors with PyTorch's.
+        laid_out: Gives the array for a Tensor; by default it shares PyTorch's memory.
+    """
     if isinstance(value, torch.Tensor):
-        mine = made(value.numpy(force=True)).requires_grad_(value.requires_grad)
+        mine = made(laid_out(value.numpy(force=True))).requires_grad_(value.requires_grad)
         pairs.append((mine, value))
         return mine
     if isinstance(value, torch.dtype):
@@ -45,9 +53,9 @@ def ours(value: Any, pairs: list[tuple[Any, Any]]) -> Any:
     if isinstance(value, torch.Size):
         return tuple(value)
     if isinstance(value, list | tuple):
-        return type(value)(ours(item, pairs) for item in value)
+        return type(value)(ours(item, pairs, laid_out) for item in value)
     if isinstance(value, dict):
-        return {name: ours(item, pairs) for name, item in value.items()}
+        return {name: ours(item, pairs, laid_out) for name, item in value.items()}
     return value
 
 

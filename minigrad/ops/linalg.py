@@ -115,7 +115,8 @@ def _contract_rule(g: Any, operands: Sequence[Any], subscripts: str) -> list[Any
         y = contract(others, f"{','.join(terms)}->{kept}")
         sizes = iter(y.shape)
         shape = tuple(next(sizes) if label in reached else 1 for label in own)
-        full = np.broadcast_shapes(shape, operand.shape)  # larger where the operand has size 1
+        # larger where the operand has size 1
+        full = tuple(m if n == 1 else n for n, m in zip(shape, operand.shape, strict=True))
         gradients.append(broadcast_to(reshape(y, shape), full))
     return gradients
 

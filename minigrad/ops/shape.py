@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -159,8 +160,8 @@ def _cut(g: Any, arrays_shape: Sequence[tuple[int, ...]], axis: int | None) -> A
     if axis is None:
         parts = _cut(g, [(math.prod(shape),) for shape in arrays_shape], 0)
         return [reshape(part, shape) for part, shape in zip(parts, arrays_shape, strict=True)]
-    places = np.cumsum([shape[axis] for shape in arrays_shape])[:-1]
-    return split(g, places.tolist(), axis=axis)
+    *places, _ = itertools.accumulate(shape[axis] for shape in arrays_shape)
+    return split(g, places, axis=axis)
 
 
 @primitive(arrays=_cut)
