@@ -9,6 +9,7 @@ tensor([2., 4., 6.])
 
 from minigrad import check, nn, optim
 from minigrad.backends import DeviceError
+from minigrad.capture import capture
 from minigrad.debug import AnomalyError, detect_anomaly
 from minigrad.draw import draw
 from minigrad.engine import enable_grad, grad, is_grad_enabled, no_grad
@@ -89,6 +90,7 @@ __all__ = [
     "arange",
     "argmax",
     "broadcast_to",
+    "capture",
     "check",
     "clip",
     "concatenate",

@@ -413,3 +413,18 @@ def test_a_seed_may_be_an_array_or_numbers():
         assert x.grad.numpy().tolist() == [2.0, 6.0] and x.grad.dtype == np.float32
     with pytest.raises(mg.ShapeError, match="gradient of shape"):
         (x * 2.0).backward([1.0])
+
+
+def test_capture_runs_the_function_as_it_stands():
+    def step(x, scale=2.0):
+        """What it does."""
+        return (x * scale).sum()
+
+    captured = mg.capture(step)
+    assert captured.__name__ == "step" and captured.__doc__ == "What it does."
+    for size in (2, 3):  # other shapes, and options, at every call
+        assert captured(mg.ones(size), scale=float(size)).item() == size * size
+    with pytest.raises(TypeError, match="capture: expected a function, got float"):
+        mg.capture(1.0)
+    with pytest.raises(mg.ShapeError):
+        captured(mg.ones(2), scale=mg.ones(3))
