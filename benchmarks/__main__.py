@@ -2,7 +2,9 @@
 
 import tyro
 
-from benchmarks import overhead
+from benchmarks import overhead, steps
 
 if __name__ == "__main__":
-    tyro.extras.subcommand_cli_from_dict({"overhead": overhead.main}, prog="python -m benchmarks")
+    tyro.extras.subcommand_cli_from_dict(
+        {"overhead": overhead.main, "steps": steps.main}, prog="python -m benchmarks"
+    )

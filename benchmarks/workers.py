@@ -24,7 +24,7 @@ class Worker:
         self.library = library
         environment = os.environ | dict.fromkeys(THREADS, str(threads))
         self.process = subprocess.Popen(
-            [sys.executable, "-m", module, library],
+            [sys.executable, "-m", module, library, str(threads)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
