@@ -198,7 +198,7 @@ def dezero_times() -> Library:
     """DeZero."""
     from importlib.metadata import version
 
-    np.int = int  # which it uses, and NumPy has dropped
+    vars(np)["int"] = int  # which it uses, and NumPy has dropped
     import dezero
     import dezero.functions
 

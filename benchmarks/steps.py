@@ -8,6 +8,7 @@ updates of `train.gan`, batch 64. All start from the same weights, and must comp
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import statistics
@@ -24,7 +25,8 @@ from benchmarks.workers import answer, interleaved, summary
 BATCH, HIDDEN, CLASSES = 128, 128, 10
 GAN_BATCH, LATENT = 64, 100
 WIDTHS = {"generator": (LATENT, 128, 256, 512, 1024, 784), "discriminator": (784, 512, 256, 1)}
-STEPS = ["gan", "layer 5", "layer 20", "layer 100", "textbook 20"]
+STEPS = ["gan", *[f"{kind} {t}" for t in (5, 20, 100) for kind in ("textbook", "layer")]]
+COUNTS = {"generator": (1, 1, 1), "discriminator": (3, 3, 2)}  # forward, for g, for the weights
 LEAST = 0.3  # seconds of a measurement
 CHECKED = 3  # steps before losses are compared
 
@@ -54,7 +56,7 @@ def main(
         if not math.isclose(*losses.values(), rel_tol=1e-4):
             raise SystemExit(f"{step}: the losses differ: {losses}")
     print(f"Milliseconds of a step: medians of {rounds} rounds, {threads} threads.")
-    print("In brackets the ratio to PyTorch eager, for a layer to the textbook form of it.\n")
+    print("In brackets the ratio to PyTorch's eager step, for a layer to its textbook form.\n")
     print(f"{'':<16}" + "".join(f"{library + ' ' + v:>26}" for library, v in versions.items()))
     table = {
         step: {library: summary([1e3 * s for s in rows[step]]) for library, rows in times.items()}
@@ -63,8 +65,8 @@ def main(
     for step, row in table.items():
         cells = ""
         for entry in row.values():
-            ratio = entry["median"] / row["torch"]["median"]
-            cells += f"{entry['median']:>18.2f} ({ratio:.2f})"
+            base = table.get(step.replace("layer", "textbook"), row)["torch"]["median"]
+            cells += f"{entry['median']:>18.2f} ({entry['median'] / base:.2f})"
         print(f"{step:<16}{cells}")
     out.mkdir(parents=True, exist_ok=True)
     result = {"unit": "milliseconds", "threads": threads, "versions": versions, "times": table}
@@ -111,7 +113,7 @@ def minigrad_step(kind: str, steps: int) -> Run:
         nets = filled(Generator(LATENT)), filled(Discriminator())
         game = gan.Game(*nets, *[optim.Adam(m.parameters(), 2e-4, (0.5, 0.999)) for m in nets])
         latent, real = map(mg.tensor, batch(kind, 0))
-        return lambda: gan.step(game, real, latent)["d_loss"].item()  # type: ignore[no-any-return]
+        return lambda: gan.step(game, real, latent)["d_loss"].item()
 
     class Layer(nn.Module):
         def __init__(self) -> None:
@@ -124,7 +126,7 @@ def minigrad_step(kind: str, steps: int) -> Run:
     model = filled(Layer() if kind == "layer" else LSTM(1, HIDDEN, CLASSES))
     optimizer = optim.RMSprop(model.parameters(), lr=1e-3)
     x, labels = map(mg.tensor, batch(kind, steps))
-    return lambda: lstm.step(model, optimizer, x, labels, 10.0)["loss"].item()  # type: ignore[no-any-return]
+    return lambda: lstm.step(model, optimizer, x, labels, 10.0)["loss"].item()
 
 
 def torch_step(kind: str, steps: int) -> Run:
@@ -139,7 +141,7 @@ def torch_step(kind: str, steps: int) -> Run:
         return model
 
     if kind == "gan":
-        return torch_gan(torch, filled)
+        return torch_gan(filled)
 
     class Textbook(nn.Module):
         def __init__(self) -> None:
@@ -180,20 +182,21 @@ def torch_step(kind: str, steps: int) -> Run:
         nn.utils.clip_grad_norm_(model.parameters(), 10.0)
         optimizer.step()
         (logits.detach().argmax(1) == labels).float().mean()
-        return float(loss)
+        return loss.item()  # type: ignore[no-any-return]
 
     return step
 
 
-def torch_gan(torch: Any, filled: Callable[[Any], Any]) -> Run:
+def torch_gan(filled: Callable[[Any], Any]) -> Run:
     """The GAN's step in PyTorch, eager."""
-    nn = torch.nn
+    import torch
+    from torch import nn
 
-    class Net(nn.Module):  # type: ignore[name-defined,misc]
+    class Net(nn.Module):
         def __init__(self, kind: str) -> None:
             super().__init__()
             layers, widths = [], WIDTHS[kind]
-            for number, (n, m) in enumerate(zip(widths, widths[1:], strict=False)):
+            for number, (n, m) in enumerate(itertools.pairwise(widths)):
                 layers.append(nn.Linear(n, m))
                 if number < len(widths) - 2:
                     if kind == "generator" and number:
@@ -226,7 +229,7 @@ def torch_gan(torch: Any, filled: Callable[[Any], Any]) -> Run:
         loss.backward()
         optimizers[1].step()
         (on_real > 0.5).float().mean(), (on_fake < 0.5).float().mean()
-        return float(loss)
+        return loss.item()  # type: ignore[no-any-return]
 
     return step
 
@@ -238,12 +241,12 @@ def products_step(kind: str, steps: int) -> Run:
     def matrix(*shape: int) -> np.ndarray[Any, Any]:
         return random.standard_normal(shape).astype("f4")
 
-    pairs = []
+    pairs: list[tuple[Any, Any]] = []
     if kind == "gan":
-        for name, times in (("generator", (1, 1, 1)), ("discriminator", (3, 3, 2))):
-            for n, m in zip(WIDTHS[name], WIDTHS[name][1:], strict=False):
+        for name, (forward, back, learn) in COUNTS.items():
+            for n, m in itertools.pairwise(WIDTHS[name]):
                 x, w, g = matrix(n, GAN_BATCH), matrix(m, n), matrix(m, GAN_BATCH)
-                pairs += [(w, x)] * times[0] + [(w.T, g)] * times[1] + [(g, x.T)] * times[2]
+                pairs += [(w, x)] * forward + [(w.T, g)] * back + [(g, x.T)] * learn
     else:
         h, w, g = matrix(HIDDEN, BATCH), matrix(4 * HIDDEN, HIDDEN), matrix(4 * HIDDEN, BATCH)
         pairs = [(w, h), (w.T, g), (g, h.T)] * steps
@@ -259,7 +262,7 @@ def products_step(kind: str, steps: int) -> Run:
 
 def measured(step: Run) -> float:
     """Seconds of a step, over as many as fill the time of a measurement."""
-    times = []
+    times: list[float] = []
     end = time.perf_counter() + LEAST
     while time.perf_counter() < end or len(times) < 3:
         start = time.perf_counter()
