@@ -64,7 +64,9 @@ class Kernel(NamedTuple):
 def _kernel_folders(array_type: type) -> tuple[str, ...]:
     """The backends that may hold a kernel for this type of array, fastest first."""
     if issubclass(array_type, np.ndarray):
-        importlib.import_module(f"{__name__}.numpy.memory").keep_freed_memory()
+        from minigrad.backends.numpy.memory import keep_freed_memory
+
+        keep_freed_memory()
         compiled = os.environ.get("MINIGRAD_FAST", "1") != "0" and importlib.util.find_spec("numba")
         return ("numba", "numpy") if compiled else ("numpy",)
     if array_type.__module__.partition(".")[0] == "cupy":
