@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from minigrad.backends import Array
-from minigrad.operation import primitive
+from minigrad.operation import fused, primitive
 from minigrad.ops.elementwise import exp, where
 from minigrad.ops.reduce import largest, sum
+from minigrad.tensor import Tensor
 
 
 @primitive(x=lambda g, y: g * (1 - y * y))
@@ -59,8 +62,8 @@ def relu(x: Array) -> Array:
     return np.maximum(x, 0)
 
 
-@primitive(x=lambda g, x, negative_slope: where(x > 0, g, negative_slope * g))
-def leaky_relu(x: Array, *, negative_slope: float = 0.01) -> Array:
+@fused
+def leaky_relu(x: Any, *, negative_slope: float = 0.01) -> Tensor:
     """X where x > 0, else `negative_slope * x`, elementwise.
 
     Args:
@@ -75,7 +78,7 @@ def leaky_relu(x: Array, *, negative_slope: float = 0.01) -> Array:
         >>> leaky_relu(mg.tensor([-1.0, 2.0]), negative_slope=0.2)
         tensor([-0.2,  2. ])
     """
-    return np.where(x > 0, x, negative_slope * x)
+    return where(x > 0, x, negative_slope * x)
 
 
 @primitive(x=lambda g, x: g * sigmoid(x))

@@ -86,7 +86,7 @@ def _backward(
     learnt = any(needs[3:7])
     dweight, part = np.zeros(weight.shape, x.dtype), np.empty(weight.shape, x.dtype)
     dz, slope = np.empty((4 * size, n), x.dtype), np.empty((4 * size, n), x.dtype)
-    back = np.ascontiguousarray((weight if needs[0] else weight[:, :size]).T)
+    back = (weight if needs[0] else weight[:, :size]).T
     dseen, work = np.empty((len(back), n), x.dtype), np.empty((size, n), x.dtype)
     for t in range(steps - 1, -1, -1):
         place = steps - 1 - t if reverse else t
@@ -113,7 +113,8 @@ def _backward(
         dz *= slope
         if learnt:
             dweight += np.matmul(dz, seen[t].T, out=part)
-        np.matmul(back, dz, out=dseen)
+        if t or needs[0] or needs[1]:  # what is before the first step is seldom learnt
+            np.matmul(back, dz, out=dseen)
         dh = dseen[:size]
         if dx is not None:
             dx[place] = dseen[size : size + width].T
