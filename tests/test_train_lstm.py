@@ -15,6 +15,7 @@ import pytest
 import minigrad as mg
 from minigrad import optim
 from models.lstm import LSTM
+from models.lstm_layer import LayerLSTM
 from train import lstm, palindromes
 from train.config import BadInput
 
@@ -158,7 +159,7 @@ def only_run(out: Path) -> Path:
     return run
 
 
-@pytest.mark.parametrize("model", ["textbook", "rnn"])
+@pytest.mark.parametrize("model", ["lstm", "textbook", "rnn"])
 def test_a_run_leaves_everything_behind(
     model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -220,26 +221,46 @@ def test_recipes_lower_the_learning_rate_when_they_say(
     assert rates == pytest.approx([1e-3] * epoch + [1e-4] * (101 - epoch))
 
 
-def test_the_reports_initial_weights_are_standard_normal_with_zero_biases(tmp_path: Path) -> None:
-    assert (
-        lstm.main(
-            [
-                "--recipe",
-                "report",
-                "--lr",
-                "1e-30",
-                "--epochs",
-                "1",
-                "--out",
-                str(tmp_path),
-                "--quiet",
-            ]
-        )
-        == 0
-    )
+@pytest.mark.parametrize(
+    ("model", "weight", "bias"),
+    [("textbook", "W_f", "b_f"), ("lstm", "lstm.weight_hh_l0", "lstm.bias_ih_l0")],
+)
+def test_the_reports_initial_weights_are_standard_normal_with_zero_biases(
+    model: str, weight: str, bias: str, tmp_path: Path
+) -> None:
+    options = ["--recipe", "report", "--lr", "1e-30", "--epochs", "1", "--model", model]
+    assert lstm.main([*options, "--out", str(tmp_path), "--quiet"]) == 0
     weights = mg.load(only_run(tmp_path) / "last.safetensors")
-    assert np.abs(weights["b_f"].numpy()).max() < 1e-20
-    assert weights["W_f"].numpy().std() == pytest.approx(1, abs=0.05)
+    assert np.abs(weights[bias].numpy()).max() < 1e-20
+    assert weights[weight].numpy().std() == pytest.approx(1, abs=0.05)
+
+
+def test_the_layer_and_the_textbook_learn_the_same() -> None:
+    book, layer = LSTM(1, 16, 10).astype("float64"), LayerLSTM(1, 16, 10).astype("float64")
+    state = {name: value.numpy() for name, value in book.state_dict().items()}
+    stacked = np.concatenate([state[f"W_{gate}"] for gate in "ifCo"])
+    biases = np.concatenate([state[f"b_{gate}"] for gate in "ifCo"])[:, 0]
+    layer.load_state_dict(
+        {
+            "lstm.weight_ih_l0": stacked[:, :1],
+            "lstm.weight_hh_l0": stacked[:, 1:],
+            "lstm.bias_ih_l0": biases,
+            "lstm.bias_hh_l0": np.zeros_like(biases),
+            "output.weight": state["output.weight"],
+            "output.bias": state["output.bias"],
+        }
+    )
+    layer.lstm.bias_hh_l0.requires_grad = False  # the textbook has one bias
+    random = np.random.RandomState(0)
+    optimizers = [mg.optim.RMSprop(model.parameters(), lr=1e-3) for model in (book, layer)]
+    for _ in range(20):
+        x = mg.tensor(random.randint(0, 10, (32, 6, 1)).astype(np.float64))
+        labels = x[:, 0, 0].astype(np.int64)
+        losses = [
+            lstm.step(model, optimizer, x, labels, 1.0)["loss"].item()
+            for model, optimizer in zip((book, layer), optimizers, strict=True)
+        ]
+        assert losses[0] == pytest.approx(losses[1], rel=1e-9)
 
 
 def test_the_lstm_learns_palindromes(tmp_path: Path) -> None:
@@ -256,7 +277,7 @@ def test_the_lstm_learns_palindromes(tmp_path: Path) -> None:
         ("--input-length abc", "--input-length"),
         ("--learning-rate -1", "--learning-rate is -1.0"),
         ("--device tpu", "tpu"),
-        ("--model lstm", "lstm"),
+        ("--model gru", "gru"),
         ("--portion-train 0.9999", "--portion-train is 0.9999"),
         ("--portion-train 1", "--portion-train is 1.0"),
         ("--data-size 1", "--data-size is 1"),

@@ -13,6 +13,7 @@ import minigrad as mg
 from minigrad import Tensor, nn, optim
 from minigrad.data import batches
 from models.lstm import LSTM
+from models.lstm_layer import LayerLSTM
 from models.rnn import RNN
 
 from . import palindromes, pictures
@@ -23,8 +24,16 @@ from .palindromes import Examples
 from .progress import talker
 from .run import RunFolder
 
-MODELS: dict[str, type[LSTM] | type[RNN]] = {"textbook": LSTM, "rnn": RNN}
-TITLES = {"textbook": "LSTM (textbook form)", "rnn": "Plain recurrent network"}
+MODELS: dict[str, type[LayerLSTM] | type[LSTM] | type[RNN]] = {
+    "lstm": LayerLSTM,
+    "textbook": LSTM,
+    "rnn": RNN,
+}
+TITLES = {
+    "lstm": "LSTM",
+    "textbook": "LSTM (textbook form)",
+    "rnn": "Plain recurrent network",
+}
 EVALUATION_BATCH = 1000
 TOO_FEW = 1000  # palindromes, to learn a rule from rather than each of them
 criterion = nn.CrossEntropyLoss()
@@ -39,8 +48,8 @@ class LSTMConfig(RunConfig):
 
     REPORT: ClassVar[dict[str, Any]] = {"init": "normal", "decay_epochs": 100}
 
-    model: Literal["textbook", "rnn"] = "textbook"
-    """The LSTM as textbooks write it, or a plain recurrent network to compare it with."""
+    model: Literal["lstm", "textbook", "rnn"] = "lstm"
+    """The LSTM as one fast layer or as textbooks write it, or a plain recurrent network."""
 
     input_length: Annotated[int, COUNT, tyro.conf.arg(metavar="T")] = 5
     """How many digits are read; the palindromes have one more."""
