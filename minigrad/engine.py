@@ -109,7 +109,7 @@ class Output(Record):
     __slots__ = ("count", "index")
 
     def __init__(self, whole: Record, index: int, count: int, y: Any) -> None:
-        super().__init__(whole.plan, (whole,), (), y)
+        super().__init__(Plan(whole.plan.name), (whole,), (), y)
         self.index, self.count = index, count
 
     def pull(self, g: Any, wanted: AbstractSet[Node] | None, create_graph: bool) -> Gradients:

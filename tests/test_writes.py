@@ -111,3 +111,25 @@ def test_log_of_writes_is_bounded():
     for _ in range(2 * writes._LIMIT):
         writes.note_replaced(object())
     assert len(writes._written) <= writes._LIMIT
+
+
+def test_calls_with_several_outputs_are_checked_too():
+    other = nn.Parameter([1.0])
+
+    def write_elsewhere():
+        other.data = np.array([2.0], dtype=np.float32)
+
+    x = mg.tensor([1.0, 2.0, 3.0, 4.0], requires_grad=True)
+    a, b = mg.split(x, 2)
+    y = (a * b).sum()
+    write_elsewhere()
+    y.backward()
+    assert x.grad.numpy().tolist() == [3.0, 4.0, 1.0, 2.0]
+    layer = nn.LSTM(2, 3)
+    loss = layer(mg.ones(4, 5, 2))[0].sum()
+    write_elsewhere()
+    loss.backward()
+    loss = layer(mg.ones(4, 5, 2))[0].sum()
+    layer.load_state_dict(layer.state_dict())
+    with pytest.raises(mg.ChangedValueError, match="'lstm'"):
+        loss.backward()
