@@ -104,6 +104,7 @@ def minigrad_step(kind: str, steps: int) -> Run:
     import minigrad as mg
     from minigrad import nn, optim
     from models.lstm import LSTM
+    from models.lstm_layer import LayerLSTM
     from train import gan, lstm
 
     def filled(model: nn.Module) -> nn.Module:
@@ -119,15 +120,8 @@ def minigrad_step(kind: str, steps: int) -> Run:
         latent, real = map(mg.tensor, batch(kind, 0))
         return lambda: gan.step(game, real, latent)["d_loss"].item()
 
-    class Layer(nn.Module):
-        def __init__(self) -> None:
-            self.lstm = nn.LSTM(1, HIDDEN, batch_first=True)
-            self.output = nn.Linear(HIDDEN, CLASSES)
-
-        def forward(self, x: mg.Tensor) -> mg.Tensor:
-            return self.output(self.lstm(x)[0][:, -1])
-
-    model = filled(Layer() if kind == "layer" else LSTM(1, HIDDEN, CLASSES))
+    kinds = {"layer": LayerLSTM, "textbook": LSTM}
+    model = filled(kinds[kind](1, HIDDEN, CLASSES))
     optimizer = optim.RMSprop(model.parameters(), lr=1e-3)
     x, labels = map(mg.tensor, batch(kind, steps))
     return lambda: lstm.step(model, optimizer, x, labels, 10.0)["loss"].item()

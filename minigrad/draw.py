@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.backends import to_numpy
-from minigrad.engine import Node, Output, Record
+from minigrad.engine import Output, Record
 from minigrad.layout import LINE, Box, arrange
 from minigrad.nn.module import Module, Parameter
 from minigrad.tensor import GraphFreedError, Tensor
@@ -104,22 +104,22 @@ def _boxes(tensor: Tensor, named: Mapping[str, Tensor | Module]) -> list[Box]:
     of_record: dict[Record, Box] = {}
     for record in records:
         box = Box([record.plan.name, _described(record.shape, record.dtype)], OPERATION)
-        for node, number in _inputs(record):
+        for node in _inputs(record):
             if isinstance(node, Record):
                 box.parents.append(of_record[node])
             else:
-                leaf = _leaf(node, names.get(id(node)), number)
+                leaf = _leaf(node, names.get(id(node)))
                 boxes.append(leaf)
                 box.parents.append(leaf)
         if record.shape is None:
             box.lines.pop()
         of_record[record] = box
         boxes.append(box)
-    if not boxes:
-        boxes = [_leaf(tensor, names.get(id(tensor)), 0)]
-    boxes[-1].colour = RESULT if records else boxes[-1].colour
-    if boxes[-1].colour == RESULT and tensor.size == 1:
-        boxes[-1].lines.append(f"= {float(tensor._data):.4g}")
+    if not records:
+        return [_leaf(tensor, names.get(id(tensor)))]
+    boxes[-1].colour = RESULT
+    if tensor.size == 1:
+        boxes[-1].lines.append(f"= {tensor.item():.4g}")
     return boxes
 
 
@@ -145,12 +145,12 @@ def _call(node: Any) -> Any:
     return node.parents[0] if isinstance(node, Output) and node.parents else node
 
 
-def _inputs(record: Record) -> Iterator[tuple[Node | Any, int]]:
+def _inputs(record: Record) -> Iterator[Any]:
     """A record's inputs in the graph, and the saved arrays that are not: data and targets."""
     parents = record.parents or ()
-    for number, parent in enumerate(parents):
+    for parent in parents:
         if parent is not None:
-            yield _call(parent), number
+            yield _call(parent)
     seen = set()
     for value, position in zip(record.saved, record.plan.inputs, strict=True):
         several = isinstance(value, list | tuple)
@@ -161,10 +161,10 @@ def _inputs(record: Record) -> Iterator[tuple[Node | Any, int]]:
             if outside and place < len(parents) and parents[place] is None and np.ndim(data):
                 if id(data) not in seen:
                     seen.add(id(data))
-                    yield data, place
+                    yield data
 
 
-def _leaf(value: Any, name: str | None, number: int) -> Box:
+def _leaf(value: Any, name: str | None) -> Box:
     """The box of a leaf Tensor, or of an array that is not in the graph."""
     learnt = isinstance(value, Tensor) and value.requires_grad
     lines = [name or ("leaf" if learnt else "input"), _described(value.shape, value.dtype)]
