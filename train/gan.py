@@ -91,18 +91,18 @@ def step(game: Game, real: Tensor, latent: Tensor) -> dict[str, Tensor]:
     Source: Goodfellow et al. 2014, algorithm 1, with the generator's loss of their section 3.
     """
     fake = game.generator(latent)  # (M, 784)
-    believed = game.discriminator(fake)  # (M, 1)
-    generator_loss = criterion(believed, mg.ones_like(believed))
+    on_fake = game.discriminator(fake)  # (M, 1)
+    generator_loss = criterion(on_fake, mg.ones_like(on_fake))
     game.generator_optimizer.zero_grad()
-    generator_loss.backward(inputs=list(game.generator.parameters()))
+    generator_loss.backward(inputs=list(game.generator.parameters()), retain_graph=True)
     game.generator_optimizer.step()
 
     on_real = game.discriminator(real)  # (N, 1)
-    on_fake = game.discriminator(fake.detach())  # (M, 1)
     real_loss = criterion(on_real, mg.ones_like(on_real))
+    # the discriminator has not moved, so what it thinks of the fakes still stands
     discriminator_loss = real_loss + criterion(on_fake, mg.zeros_like(on_fake))
     game.discriminator_optimizer.zero_grad()
-    discriminator_loss.backward()
+    discriminator_loss.backward(inputs=list(game.discriminator.parameters()))
     game.discriminator_optimizer.step()
 
     return {
