@@ -46,6 +46,7 @@ class Plan(NamedTuple):
         name: The operation's name, for messages and pictures.
         rules: For each of those inputs its position, its rule (a vector-Jacobian product
             `function(g, *needs)`), and where among the saved values its needs stand in a row.
+        numeric: The same for raw arrays, with a backend's kernels in place of the rules they speed.
         saves: The names of the saved values.
         inputs: For each saved value its position among the inputs; -1 for the output `y`, and None
             for what is neither.
@@ -53,6 +54,7 @@ class Plan(NamedTuple):
 
     name: str
     rules: Sequence[tuple[int, Callable[..., Any], slice]] = ()
+    numeric: Sequence[tuple[int, Callable[..., Any], slice]] = ()
     saves: Sequence[str] = ()
     inputs: Sequence[int | None] = ()
 
@@ -87,7 +89,7 @@ class Record:
         """Turn the gradient `g` of the output into gradients of the inputs, by the rules."""
         values = self.connected() if create_graph else self.saved
         gradients = []
-        for position, rule, needs in self.plan.rules:
+        for position, rule, needs in self.plan.rules if create_graph else self.plan.numeric:
             parent = self.parents[position]  # type: ignore[index]
             if parent is not None and (wanted is None or parent in wanted):
                 gradients.append((parent, rule(g, *values[needs])))

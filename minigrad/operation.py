@@ -11,7 +11,7 @@ from typing import Any, ClassVar, NamedTuple, ParamSpec, Protocol, TypeVar, cast
 
 import numpy as np
 
-from minigrad.backends import Array, DeviceError, as_array, find_kernel
+from minigrad.backends import Array, DeviceError, Kernel, as_array, find_kernels
 from minigrad.engine import (
     Gradients,
     Node,
@@ -116,31 +116,67 @@ def _signature(function: Callable[..., Any]) -> tuple[list[str], dict[str, Any]]
     )
 
 
+class _Served(dict[type, tuple[Callable[..., Any], Callable[[int], "Saving"]]]):
+    """How a primitive computes on each type of array, and what it saves there; found once."""
+
+    def __init__(self, operation: Operation) -> None:
+        super().__init__()
+        self.operation = operation
+
+    def __missing__(self, kind: type) -> tuple[Callable[..., Any], Callable[[int], Saving]]:
+        operation = self.operation
+        forward = operation.definition
+        rules = {name: rule.function for name, rule in operation.rules.items()}
+        for kernel in reversed(find_kernels(kind, operation.family, operation.name)):
+            forward = _kernel_first(kernel.forward, forward)
+            for name, rule in (kernel.backward or {}).items():
+                rules[name] = _kernel_first(rule, rules[name])
+        # one Saving for each set of inputs that want a gradient
+        self[kind] = forward, cache(partial(Saving, operation, rules))
+        return self[kind]
+
+
+def _kernel_first(kernel: Callable[..., Any], general: Callable[..., Any]) -> Callable[..., Any]:
+    """A kernel, and the general form for what it leaves to that."""
+
+    def call(*args: Any, **options: Any) -> Any:
+        y = kernel(*args, **options)
+        return general(*args, **options) if y is NotImplemented else y
+
+    return call
+
+
 class Saving:
     """What calls of an operation save, given which of the inputs want a gradient (a bit each)."""
 
-    def __init__(self, operation: Operation, wanted: int) -> None:
+    def __init__(
+        self, operation: Operation, numeric_rules: Mapping[str, Callable[..., Any]], wanted: int
+    ) -> None:
         self.operation = operation
         positions = [i for i, name in enumerate(operation.inputs) if name in operation.rules]
         rules: list[tuple[int, Callable[..., Any], slice]] = []
+        numeric = []
         saves: list[str] = []
         for position in positions:
             if wanted >> position & 1:
-                rule = operation.rules[operation.inputs[position]]
-                start = len(saves)
+                name = operation.inputs[position]
+                rule = operation.rules[name]
+                places = slice(len(saves), len(saves) + len(rule.needs))
                 saves += rule.needs
-                rules.append((position, rule.function, slice(start, len(saves))))
+                rules.append((position, rule.function, places))
+                numeric.append((position, numeric_rules[name], places))
         inputs = {name: i for i, name in enumerate(operation.inputs)} | {"y": -1}
-        self.plan = Plan(operation.name, rules, saves, [inputs.get(name) for name in saves])
+        origins = [inputs.get(name) for name in saves]
+        self.plan = Plan(operation.name, rules, numeric, saves, origins)
         slots = [*operation.inputs, "y"]
         self.shapes = [i for i, name in enumerate(operation.inputs) if f"{name}_shape" in saves]
         self.options = [name for name in operation.defaults if name in saves]
         slots += [f"{operation.inputs[i]}_shape" for i in self.shapes] + self.options
         self.few = not self.shapes and not self.options
-        places = [slots.index(name) for name in saves]
+        chosen = [slots.index(name) for name in saves]
         # itemgetter of one place would give no tuple; of a slice it does
-        one = slice(places[0], places[0] + 1) if places else slice(0, 0)
-        self.pick = itemgetter(*places) if len(places) > 1 else itemgetter(one)
+        one = slice(chosen[0], chosen[0] + 1) if chosen else slice(0, 0)
+        self.pick = itemgetter(*chosen) if len(chosen) > 1 else itemgetter(one)
 
     def save(self, values: list[Any], options: Mapping[str, Any]) -> Sequence[Any]:
         """Pick what the rules name out of a call: its inputs and its output, as arrays."""
@@ -192,8 +228,7 @@ def primitive(**rules: Callable[..., Any]) -> Callable[[Callable[P, Any]], Primi
         operation = Operation(definition, rules)
         count = len(operation.inputs)
         has_rule = sum(1 << i for i, name in enumerate(operation.inputs) if name in rules)
-        saving_for = cache(partial(Saving, operation))  # one for each set of wanting inputs
-        forwards: dict[type, Callable[..., Any]] = {}
+        served = _Served(operation)
 
         def call(*args: Any, **options: Any) -> Any:
             if len(args) != count:
@@ -214,11 +249,8 @@ def primitive(**rules: Callable[..., Any]) -> Callable[[Callable[P, Any]], Primi
                 parents.append(parent)
                 bit += bit
             if kind is None:
-                return operation.definition(*args, **options)
-            forward = forwards.get(kind)
-            if forward is None:
-                kernel = find_kernel(kind, operation.family, operation.name)
-                forward = forwards[kind] = kernel.forward if kernel else operation.definition
+                return served[type(args[0])][0](*args, **options)
+            forward, saving_for = served[kind]
             try:
                 y = forward(*arrays, **options) if options else forward(*arrays)
             except Exception as error:
@@ -251,7 +283,7 @@ def primitive(**rules: Callable[..., Any]) -> Callable[[Callable[P, Any]], Primi
             parents = [node_of(x) for x in inputs]
             record = None
             if grad_switch.on and any(parent is not None for parent in parents):
-                saving = saving_for(1)
+                saving = served[type(None)][1](1)
                 saved = saving.save([arrays, y], options)
                 record = SequenceRecord(saving.plan, parents, saved, y)
             if inspectors:
@@ -318,30 +350,30 @@ def fused(definition: Callable[P, R]) -> Callable[P, R]:
         0.5
     """
     operation = Operation(definition, {})
-    plan = Plan(operation.name, (), FusedRecord.saves, [None] * len(FusedRecord.saves))
-    kernels: dict[type, Any] = {}
+    plan = Plan(operation.name, (), (), FusedRecord.saves, [None] * len(FusedRecord.saves))
+    found: dict[type | None, list[Kernel]] = {None: []}
 
     def call(*args: Any, **options: Any) -> Any:
         args, options = operation.bind(args, options)
         kind = next((type(arg._data) for arg in args if isinstance(arg, Tensor)), None)
-        if kind is not None and kind not in kernels:
-            kernels[kind] = find_kernel(kind, operation.family, operation.name)
-        kernel = None if kind is None else kernels[kind]
-        if kernel is None:
-            return operation.definition(*args, **options)
-        options = operation.defaults | options
-        try:
-            result = kernel.forward(*[array_of(arg) for arg in args], **options)
-        except Exception as error:
-            _complain(operation, args, error)
-            raise
-        if result is NotImplemented:  # not for this dtype or shape: the definition serves all
+        if kind not in found:
+            found[kind] = find_kernels(kind, operation.family, operation.name)
+        full = operation.defaults | options
+        for kernel in found[kind]:
+            try:
+                result = kernel.forward(*[array_of(arg) for arg in args], **full)
+            except Exception as error:
+                _complain(operation, args, error)
+                raise
+            if result is not NotImplemented:
+                break
+        else:
             return operation.definition(*args, **options)
         y, residuals = _tidied(result[0]), result[1]
         parents = [node_of(arg) for arg in args]
         record = None
         if grad_switch.on and any(parent is not None for parent in parents):
-            saved = args, options, y, residuals
+            saved = args, full, y, residuals
             record = FusedRecord(plan, parents, saved, y)
             record.definition, record.kernel = operation.definition, kernel.backward
         if inspectors:

@@ -45,5 +45,5 @@ class LayerLSTM(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits (N, classes) for sequences x (N, T, D)."""
-        outputs, _ = self.lstm(x)  # (N, T, H)
-        return self.output(outputs[:, -1])  # (N, classes)
+        _, (h, _) = self.lstm(x)  # (1, N, H)
+        return self.output(h[0])  # (N, classes)

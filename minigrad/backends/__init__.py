@@ -11,7 +11,9 @@ import importlib
 import importlib.util
 import os
 import sys
+import warnings
 from collections.abc import Callable
+from functools import cache
 from types import ModuleType
 from typing import Any, NamedTuple, TypeAlias
 
@@ -28,7 +30,7 @@ __all__ = [
     "cache_block",
     "cheap_to_read",
     "device_of",
-    "find_kernel",
+    "find_kernels",
     "require_device",
     "to_device",
     "to_numpy",
@@ -53,12 +55,15 @@ class Kernel(NamedTuple):
         forward: For a primitive `(*arrays, **options) -> y`, as its definition. For a fused
             operation `(*arrays, **options) -> (y, residuals)`; `y` is a tuple where the operation
             has several outputs, `residuals` is whatever `backward` wants to find again.
-        backward: For a fused operation `(g, needs, y, residuals, *arrays, **options)` -> one
-            gradient per input, None where `needs` is False. Without it the definition is replayed.
+            NotImplemented leaves a dtype or shape to the next kernel, and then to the definition.
+        backward: For a primitive a dictionary: for an input a function that takes what its rule
+            takes; NotImplemented leaves a case to the rule. For a fused operation a function
+            `(g, needs, y, residuals, *arrays, **options)` -> one gradient per input, None where
+            `needs` is False. What is not there, rules and definition do.
     """
 
     forward: Callable[..., Any]
-    backward: Callable[..., Any] | None = None
+    backward: Any = None
 
 
 def _kernel_folders(array_type: type) -> tuple[str, ...]:
@@ -67,15 +72,31 @@ def _kernel_folders(array_type: type) -> tuple[str, ...]:
         from minigrad.backends.numpy.memory import keep_freed_memory
 
         keep_freed_memory()
-        compiled = os.environ.get("MINIGRAD_FAST", "1") != "0" and importlib.util.find_spec("numba")
-        return ("numba", "numpy") if compiled else ("numpy",)
+        return ("numba", "numpy") if _can_compile() else ("numpy",)
     if array_type.__module__.partition(".")[0] == "cupy":
         return ("cupy",)
     return ()
 
 
-def find_kernel(array_type: type, family: str, name: str) -> Kernel | None:
-    """Look up the kernel of `ops/<family>.py:<name>` for arrays of this type.
+@cache
+def _can_compile() -> bool:
+    """Whether Numba is there and wanted."""
+    if os.environ.get("MINIGRAD_FAST") == "0" or importlib.util.find_spec("numba") is None:
+        return False
+    try:
+        importlib.import_module("numba")
+    except ImportError as error:  # as it says itself, for a NumPy newer than it knows
+        warnings.warn(
+            f"Numba does not import ({error}), so NumPy's kernels are used; update Numba, or set "
+            "MINIGRAD_FAST=0 to go without",
+            stacklevel=2,
+        )
+        return False
+    return True
+
+
+def find_kernels(array_type: type, family: str, name: str) -> list[Kernel]:
+    """Look up the kernels of `ops/<family>.py:<name>` for arrays of this type, fastest first.
 
     Args:
         array_type: `numpy.ndarray`, `cupy.ndarray`, or a Python scalar's type (never a kernel).
@@ -83,8 +104,9 @@ def find_kernel(array_type: type, family: str, name: str) -> Kernel | None:
         name: The operation's name.
 
     Returns:
-        The kernel, or None where the definition is to run.
+        The kernels to be tried in turn; after them the definition is to run.
     """
+    kernels = []
     for folder in _kernel_folders(array_type):
         module_name = f"{__name__}.{folder}.{family}"
         try:
@@ -95,8 +117,8 @@ def find_kernel(array_type: type, family: str, name: str) -> Kernel | None:
             continue
         kernel = getattr(module, name, None)
         if isinstance(kernel, Kernel):
-            return kernel
-    return None
+            kernels.append(kernel)
+    return kernels
 
 
 def require_device(device: str) -> str:

@@ -1,4 +1,9 @@
-"""The linear layer, feature-major: every BLAS tried does (out, in) @ (in, batch) fastest."""
+"""Products in the order of memory that suits OpenBLAS's threads.
+
+Each thread computes a part of the longer side of the result. Where that side is the outer one in
+memory the parts lie apart; where it is the inner one, every row is shared, and cores that write
+to the same cache lines wait for each other: up to twice the time.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +14,36 @@ import numpy as np
 
 from minigrad.backends import Array, Kernel
 
+_WORTH_CUTTING = 1 << 20  # multiplications; below it a product has one thread anyway
+
+
+def product(a: Array, b: Array) -> Array:
+    """The product of two matrices, with the longer side of the result as the outer one."""
+    if b.shape[1] > a.shape[0]:
+        return np.matmul(b.T, a.T).T
+    return np.matmul(a, b)
+
+
+def product_by_rows(a: Array, b: Array) -> Array:
+    """The product of two matrices in C order, cut into pieces that are taller than wide."""
+    height, width = a.shape[0], b.shape[1]
+    if width < height or a.size * width < _WORTH_CUTTING:
+        return np.matmul(a, b)
+    y = np.empty((height, width), a.dtype)
+    step = -(-width // (width // height + 1))
+    for start in range(0, width, step):
+        np.matmul(a, b[:, start : start + step], out=y[:, start : start + step])
+    return y
+
+
+def _matmul(a: Any, b: Any) -> Any:
+    if np.ndim(a) == np.ndim(b) == 2 and a.shape[1] == b.shape[0]:
+        return product(a, b)
+    return NotImplemented
+
+
+matmul = Kernel(_matmul)
+
 
 def _forward(x: Array, weight: Array, bias: Array | None) -> Any:
     if (
@@ -17,10 +52,10 @@ def _forward(x: Array, weight: Array, bias: Array | None) -> Any:
         or not x.dtype == weight.dtype == (x if bias is None else bias).dtype
     ):
         return NotImplemented
-    y = np.matmul(weight, x.T)  # (out, N): the transpose of what is returned
+    y = product(x, weight.T)
     if bias is not None:
-        y += bias[:, None]
-    return y.T, None
+        y += bias
+    return y, None
 
 
 def _backward(
@@ -33,8 +68,8 @@ def _backward(
     bias: Array | None,
 ) -> list[Array | None]:
     return [
-        np.matmul(weight.T, g.T).T if needs[0] else None,
-        np.matmul(g.T, x) if needs[1] else None,
+        product(g, weight) if needs[0] else None,
+        product_by_rows(g.T, x) if needs[1] else None,
         g.sum(axis=0) if needs[2] else None,
     ]
 
