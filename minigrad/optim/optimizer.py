@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable, Mapping
+from functools import cache
 from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 
-from minigrad.backends import Array, to_device
+from minigrad.backends import Array, Kernel, find_kernels, to_device
 from minigrad.engine import enable_grad
 from minigrad.optim.flat import FlatVector, Run, owner_of
 from minigrad.tensor import Tensor, made
@@ -181,24 +182,27 @@ class Optimizer:
                 vector.adopt(i, values)
 
     def _sweep(self, vector: FlatVector, run: Run, group: Group) -> None:
-        """Apply `update` to a run, in blocks that stay in the processor's cache."""
+        """Apply `update` to a run: a backend's kernel, or blocks that stay in the cache."""
         names = self.state_names(group)
         for name in names:
             if name not in vector.state:
                 vector.state[name] = vector.zeros()
         step = vector.steps[run.first] + 1
         start, stop = vector.bounds[run.first], vector.bounds[run.last]
-        block = vector.scratch.shape[1]
-        for begin in range(start, stop, max(block, 1)):
-            end = min(begin + block, stop)
-            self.update(
-                vector.data[begin:end],
-                run.gradient[begin - start : end - start],
-                {name: vector.state[name][begin:end] for name in names},
-                step,
-                group,
-                vector.scratch[:, : end - begin],
-            )
+
+        def part(begin: int, end: int) -> tuple[Array, Array, dict[str, Array], int, Group]:
+            state = {name: vector.state[name][begin:end] for name in names}
+            gradient = run.gradient[begin - start : end - start]
+            return vector.data[begin:end], gradient, state, step, group
+
+        for kernel in _update_kernels(type(self), type(vector.data)):
+            if kernel.forward(*part(start, stop)) is not NotImplemented:
+                break
+        else:
+            block = vector.scratch.shape[1]
+            for begin in range(start, stop, max(block, 1)):
+                end = min(begin + block, stop)
+                self.update(*part(begin, end), vector.scratch[:, : end - begin])
         note_write(vector.data[start:stop])
         if names:
             for i in range(run.first, run.last):
@@ -326,6 +330,14 @@ class Optimizer:
             lines.append(f"Parameter Group {number}")
             lines += [f"    {key}: {group[key]}" for key in sorted(group) if key != "params"]
         return "\n".join([*lines, ")"])
+
+
+@cache
+def _update_kernels(optimizer: type[Optimizer], array_type: type) -> list[Kernel]:
+    """What a backend has in place of `update`; nothing for an `update` that is not ours."""
+    author = next(owner for owner in optimizer.__mro__ if "update" in vars(owner))
+    own = author.__module__.rpartition(".")[0] == __name__.rpartition(".")[0]
+    return find_kernels(array_type, "optim", author.__name__) if own else []
 
 
 def _with_numbers(group: Group) -> Group:

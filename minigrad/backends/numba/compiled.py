@@ -1,0 +1,121 @@
+"""How kernels are compiled, and the two functions that they are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numba
+import numpy as np
+
+from minigrad.backends import Array
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+SMALL = 512  # elements; below it the call costs more than the arithmetic, which NumPy may do
+_FUSE = {"contract"}  # a * b + c with one rounding
+_SUM = {"contract", "reassoc"}  # and sums in any order, so that several elements go at a time
+
+_half, _one = np.float32(0.5), np.float32(1)
+
+
+def loop(function: F) -> F:
+    """Compile a function that loops over float32 arrays."""
+    return numba.njit(function, cache=True, error_model="numpy", fastmath=_FUSE)  # type: ignore[no-any-return]
+
+
+def summing_loop(function: F) -> F:
+    """Compile a function whose loops add up; the order of a sum's terms is left open."""
+    return numba.njit(function, cache=True, error_model="numpy", fastmath=_SUM)  # type: ignore[no-any-return]
+
+
+def elementwise(inputs: int) -> Callable[[F], F]:
+    """Compile a function of so many float32 numbers into a NumPy ufunc."""
+    signature = f"f4({', '.join(['f4'] * inputs)})"
+    return numba.vectorize([signature], cache=True, fastmath=_FUSE)  # type: ignore[no-any-return]
+
+
+def served(*arrays: Array) -> bool:
+    """Whether these are float32 arrays of one shape, large enough to be worth it."""
+    first = arrays[0]
+    return first.size >= SMALL and all(
+        a.dtype == np.float32 and a.shape == first.shape for a in arrays
+    )
+
+
+def in_a_row(*arrays: Array) -> list[Array] | None:
+    """Views of arrays as vectors in the order of their memory; None where their orders differ."""
+    if all(a.flags.c_contiguous for a in arrays):
+        return [a.reshape(-1) for a in arrays]
+    if all(a.flags.f_contiguous for a in arrays):
+        return [a.T.reshape(-1) for a in arrays]
+    return None
+
+
+def ordered_like(x: Array, g: Array) -> Array:
+    """The values of g in an array whose memory has the order of x."""
+    if g.strides == x.strides:
+        return g
+    y = np.empty_like(x)
+    y[...] = g
+    return y
+
+
+def _inlined(function: F) -> F:
+    return numba.njit(function, inline="always", error_model="numpy", fastmath=_FUSE)  # type: ignore[no-any-return]
+
+
+@_inlined
+def exp(x: Any) -> Any:
+    """e^x in float32, by a polynomial, so that a compiler can do many at a time.
+
+    With n the nearest integer to x / log 2, `e^x = 2^n e^r`, |r| <= log(2) / 2; above 88.376 it is
+    infinite, below -87.3 as at -87.3. Within 2 units in the last place.
+
+    Source: Cephes (Moshier), expf.
+    """
+    z = np.float32(-87.3) if x < np.float32(-87.3) else x
+    n = np.floor(z * np.float32(1.44269504088896341) + _half)
+    r = z - n * np.float32(0.693359375) + n * np.float32(2.12194440e-4)  # log 2 in two parts
+    y = np.float32(1.9875691500e-4) * r + np.float32(1.3981999507e-3)
+    y = y * r + np.float32(8.3334519073e-3)
+    y = y * r + np.float32(4.1665795894e-2)
+    y = y * r + np.float32(1.6666665459e-1)
+    y = y * r + np.float32(5.0000001201e-1)
+    y = y * r * r + r + _one
+    power = np.int32((np.int32(n) + np.int32(127)) << np.int32(23)).view(np.float32)  # 2^n
+    return np.float32(np.inf) if x > np.float32(88.37626) else y * power
+
+
+@_inlined
+def tanh(x: Any) -> Any:
+    """Hyperbolic tangent in float32, a quotient of polynomials; within 4 units in the last place.
+
+    Source: Eigen's ptanh_float, after Cephes.
+    """
+    limit = np.float32(7.90531110763549805)  # beyond it tanh is 1 in float32
+    z = limit if x > limit else x
+    z = -limit if z < -limit else z
+    s = z * z
+    p = s * np.float32(-2.76076847742355e-16) + np.float32(2.00018790482477e-13)
+    p = s * p + np.float32(-8.60467152213735e-11)
+    p = s * p + np.float32(5.12229709037114e-08)
+    p = s * p + np.float32(1.48572235717979e-05)
+    p = s * p + np.float32(6.37261928875436e-04)
+    p = s * p + np.float32(4.89352455891786e-03)
+    q = s * np.float32(1.19825839466702e-06) + np.float32(1.18534705686654e-04)
+    q = s * q + np.float32(2.26843463243900e-03)
+    q = s * q + np.float32(4.89352518554385e-03)
+    return z * p / q
+
+
+@_inlined
+def half_sigmoid(x: Any) -> Any:
+    """sigmoid(2 x) = (1 + tanh(x)) / 2: absolutely accurate, but 0 where a sigmoid is tiny."""
+    return _half * tanh(x) + _half
+
+
+@_inlined
+def sigmoid(x: Any) -> Any:
+    """1 / (1 + e^-x), accurate relative to its size."""
+    return _one / (_one + exp(-x))

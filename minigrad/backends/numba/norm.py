@@ -1,0 +1,96 @@
+"""Batch normalization, channel by channel, each in the cache from its mean to its result."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from minigrad.backends import Array, Kernel
+from minigrad.backends.numba.compiled import served, summing_loop
+from minigrad.backends.numpy import norm as plain
+
+_one, _zero = np.float32(1), np.float32(0)
+
+
+@summing_loop
+def _normalize(
+    x: Any, weight: Any, bias: Any, eps: Any, y: Any, normalized: Any, mean: Any, var: Any
+) -> None:
+    channels, n = x.shape
+    share = _one / np.float32(n)
+    for c in range(channels):
+        row, out, standard = x[c], y[c], normalized[c]
+        total = _zero
+        for k in range(n):
+            total += row[k]
+        mu = total * share
+        total = _zero
+        for k in range(n):
+            total += (row[k] - mu) * (row[k] - mu)
+        mean[c], var[c] = mu, total * share
+        inverse = _one / np.sqrt(total * share + eps)
+        for k in range(n):
+            standard[k] = (row[k] - mu) * inverse
+        for k in range(n):
+            out[k] = standard[k] * weight[c] + bias[c]
+
+
+@summing_loop
+def _normalize_back(
+    g: Any, normalized: Any, scale: Any, dx: Any, dweight: Any, dbias: Any
+) -> None:
+    channels, n = g.shape
+    share = _one / np.float32(n)
+    for c in range(channels):
+        row, standard, out = g[c], normalized[c], dx[c]
+        total, along = _zero, _zero
+        for k in range(n):
+            total += row[k]
+            along += row[k] * standard[k]
+        dbias[c], dweight[c] = total, along
+        shift, slope = total * share, along * share
+        for k in range(n):
+            out[k] = scale[c] * (row[k] - shift - standard[k] * slope)
+
+
+def _forward(x: Array, weight: Array | None, bias: Array | None, eps: float) -> Any:
+    if x.ndim != 2 or not served(x):
+        return NotImplemented
+    channels = x.shape[1]
+    scale = np.ones(channels, np.float32) if weight is None else weight
+    shift = np.zeros(channels, np.float32) if bias is None else bias
+    if scale.dtype != np.float32 or shift.dtype != np.float32:
+        return NotImplemented
+    rows = np.ascontiguousarray(x.T)  # (C, N), as the linear layer's kernel leaves it
+    y, normalized = np.empty_like(rows), np.empty_like(rows)
+    mean, var = np.empty(channels, np.float32), np.empty(channels, np.float32)
+    _normalize(rows, scale, shift, np.float32(eps), y, normalized, mean, var)
+    inverse = 1 / np.sqrt(var + np.float32(eps))
+    return (y.T, mean, var), (normalized.T, inverse)
+
+
+def _backward(
+    g: Sequence[Array | None],
+    needs: Sequence[bool],
+    y: Sequence[Array],
+    residuals: tuple[Array, Array],
+    x: Array,
+    weight: Array | None,
+    bias: Array | None,
+    eps: float,
+) -> list[Array | None]:
+    gy, g_mean, g_var = g
+    if gy is None or g_mean is not None or g_var is not None:
+        return plain.batch_norm.backward(g, needs, y, residuals, x, weight, bias, eps)  # type: ignore[no-any-return]
+    normalized, inverse = residuals
+    scale = inverse if weight is None else inverse * weight
+    rows = np.ascontiguousarray(gy.T)
+    dx, dweight, dbias = np.empty_like(rows), np.empty_like(scale), np.empty_like(scale)
+    _normalize_back(rows, normalized.T, scale, dx, dweight, dbias)
+    found = (dx.T, dweight, dbias)
+    return [part if need else None for part, need in zip(found, needs, strict=True)]
+
+
+batch_norm = Kernel(_forward, _backward)

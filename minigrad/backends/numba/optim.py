@@ -1,0 +1,188 @@
+"""The optimizers' updates in one pass over parameters, gradients and state.
+
+The equations are those of `minigrad/optim/`, each option an `if` that the compiler takes out of the
+loop. A kernel takes what `Optimizer.update` takes, without room for intermediate results.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from minigrad.backends import Array, Kernel
+from minigrad.backends.numba.compiled import loop
+
+_ABSENT = np.empty(0, np.float32)
+_f = np.float32
+
+
+def _direction(group: Mapping[str, Any]) -> tuple[np.float32, np.float32]:
+    """The sign of the gradient, and how much of p is added to it."""
+    return _f(-1 if group["maximize"] else 1), _f(group["weight_decay"])
+
+
+@loop
+def _adam(
+    p: Any,
+    g: Any,
+    m: Any,
+    v: Any,
+    largest: Any,
+    sign: Any,
+    decay: Any,
+    keep: Any,
+    beta1: Any,
+    rest1: Any,
+    beta2: Any,
+    rest2: Any,
+    eps: Any,
+    rate: Any,
+) -> None:
+    amsgrad = largest.size > 0
+    for i in range(p.size):
+        slope = sign * g[i]
+        if decay != 0:
+            slope += decay * p[i]
+        first = beta1 * m[i] + rest1 * slope
+        second = beta2 * v[i] + rest2 * (slope * slope)
+        m[i], v[i] = first, second
+        if amsgrad:
+            second = largest[i] if largest[i] > second else second
+            largest[i] = second
+        p[i] = keep * p[i] - rate * (first / (np.sqrt(second) + eps))
+
+
+def _adam_update(
+    p: Array, g: Array, state: Mapping[str, Array], step: int, group: Mapping[str, Any]
+) -> Any:
+    if p.dtype != np.float32:
+        return NotImplemented
+    lr, (beta1, beta2) = float(group["lr"]), group["betas"]
+    sign, decay = _direction(group)
+    keep = _f(1)
+    if group["decoupled_weight_decay"]:
+        keep, decay = _f(1 - lr * group["weight_decay"]), _f(0)
+    m, v, *largest = state.values()
+    c = math.sqrt(1 - beta2**step)  # on both sides of the fraction, as in the definition
+    _adam(
+        p,
+        g,
+        m,
+        v,
+        largest[0] if largest else _ABSENT,
+        sign,
+        decay,
+        keep,
+        _f(beta1),
+        _f(1 - beta1),
+        _f(beta2),
+        _f(1 - beta2),
+        _f(group["eps"] * c),
+        _f(lr * c / (1 - beta1**step)),
+    )
+    return None
+
+
+@loop
+def _rmsprop(
+    p: Any,
+    g: Any,
+    q: Any,
+    b: Any,
+    a: Any,
+    sign: Any,
+    decay: Any,
+    alpha: Any,
+    rest: Any,
+    eps: Any,
+    momentum: Any,
+    lr: Any,
+) -> None:
+    moving, centered = b.size > 0, a.size > 0
+    for i in range(p.size):
+        slope = sign * g[i]
+        if decay != 0:
+            slope += decay * p[i]
+        square = alpha * q[i] + rest * (slope * slope)
+        q[i] = square
+        if centered:
+            mean = alpha * a[i] + rest * slope
+            a[i] = mean
+            square -= mean * mean
+        way = slope / (np.sqrt(square) + eps)
+        if moving:
+            way += momentum * b[i]
+            b[i] = way
+        p[i] -= lr * way
+
+
+def _rmsprop_update(
+    p: Array, g: Array, state: Mapping[str, Array], step: int, group: Mapping[str, Any]
+) -> Any:
+    if p.dtype != np.float32:
+        return NotImplemented
+    _rmsprop(
+        p,
+        g,
+        state["square_avg"],
+        state.get("momentum_buffer", _ABSENT),
+        state.get("grad_avg", _ABSENT),
+        *_direction(group),
+        _f(group["alpha"]),
+        _f(1 - group["alpha"]),
+        _f(group["eps"]),
+        _f(group["momentum"]),
+        _f(group["lr"]),
+    )
+    return None
+
+
+@loop
+def _sgd(
+    p: Any,
+    g: Any,
+    b: Any,
+    sign: Any,
+    decay: Any,
+    momentum: Any,
+    rest: Any,
+    nesterov: Any,
+    lr: Any,
+) -> None:
+    moving = b.size > 0
+    for i in range(p.size):
+        way = sign * g[i]
+        if decay != 0:
+            way += decay * p[i]
+        if moving:
+            total = momentum * b[i] + rest * way
+            b[i] = total
+            way = way + momentum * total if nesterov else total
+        p[i] -= lr * way
+
+
+def _sgd_update(
+    p: Array, g: Array, state: Mapping[str, Array], step: int, group: Mapping[str, Any]
+) -> Any:
+    if p.dtype != np.float32:
+        return NotImplemented
+    first = step == 1  # then the running sum is the gradient, whatever the dampening
+    _sgd(
+        p,
+        g,
+        state.get("momentum_buffer", _ABSENT),
+        *_direction(group),
+        _f(0 if first else group["momentum"]),
+        _f(1 if first else 1 - group["dampening"]),
+        bool(group["nesterov"]),
+        _f(group["lr"]),
+    )
+    return None
+
+
+Adam = Kernel(_adam_update)
+RMSprop = Kernel(_rmsprop_update)
+SGD = Kernel(_sgd_update)

@@ -1,0 +1,63 @@
+"""The LSTM's arithmetic between the products, row by row, so that each stays in the cache."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from minigrad.backends import Array, Kernel
+from minigrad.backends.numba.compiled import half_sigmoid, loop, tanh
+from minigrad.backends.numpy.recurrent import lstm_kernel
+
+_one = np.float32(1)
+
+
+@loop
+def _cell_step(gates: Any, before: Any, cell: Any, squashed: Any, h: Any) -> None:
+    size, n = cell.shape
+    for row in range(4 * size):  # a loop for each kind of gate: the compiler wants no choice inside
+        gate = gates[row]
+        if 2 * size <= row < 3 * size:
+            for k in range(n):
+                gate[k] = tanh(gate[k])
+        else:
+            for k in range(n):
+                gate[k] = half_sigmoid(gate[k])
+    for row in range(size):
+        i, f, g, o = gates[row], gates[size + row], gates[2 * size + row], gates[3 * size + row]
+        c, c_before, s, y = cell[row], before[row], squashed[row], h[row]
+        for k in range(n):
+            c[k] = f[k] * c_before[k] + i[k] * g[k]
+        for k in range(n):
+            s[k] = tanh(c[k])
+        for k in range(n):
+            y[k] = o[k] * s[k]
+
+
+@loop
+def _cell_back(gates: Any, before: Any, squashed: Any, dh: Any, dc: Any, dz: Any) -> None:
+    size, n = before.shape
+    for row in range(size):
+        i, f, g, o = gates[row], gates[size + row], gates[2 * size + row], gates[3 * size + row]
+        di, df, dg, do = dz[row], dz[size + row], dz[2 * size + row], dz[3 * size + row]
+        c_before, s, y_slope, c_slope = before[row], squashed[row], dh[row], dc[row]
+        for k in range(n):
+            do[k] = y_slope[k] * s[k] * (o[k] - o[k] * o[k])
+            through = c_slope[k] + y_slope[k] * o[k] * (_one - s[k] * s[k])
+            di[k] = through * g[k] * (i[k] - i[k] * i[k])
+            df[k] = through * c_before[k] * (f[k] - f[k] * f[k])
+            dg[k] = through * i[k] * (_one - g[k] * g[k])
+            c_slope[k] = through * f[k]
+
+
+def _in_float32(forward: Callable[..., Any]) -> Callable[..., Any]:
+    def kernel(x: Array, *others: Any, **options: Any) -> Any:
+        return forward(x, *others, **options) if x.dtype == np.float32 else NotImplemented
+
+    return kernel
+
+
+_compiled = lstm_kernel(_cell_step, _cell_back)
+lstm = Kernel(_in_float32(_compiled.forward), _compiled.backward)
