@@ -191,7 +191,7 @@ def backpropagate(
                 arrived[node] = gradient
                 if isinstance(node, Record):
                     heappush(queue, (-node.age, node))
-            elif node in summed:
+            elif node in summed or _is_at_home(node, arrived[node]):
                 arrived[node] += gradient
             else:
                 arrived[node] = arrived[node] + gradient
@@ -379,12 +379,18 @@ def _accumulate(leaf: Tensor, g: Any, own: bool) -> None:
     elif leaf._grad is not None:  # a new Tensor: whoever holds the old one keeps its values
         leaf._grad = made(as_array(leaf._grad._data + g))
     else:
-        place = None if leaf._home is None else leaf._home.claim(leaf)
-        if place is None:
-            place = as_array(g if own else g.copy())
-        else:
+        if _is_at_home(leaf, g):
+            place = g
+        elif leaf._home is not None and (place := leaf._home.claim(leaf)) is not None:
             place[...] = g
+        else:
+            place = as_array(g if own else g.copy())
         leaf._grad = made(place)
+
+
+def _is_at_home(node: Node, gradient: Any) -> bool:
+    """Whether a kernel has written a leaf's gradient where its optimizer wants to have it."""
+    return isinstance(node, Tensor) and node._home is not None and node._home.holds(gradient)
 
 
 def _run(

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, NamedTuple, ParamSpec, Protocol, TypeVar, cast
 
 import numpy as np
 
-from minigrad.backends import Array, DeviceError, Kernel, as_array, find_kernels
+from minigrad.backends import Array, DeviceError, Kernel, Needs, as_array, find_kernels
 from minigrad.engine import (
     Gradients,
     Node,
@@ -393,7 +393,8 @@ class FusedRecord(Record):
 
     def pull(self, g: Any, wanted: AbstractSet[Node] | None, create_graph: bool) -> Gradients:
         assert self.parents is not None
-        needs = [p is not None and (wanted is None or p in wanted) for p in self.parents]
+        needs = _LeafNeeds(p is not None and (wanted is None or p in wanted) for p in self.parents)
+        needs.parents = self.parents
         args, options, y, residuals = self.saved
         if create_graph or self.kernel is None:
             gradients = _replay(self.definition, args, options, g, needs, create_graph)
@@ -405,6 +406,18 @@ class FusedRecord(Record):
             for parent, gradient, needed in zip(self.parents, gradients, needs, strict=True)
             if needed and gradient is not None
         ]
+
+
+class _LeafNeeds(Needs):
+    """The needs of a record; an optimizer may have a place for the gradient of a leaf."""
+
+    parents: Sequence[Node | None]
+
+    def place(self, position: int) -> Array | None:
+        leaf = self.parents[position]
+        if not isinstance(leaf, Tensor) or leaf._home is None:
+            return None
+        return leaf._home.claim(leaf)
 
 
 def _replay(

@@ -477,6 +477,9 @@ class GradientHome(Protocol):
     def claim(self, leaf: Tensor) -> Array | None:
         """An array to write the first gradient of a pass into, or None where it is not free."""
 
+    def holds(self, array: Array) -> bool:
+        """Whether this is that array."""
+
 
 def made(array: Array, record: Record | None = None) -> Tensor:
     """The Tensor around an array, without a copy or a check: how every result is made."""

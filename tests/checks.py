@@ -13,7 +13,7 @@ import numpy as np
 from samples import Sample, is_float
 
 import minigrad as mg
-from minigrad.backends import Kernel
+from minigrad.backends import Kernel, Needs
 from minigrad.engine import Slots
 from minigrad.tensor import made
 
@@ -344,7 +344,7 @@ def check_kernel(kernel: Kernel, sample: Sample) -> bool:
             several = isinstance(y, tuple)
             found = kernel.backward(
                 g if several else g[0],
-                [i in asked for i in range(len(args))],
+                Needs(i in asked for i in range(len(args))),
                 Slots(y) if several else y,
                 residuals,
                 *sample.inputs,

@@ -25,6 +25,7 @@ __all__ = [
     "Array",
     "DeviceError",
     "Kernel",
+    "Needs",
     "array_module",
     "as_array",
     "cache_block",
@@ -59,11 +60,23 @@ class Kernel(NamedTuple):
         backward: For a primitive a dictionary: for an input a function that takes what its rule
             takes; NotImplemented leaves a case to the rule. For a fused operation a function
             `(g, needs, y, residuals, *arrays, **options)` -> one gradient per input, None where
-            `needs` is False. What is not there, rules and definition do.
+            `needs`, which is a `Needs`, is False. What is not there, rules and definition do.
     """
 
     forward: Callable[..., Any]
     backward: Any = None
+
+
+class Needs(tuple[bool, ...]):
+    """Which inputs of a fused operation want a gradient, as its backward kernel is told."""
+
+    def place(self, position: int) -> Array | None:
+        """An array that this input's gradient may be written to, or None where there is none.
+
+        Args:
+            position: The input's.
+        """
+        return None
 
 
 def _kernel_folders(array_type: type) -> tuple[str, ...]:

@@ -50,6 +50,11 @@ class Home:
         vector = self.vector()
         return None if vector is None else vector.claim(self.number, leaf)
 
+    def holds(self, array: Array) -> bool:
+        """Whether an array is that place."""
+        vector = self.vector()
+        return vector is not None and vector.slots[self.number] is array
+
 
 class FlatVector:
     """Parameters of one dtype and device, their gradients, and an optimizer's state for them.

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from minigrad.backends import Array, Kernel
+from minigrad.backends import Array, Kernel, Needs
 from minigrad.backends.numba import compiled
 from minigrad.backends.numba.compiled import elementwise, in_a_row, loop, ordered_like, served
 
@@ -67,7 +67,7 @@ def _forward(x: Array, negative_slope: float) -> Any:
 
 
 def _backward(
-    g: Array, needs: Sequence[bool], y: Array, residuals: None, x: Array, negative_slope: float
+    g: Array, needs: Needs, y: Array, residuals: None, x: Array, negative_slope: float
 ) -> list[Array]:
     dx = np.empty_like(x)
     rows = in_a_row(ordered_like(x, g), x, dx)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.backends import Array, Kernel
+from minigrad.backends import Array, Kernel, Needs
 from minigrad.backends.numba.compiled import served, summing_loop
 from minigrad.backends.numpy import norm as plain
 
@@ -38,9 +38,7 @@ def _normalize(
 
 
 @summing_loop
-def _normalize_back(
-    g: Any, normalized: Any, scale: Any, dx: Any, dweight: Any, dbias: Any
-) -> None:
+def _normalize_back(g: Any, normalized: Any, scale: Any, dx: Any, dweight: Any, dbias: Any) -> None:
     channels, n = g.shape
     share = _one / np.float32(n)
     for c in range(channels):
@@ -73,7 +71,7 @@ def _forward(x: Array, weight: Array | None, bias: Array | None, eps: float) -> 
 
 def _backward(
     g: Sequence[Array | None],
-    needs: Sequence[bool],
+    needs: Needs,
     y: Sequence[Array],
     residuals: tuple[Array, Array],
     x: Array,

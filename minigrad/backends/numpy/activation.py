@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from minigrad.backends import Array, Kernel
+from minigrad.backends import Array, Kernel, Needs
 
 
 def _forward(x: Array, negative_slope: float) -> Any:
@@ -18,7 +17,7 @@ def _forward(x: Array, negative_slope: float) -> Any:
 
 
 def _backward(
-    g: Array, needs: Sequence[bool], y: Array, residuals: None, x: Array, negative_slope: float
+    g: Array, needs: Needs, y: Array, residuals: None, x: Array, negative_slope: float
 ) -> list[Array]:
     """G where x > 0, else slope g: chosen bit by bit, `a ^ ((a ^ b) & mask)`."""
     integer = np.dtype(f"i{x.itemsize}")

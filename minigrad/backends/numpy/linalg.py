@@ -7,12 +7,11 @@ to the same cache lines wait for each other: up to twice the time.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from minigrad.backends import Array, Kernel
+from minigrad.backends import Array, Kernel, Needs
 
 _WORTH_CUTTING = 1 << 20  # multiplications; below it a product has one thread anyway
 
@@ -24,12 +23,13 @@ def product(a: Array, b: Array) -> Array:
     return np.matmul(a, b)
 
 
-def product_by_rows(a: Array, b: Array) -> Array:
+def product_by_rows(a: Array, b: Array, y: Array | None = None) -> Array:
     """The product of two matrices in C order, cut into pieces that are taller than wide."""
     height, width = a.shape[0], b.shape[1]
     if width < height or a.size * width < _WORTH_CUTTING:
-        return np.matmul(a, b)
-    y = np.empty((height, width), a.dtype)
+        return np.matmul(a, b, out=y)
+    if y is None:
+        y = np.empty((height, width), a.dtype)
     step = -(-width // (width // height + 1))
     for start in range(0, width, step):
         np.matmul(a, b[:, start : start + step], out=y[:, start : start + step])
@@ -60,7 +60,7 @@ def _forward(x: Array, weight: Array, bias: Array | None) -> Any:
 
 def _backward(
     g: Array,
-    needs: Sequence[bool],
+    needs: Needs,
     y: Array,
     residuals: None,
     x: Array,
@@ -69,7 +69,7 @@ def _backward(
 ) -> list[Array | None]:
     return [
         product(g, weight) if needs[0] else None,
-        product_by_rows(g.T, x) if needs[1] else None,
+        product_by_rows(g.T, x, needs.place(1)) if needs[1] else None,
         g.sum(axis=0) if needs[2] else None,
     ]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.backends import Array, Kernel
+from minigrad.backends import Array, Kernel, Needs
 
 
 def _forward(x: Array, weight: Array | None, bias: Array | None, eps: float) -> Any:
@@ -26,7 +26,7 @@ def _forward(x: Array, weight: Array | None, bias: Array | None, eps: float) -> 
 
 def _backward(
     g: Sequence[Array | None],
-    needs: Sequence[bool],
+    needs: Needs,
     y: Sequence[Array],
     residuals: tuple[Array, Array],
     x: Array,

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.backends import Array, Kernel
+from minigrad.backends import Array, Kernel, Needs
 
 Inputs = tuple[Array, Array, Array, Array, Array | None, Array | None]  # x, h, weights, biases
 
@@ -120,7 +120,7 @@ def _lstm_forward(
 def _lstm_backward(
     cell_back: Callable[..., object],
     g: Sequence[Array | None],
-    needs: Sequence[bool],
+    needs: Needs,
     y: Sequence[Array],
     residuals: tuple[Array, ...],
     x: Array,
@@ -229,7 +229,7 @@ def _rnn_forward(
 
 def _rnn_backward(
     g: Sequence[Array | None],
-    needs: Sequence[bool],
+    needs: Needs,
     y: Sequence[Array],
     residuals: tuple[Array, Array],
     x: Array,
