@@ -23,7 +23,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias, cast
 
 import numpy as np
 
-from minigrad.backends import as_array
+from minigrad.backends import as_array, sum_over
 from minigrad.tensor import ChangedValueError, GraphFreedError, ShapeError, Tensor, made, tensor
 from minigrad.writes import ages, last_write, was_replaced, was_written
 
@@ -287,7 +287,7 @@ def _unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:
             added = -1
     if added < 0:
         raise ShapeError(f"a rule gave a gradient of shape {g.shape} for an input of shape {shape}")
-    return g.sum(axis=tuple(repeated)).reshape(shape)
+    return sum_over(g, tuple(repeated)).reshape(shape)
 
 
 # --- Gradients on request ---------------------------------------------------------------------

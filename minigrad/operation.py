@@ -351,11 +351,11 @@ def fused(definition: Callable[P, R]) -> Callable[P, R]:
     """
     operation = Operation(definition, {})
     plan = Plan(operation.name, (), (), FusedRecord.saves, [None] * len(FusedRecord.saves))
-    found: dict[type | None, list[Kernel]] = {None: []}
+    found: dict[Any, list[Kernel]] = {None: []}  # by the type of array
 
     def call(*args: Any, **options: Any) -> Any:
         args, options = operation.bind(args, options)
-        kind = next((type(arg._data) for arg in args if isinstance(arg, Tensor)), None)
+        kind: Any = next((type(arg._data) for arg in args if isinstance(arg, Tensor)), None)
         if kind not in found:
             found[kind] = find_kernels(kind, operation.family, operation.name)
         full = operation.defaults | options

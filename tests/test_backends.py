@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.util
+import os
 import subprocess
 import sys
 import types
@@ -137,49 +138,74 @@ def with_kernels(monkeypatch, **families):
             return found[name]
         raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
+    monkeypatch.setattr(backends, "_can_compile", lambda: False)
     monkeypatch.setattr(importlib, "import_module", import_module)
 
 
 def test_kernel_is_found_by_family_and_name(monkeypatch):
     kernel = Kernel(forward=lambda x: x)
     with_kernels(monkeypatch, shape={"flip": kernel, "helper": print})
-    assert backends.find_kernel(np.ndarray, "shape", "flip") is kernel
-    assert backends.find_kernel(np.ndarray, "shape", "helper") is None
-    assert backends.find_kernel(np.ndarray, "shape", "absent") is None
-    assert backends.find_kernel(np.ndarray, "absent", "flip") is None
-    assert backends.find_kernel(float, "shape", "flip") is None
+    assert backends.find_kernels(np.ndarray, "shape", "flip") == [kernel]
+    assert backends.find_kernels(np.ndarray, "shape", "helper") == []
+    assert backends.find_kernels(np.ndarray, "shape", "absent") == []
+    assert backends.find_kernels(np.ndarray, "absent", "flip") == []
+    assert backends.find_kernels(float, "shape", "flip") == []
 
 
 def test_kernel_file_that_fails_to_import_is_not_passed_over(monkeypatch):
     def import_module(name):
         raise ModuleNotFoundError("No module named 'sciipy'", name="sciipy")
 
+    monkeypatch.setattr(backends, "_can_compile", lambda: False)
     monkeypatch.setattr(importlib, "import_module", import_module)
     with pytest.raises(ModuleNotFoundError, match="sciipy"):
-        backends.find_kernel(np.ndarray, "shape", "flip")
+        backends.find_kernels(np.ndarray, "shape", "flip")
 
 
 def test_compiled_kernels_come_first_where_numba_is_and_is_wanted(monkeypatch):
+    backends._can_compile.cache_clear()
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: name == "numba" or None)
+    monkeypatch.setitem(sys.modules, "numba", types.ModuleType("numba"))
     monkeypatch.delenv("MINIGRAD_FAST", raising=False)
     assert backends._kernel_folders(np.ndarray) == ("numba", "numpy")
+    backends._can_compile.cache_clear()
     monkeypatch.setenv("MINIGRAD_FAST", "0")
     assert backends._kernel_folders(np.ndarray) == ("numpy",)
+    backends._can_compile.cache_clear()
     array = type("ndarray", (), {"__module__": "cupy"})
     assert backends._kernel_folders(array) == ("cupy",)
+
+
+def test_numba_that_does_not_import_is_said_once_and_done_without(monkeypatch):
+    backends._can_compile.cache_clear()
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name == "numba" or None)
+    monkeypatch.setitem(sys.modules, "numba", None)
+    monkeypatch.delenv("MINIGRAD_FAST", raising=False)
+    with pytest.warns(UserWarning, match="Numba does not import.*MINIGRAD_FAST=0"):
+        assert backends._kernel_folders(np.ndarray) == ("numpy",)
+    assert backends._kernel_folders(np.ndarray) == ("numpy",)
+    backends._can_compile.cache_clear()
 
 
 # --- what an import loads ---------------------------------------------------------------------
 
 
-def test_importing_minigrad_loads_numpy_and_the_standard_library_only():
+@pytest.mark.parametrize("fast", ["0", "1"])
+def test_importing_minigrad_loads_numpy_and_the_standard_library_only(fast):
+    """Numba comes with the first operation, where it is installed and wanted."""
     program = (
         "import sys, numpy.random; before = set(sys.modules); import minigrad as mg;"
+        "loaded = lambda: print(*{name.partition('.')[0] for name in set(sys.modules) - before});"
+        f"{fast} and loaded();"
         "x = mg.randn(3, 3, requires_grad=True); (mg.tanh(x @ x).sum()).backward();"
-        "print(*{name.partition('.')[0] for name in set(sys.modules) - before})"
+        f"{fast} or loaded()"
     )
     run = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=os.environ | {"MINIGRAD_FAST": fast},
     )
     loaded = set(run.stdout.split()) - set(sys.stdlib_module_names)
     assert "minigrad" in loaded and loaded <= {"minigrad", "numpy"}

@@ -386,7 +386,7 @@ def test_moving_to_the_gpu_and_back_takes_the_state_along(build, monkeypatch):
     backend = importlib.import_module("minigrad.backends.cupy")
     monkeypatch.setattr(backend, "_problem", lambda: None)
     monkeypatch.setitem(sys.modules, "cupy", strict_device.module)
-    model, twin = nn.Linear(3, 2), nn.Linear(3, 2)
+    model, twin = (nn.Linear(3, 2).astype("float64") for _ in range(2))
     twin.load_state_dict(model.state_dict())
     optimizer, reference = build(model.parameters()), build(twin.parameters())
     for step, device in enumerate(["cpu", "gpu", "gpu", "cpu"]):

@@ -106,7 +106,8 @@ def run(program, **environment):
 @glibc
 def test_a_step_faults_no_pages_and_the_pool_can_be_switched_off():
     assert run(FAULTS) < 50
-    assert run(FAULTS, MINIGRAD_POOL="0") > 500
+    # without Numba, whose own large blocks make glibc raise its thresholds
+    assert run(FAULTS, MINIGRAD_POOL="0", MINIGRAD_FAST="0") > 500
 
 
 @glibc

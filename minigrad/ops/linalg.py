@@ -20,7 +20,7 @@ def _left_rule(g: Any, a_shape: tuple[int, ...], b: Any) -> Any:
         return expand_dims(g, -1) * b
     if len(a_shape) == 1:
         return (b @ expand_dims(g, -1))[..., 0]
-    return matmul(g, swapaxes(b, -1, -2))
+    return matmul(g, b.T if b.ndim == 2 else swapaxes(b, -1, -2))
 
 
 def _right_rule(g: Any, a: Any, b_shape: tuple[int, ...]) -> Any:
@@ -36,7 +36,7 @@ def _right_rule(g: Any, a: Any, b_shape: tuple[int, ...]) -> Any:
     if len(b_shape) == 2 and a.ndim > 2:  # one product for the whole batch, not one for each
         rows = math.prod(a.shape[:-1])
         a, g = reshape(a, (rows, a.shape[-1])), reshape(g, (rows, g.shape[-1]))
-    return matmul(swapaxes(a, -1, -2), g)
+    return matmul(a.T if a.ndim == 2 else swapaxes(a, -1, -2), g)
 
 
 @primitive(a=_left_rule, b=_right_rule)

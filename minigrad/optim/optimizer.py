@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable, Mapping
-from functools import cache
 from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
@@ -332,12 +331,17 @@ class Optimizer:
         return "\n".join([*lines, ")"])
 
 
-@cache
+_found: dict[tuple[type, type], list[Kernel]] = {}
+
+
 def _update_kernels(optimizer: type[Optimizer], array_type: type) -> list[Kernel]:
     """What a backend has in place of `update`; nothing for an `update` that is not ours."""
-    author = next(owner for owner in optimizer.__mro__ if "update" in vars(owner))
-    own = author.__module__.rpartition(".")[0] == __name__.rpartition(".")[0]
-    return find_kernels(array_type, "optim", author.__name__) if own else []
+    key = optimizer, array_type
+    if key not in _found:
+        author = next(owner for owner in optimizer.__mro__ if "update" in vars(owner))
+        own = author.__module__.rpartition(".")[0] == __name__.rpartition(".")[0]
+        _found[key] = find_kernels(array_type, "optim", author.__name__) if own else []
+    return _found[key]
 
 
 def _with_numbers(group: Group) -> Group:

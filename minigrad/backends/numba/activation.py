@@ -34,15 +34,16 @@ def _tanh_rule(g: Any, y: Any) -> Any:
     return g * (_one - y * y)
 
 
-def _where_served(function: Callable[..., Array]) -> Callable[..., Any]:
-    def kernel(*arrays: Array) -> Any:
-        return function(*arrays) if served(*arrays) else NotImplemented
-
-    return kernel
+def _forward_by(function: np.ufunc) -> Callable[[Array], Any]:
+    return lambda x: function(x) if served(x) else NotImplemented
 
 
-sigmoid = Kernel(_where_served(_sigmoid), {"x": _where_served(_sigmoid_rule)})
-tanh = Kernel(_where_served(_tanh), {"x": _where_served(_tanh_rule)})
+def _rule_by(function: np.ufunc) -> Callable[[Array, Array], Any]:
+    return lambda g, y: function(g, y) if served(y) else NotImplemented
+
+
+sigmoid = Kernel(_forward_by(_sigmoid), {"x": _rule_by(_sigmoid_rule)})
+tanh = Kernel(_forward_by(_tanh), {"x": _rule_by(_tanh_rule)})
 
 
 @loop

@@ -16,6 +16,7 @@ SMALL = 512  # elements; below it the call costs more than the arithmetic, which
 _FUSE = {"contract"}  # a * b + c with one rounding
 _SUM = {"contract", "reassoc"}  # and sums in any order, so that several elements go at a time
 
+_FLOAT = np.dtype(np.float32)
 _half, _one = np.float32(0.5), np.float32(1)
 
 
@@ -29,18 +30,16 @@ def summing_loop(function: F) -> F:
     return numba.njit(function, cache=True, error_model="numpy", fastmath=_SUM)  # type: ignore[no-any-return]
 
 
-def elementwise(inputs: int) -> Callable[[F], F]:
+def elementwise(inputs: int) -> Callable[[Callable[..., Any]], np.ufunc]:
     """Compile a function of so many float32 numbers into a NumPy ufunc."""
     signature = f"f4({', '.join(['f4'] * inputs)})"
-    return numba.vectorize([signature], cache=True, fastmath=_FUSE)  # type: ignore[no-any-return]
+    decorate: Any = numba.vectorize([signature], cache=True, fastmath=_FUSE)  # type: ignore[no-untyped-call]
+    return lambda function: decorate(function).ufunc  # what it wraps, which is called faster
 
 
-def served(*arrays: Array) -> bool:
-    """Whether these are float32 arrays of one shape, large enough to be worth it."""
-    first = arrays[0]
-    return first.size >= SMALL and all(
-        a.dtype == np.float32 and a.shape == first.shape for a in arrays
-    )
+def served(array: Array) -> bool:
+    """Whether this is a float32 array, large enough to be worth it."""
+    return bool(array.size >= SMALL and array.dtype == _FLOAT)
 
 
 def in_a_row(*arrays: Array) -> list[Array] | None:

@@ -147,9 +147,9 @@ def _sgd(
     b: Any,
     sign: Any,
     decay: Any,
-    momentum: Any,
+    keep: Any,
     rest: Any,
-    nesterov: Any,
+    ahead: Any,
     lr: Any,
 ) -> None:
     moving = b.size > 0
@@ -158,9 +158,9 @@ def _sgd(
         if decay != 0:
             way += decay * p[i]
         if moving:
-            total = momentum * b[i] + rest * way
+            total = keep * b[i] + rest * way
             b[i] = total
-            way = way + momentum * total if nesterov else total
+            way = way + ahead * total if ahead > 0 else total
         p[i] -= lr * way
 
 
@@ -177,7 +177,7 @@ def _sgd_update(
         *_direction(group),
         _f(0 if first else group["momentum"]),
         _f(1 if first else 1 - group["dampening"]),
-        bool(group["nesterov"]),
+        _f(group["momentum"] if group["nesterov"] else 0),
         _f(group["lr"]),
     )
     return None

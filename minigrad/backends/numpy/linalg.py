@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.backends import Array, Kernel, Needs
+from minigrad.backends import Array, Kernel, Needs, sum_over
 
 _WORTH_CUTTING = 1 << 20  # multiplications; below it a product has one thread anyway
 
@@ -36,8 +36,8 @@ def product_by_rows(a: Array, b: Array, y: Array | None = None) -> Array:
     return y
 
 
-def _matmul(a: Any, b: Any) -> Any:
-    if np.ndim(a) == np.ndim(b) == 2 and a.shape[1] == b.shape[0]:
+def _matmul(a: Array, b: Array) -> Any:
+    if type(a) is type(b) is np.ndarray and a.ndim == b.ndim == 2 and a.shape[1] == b.shape[0]:
         return product(a, b)
     return NotImplemented
 
@@ -70,7 +70,7 @@ def _backward(
     return [
         product(g, weight) if needs[0] else None,
         product_by_rows(g.T, x, needs.place(1)) if needs[1] else None,
-        g.sum(axis=0) if needs[2] else None,
+        sum_over(g, (0,)) if needs[2] else None,
     ]
 
 
