@@ -14,13 +14,18 @@ from minigrad.ops.shape import broadcast_to, expand_dims, reshape, swapaxes
 from minigrad.tensor import ShapeError, Tensor, array_of
 
 
+def _transposed(a: Any) -> Any:
+    """The matrix transposed; of a batch, each."""
+    return a.T if a.ndim == 2 else swapaxes(a, -1, -2)
+
+
 def _left_rule(g: Any, a_shape: tuple[int, ...], b: Any) -> Any:
     """Y = a b, so dL/da = g b^T; a vector counts as a row."""
     if b.ndim == 1:
         return expand_dims(g, -1) * b
     if len(a_shape) == 1:
         return (b @ expand_dims(g, -1))[..., 0]
-    return matmul(g, b.T if b.ndim == 2 else swapaxes(b, -1, -2))
+    return matmul(g, _transposed(b))
 
 
 def _right_rule(g: Any, a: Any, b_shape: tuple[int, ...]) -> Any:
@@ -29,14 +34,14 @@ def _right_rule(g: Any, a: Any, b_shape: tuple[int, ...]) -> Any:
         return (
             expand_dims(g, -1) * a
             if a.ndim == 1
-            else (swapaxes(a, -1, -2) @ expand_dims(g, -1))[..., 0]
+            else (_transposed(a) @ expand_dims(g, -1))[..., 0]
         )
     if a.ndim == 1:
         return expand_dims(a, -1) * expand_dims(g, -2)
     if len(b_shape) == 2 and a.ndim > 2:  # one product for the whole batch, not one for each
         rows = math.prod(a.shape[:-1])
         a, g = reshape(a, (rows, a.shape[-1])), reshape(g, (rows, g.shape[-1]))
-    return matmul(a.T if a.ndim == 2 else swapaxes(a, -1, -2), g)
+    return matmul(_transposed(a), g)
 
 
 @primitive(a=_left_rule, b=_right_rule)
