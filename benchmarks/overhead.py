@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.workers import answer, interleaved, summary
+from benchmarks.workers import Contestant, answer, interleaved, summary
 
 LENGTH, SIZE = 1000, 10
 OPERATIONS = {
@@ -42,8 +42,8 @@ def main(
         out: Where overhead.json and overhead.png go.
     """
     questions = [*OPERATIONS, *[f"forward {name}" for name in OPERATIONS]]
-    libraries = ["numpy", "minigrad", *peers]
-    versions, times = interleaved("benchmarks.overhead", libraries, questions, rounds, threads=1)
+    contestants = [Contestant(name, (name,)) for name in ("numpy", "minigrad", *peers)]
+    versions, times = interleaved(__name__, contestants, questions, rounds, threads=1)
     table = {
         library: {
             question: summary([s / LENGTH * 1e6 for s in seconds])

@@ -1,265 +1,256 @@
-"""The two training steps, whole: forward, backward, clipping, update, on batches of random data.
+"""The two training steps, whole, in every library that is installed, and what they cost besides.
 
-The LSTM step: batch 128, input 1, hidden 128, 10 classes; forward over the sequence, a linear layer
-on the last h, mean cross-entropy, backward, `clip_grad_norm_` to 10, RMSprop. "textbook" has four
-separate gate matrices on [x; h]; "layer" is `nn.LSTM`. The GAN step: the two networks and the two
-updates of `train.gan`, batch 64. All start from the same weights, and must compute the same losses.
+`contestants/task.py` says what a step is. All start from the same weights, and have to compute the
+same losses before anything is measured.
 """
 
 from __future__ import annotations
 
-import itertools
+import importlib
 import json
 import math
 import statistics
+import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Sequence
+from datetime import date
+from importlib.metadata import PackageNotFoundError, distribution, version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+from benchmarks.contestants.task import Run, Task
+from benchmarks.workers import TUNED, Contestant, answer, interleaved, machine, summary
 
-from benchmarks.workers import answer, interleaved, summary
-
-BATCH, HIDDEN, CLASSES = 128, 128, 10
-GAN_BATCH, LATENT = 64, 100
-WIDTHS = {"generator": (LATENT, 128, 256, 512, 1024, 784), "discriminator": (784, 512, 256, 1)}
-STEPS = ["gan", *[f"{kind} {t}" for t in (5, 20, 100) for kind in ("textbook", "layer")]]
-COUNTS = {"generator": (1, 1, 1), "discriminator": (3, 3, 2)}  # forward, for g, for the weights
+PLAIN, FAST = {"MINIGRAD_FAST": "0"}, {"MINIGRAD_FAST": "1"}
+CONTESTANTS = (
+    Contestant("PyTorch, eager", ("torch", "eager")),
+    Contestant("PyTorch, nn.LSTM", ("torch", "layer")),
+    Contestant("PyTorch, nn.LSTM, malloc tuned", ("torch", "layer"), TUNED),
+    Contestant("PyTorch, fused Adam", ("torch", "fused")),
+    Contestant("PyTorch, torch.compile", ("torch", "compile")),
+    Contestant("JAX, jit", ("jax", "jit")),
+    Contestant("tinygrad, jit", ("tinygrad", "jit")),
+    Contestant("HIPS autograd", ("autograd", "textbook")),
+    Contestant("MyGrad", ("mygrad", "textbook")),
+    Contestant("minigrad, textbook", ("minigrad", "textbook"), PLAIN),
+    Contestant("minigrad, textbook, fast", ("minigrad", "textbook"), FAST),
+    Contestant("minigrad", ("minigrad", "layer"), PLAIN),
+    Contestant("minigrad, fast", ("minigrad", "layer"), FAST),
+    Contestant("matrix products alone", ("products", "")),
+)
+REFERENCE, PRODUCTS = CONTESTANTS[0].name, CONTESTANTS[-1].name
+STEPS = ("gan", "lstm 5", "lstm 20", "lstm 100")
+CURVES = {
+    "time steps": [f"lstm {n}" for n in (5, 10, 20, 50, 100, 200, 500, 1000)],
+    "batch": [f"lstm 20 {n}" for n in (16, 32, 64, 128, 256, 512, 1024, 2048, 4096)],
+    "hidden size": [f"lstm 20 128 {n}" for n in (32, 64, 128, 256, 512, 1024)],
+}
+IN_CURVES = ("PyTorch, nn.LSTM", "minigrad", "minigrad, fast", PRODUCTS)
 LEAST = 0.3  # seconds of a measurement
 CHECKED = 3  # steps before losses are compared
+COST_STEPS = 200
+OUT = Path("runs/benchmarks")
 
-Run = Callable[[], float]  # one step; its loss
+Table = dict[str, dict[str, Any]]
 
 
 def main(
     rounds: int = 9,
     threads: int = 2,
-    steps: tuple[str, ...] = tuple(STEPS),
-    out: Path = Path("runs/benchmarks"),
+    steps: tuple[str, ...] = STEPS,
+    only: tuple[str, ...] = (),
+    out: Path = OUT,
 ) -> None:
-    """Measure whole training steps beside PyTorch and beside the matrix products alone.
+    """Measure whole training steps beside every peer and beside the matrix products alone.
 
     Args:
         rounds: How often everything is measured; medians are compared.
         threads: For linear algebra.
-        steps: Which: gan, or "layer T" or "textbook T" for an LSTM over T time steps.
-        out: Where steps.json goes.
+        steps: Which: gan, or "lstm T" over T time steps, "lstm T N H" with batch and hidden size.
+        only: Words, one of which a contestant's name must contain; none for all.
+        out: Where steps.json and steps.png go.
     """
+    chosen = [c for c in CONTESTANTS if not only or any(word in c.name for word in only)]
     questions = [*[f"loss {step}" for step in steps], *steps]
-    libraries = ["torch", "minigrad", "products"]
-    versions, times = interleaved("benchmarks.steps", libraries, questions, rounds, threads)
-    for step in steps:
-        losses = {
-            library: rows[f"loss {step}"][0]
-            for library, rows in times.items()
-            if library != "products"
-        }
-        if not all(math.isclose(losses["minigrad"], x, rel_tol=1e-4) for x in losses.values()):
-            raise SystemExit(f"{step}: the losses differ: {losses}")
-    print(f"Milliseconds of a step: medians of {rounds} rounds, {threads} threads.")
-    reference = "torch" if "torch" in versions else "minigrad"
-    print(f"In brackets the ratio to the step of {reference}, for a layer to its textbook form.\n")
-    print(f"{'':<16}" + "".join(f"{library + ' ' + v:>26}" for library, v in versions.items()))
+    versions, times = interleaved(__name__, chosen, questions, rounds, threads)
+    check_losses(steps, times)
     table = {
-        step: {library: summary([1e3 * s for s in rows[step]]) for library, rows in times.items()}
+        step: {name: summary([1e3 * s for s in rows[step]]) for name, rows in times.items()}
         for step in steps
     }
-    for step, row in table.items():
+    print(f"Milliseconds of a step, medians of {rounds} rounds with {threads} threads.")
+    reference = REFERENCE if REFERENCE in versions else next(iter(versions))
+    print(f"In brackets the ratio to {reference}.\n")
+    print_table(table, versions, reference)
+    result = {
+        "unit": "milliseconds",
+        "date": date.today().isoformat(),
+        "threads": threads,
+        "machine": machine(),
+        "versions": versions,
+        "times": table,
+    }
+    write(result, out / "steps.json")
+    if not math.isnan(table[steps[0]][reference]["median"]):
+        draw(table, reference, out / "steps.png")
+        print(out / "steps.png")
+
+
+def check_losses(steps: Sequence[str], times: dict[str, dict[str, list[float]]]) -> None:
+    """End the program where two contestants of one form compute different losses."""
+    forms = {c.name: "layer" if c.words[1] == "layer" else "textbook" for c in CONTESTANTS}
+    for step in steps:
+        losses: dict[str, dict[str, float]] = {}
+        for name, rows in times.items():
+            form = "" if step == "gan" else forms[name]
+            losses.setdefault(form, {})[name] = rows[f"loss {step}"][0]
+        for found in losses.values():
+            known = [loss for loss in found.values() if not math.isnan(loss)]
+            if known and not all(math.isclose(known[0], x, rel_tol=1e-4) for x in known):
+                raise SystemExit(f"{step}: the losses differ: {found}")
+
+
+def print_table(table: Table, versions: dict[str, str], reference: str) -> None:
+    """A line for each contestant, a column for each step."""
+    print(f"{'':<44}" + "".join(f"{step:>18}" for step in table))
+    for name, number in versions.items():
         cells = ""
-        for entry in row.values():
-            base = table.get(step.replace("layer", "textbook"), row)[reference]["median"]
-            cells += f"{entry['median']:>18.2f} ({entry['median'] / base:.2f})"
-        print(f"{step:<16}{cells}")
-    out.mkdir(parents=True, exist_ok=True)
-    result = {"unit": "milliseconds", "threads": threads, "versions": versions, "times": table}
-    (out / "steps.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+        for row in table.values():
+            value, base = row[name]["median"], row[reference]["median"]
+            cell = "" if math.isnan(value) else f"{value:.2f}"
+            if cell and not math.isnan(base):
+                cell += f" ({value / base:.2f})"
+            cells += f"{cell:>18}"
+        print(f"{name + ' ' + number:<44}{cells}")
+    print()
+
+
+def draw(table: Table, reference: str, path: Path) -> None:
+    """Bars: for each step the ratio of everybody to the reference, ours in another colour."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, 5), layout="constrained")
+    every = figure.subplots(1, len(table), squeeze=False)[0]
+    for axes, (step, row) in zip(every, table.items(), strict=True):
+        base = row[reference]["median"]
+        ratios = {n: entry["median"] / base for n, entry in row.items()}
+        shown = sorted([(r, n) for n, r in ratios.items() if not math.isnan(r)], reverse=True)
+        colours = [
+            "tab:grey" if n == PRODUCTS else "tab:blue" if "minigrad" in n else "tab:orange"
+            for _, n in shown
+        ]
+        bars = axes.barh([n for _, n in shown], [r for r, _ in shown], color=colours)
+        axes.bar_label(bars, fmt="%.2f", fontsize=7, padding=2)
+        axes.set_xlim(0, min(1.15 * max(r for r, _ in shown), 2.6))
+        axes.tick_params(axis="y", labelsize=7)
+        axes.set_title(step.replace("lstm", "LSTM, T =").replace("gan", "GAN"), fontsize=10)
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.supxlabel(f"time of a training step, {reference} = 1", fontsize=9)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=150)
+
+
+def curves(rounds: int = 3, threads: int = 2, out: Path = OUT) -> None:
+    """Measure the LSTM's step against the number of time steps, the batch and the hidden size.
+
+    Args:
+        rounds: How often everything is measured.
+        threads: For linear algebra.
+        out: Where curves.json and curves.png go.
+    """
+    chosen = [c for c in CONTESTANTS if c.name in IN_CURVES]
+    steps = list(dict.fromkeys(step for names in CURVES.values() for step in names))
+    versions, times = interleaved(__name__, chosen, steps, rounds, threads)
+    table = {
+        step: {name: summary([1e3 * s for s in rows[step]]) for name, rows in times.items()}
+        for step in steps
+    }
+    print_table(table, versions, IN_CURVES[0] if IN_CURVES[0] in versions else PRODUCTS)
+    write({"unit": "milliseconds", "versions": versions, "times": table}, out / "curves.json")
+
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, 4), layout="constrained")
+    for axes, (what, names) in zip(figure.subplots(1, len(CURVES)), CURVES.items(), strict=True):
+        field = {"time steps": "steps", "batch": "batch", "hidden size": "hidden"}[what]
+        places = [getattr(Task.named(name), field) for name in names]
+        for contestant in versions:
+            axes.loglog(
+                places,
+                [table[name][contestant]["median"] for name in names],
+                marker="o",
+                markersize=3,
+                label=contestant,
+            )
+        axes.set_xlabel(what)
+        axes.grid(alpha=0.3)
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.axes[0].set_ylabel("ms for a step")
+    figure.axes[0].legend(frameon=False, fontsize=8)
+    figure.savefig(out / "curves.png", dpi=150)
+    print(out / "curves.png")
+
+
+def costs(
+    threads: int = 2,
+    steps: tuple[str, ...] = (*STEPS, "lstm 1000"),
+    only: tuple[str, ...] = ("PyTorch, eager", "nn.LSTM", "minigrad"),
+    out: Path = OUT,
+) -> None:
+    """Measure memory, import, installed size and the time to the first step, each run afresh.
+
+    Args:
+        threads: For linear algebra.
+        steps: Which.
+        only: Words, one of which a contestant's name must contain.
+        out: Where costs.json goes.
+    """
+    chosen = [c for c in CONTESTANTS if any(word in c.name for word in only)]
+    print(
+        f"Of each step the peak memory in MB of a process that makes {COST_STEPS} of them, and the"
+    )
+    print("seconds from the import to the end of the first. Import in seconds, size in MB.\n")
+    print(f"{'':<34}{'import':>8}{'size':>7}" + "".join(f"{step:>18}" for step in steps))
+    found: Table = {}
+    for contestant in chosen:
+        row: dict[str, Any] = {}
+        for step in steps:
+            done = subprocess.run(
+                [*contestant.command(__name__), "cost", step],
+                env=contestant.variables(threads),
+                capture_output=True,
+                text=True,
+            )
+            if done.returncode == 0 and done.stdout.strip():
+                row[step] = json.loads(done.stdout.splitlines()[-1])
+        if not row:
+            continue
+        found[contestant.name] = row
+        one = next(iter(row.values()))
+        cells = f"{one['import_s']:>8.2f}{one['installed_mb']:>7.0f}"
+        for step in steps:
+            entry = row.get(step)
+            cell = f"{entry['peak_mb']:.0f}, {entry['first_step_s']:.2f} s" if entry else ""
+            cells += f"{cell:>18}"
+        print(f"{contestant.name:<34}{cells}", flush=True)
+    write(
+        {"date": date.today().isoformat(), "machine": machine(), "costs": found}, out / "costs.json"
+    )
+
+
+def write(result: dict[str, Any], path: Path) -> None:
+    """Write measurements as JSON."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    print(path)
 
 
 # --- the worker's side ------------------------------------------------------------------------
 
 
-def weights(shapes: Iterable[tuple[str, tuple[int, ...]]]) -> dict[str, np.ndarray[Any, Any]]:
-    """The same initial weights in every library, by name."""
-    random = np.random.RandomState(0)
-    return {
-        name: (random.uniform(-1, 1, shape) / math.sqrt(max(shape[-1:], default=1))).astype("f4")
-        for name, shape in shapes
-    }
-
-
-def batch(kind: str, steps: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """Random digits (N, T, 1) and labels; for the GAN noise and pictures."""
-    random = np.random.RandomState(1)
-    if kind == "gan":
-        latent = random.standard_normal((GAN_BATCH, LATENT)).astype("f4")
-        return latent, random.uniform(-1, 1, (GAN_BATCH, 784)).astype("f4")
-    x = random.randint(0, 10, (BATCH, steps, 1)).astype("f4")
-    return x, random.randint(0, CLASSES, BATCH)
-
-
-def minigrad_step(kind: str, steps: int) -> Run:
-    """One step in minigrad."""
-    import minigrad as mg
-    from minigrad import nn, optim
-    from models.lstm import LSTM
-    from models.lstm_layer import LayerLSTM
-    from train import gan, lstm
-
-    def filled(model: nn.Module) -> nn.Module:
-        shapes = [(name, p.shape) for name, p in model.named_parameters()]
-        model.load_state_dict(weights(shapes), strict=False)
-        return model
-
-    if kind == "gan":
-        from models.gan import Discriminator, Generator
-
-        nets = filled(Generator(LATENT)), filled(Discriminator())
-        game = gan.Game(*nets, *[optim.Adam(m.parameters(), 2e-4, (0.5, 0.999)) for m in nets])
-        latent, real = map(mg.tensor, batch(kind, 0))
-        return lambda: gan.step(game, real, latent)["d_loss"].item()
-
-    kinds = {"layer": LayerLSTM, "textbook": LSTM}
-    model = filled(kinds[kind](1, HIDDEN, CLASSES))
-    optimizer = optim.RMSprop(model.parameters(), lr=1e-3)
-    x, labels = map(mg.tensor, batch(kind, steps))
-    return lambda: lstm.step(model, optimizer, x, labels, 10.0)["loss"].item()
-
-
-def torch_step(kind: str, steps: int) -> Run:
-    """One step in PyTorch, eager."""
-    import torch
-    from torch import nn
-
-    def filled(model: nn.Module) -> nn.Module:
-        shapes = [(name, tuple(p.shape)) for name, p in model.named_parameters()]
-        state = {name: torch.tensor(value) for name, value in weights(shapes).items()}
-        model.load_state_dict(state, strict=False)
-        return model
-
-    if kind == "gan":
-        return torch_gan(filled)
-
-    class Textbook(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            for gate in "fiCo":
-                setattr(self, f"W_{gate}", nn.Parameter(torch.empty(HIDDEN, 1 + HIDDEN)))
-                setattr(self, f"b_{gate}", nn.Parameter(torch.empty(HIDDEN, 1)))
-            self.output = nn.Linear(HIDDEN, CLASSES)
-
-        def forward(self, x: Any) -> Any:
-            h = C = torch.zeros(HIDDEN, len(x))
-            for t in range(x.shape[1]):
-                z = torch.cat([x[:, t].T, h])
-                f = torch.sigmoid(self.W_f @ z + self.b_f)
-                i = torch.sigmoid(self.W_i @ z + self.b_i)
-                C = f * C + i * torch.tanh(self.W_C @ z + self.b_C)
-                h = torch.sigmoid(self.W_o @ z + self.b_o) * torch.tanh(C)
-            return self.output(h.T)
-
-    class Layer(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.lstm = nn.LSTM(1, HIDDEN, batch_first=True)
-            self.output = nn.Linear(HIDDEN, CLASSES)
-
-        def forward(self, x: Any) -> Any:
-            return self.output(self.lstm(x)[0][:, -1])
-
-    model = filled(Layer() if kind == "layer" else Textbook())
-    optimizer = torch.optim.RMSprop(model.parameters(), lr=1e-3)
-    x, labels = map(torch.tensor, batch(kind, steps))
-
-    def step() -> float:
-        logits = model(x)
-        loss = nn.functional.cross_entropy(logits, labels)
-        optimizer.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 10.0)
-        optimizer.step()
-        (logits.detach().argmax(1) == labels).float().mean()
-        return loss.item()  # type: ignore[no-any-return]
-
-    return step
-
-
-def torch_gan(filled: Callable[[Any], Any]) -> Run:
-    """The GAN's step in PyTorch, eager."""
-    import torch
-    from torch import nn
-
-    class Net(nn.Module):
-        def __init__(self, kind: str) -> None:
-            super().__init__()
-            layers, widths = [], WIDTHS[kind]
-            for number, (n, m) in enumerate(itertools.pairwise(widths)):
-                layers.append(nn.Linear(n, m))
-                if number < len(widths) - 2:
-                    if kind == "generator" and number:
-                        layers.append(nn.BatchNorm1d(m))
-                    layers.append(nn.LeakyReLU(0.2))
-            layers.append(nn.Tanh() if kind == "generator" else nn.Sigmoid())
-            self.layers = nn.Sequential(*layers)
-
-        def forward(self, x: Any) -> Any:
-            return self.layers(x)
-
-    generator, discriminator = filled(Net("generator")), filled(Net("discriminator"))
-    optimizers = [
-        torch.optim.Adam(m.parameters(), 2e-4, (0.5, 0.999)) for m in (generator, discriminator)
-    ]
-    latent, real = map(torch.tensor, batch("gan", 0))
-    criterion = nn.BCELoss()
-
-    def step() -> float:
-        fake = generator(latent)
-        believed = discriminator(fake)
-        loss = criterion(believed, torch.ones_like(believed))
-        optimizers[0].zero_grad()
-        loss.backward()
-        optimizers[0].step()
-        on_real, on_fake = discriminator(real), discriminator(fake.detach())
-        loss = criterion(on_real, torch.ones_like(on_real))
-        loss = loss + criterion(on_fake, torch.zeros_like(on_fake))
-        optimizers[1].zero_grad()
-        loss.backward()
-        optimizers[1].step()
-        (on_real > 0.5).float().mean(), (on_fake < 0.5).float().mean()
-        return loss.item()  # type: ignore[no-any-return]
-
-    return step
-
-
-def products_step(kind: str, steps: int) -> Run:
-    """The matrix products of a step and nothing else, in the shapes that this BLAS likes best."""
-    random = np.random.RandomState(0)
-
-    def matrix(*shape: int) -> np.ndarray[Any, Any]:
-        return random.standard_normal(shape).astype("f4")
-
-    pairs: list[tuple[Any, Any]] = []
-    if kind == "gan":
-        for name, (forward, back, learn) in COUNTS.items():
-            for n, m in itertools.pairwise(WIDTHS[name]):
-                x, w, g = matrix(n, GAN_BATCH), matrix(m, n), matrix(m, GAN_BATCH)
-                pairs += [(w, x)] * forward + [(w.T, g)] * back + [(g, x.T)] * learn
-    else:
-        h, w, g = matrix(HIDDEN, BATCH), matrix(4 * HIDDEN, HIDDEN), matrix(4 * HIDDEN, BATCH)
-        pairs = [(w, h), (w.T, g), (g, h.T)] * steps
-    outs = {(a.shape[0], b.shape[1]): np.empty((a.shape[0], b.shape[1]), "f4") for a, b in pairs}
-
-    def step() -> float:
-        for a, b in pairs:
-            np.matmul(a, b, out=outs[a.shape[0], b.shape[1]])
-        return 0.0
-
-    return step
-
-
 def measured(step: Run) -> float:
-    """Seconds of a step, over as many as fill the time of a measurement."""
+    """Seconds of a step, the median of as many as fill the time of a measurement."""
     times: list[float] = []
     end = time.perf_counter() + LEAST
     while time.perf_counter() < end or len(times) < 3:
@@ -269,37 +260,84 @@ def measured(step: Run) -> float:
     return statistics.median(times)
 
 
-def worker(library: str) -> tuple[str, Callable[[str], float]]:
-    """The version of a library, and what answers questions about it."""
-    from importlib.metadata import version
-
-    makers: Mapping[str, Callable[[str, int], Run]] = {
-        "minigrad": minigrad_step,
-        "torch": torch_step,
-        "products": products_step,
-    }
-    if library == "torch":
-        import torch
-
-        torch.set_num_threads(int(sys.argv[2]))
-    runs: dict[str, Run] = {}
+def measuring(module: Any, form: str) -> Callable[[str], float]:
+    """What answers questions about a contestant."""
+    runs: dict[str, Run | None] = {}
+    losses: dict[str, float] = {}
 
     def measure(question: str) -> float:
         name = question.removeprefix("loss ")
-        kind, _, steps = name.partition(" ")
         if name not in runs:
-            runs[name] = makers[library](kind, int(steps or 0))
-            first = [runs[name]() for _ in range(CHECKED)][-1]
-            losses[name] = first
-        return losses[name] if question != name else measured(runs[name])
+            runs[name] = None  # what fails once is not tried again
+            try:
+                run = module.make(Task.named(name), form)
+                losses[name] = [run() for _ in range(CHECKED)][-1] if run else float("nan")
+                runs[name] = run
+            except Exception as error:
+                print(f"{module.PACKAGE}, {form}, {name}: {error!r}"[:300], file=sys.stderr)
+        step = runs[name]
+        if question != name:
+            return losses.get(name, float("nan"))
+        return measured(step) if step else float("nan")
 
-    losses: dict[str, float] = {}
-    return version("numpy" if library == "products" else library), measure
+    return measure
+
+
+def cost(module: Any, form: str, name: str) -> dict[str, float] | None:
+    """What a process of its own costs that makes 200 steps."""
+    import resource
+
+    program = f"import time; t = time.perf_counter(); import {module.PACKAGE}; "
+    program += "print(time.perf_counter() - t)"
+    imported = float(subprocess.check_output([sys.executable, "-c", program]))
+    importlib.import_module(module.PACKAGE)
+    start = time.perf_counter()
+    run = module.make(Task.named(name), form)
+    if run is None:
+        return None
+    run()
+    first = time.perf_counter() - start + imported
+    for _ in range(COST_STEPS - 1):
+        run()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return {
+        "import_s": imported,
+        "first_step_s": first,
+        "peak_mb": peak / 1e3 if sys.platform != "darwin" else peak / 1e6,
+        "installed_mb": installed(module.PACKAGE, set()) / 1e6,
+    }
+
+
+def installed(name: str, seen: set[str]) -> float:
+    """The bytes of a package and of all that it requires."""
+    name = name.lower().replace("_", "-")
+    if name in seen:
+        return 0
+    seen.add(name)
+    try:
+        found = distribution(name)
+    except PackageNotFoundError:
+        return 0
+    files = [Path(str(file.locate())) for file in found.files or ()]
+    size = float(sum(file.stat().st_size for file in files if file.is_file()))
+    for requirement in found.requires or ():
+        if "extra ==" not in requirement:
+            word = requirement
+            for separator in " ;<>=!~[(":
+                word = word.partition(separator)[0]
+            size += installed(word, seen)
+    return size
 
 
 if __name__ == "__main__":
-    try:
-        answering = worker(sys.argv[1])
-    except ImportError:
-        sys.exit()
-    answer(*answering)
+    library, form = sys.argv[1:3]
+    module = importlib.import_module(f"benchmarks.contestants.{library}_steps")
+    if sys.argv[3:4] == ["cost"]:
+        result = cost(module, form, sys.argv[4])
+        print("" if result is None else json.dumps(result))
+    else:
+        try:
+            number = version(module.PACKAGE)
+        except PackageNotFoundError:
+            sys.exit()
+        answer(number, measuring(module, form))

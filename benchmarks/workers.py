@@ -1,6 +1,6 @@
-"""Measurements that can be compared: each library in a process of its own, asked in turn.
+"""Measurements that can be compared: each contestant in a process of its own, asked in turn.
 
-Times on a busy machine drift by more than libraries differ. So no library is measured to the end
+Times on a busy machine drift by more than libraries differ. So nobody is measured to the end
 before the next one starts: every round asks each of them once, and what is compared are medians
 over rounds and ratios within them.
 """
@@ -8,27 +8,53 @@ over rounds and ratios within them.
 from __future__ import annotations
 
 import os
+import platform
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+TUNED = {  # what minigrad tells glibc by itself, for those who do not
+    "MALLOC_TRIM_THRESHOLD_": str(256 << 20),
+    "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
+}
+
+
+class Contestant(NamedTuple):
+    """Who is measured.
+
+    Attributes:
+        name: As it stands in the table.
+        words: What the worker is told about it.
+        environment: Variables of its process.
+    """
+
+    name: str
+    words: Sequence[str] = ()
+    environment: Mapping[str, str] = {}
+
+    def command(self, module: str) -> list[str]:
+        """The command of its process."""
+        return [sys.executable, "-m", module, *self.words]
+
+    def variables(self, threads: int) -> dict[str, str]:
+        """The environment of its process."""
+        return os.environ | dict.fromkeys(THREADS, str(threads)) | dict(self.environment)
 
 
 class Worker:
-    """A process that measures one library; it does nothing between questions."""
+    """A process that measures one contestant; it does nothing between questions."""
 
-    def __init__(self, module: str, library: str, threads: int) -> None:
-        self.library = library
-        environment = os.environ | dict.fromkeys(THREADS, str(threads))
+    def __init__(self, module: str, contestant: Contestant, threads: int) -> None:
+        self.name = contestant.name
         self.process = subprocess.Popen(
-            [sys.executable, "-m", module, library, str(threads)],
+            contestant.command(module),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env=environment,
+            env=contestant.variables(threads),
         )
         self.version = self._line()
 
@@ -37,8 +63,10 @@ class Worker:
         return self.process.stdout.readline().strip()
 
     def ask(self, what: str) -> float:
-        """Have something measured; NaN where the library cannot do it."""
+        """Have something measured; NaN where the contestant cannot do it."""
         assert self.process.stdin is not None
+        if self.process.poll() is not None:
+            return float("nan")
         self.process.stdin.write(what + "\n")
         self.process.stdin.flush()
         return float(self._line() or "nan")
@@ -55,7 +83,7 @@ def answer(version: str, measure: Callable[[str], float]) -> None:
 
     Args:
         version: The library's version.
-        measure: Gives the seconds of what a line names.
+        measure: Gives the number that a line names.
     """
     print(version, flush=True)
     for line in sys.stdin:
@@ -63,37 +91,46 @@ def answer(version: str, measure: Callable[[str], float]) -> None:
 
 
 def interleaved(
-    module: str, libraries: Sequence[str], questions: Sequence[str], rounds: int, threads: int
+    module: str,
+    contestants: Sequence[Contestant],
+    questions: Sequence[str],
+    rounds: int,
+    threads: int,
 ) -> tuple[dict[str, str], dict[str, dict[str, list[float]]]]:
-    """Ask every library every question, once in each round.
+    """Ask every contestant every question, once in each round.
 
     Args:
-        module: The module whose workers these are: `python -m module library`.
-        libraries: Their names; those that are not installed are left out.
+        module: The module whose workers these are: `python -m module *words`.
+        contestants: Those whose library is not installed are left out.
         questions: What to measure.
         rounds: How often.
         threads: For linear algebra, in every process.
 
     Returns:
-        The version of each library, and for each library and question the seconds of each round.
+        The version of each, and for each and each question the answers of all rounds.
     """
-    workers = [Worker(module, library, threads) for library in libraries]
+    workers = [Worker(module, contestant, threads) for contestant in contestants]
     found = [worker for worker in workers if worker.version]
     times: dict[str, dict[str, list[float]]] = {
-        worker.library: {question: [] for question in questions} for worker in found
+        worker.name: {question: [] for question in questions} for worker in found
     }
     for number in range(rounds + 1):
         for question in questions:
             for worker in found:
                 seconds = worker.ask(question)
                 if number:  # the first round warms up
-                    times[worker.library][question].append(seconds)
+                    times[worker.name][question].append(seconds)
     for worker in workers:
         worker.close()
-    return {worker.library: worker.version for worker in found}, times
+    return {worker.name: worker.version for worker in found}, times
 
 
-def summary(seconds: Sequence[float]) -> dict[str, Any]:
+def summary(values: Sequence[float]) -> dict[str, float]:
     """Median and lower quartile."""
-    quartile = statistics.quantiles(seconds, n=4)[0] if len(seconds) > 1 else seconds[0]
-    return {"median": statistics.median(seconds), "quartile": quartile}
+    quartile = statistics.quantiles(values, n=4)[0] if len(values) > 1 else values[0]
+    return {"median": statistics.median(values), "quartile": quartile}
+
+
+def machine() -> dict[str, Any]:
+    """What the measurements were made on."""
+    return {"python": platform.python_version(), "system": platform.platform()}

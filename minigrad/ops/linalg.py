@@ -32,9 +32,7 @@ def _right_rule(g: Any, a: Any, b_shape: tuple[int, ...]) -> Any:
     """Y = a b, so dL/db = a^T g; a vector counts as a column."""
     if len(b_shape) == 1:
         return (
-            expand_dims(g, -1) * a
-            if a.ndim == 1
-            else (_transposed(a) @ expand_dims(g, -1))[..., 0]
+            expand_dims(g, -1) * a if a.ndim == 1 else (_transposed(a) @ expand_dims(g, -1))[..., 0]
         )
     if a.ndim == 1:
         return expand_dims(a, -1) * expand_dims(g, -2)

@@ -1,0 +1,102 @@
+"""What every contestant computes: the same two training steps from the same weights.
+
+The LSTM's step: digits (N, T, 1), hidden size H, 10 classes; forward over the sequence, a linear
+layer on the last h, mean cross-entropy, backward, the gradient clipped to length 10, RMSprop. The
+GAN's step: the two networks of `models/gan.py` and the two updates of `train/gan.py`, batch 64.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+Array = np.ndarray[Any, Any]
+Run = Callable[[], float]  # one step; its loss
+
+CLASSES = 10
+LATENT = 100
+GAN_BATCH = 64
+WIDTHS = {"generator": (LATENT, 128, 256, 512, 1024, 784), "discriminator": (784, 512, 256, 1)}
+SLOPE = 0.2  # of LeakyReLU
+RATES = {"lstm": 1e-3, "gan": 2e-4}
+BETAS, ADAM_EPS = (0.5, 0.999), 1e-8
+ALPHA, RMSPROP_EPS = 0.99, 1e-8
+MAX_NORM = 10.0
+NORM_EPS, MOMENTUM = 1e-5, 0.1  # of batch normalization
+
+
+class Task(NamedTuple):
+    """A step: "gan", or "lstm T" with the batch N and the hidden size H after it if not 128."""
+
+    kind: str
+    steps: int = 0
+    batch: int = 128
+    hidden: int = 128
+
+    @classmethod
+    def named(cls, name: str) -> Task:
+        """The task of a name."""
+        kind, *numbers = name.split()
+        return cls(kind, *map(int, numbers))
+
+
+def values(shapes: dict[str, tuple[int, ...]]) -> dict[str, Array]:
+    """The same initial weights in every library, by name."""
+    random = np.random.RandomState(0)
+    return {
+        name: (random.uniform(-1, 1, shape) / math.sqrt(max(shape[-1:], default=1))).astype("f4")
+        for name, shape in shapes.items()
+    }
+
+
+def batch(task: Task) -> tuple[Array, Array]:
+    """Random digits (N, T, 1) and labels; for the GAN noise and pictures."""
+    random = np.random.RandomState(1)
+    if task.kind == "gan":
+        latent = random.standard_normal((GAN_BATCH, LATENT)).astype("f4")
+        return latent, random.uniform(-1, 1, (GAN_BATCH, 784)).astype("f4")
+    x = random.randint(0, 10, (task.batch, task.steps, 1)).astype("f4")
+    return x, random.randint(0, CLASSES, task.batch)
+
+
+def textbook_weights(task: Task) -> dict[str, Array]:
+    """Those of the LSTM with four separate gates, by PyTorch's names for the same program."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    for gate in "fiCo":
+        shapes[f"W_{gate}"] = task.hidden, 1 + task.hidden
+        shapes[f"b_{gate}"] = task.hidden, 1
+    shapes |= {"output.weight": (CLASSES, task.hidden), "output.bias": (CLASSES,)}
+    return values(shapes)
+
+
+def layers(network: str) -> Iterator[tuple[int, int, bool, str]]:
+    """Of each linear layer its sizes, whether it is normalized, and the activation after it."""
+    widths = WIDTHS[network]
+    for number, (n, m) in enumerate(itertools.pairwise(widths)):
+        last = number == len(widths) - 2
+        activation = {"generator": "tanh", "discriminator": "sigmoid"}[network]
+        yield (
+            n,
+            m,
+            network == "generator" and 0 < number and not last,
+            activation if last else "leaky_relu",
+        )
+
+
+def gan_weights(network: str) -> dict[str, Array]:
+    """Those of a network, by PyTorch's names for the sequence of its layers."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    place = 0
+    for n, m, normalized, _ in layers(network):
+        shapes[f"layers.{place}.weight"] = m, n
+        shapes[f"layers.{place}.bias"] = (m,)
+        if normalized:
+            place += 1
+            shapes[f"layers.{place}.weight"] = (m,)
+            shapes[f"layers.{place}.bias"] = (m,)
+        place += 2
+    return values(shapes)
