@@ -322,6 +322,8 @@ def check_kernel(kernel: Kernel, sample: Sample) -> bool:
     for part, like in zip(listed(y), expected, strict=True):
         assert part.dtype == like.dtype
         assert_close(part, like, tolerance(dtype, like, *floats), "kernel forward")
+    if operation.rules:
+        _check_rules(kernel, sample, expected[0], options, dtype)
     if operation.rules or kernel.backward is None:
         return True
     inputs = [i for i, x in enumerate(sample.inputs) if is_float(x)]
@@ -358,6 +360,21 @@ def check_kernel(kernel: Kernel, sample: Sample) -> bool:
                 within = tolerance(dtype, like, *seeds, *floats)
                 assert_close(got, like, within, f"kernel backward, input {i} of {asked}, {seeded}")
     return True
+
+
+def _check_rules(
+    kernel: Kernel, sample: Sample, y: Any, options: dict[str, Any], dtype: Any
+) -> None:
+    """Compare what a kernel has in place of a primitive's rules with these."""
+    operation = sample.function.operation
+    known = dict(zip(operation.inputs, sample.inputs, strict=False)) | options | {"y": y}
+    [g] = seeds_for([y])
+    for name, function in (kernel.backward or {}).items():
+        rule = operation.rules[name]
+        needs = [known[need] for need in rule.needs]
+        found, expected = function(g, *needs), rule.function(g, *needs)
+        within = tolerance(dtype, expected, g, *filter(is_float, needs))
+        assert_close(found, expected, within, f"kernel's rule of {name}")
 
 
 def _subsets(items: Sequence[int]) -> list[tuple[int, ...]]:

@@ -9,8 +9,8 @@ import pytest
 from samples import SAMPLES, families, ids, operations
 
 import minigrad as mg
-import minigrad.backends.numpy
 from minigrad.backends import Kernel
+from minigrad.backends.numba import compiled
 
 over_samples = pytest.mark.parametrize("sample", SAMPLES, ids=ids)
 NEEDS_GPU = {"elementwise.move"}
@@ -76,20 +76,26 @@ def test_every_public_function_has_a_sample():
 
 
 def kernels():
+    """All kernels for the CPU by backend, family and name; those of optimizers are tested there."""
     found = {}
-    for info in pkgutil.iter_modules(minigrad.backends.numpy.__path__):
-        module = importlib.import_module(f"minigrad.backends.numpy.{info.name}")
-        for name, value in vars(module).items():
-            if isinstance(value, Kernel):
-                found[f"{info.name}.{name}"] = value
+    for backend in ("numpy", "numba"):
+        package = f"minigrad.backends.{backend}"
+        for info in pkgutil.iter_modules(importlib.import_module(package).__path__):
+            for name, value in vars(importlib.import_module(f"{package}.{info.name}")).items():
+                if isinstance(value, Kernel) and info.name != "optim":
+                    found[f"{backend}.{info.name}.{name}"] = value
     return found
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("name", kernels())
-def test_kernel_equals_definition(name, dtype):
-    operation = operations()[name]
-    samples = [s for s in SAMPLES if s.function is operation]
+def test_kernel_equals_definition(name, dtype, monkeypatch):
+    backend, _, operation = name.partition(".")
+    monkeypatch.setattr(compiled, "SMALL", 1)  # so that samples, which are small, are served
+    samples = [s for s in SAMPLES if s.function is operations()[operation]]
     assert samples, f"the kernel {name} has no sample"
     served = [checks.check_kernel(kernels()[name], s.with_dtype(dtype)) for s in samples]
-    assert any(served), f"the kernel {name} serves none of its samples"
+    if backend == "numba" and dtype == np.float64:
+        assert not any(served)
+    else:
+        assert any(served), f"the kernel {name} serves none of its samples"

@@ -9,41 +9,53 @@ import numpy as np
 
 from minigrad.backends import Array, Kernel, Needs
 from minigrad.backends.numba import compiled
-from minigrad.backends.numba.compiled import elementwise, in_a_row, loop, ordered_like, served
+from minigrad.backends.numba.compiled import in_a_row, loop, ordered_like, served
 
 _one = np.float32(1)
 
 
-@elementwise(1)
-def _sigmoid(x: Any) -> Any:
-    return compiled.sigmoid(x)
+@loop
+def _sigmoid(x: Any, y: Any) -> None:
+    for i in range(x.size):
+        y[i] = compiled.sigmoid(x[i])
 
 
-@elementwise(2)
-def _sigmoid_rule(g: Any, y: Any) -> Any:
-    return g * (y * (_one - y))
+@loop
+def _sigmoid_back(g: Any, y: Any, dx: Any) -> None:
+    for i in range(g.size):
+        dx[i] = g[i] * (y[i] * (_one - y[i]))
 
 
-@elementwise(1)
-def _tanh(x: Any) -> Any:
-    return compiled.tanh(x)
+@loop
+def _tanh(x: Any, y: Any) -> None:
+    for i in range(x.size):
+        y[i] = compiled.tanh(x[i])
 
 
-@elementwise(2)
-def _tanh_rule(g: Any, y: Any) -> Any:
-    return g * (_one - y * y)
+@loop
+def _tanh_back(g: Any, y: Any, dx: Any) -> None:
+    for i in range(g.size):
+        dx[i] = g[i] * (_one - y[i] * y[i])
 
 
-def _forward_by(function: np.ufunc) -> Callable[[Array], Any]:
-    return lambda x: function(x) if served(x) else NotImplemented
+def _into_new(function: Callable[..., None]) -> Callable[..., Any]:
+    """A kernel that fills an array like its last one, element by element."""
+
+    def kernel(*arrays: Array) -> Any:
+        if not served(arrays[-1]):
+            return NotImplemented
+        y = np.empty_like(arrays[-1])
+        rows = in_a_row(*arrays, y)
+        if rows is None:
+            return NotImplemented
+        function(*rows)
+        return y
+
+    return kernel
 
 
-def _rule_by(function: np.ufunc) -> Callable[[Array, Array], Any]:
-    return lambda g, y: function(g, y) if served(y) else NotImplemented
-
-
-sigmoid = Kernel(_forward_by(_sigmoid), {"x": _rule_by(_sigmoid_rule)})
-tanh = Kernel(_forward_by(_tanh), {"x": _rule_by(_tanh_rule)})
+sigmoid = Kernel(_into_new(_sigmoid), {"x": _into_new(_sigmoid_back)})
+tanh = Kernel(_into_new(_tanh), {"x": _into_new(_tanh_back)})
 
 
 @loop

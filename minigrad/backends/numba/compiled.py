@@ -30,13 +30,6 @@ def summing_loop(function: F) -> F:
     return numba.njit(function, cache=True, error_model="numpy", fastmath=_SUM)  # type: ignore[no-any-return]
 
 
-def elementwise(inputs: int) -> Callable[[Callable[..., Any]], np.ufunc]:
-    """Compile a function of so many float32 numbers into a NumPy ufunc."""
-    signature = f"f4({', '.join(['f4'] * inputs)})"
-    decorate: Any = numba.vectorize([signature], cache=True, fastmath=_FUSE)  # type: ignore[no-untyped-call]
-    return lambda function: decorate(function).ufunc  # what it wraps, which is called faster
-
-
 def served(array: Array) -> bool:
     """Whether this is a float32 array, large enough to be worth it."""
     return bool(array.size >= SMALL and array.dtype == _FLOAT)
@@ -74,6 +67,7 @@ def exp(x: Any) -> Any:
     Source: Cephes (Moshier), expf.
     """
     z = np.float32(-87.3) if x < np.float32(-87.3) else x
+    z = np.float32(88.37626) if z > np.float32(88.37626) else z
     n = np.floor(z * np.float32(1.44269504088896341) + _half)
     r = z - n * np.float32(0.693359375) + n * np.float32(2.12194440e-4)  # log 2 in two parts
     y = np.float32(1.9875691500e-4) * r + np.float32(1.3981999507e-3)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.backends import Array, Kernel
+from minigrad.backends import Array
 from minigrad.backends.numba.compiled import half_sigmoid, loop, tanh
 from minigrad.backends.numpy.recurrent import lstm_kernel
 
@@ -59,5 +59,5 @@ def _in_float32(forward: Callable[..., Any]) -> Callable[..., Any]:
     return kernel
 
 
-_compiled = lstm_kernel(_cell_step, _cell_back)
-lstm = Kernel(_in_float32(_compiled.forward), _compiled.backward)
+lstm = lstm_kernel(_cell_step, _cell_back)
+lstm = lstm._replace(forward=_in_float32(lstm.forward))

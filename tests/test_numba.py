@@ -1,0 +1,142 @@
+"""Numba's kernels in use: large arrays of every memory order, extreme values, every option."""
+
+import os
+import subprocess
+import sys
+
+import checks
+import numpy as np
+import pytest
+
+import minigrad as mg
+from minigrad import nn, optim
+from minigrad.backends.numba import activation, compiled
+from minigrad.tensor import made
+
+RANDOM = np.random.RandomState(0)
+WIDE = RANDOM.standard_normal((48, 32))
+ORDERS = ["C", *checks.ORDERS]
+
+FUNCTIONS = {
+    "sigmoid": mg.sigmoid,
+    "tanh": mg.tanh,
+    "leaky_relu": lambda x: nn.functional.leaky_relu(x, 0.2),
+    "batch_norm": nn.BatchNorm1d(32),
+}
+
+
+def laid_out(order, values):
+    return values if order == "C" else checks.layouts(values)[order]
+
+
+@pytest.mark.parametrize("of_gradient", ORDERS)
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_every_memory_order_gives_the_definitions_numbers(name, order, of_gradient):
+    """In float64 no kernel of Numba's serves, so that is what float32 is compared with."""
+    results = []
+    for dtype in (np.float32, np.float64):
+        x = made(laid_out(order, WIDE.astype(dtype))).requires_grad_()
+        seed = made(laid_out(of_gradient, np.cos(3 * WIDE).astype(dtype)))
+        module = FUNCTIONS[name]
+        function = module.astype(dtype) if isinstance(module, nn.Module) else module
+        y = function(x)
+        [g] = mg.grad(y, x, seed)
+        results.append((y.data, g.data))
+    for found, expected in zip(*results, strict=True):
+        assert found.dtype == np.float32
+        within = checks.tolerance(np.float32, expected, WIDE, np.ones(len(WIDE)))
+        checks.assert_close(found, expected, within, name)
+
+
+def test_functions_of_float32_are_accurate_everywhere():
+    x = np.concatenate([np.linspace(-87, 87, 400_001), np.geomspace(1e-30, 1, 999)]).astype("f4")
+    exact = {
+        activation._sigmoid: 1 / (1 + np.exp(-x.astype("f8"))),
+        activation._tanh: np.tanh(x.astype("f8")),
+    }
+    for function, expected in exact.items():
+        y = np.empty_like(x)
+        function(x, y)
+        error = np.abs(y - expected) / np.spacing(np.abs(expected).astype("f4"))
+        assert error.max() < 6  # units in the last place
+
+
+@pytest.mark.parametrize("name", ["sigmoid", "tanh", "leaky_relu"])
+def test_extremes_are_as_in_numpy(name):
+    values = [np.nan, np.inf, -np.inf, 0.0, -0.0, 1e-45, -1e-38, 3e38, -3e38, 88.7, -88.7, 1.0]
+    x = np.tile(np.array(values, np.float32), 50)  # long enough to be served
+    with np.errstate(over="ignore"):
+        small = FUNCTIONS[name](made(x[: len(values)])).data
+        large = FUNCTIONS[name](made(x)).data.reshape(50, -1)
+    assert len(values) < compiled.SMALL <= x.size
+    for row in large:
+        np.testing.assert_allclose(row, small, rtol=1e-6, atol=1e-37)
+
+
+OPTIONS = [
+    (optim.SGD, {"lr": 0.1}),
+    (optim.SGD, {"lr": 0.1, "momentum": 0.9, "dampening": 0.3, "weight_decay": 0.1}),
+    (optim.SGD, {"lr": 0.1, "momentum": 0.9, "nesterov": True, "maximize": True}),
+    (optim.RMSprop, {"lr": 0.01}),
+    (optim.RMSprop, {"lr": 0.01, "centered": True, "momentum": 0.5, "weight_decay": 0.1}),
+    (optim.Adam, {"lr": 0.01}),
+    (optim.Adam, {"lr": 0.01, "amsgrad": True, "weight_decay": 0.1, "maximize": True}),
+    (optim.AdamW, {"lr": 0.01, "weight_decay": 0.1}),
+]
+
+
+@pytest.mark.parametrize(("kind", "options"), OPTIONS)
+def test_an_optimizers_kernel_equals_its_update(kind, options):
+    class WithoutKernel(kind):
+        """A class of one's own with an `update`: no kernel of ours stands for it."""
+
+        def update(self, *args):
+            super().update(*args)
+
+    start = RANDOM.standard_normal(2000).astype("f4")
+    results = []
+    for make in (kind, WithoutKernel):
+        p = nn.Parameter(made(start.copy()))
+        optimizer = make([p], **options)
+        for number in range(5):
+            p.grad = made(np.cos(number + start))
+            optimizer.step()
+        state = optimizer.state_dict()["state"][0] if optimizer.state else {}
+        results.append([p.data, *[v.data for k, v in state.items() if k != "step"]])
+    assert len(results[0]) == len(results[1])
+    for found, expected in zip(*results, strict=True):
+        # five updates, each a dozen roundings of numbers not larger than these
+        within = 5 * 12 * np.finfo(np.float32).eps * max(1, np.abs(expected).max())
+        np.testing.assert_allclose(found, expected, rtol=0, atol=within)
+
+
+PROGRAM = """
+import sys, numpy as np, minigrad as mg
+from minigrad import nn, optim
+mg.manual_seed(0)
+model, x = nn.LSTM(3, 32), mg.randn(7, 16, 3)
+optimizer = optim.Adam(model.parameters())
+for _ in range(5):
+    optimizer.zero_grad()
+    (model(x)[0] ** 2).mean().backward()
+    optimizer.step()
+print("numba" in sys.modules, *model.weight_hh_l0.data[0, :4])
+"""
+
+
+def test_the_switch_and_the_same_result_without():
+    results = []
+    for fast in ("1", "0"):
+        environment = os.environ | {"MINIGRAD_FAST": fast}
+        done = subprocess.run(
+            [sys.executable, "-c", PROGRAM],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        used, *numbers = done.stdout.split()
+        assert used == str(fast == "1")
+        results.append(np.array(numbers, float))
+    np.testing.assert_allclose(*results, atol=1e-5)
