@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from minigrad.backends import Array, cheap_to_read
 from minigrad.nn.loss import Loss, Reduction, check_reduction, reduced
 from minigrad.ops.activation import log_softmax
 from minigrad.ops.elementwise import where
+from minigrad.ops.loss import cross_entropy_of_classes
 from minigrad.ops.reduce import sum
 from minigrad.ops.shape import reshape, take_along_axis
 from minigrad.tensor import DTypeError, ShapeError, Tensor
@@ -48,7 +50,11 @@ def nll_loss(
         2.0
     """
     check_reduction(reduction)
-    loss, weights = _of_classes("nll_loss", input, target, weight, ignore_index, 0.0)
+
+    def loss_of(classes: Array, axis: int) -> Tensor:
+        return -take_along_axis(input, np.expand_dims(classes, axis), axis).squeeze(axis)
+
+    loss, weights = _of_classes("nll_loss", loss_of, input, target, weight, ignore_index)
     return reduced(loss, reduction, weights.sum())
 
 
@@ -95,10 +101,13 @@ def cross_entropy(
     _check_smoothing(label_smoothing)
     if input.ndim == 0:
         raise ShapeError("cross_entropy: expected logits (C,), (N, C) or (N, C, ...), got shape ()")
-    log_p = log_softmax(input, axis=_class_axis(input))
     if target.shape != input.shape:
+
+        def loss_of(classes: Array, axis: int) -> Tensor:
+            return cross_entropy_of_classes(input, classes, axis=axis)
+
         loss, weights = _of_classes(
-            "cross_entropy", log_p, target, weight, ignore_index, label_smoothing
+            "cross_entropy", loss_of, input, target, weight, ignore_index, label_smoothing
         )
         return reduced(loss, reduction, weights.sum())
     if target.dtype.kind != "f":
@@ -115,7 +124,7 @@ def cross_entropy(
     if label_smoothing:
         classes = input.shape[_class_axis(input)]
         smoothed = target * (1 - label_smoothing) + label_smoothing / classes
-    return reduced(_expected(log_p, smoothed, weight), reduction)
+    return reduced(_expected(input, smoothed, weight), reduction)
 
 
 def _check_smoothing(label_smoothing: float) -> None:
@@ -127,50 +136,51 @@ def _class_axis(log_p: Tensor) -> int:
     return 0 if log_p.ndim == 1 else 1
 
 
-def _expected(log_p: Tensor, p: Any, weight: Tensor | None) -> Tensor:
-    """-sum_c w_c p_c log p_c, for each target."""
-    axis = _class_axis(log_p)
-    terms = log_p * p
+def _expected(z: Tensor, p: Any, weight: Tensor | None) -> Tensor:
+    """-sum_c w_c p_c log softmax(z)_c, for each target."""
+    axis = _class_axis(z)
+    terms = log_softmax(z, axis=axis) * p
     if weight is not None:
-        terms = terms * reshape(weight, (-1,) + (1,) * (log_p.ndim - axis - 1))
+        terms = terms * reshape(weight, (-1,) + (1,) * (z.ndim - axis - 1))
     return -sum(terms, axis=axis)
 
 
 def _of_classes(
     name: str,
-    log_p: Tensor,
+    loss_of: Callable[[Array, int], Tensor],
+    input: Tensor,
     target: Tensor,
     weight: Tensor | None,
     ignore_index: int,
-    label_smoothing: float,
+    label_smoothing: float = 0.0,
 ) -> tuple[Tensor, Array]:
     """The loss of each target class, and its weight: 0 where it is ignored."""
-    axis = _class_axis(log_p)
-    classes = _checked_classes(name, log_p, target, weight, ignore_index)
+    axis = _class_axis(input)
+    classes = _checked_classes(name, input, target, weight, ignore_index)
     ignored = target._data == ignore_index
-    weights = (~ignored).astype(log_p.dtype)
-    loss = -take_along_axis(log_p, np.expand_dims(classes, axis), axis).squeeze(axis)
+    weights = (~ignored).astype(input.dtype)
+    loss = loss_of(classes, axis)
     if weight is not None:
         weights = weights * weight._data[classes]
         loss = loss * weights
     if label_smoothing:
-        smooth = _expected(log_p, label_smoothing / log_p.shape[axis], weight)
+        smooth = _expected(input, label_smoothing / input.shape[axis], weight)
         loss = loss * (1 - label_smoothing) + smooth
     return where(ignored, 0.0, loss), weights
 
 
 def _checked_classes(
-    name: str, log_p: Tensor, target: Tensor, weight: Tensor | None, ignore_index: int
+    name: str, input: Tensor, target: Tensor, weight: Tensor | None, ignore_index: int
 ) -> Array:
     """The target classes, 0 in the place of ignored ones; an error where they do not fit."""
-    axis = _class_axis(log_p)
-    expected = log_p.shape[:axis] + log_p.shape[axis + 1 :]
-    if log_p.ndim == 0 or target.shape != expected:
+    axis = _class_axis(input)
+    expected = input.shape[:axis] + input.shape[axis + 1 :]
+    if input.ndim == 0 or target.shape != expected:
         raise ShapeError(
-            f"{name}: the input has shape {log_p.shape}, the target {target.shape}; expected an "
+            f"{name}: the input has shape {input.shape}, the target {target.shape}; expected an "
             f"input (C,), (N, C) or (N, C, ...) and here a target of shape {expected}"
         )
-    count = log_p.shape[axis]
+    count = input.shape[axis]
     if target.dtype.kind not in "iu":
         raise DTypeError(
             f"{name}: a target of shape {target.shape} holds classes and must be integers, got "

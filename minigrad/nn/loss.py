@@ -164,7 +164,7 @@ def binary_cross_entropy_with_logits(
     """
     check_reduction(reduction)
     _check_same_shape("binary_cross_entropy_with_logits", input, target)
-    loss = elementwise_loss.binary_cross_entropy_with_logits(input, target, pos_weight)
+    loss = elementwise_loss.binary_cross_entropy_with_logits(input, target, pos_weight=pos_weight)
     return reduced(loss if weight is None else loss * weight, reduction)
 
 

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from minigrad.backends import Array
-from minigrad.operation import primitive
-from minigrad.ops.activation import softplus
+from minigrad.operation import fused, primitive
+from minigrad.ops.activation import log_softmax, softplus
 from minigrad.ops.elementwise import clip, log, log1p
+from minigrad.ops.shape import expand_dims, squeeze, take_along_axis
 from minigrad.tensor import Tensor
 
 _SMALLEST = float(np.float32(1e-12))  # PyTorch's constant is a float32
@@ -39,7 +40,8 @@ def binary_cross_entropy(p: Array, target: Array) -> Array:
     return (target - 1) * np.maximum(log_q, -100) - target * np.maximum(log_p, -100)
 
 
-def binary_cross_entropy_with_logits(z: Tensor, target: Tensor, pos_weight: Any = None) -> Tensor:
+@fused
+def binary_cross_entropy_with_logits(z: Any, target: Any, *, pos_weight: Any = None) -> Tensor:
     """The binary cross-entropy of sigmoid(z), computed without the sigmoid: stable for any z.
 
     `softplus(z) - t z`; with a weight w for the positive class
@@ -51,6 +53,20 @@ def binary_cross_entropy_with_logits(z: Tensor, target: Tensor, pos_weight: Any 
         pos_weight: Weight of the positive class, broadcasting against z; None for 1.
     """
     if pos_weight is None:
-        return softplus(z) - target * z
-    positive: Tensor = (1 + (pos_weight - 1) * target) * softplus(-z)
-    return (1 - target) * z + positive
+        y: Tensor = softplus(z) - target * z
+    else:
+        y = (1 - target) * z + (1 + (pos_weight - 1) * target) * softplus(-z)
+    return y
+
+
+@fused
+def cross_entropy_of_classes(z: Any, classes: Any, *, axis: int = 1) -> Tensor:
+    """-log softmax(z)_c of the right class c, for each target.
+
+    Args:
+        z: Logits, any shape.
+        classes: Integers from 0, of z's shape without the axis.
+        axis: That of the classes.
+    """
+    places = expand_dims(classes, axis)
+    return squeeze(-take_along_axis(log_softmax(z, axis=axis), places, axis), axis=axis)

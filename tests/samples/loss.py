@@ -18,6 +18,11 @@ def with_logits(z: Any, target: Any, pos_weight: Any = None) -> Any:
     return F.binary_cross_entropy_with_logits(z, target, reduction="none", pos_weight=weight)
 
 
+def of_classes(z: Any, classes: Any, axis: int = 1) -> Any:
+    z, classes = torch.as_tensor(z).movedim(axis, 1), torch.as_tensor(classes)
+    return F.cross_entropy(z, classes.long(), reduction="none")
+
+
 SAMPLES = [
     # second: PyTorch's adds 1e-12 to p and to 1 - p, so that only ten digits are right
     sample(ops.binary_cross_entropy, unit(3, 4), unit(3, 4), torch=cross_entropy, second=False),
@@ -45,5 +50,20 @@ SAMPLES = [
         unit(3, 4),
         torch=with_logits,
         pos_weight=positive(4),
+    ),
+    sample(ops.cross_entropy_of_classes, normal(3, 4), np.array([3, 0, 1]), torch=of_classes),
+    sample(
+        ops.cross_entropy_of_classes,
+        np.array([[200.0, -200.0, 0.0], [0.0, 100.0, 100.0]]),
+        np.array([1, 2]),
+        torch=of_classes,
+        name="large",
+    ),
+    sample(
+        ops.cross_entropy_of_classes,
+        normal(2, 3, 4),
+        np.array([[0, 1, 2], [3, 0, 0]]),
+        torch=of_classes,
+        axis=2,
     ),
 ]

@@ -1,0 +1,74 @@
+"""Losses together with their sigmoid or softmax: what backward needs is known from the forward."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from minigrad.backends import Array, Kernel, Needs
+
+
+def _classes_forward(z: Array, classes: Array, axis: int) -> Any:
+    if z.ndim != 2 or axis not in (1, -1) or z.size == 0 or z.dtype.kind != "f":
+        return NotImplemented
+    shifted = z - z.max(axis=1, keepdims=True)
+    p = np.exp(shifted)
+    total = p.sum(axis=1, keepdims=True)
+    p /= total
+    rows = np.arange(len(z))
+    return np.log(total[:, 0]) - shifted[rows, classes], (p, rows)
+
+
+def _classes_backward(
+    g: Array,
+    needs: Needs,
+    y: Array,
+    residuals: tuple[Array, Array],
+    z: Array,
+    classes: Array,
+    axis: int,
+) -> list[Array | None]:
+    """The gradient by the logits: softmax(z), minus 1 at the right class."""
+    p, rows = residuals
+    dz = p * g[:, None]
+    dz[rows, classes] -= g
+    return [dz, None]
+
+
+cross_entropy_of_classes = Kernel(_classes_forward, _classes_backward)
+
+
+def _logits_forward(z: Array, target: Array, pos_weight: Array | None) -> Any:
+    if pos_weight is not None or z.shape != target.shape or not z.dtype == target.dtype:
+        return NotImplemented
+    if z.dtype.kind != "f":
+        return NotImplemented
+    small = np.exp(-np.abs(z))  # at most 1: nothing overflows
+    y = np.maximum(z, 0)
+    y += np.log1p(small)
+    y -= target * z
+    return y, small
+
+
+def _logits_backward(
+    g: Array,
+    needs: Needs,
+    y: Array,
+    small: Array,
+    z: Array,
+    target: Array,
+    pos_weight: Array | None,
+) -> list[Array | None]:
+    """The gradient by the logits: sigmoid(z) - t; by the targets: -z."""
+    dz = dtarget = None
+    if needs[0]:
+        dz = np.where(z >= 0, 1, small) / (1 + small)
+        dz -= target
+        dz *= g
+    if needs[1]:
+        dtarget = -g * z
+    return [dz, dtarget]
+
+
+binary_cross_entropy_with_logits = Kernel(_logits_forward, _logits_backward)
