@@ -1,7 +1,7 @@
 """The two steps as functions of arrays, for libraries without layers: JAX, autograd, tinygrad.
 
 A library gives its operations as `ops`: exp, tanh, sigmoid, log, sqrt, concatenate, where, sum,
-maximum, clip, zeros and take, which picks one class for each row.
+maximum, clip, zeros, and take, which picks one class for each row; some have a scan over time.
 """
 
 from __future__ import annotations
@@ -25,16 +25,24 @@ from benchmarks.contestants.task import (
 Weights = dict[str, Any]
 
 
+def lstm_cell(ops: Any, w: Weights, state: Any, x_t: Any) -> Any:
+    """The next h and C (H, N), from one digit of each sequence (N, 1)."""
+    h, C = state
+    z = ops.concatenate([x_t.T, h])
+    f = ops.sigmoid(w["W_f"] @ z + w["b_f"])
+    i = ops.sigmoid(w["W_i"] @ z + w["b_i"])
+    C = f * C + i * ops.tanh(w["W_C"] @ z + w["b_C"])
+    return ops.sigmoid(w["W_o"] @ z + w["b_o"]) * ops.tanh(C), C
+
+
 def lstm_loss(ops: Any, w: Weights, x: Any, labels: Any) -> Any:
     """Mean cross-entropy of the textbook LSTM on sequences x (N, T, 1)."""
-    hidden = w["W_f"].shape[0]
-    h = C = ops.zeros((hidden, x.shape[0]))
-    for t in range(x.shape[1]):
-        z = ops.concatenate([x[:, t].T, h])
-        f = ops.sigmoid(w["W_f"] @ z + w["b_f"])
-        i = ops.sigmoid(w["W_i"] @ z + w["b_i"])
-        C = f * C + i * ops.tanh(w["W_C"] @ z + w["b_C"])
-        h = ops.sigmoid(w["W_o"] @ z + w["b_o"]) * ops.tanh(C)
+    h = C = ops.zeros((w["W_f"].shape[0], x.shape[0]))
+    if hasattr(ops, "scan"):
+        h, _ = ops.scan(lambda state, x_t: lstm_cell(ops, w, state, x_t), (h, C), x)
+    else:
+        for t in range(x.shape[1]):
+            h, C = lstm_cell(ops, w, (h, C), x[:, t])
     logits = h.T @ w["output.weight"].T + w["output.bias"]
     logsumexp = ops.log(ops.sum(ops.exp(logits), axis=1))  # of numbers that are small here
     return ops.sum(logsumexp - ops.take(logits, labels)) / x.shape[0]
