@@ -140,9 +140,11 @@ def draw(table: Table, reference: str, path: Path) -> None:
             "tab:grey" if n == PRODUCTS else "tab:blue" if "minigrad" in n else "tab:orange"
             for _, n in shown
         ]
-        bars = axes.barh([n for _, n in shown], [r for r, _ in shown], color=colours)
-        axes.bar_label(bars, fmt="%.2f", fontsize=7, padding=2)
-        axes.set_xlim(0, min(1.15 * max(r for r, _ in shown), 2.6))
+        longest = 2.2  # bars beyond it are cut, and say so by their number
+        lengths = [min(r, longest) for r, _ in shown]
+        bars = axes.barh([n for _, n in shown], lengths, color=colours)
+        axes.bar_label(bars, [f"{r:.2f}" for r, _ in shown], fontsize=7, padding=2)
+        axes.set_xlim(0, longest)
         axes.tick_params(axis="y", labelsize=7)
         axes.set_title(step.replace("lstm", "LSTM, T =").replace("gan", "GAN"), fontsize=10)
         axes.spines[["top", "right"]].set_visible(False)

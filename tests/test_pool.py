@@ -5,6 +5,7 @@ import platform
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ import minigrad as mg
 from minigrad import nn
 from minigrad.backends.numpy.memory import KEPT, keep_freed_memory
 
+ROOT = Path(__file__).parent.parent
 glibc = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the C library is not glibc")
 
 REFERENCES = {
@@ -98,7 +100,7 @@ def run(program, **environment):
     command = [sys.executable, "-c", program]
     settings = os.environ | {"OPENBLAS_NUM_THREADS": "1"} | environment
     done = subprocess.run(
-        command, env=settings, capture_output=True, text=True, timeout=120, check=True
+        command, env=settings, capture_output=True, text=True, timeout=120, check=True, cwd=ROOT
     )
     return float(done.stdout)
 
@@ -113,6 +115,46 @@ def test_a_step_faults_no_pages_and_the_pool_can_be_switched_off():
 @glibc
 def test_what_is_kept_is_bounded():
     assert run(SIZE) < KEPT + 50e6
+
+
+GROWTH = """
+import resource
+import minigrad as mg
+from minigrad import nn, optim
+from models.lstm_layer import LayerLSTM
+from train import gan, lstm
+
+mg.manual_seed(0)
+model = LayerLSTM(1, 8, 10)
+optimizer = optim.RMSprop(model.parameters(), lr=1e-3)
+x, labels = mg.rand(4, 5, 1), mg.tensor([1, 2, 3, 4])
+nets = [
+    nn.Sequential(nn.Linear(3, 8), nn.BatchNorm1d(8), nn.LeakyReLU(), nn.Linear(8, 6), nn.Tanh()),
+    nn.Sequential(nn.Linear(6, 8), nn.LeakyReLU(0.2), nn.Linear(8, 1), nn.Sigmoid()),
+]
+game = gan.Game(*nets, *[optim.Adam(net.parameters(), 1e-4) for net in nets])
+real, latent = mg.rand(4, 6), mg.randn(4, 3)
+
+
+def resident():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * resource.getpagesize()
+
+
+for number in range(10_001):
+    lstm.step(model, optimizer, x, labels, 10.0)
+    gan.step(game, real, latent)
+    if number == 500:
+        before = resident()
+print(resident() - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize("fast", ["0", "1"])
+def test_memory_does_not_grow_over_10_000_steps(fast):
+    # 100 bytes a step would be a megabyte
+    assert run(GROWTH, MINIGRAD_FAST=fast) < 1e6
 
 
 def test_the_environments_own_settings_are_left_alone(monkeypatch):

@@ -103,15 +103,16 @@ def _lstm_forward(
     if stacked is None or weight_hr is not None or c.dtype != x.dtype:
         return NotImplemented
     weight, seen = stacked
-    steps, n, size = len(x), x.shape[1], h.shape[1]
+    size = h.shape[1]
     halved = weight * np.array(0.5, x.dtype)
     halved[2 * size : 3 * size] = weight[2 * size : 3 * size]
-    cells = np.empty((steps + 1, size, n), x.dtype)
-    cells[0] = c.T
-    gates = np.empty((steps, 4 * size, n), x.dtype)
-    squashed = np.empty((steps, size, n), x.dtype)  # tanh(c)
-    for t in range(steps):
-        np.matmul(halved, seen[t], out=gates[t])
+    # an array for each step: one of more than 32 MiB would not stay in glibc's pool
+    cells = [np.ascontiguousarray(c.T)]
+    gates, squashed = [], []  # squashed is tanh(c)
+    for t in range(len(x)):
+        gates.append(np.matmul(halved, seen[t]))
+        cells.append(np.empty_like(cells[0]))
+        squashed.append(np.empty_like(cells[0]))
         cell_step(gates[t], cells[t], cells[t + 1], squashed[t], seen[t + 1, :size])
     y, last = _outputs(seen, size, reverse)
     return (y, last, cells[-1].T), (weight, seen, gates, cells, squashed)
@@ -122,7 +123,7 @@ def _lstm_backward(
     g: Sequence[Array | None],
     needs: Needs,
     y: Sequence[Array],
-    residuals: tuple[Array, ...],
+    residuals: tuple[Any, ...],
     x: Array,
     h: Array,
     c: Array,
