@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 TUNED = {  # what minigrad tells glibc by itself, for those who do not
-    "MALLOC_TRIM_THRESHOLD_": str(256 << 20),
+    "MALLOC_TRIM_THRESHOLD_": str(512 << 20),
     "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
 }
 

@@ -15,7 +15,7 @@ from functools import cache
 
 __all__ = ["KEPT", "keep_freed_memory"]
 
-KEPT = 256 << 20  # bytes that may lie free at the end of the heap; more goes back to the system
+KEPT = 512 << 20  # bytes that may lie free at the end of the heap; more goes back to the system
 _LARGEST = 32 << 20  # the largest block that glibc takes from its heap; larger ones are mapped
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of mallopt, in malloc.h
 
