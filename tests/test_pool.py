@@ -150,7 +150,9 @@ print(resident() - before)
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.skipif(
+    sys.platform != "linux", reason="the resident size is read from /proc, which only Linux has"
+)
 @pytest.mark.parametrize("fast", ["0", "1"])
 def test_memory_does_not_grow_over_10_000_steps(fast):
     # 100 bytes a step would be a megabyte

@@ -1,5 +1,6 @@
 """The setting for OpenBLAS: for the processors that need it, and never over the user's own."""
 
+import importlib
 import os
 import subprocess
 import sys
@@ -37,7 +38,7 @@ def test_where_linux_describes_no_processor(tmp_path):
 
 
 def test_nothing_is_set_once_numpy_has_read_it(monkeypatch):
-    assert "numpy" in sys.modules or __import__("numpy")
+    importlib.import_module("numpy")
     monkeypatch.delenv("OPENBLAS_CORETYPE", raising=False)
     prefer_wide_kernels()  # NumPy is loaded here
     assert "OPENBLAS_CORETYPE" not in os.environ

@@ -1,4 +1,8 @@
-"""minigrad: the trainers' models, in the steps of `train/lstm.py` and `train/gan.py`."""
+"""minigrad: the trainers' models, in the steps of `train/lstm.py` and `train/gan.py`.
+
+They are written out, as for the peers, because importing a trainer brings the command line and
+matplotlib: 40 MB that no step needs, and that the others have not.
+"""
 
 from __future__ import annotations
 

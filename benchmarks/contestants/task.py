@@ -26,7 +26,7 @@ RATES = {"lstm": 1e-3, "gan": 2e-4}
 BETAS, ADAM_EPS = (0.5, 0.999), 1e-8
 ALPHA, RMSPROP_EPS = 0.99, 1e-8
 MAX_NORM = 10.0
-NORM_EPS, MOMENTUM = 1e-5, 0.1  # of batch normalization
+NORM_EPS = 1e-5  # of batch normalization
 
 
 class Task(NamedTuple):

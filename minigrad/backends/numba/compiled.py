@@ -1,4 +1,4 @@
-"""How kernels are compiled, and the two functions that they are made of."""
+"""How kernels are compiled, which arrays they take, and exp, tanh and sigmoid for float32."""
 
 from __future__ import annotations
 
@@ -33,6 +33,15 @@ def summing_loop(function: F) -> F:
 def served(array: Array) -> bool:
     """Whether this is a float32 array, large enough to be worth it."""
     return bool(array.size >= SMALL and array.dtype == _FLOAT)
+
+
+def in_float32(kernel: Callable[..., Any]) -> Callable[..., Any]:
+    """A kernel that leaves every dtype but float32, as its first array has it, to others."""
+
+    def call(array: Array, *others: Any, **options: Any) -> Any:
+        return kernel(array, *others, **options) if array.dtype == _FLOAT else NotImplemented
+
+    return call
 
 
 def in_a_row(*arrays: Array) -> list[Array] | None:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.backends import Array, Kernel
-from minigrad.backends.numba.compiled import loop
+from minigrad.backends.numba.compiled import in_float32, loop
 
 _ABSENT = np.empty(0, np.float32)
 _f = np.float32
@@ -57,9 +57,7 @@ def _adam(
 
 def _adam_update(
     p: Array, g: Array, state: Mapping[str, Array], step: int, group: Mapping[str, Any]
-) -> Any:
-    if p.dtype != np.float32:
-        return NotImplemented
+) -> None:
     lr, (beta1, beta2) = float(group["lr"]), group["betas"]
     sign, decay = _direction(group)
     keep = _f(1)
@@ -83,7 +81,6 @@ def _adam_update(
         _f(group["eps"] * c),
         _f(lr * c / (1 - beta1**step)),
     )
-    return None
 
 
 @loop
@@ -121,9 +118,7 @@ def _rmsprop(
 
 def _rmsprop_update(
     p: Array, g: Array, state: Mapping[str, Array], step: int, group: Mapping[str, Any]
-) -> Any:
-    if p.dtype != np.float32:
-        return NotImplemented
+) -> None:
     _rmsprop(
         p,
         g,
@@ -137,7 +132,6 @@ def _rmsprop_update(
         _f(group["momentum"]),
         _f(group["lr"]),
     )
-    return None
 
 
 @loop
@@ -166,9 +160,7 @@ def _sgd(
 
 def _sgd_update(
     p: Array, g: Array, state: Mapping[str, Array], step: int, group: Mapping[str, Any]
-) -> Any:
-    if p.dtype != np.float32:
-        return NotImplemented
+) -> None:
     first = step == 1  # then the running sum is the gradient, whatever the dampening
     _sgd(
         p,
@@ -180,9 +172,8 @@ def _sgd_update(
         _f(group["momentum"] if group["nesterov"] else 0),
         _f(group["lr"]),
     )
-    return None
 
 
-Adam = Kernel(_adam_update)
-RMSprop = Kernel(_rmsprop_update)
-SGD = Kernel(_sgd_update)
+Adam = Kernel(in_float32(_adam_update))
+RMSprop = Kernel(in_float32(_rmsprop_update))
+SGD = Kernel(in_float32(_sgd_update))

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from minigrad.backends import Array
-from minigrad.backends.numba.compiled import half_sigmoid, loop, tanh
+from minigrad.backends.numba.compiled import half_sigmoid, in_float32, loop, tanh
 from minigrad.backends.numpy.recurrent import lstm_kernel
 
 _one = np.float32(1)
@@ -52,12 +50,5 @@ def _cell_back(gates: Any, before: Any, squashed: Any, dh: Any, dc: Any, dz: Any
             c_slope[k] = through * f[k]
 
 
-def _in_float32(forward: Callable[..., Any]) -> Callable[..., Any]:
-    def kernel(x: Array, *others: Any, **options: Any) -> Any:
-        return forward(x, *others, **options) if x.dtype == np.float32 else NotImplemented
-
-    return kernel
-
-
 lstm = lstm_kernel(_cell_step, _cell_back)
-lstm = lstm._replace(forward=_in_float32(lstm.forward))
+lstm = lstm._replace(forward=in_float32(lstm.forward))
