@@ -16,6 +16,7 @@ from minigrad.backends import to_numpy
 from minigrad.engine import Output, Record
 from minigrad.layout import LINE, Box, arrange
 from minigrad.nn.module import Module, Parameter
+from minigrad.operation import FusedRecord
 from minigrad.tensor import GraphFreedError, Tensor
 
 __all__ = ["Picture", "draw"]
@@ -103,7 +104,7 @@ def _boxes(tensor: Tensor, named: Mapping[str, Tensor | Module]) -> list[Box]:
     boxes: list[Box] = []
     of_record: dict[Record, Box] = {}
     for record in records:
-        box = Box([record.plan.name, _described(record.shape, record.dtype)], OPERATION)
+        box = Box([_title(record), _described(record.shape, record.dtype)], OPERATION)
         for node in _inputs(record):
             if isinstance(node, Record):
                 box.parents.append(of_record[node])
@@ -121,6 +122,12 @@ def _boxes(tensor: Tensor, named: Mapping[str, Tensor | Module]) -> list[Box]:
     if tensor.size == 1:
         boxes[-1].lines.append(f"= {tensor.item():.4g}")
     return boxes
+
+
+def _title(record: Record) -> str:
+    """The operation's name, and after it what a choice of its options says: "linear, tanh"."""
+    options = record.saved[1].values() if isinstance(record, FusedRecord) else ()
+    return ", ".join([record.plan.name, *[word for word in options if isinstance(word, str)]])
 
 
 def _records(tensor: Tensor) -> list[Record]:

@@ -159,3 +159,9 @@ def test_a_long_edge_bends_around_and_a_chain_is_straight():
 def test_importing_minigrad_does_not_import_matplotlib():
     code = "import minigrad, sys; assert 'matplotlib' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_an_activation_inside_a_linear_layer_is_shown():
+    model = nn.Sequential(nn.Linear(3, 2), nn.Tanh(), nn.Linear(2, 1))
+    lines = texts(mg.draw(model(mg.ones(5, 3)).sum()))
+    assert "linear, tanh" in lines and "linear" in lines

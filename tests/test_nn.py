@@ -8,6 +8,7 @@ import pickle
 import sys
 from collections import OrderedDict
 
+import checks
 import numpy as np
 import pytest
 import strict_device
@@ -284,6 +285,47 @@ def test_sequential_takes_names():
     assert list(model.state_dict()) == ["first.weight", "first.bias"]
     assert isinstance(model[1], nn.Tanh)
     assert nn.Sequential()(mg.ones(1)).item() == 1
+
+
+ACTIVATIONS = [nn.LeakyReLU(0.2), nn.LeakyReLU(0.0), nn.ReLU(), nn.Sigmoid(), nn.Tanh()]
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS, ids=str)
+@pytest.mark.parametrize("bias", [True, False])
+def test_sequential_joins_a_linear_layer_and_its_activation(activation, bias):
+    layer = nn.Linear(40, 30, bias=bias)
+    x = mg.randn(20, 40).requires_grad_()
+    joined = nn.Sequential(layer, activation)(x)
+    single = activation(layer(x))
+    of_sign = getattr(activation, "negative_slope", 1) > 0  # else a kernel needs more than y
+    assert (joined._record.plan.name == "linear") is of_sign
+    leaves = [x, *layer.parameters()]
+    g = mg.randn(*single.shape)
+    pairs = [(joined, single)]
+    pairs += zip(mg.grad(joined, leaves, g), mg.grad(single, leaves, g), strict=True)
+    for found, expected in pairs:
+        within = checks.tolerance(np.float32, expected.data, g.data, x.data)
+        checks.assert_close(found.data, expected.data, within, str(activation))
+
+
+def test_sequential_leaves_changed_layers_alone():
+    class Loud(nn.Linear):
+        def forward(self, x):
+            return super().forward(x) * 10
+
+    class Doubled(nn.Tanh):
+        def forward(self, x):
+            return 2 * super().forward(x)
+
+    x = mg.ones(3, 2)
+    patched = nn.Tanh()
+    patched.forward = lambda x: x * 0
+    for first, second in [
+        (Loud(2, 2), nn.Tanh()),
+        (nn.Linear(2, 2), Doubled()),
+        (nn.Linear(2, 2), patched),
+    ]:
+        assert np.array_equal(nn.Sequential(first, second)(x).data, second(first(x)).data)
 
 
 def test_sequential_may_hold_a_layer_twice():

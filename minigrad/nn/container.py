@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Self, overload
 
+from minigrad.nn.linear import with_activation
 from minigrad.nn.module import Module
 from minigrad.tensor import Tensor
 
@@ -110,9 +112,19 @@ class Sequential(_Ordered):
 
     def forward(self, input: Tensor) -> Tensor:
         """The last module's output."""
-        for _, module in self._own(Module):
-            input = module(input)
+        for step in self._steps():
+            input = step(input)
         return input
+
+    def _steps(self) -> Iterator[Callable[[Tensor], Tensor]]:
+        """The modules; a linear layer and the activation after it are one step."""
+        modules = deque(self)
+        while modules:
+            module = modules.popleft()
+            both = with_activation(module, modules[0]) if modules else None
+            if both is not None:
+                modules.popleft()
+            yield both or module
 
 
 class ModuleList(_Ordered):

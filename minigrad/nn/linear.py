@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from minigrad.nn import init
+from minigrad.nn.activation import LeakyReLU, ReLU, Sigmoid, Tanh
 from minigrad.nn.module import Module, Parameter
-from minigrad.ops import linalg
 from minigrad.ops.creation import zeros
+from minigrad.ops.linear import Activation
+from minigrad.ops.linear import linear as operation
 from minigrad.tensor import ShapeError, Tensor
 
 __all__ = ["Flatten", "Identity", "Linear", "linear"]
@@ -33,6 +37,10 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         >>> linear(mg.ones(1, 2), mg.tensor([[3.0, 4.0]]))
         tensor([[7.]])
     """
+    return _checked(input, weight, bias)
+
+
+def _checked(input: Tensor, weight: Tensor, bias: Tensor | None, **options: Any) -> Tensor:
     if input.ndim == 0 or input.shape[-1] != weight.shape[-1]:
         features = "in_features" if weight.ndim == 1 else f"in_features={weight.shape[-1]}"
         raise ShapeError(
@@ -40,7 +48,7 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
             f"input of shape (..., {weight.shape[-1]}): the last axis counts {features}; "
             "transpose the input, or make the layer with another in_features"
         )
-    return linalg.linear(input, weight, bias)
+    return operation(input, weight, bias, **options)
 
 
 class Linear(Module):
@@ -101,6 +109,30 @@ class Linear(Module):
             f"in_features={self.in_features}, out_features={self.out_features}, "
             f"bias={self.bias is not None}"
         )
+
+
+_ACTIVATIONS: dict[type, Activation] = {
+    LeakyReLU: "leaky_relu",
+    ReLU: "relu",
+    Sigmoid: "sigmoid",
+    Tanh: "tanh",
+}
+
+
+def with_activation(layer: Module, after: Module) -> Callable[[Tensor], Tensor] | None:
+    """A linear layer and the activation after it as one operation; None where they are not that.
+
+    Args:
+        layer: Any module.
+        after: The one that gets its output.
+    """
+    name = _ACTIVATIONS.get(type(after))
+    if name is None or type(layer) is not Linear or "forward" in {**vars(layer), **vars(after)}:
+        return None
+    options: dict[str, Any] = (
+        {"negative_slope": after.negative_slope} if isinstance(after, LeakyReLU) else {}
+    )
+    return partial(_checked, weight=layer.weight, bias=layer.bias, activation=name, **options)
 
 
 class Identity(Module):

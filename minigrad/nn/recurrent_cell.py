@@ -11,7 +11,7 @@ from minigrad.nn.module import Module, Parameter
 from minigrad.ops import recurrent
 from minigrad.ops.activation import relu, tanh
 from minigrad.ops.creation import zeros
-from minigrad.ops.linalg import linear
+from minigrad.ops.linear import linear
 from minigrad.ops.shape import zeros_of
 from minigrad.tensor import ShapeError, Tensor
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.backends import Array, array_module, device_of
-from minigrad.operation import fused, primitive
+from minigrad.operation import primitive
 from minigrad.ops.shape import broadcast_to, expand_dims, reshape, swapaxes
 from minigrad.tensor import ShapeError, Tensor, array_of
 
@@ -68,22 +68,6 @@ def matmul(a: Array, b: Array) -> Array:
             "expected (..., n, k) @ (..., k, m), or vectors (k,), with the same k; .T, .swapaxes "
             "or .reshape bring axes into place"
         ) from None
-
-
-@fused
-def linear(x: Any, weight: Any, bias: Any) -> Tensor:
-    """The linear layer: `y = x W^T + b`.
-
-    Args:
-        x: (..., in_features).
-        weight: W (out_features, in_features), or (in_features,) for a single output.
-        bias: b (out_features,), or None.
-
-    Returns:
-        (..., out_features), without the last axis for a single output.
-    """
-    y: Tensor = x @ weight if weight.ndim == 1 else x @ swapaxes(weight, 0, 1)
-    return y if bias is None else y + bias
 
 
 def outer(a: Any, b: Any) -> Tensor:

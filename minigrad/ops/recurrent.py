@@ -10,7 +10,7 @@ from typing import Any
 
 from minigrad.operation import fused
 from minigrad.ops.activation import relu, sigmoid, tanh
-from minigrad.ops.linalg import linear
+from minigrad.ops.linear import linear
 from minigrad.ops.shape import split, squeeze, stack
 from minigrad.tensor import Tensor
 

@@ -9,12 +9,12 @@ import pkgutil
 from typing import Any
 
 from minigrad import ops
-from samples import activation, elementwise, linalg, loss, norm, recurrent, reduce, shape
+from samples import activation, elementwise, linalg, linear, loss, norm, recurrent, reduce, shape
 from samples.base import Sample, is_float
 
 SAMPLES: list[Sample] = [
     sample
-    for family in (elementwise, activation, shape, reduce, linalg, norm, loss, recurrent)
+    for family in (elementwise, activation, shape, reduce, linalg, linear, norm, loss, recurrent)
     for sample in family.SAMPLES
 ]
 

@@ -1,9 +1,7 @@
 """Samples of minigrad/ops/linalg.py."""
 
-from typing import Any
-
 from minigrad.ops import linalg as ops
-from samples.base import F, normal, sample, torch
+from samples.base import normal, sample, torch
 
 PRODUCTS = [
     ((3, 4), (4, 2)),
@@ -61,12 +59,6 @@ CONTRACTIONS = [
 ]
 
 
-def torch_linear(x: Any, weight: Any, bias: Any) -> Any:
-    if weight.ndim == 1 and bias is not None:  # allowed, and fails for most x
-        return F.linear(x, weight, None) + bias
-    return F.linear(x, weight, bias)
-
-
 SAMPLES = [
     sample(ops.matmul, normal(*first), normal(*second), torch=lambda a, b: a @ b)
     for first, second in PRODUCTS
@@ -95,15 +87,3 @@ SAMPLES.append(
         subscripts="ij,jk->ik",
     )
 )
-SAMPLES += [
-    sample(
-        ops.linear,
-        normal(*size, 4),
-        normal(*out, 4),
-        normal(*out) if bias else None,
-        torch=torch_linear,
-    )
-    for size in [(3,), (), (2, 3), (0,)]
-    for out in [(2,), ()]
-    for bias in (True, False)
-]

@@ -16,9 +16,7 @@ def _forward(x: Array, negative_slope: float) -> Any:
     return np.maximum(x, y, out=y), None  # the larger of the two, as the slope is at most 1
 
 
-def _backward(
-    g: Array, needs: Needs, y: Array, residuals: None, x: Array, negative_slope: float
-) -> list[Array]:
+def leaky_slopes(g: Array, x: Array, negative_slope: float) -> Array:
     """G where x > 0, else slope g: chosen bit by bit, `a ^ ((a ^ b) & mask)`."""
     integer = np.dtype(f"i{x.itemsize}")
     mask = (x > 0).view(np.int8).astype(integer)
@@ -27,7 +25,13 @@ def _backward(
     bits = dx.view(integer)
     mask &= bits ^ g.view(integer)
     bits ^= mask
-    return [dx]
+    return dx
+
+
+def _backward(
+    g: Array, needs: Needs, y: Array, residuals: None, x: Array, negative_slope: float
+) -> list[Array]:
+    return [leaky_slopes(g, x, negative_slope)]
 
 
 leaky_relu = Kernel(_forward, _backward)
