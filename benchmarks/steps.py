@@ -149,13 +149,14 @@ def draw(table: Table, reference: str, path: Path) -> None:
             "tab:grey" if "products" in n else "tab:blue" if "minigrad" in n else "tab:orange"
             for _, n in shown
         ]
-        longest = 2.2  # bars beyond it are cut, and say so by their number
+        longest = min(2.2, 1.25 * max(r for r, _ in shown))  # a bar that is cut says its number
         lengths = [min(r, longest) for r, _ in shown]
         bars = axes.barh([n for _, n in shown], lengths, color=colours)
         axes.bar_label(bars, [f"{r:.2f}" for r, _ in shown], fontsize=7, padding=2)
         axes.set_xlim(0, longest)
         axes.tick_params(axis="y", labelsize=7)
-        axes.set_title(step.replace("lstm", "LSTM, T =").replace("gan", "GAN"), fontsize=10)
+        title = step.replace("lstm", "LSTM, T =").replace("gan", "GAN")
+        axes.set_title(title, fontsize=10, loc="left")
         axes.spines[["top", "right"]].set_visible(False)
     figure.supxlabel(f"time of a training step, {reference} = 1", fontsize=9)
     path.parent.mkdir(parents=True, exist_ok=True)
