@@ -139,7 +139,7 @@ def draw(table: Table, reference: str, path: Path) -> None:
     """Bars: for each step the ratio of everybody to the reference, ours in another colour."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(11, 5), layout="constrained")
+    figure = Figure(figsize=(11.5, 5), layout="constrained")
     every = figure.subplots(1, len(table), squeeze=False)[0]
     for axes, (step, row) in zip(every, table.items(), strict=True):
         base = row[reference]["median"]
@@ -156,7 +156,7 @@ def draw(table: Table, reference: str, path: Path) -> None:
         axes.set_xlim(0, longest)
         axes.tick_params(axis="y", labelsize=7)
         title = step.replace("lstm", "LSTM, T =").replace("gan", "GAN")
-        axes.set_title(title, fontsize=10, loc="left")
+        axes.set_title(title, fontsize=10, loc="right")
         axes.spines[["top", "right"]].set_visible(False)
     figure.supxlabel(f"time of a training step, {reference} = 1", fontsize=9)
     path.parent.mkdir(parents=True, exist_ok=True)
