@@ -21,7 +21,7 @@ from minigrad.data import DataError, batches
 from train import command, pictures
 from train.config import BELOW_ONE, COUNT, RECIPE, BadInput, RunConfig, parse
 from train.loop import Diverged, Loop, Meter, State, training
-from train.run import RunFolder, environment
+from train.run import RunFolder, environment, new_folder
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def must_not_train(config: Toy, make_run: object) -> int:
 @pytest.fixture
 def run(tmp_path: Path) -> RunFolder:
     """A new run folder."""
-    return RunFolder(tmp_path / "runs", "toy")
+    return RunFolder(new_folder(tmp_path / "runs", "toy"))
 
 
 def test_options_default_to_recipe_best() -> None:
@@ -160,7 +160,7 @@ def test_a_json_file_that_is_no_config_is_refused(text: str, tmp_path: Path) -> 
 
 
 def test_run_folders_of_one_second_do_not_meet(tmp_path: Path) -> None:
-    folders = {RunFolder(tmp_path, "toy").path for _ in range(5)}
+    folders = {new_folder(tmp_path, "toy") for _ in range(5)}
     assert len(folders) == 5
     assert all(folder.parent == tmp_path / "toy" and folder.is_dir() for folder in folders)
 
@@ -170,7 +170,7 @@ def test_an_out_that_is_a_file_is_refused_and_left_alone(below: str, tmp_path: P
     out = tmp_path / "file"
     out.write_text("precious")
     with pytest.raises(BadInput, match=r"--out .*file.*: cannot make the run folder"):
-        RunFolder(out / below, "toy")
+        new_folder(out / below, "toy")
     assert out.read_text() == "precious"
 
 
@@ -226,9 +226,9 @@ def walk(loop: Loop, count: int = 10) -> Iterator[int]:
 
 
 def test_loop_counts_logs_and_saves(state: State, run: RunFolder) -> None:
-    with training(state, run, epochs=2, steps_per_epoch=3, quiet=True) as loop:
+    with training(state, run, Toy(epochs=2, quiet=True), 3) as loop:
         assert list(walk(loop)) == [1, 2, 3, 4, 5, 6]
-    assert (state.epoch, state.step, loop.stopped) == (2, 6, False)
+    assert (state.epoch, state.step, loop.stopped_by) == (2, 6, None)
     lines = run.read_lines("metrics.jsonl")
     assert [(line["epoch"], line["step"]) for line in lines] == [(1, 3), (2, 6)]
     assert lines[0]["loss"] == pytest.approx((4 * 1 + 4 * 2 + 2 * 3) / 10)
@@ -241,34 +241,35 @@ def test_loop_counts_logs_and_saves(state: State, run: RunFolder) -> None:
 
 def test_loop_goes_on_from_its_state(state: State, run: RunFolder) -> None:
     state.epoch, state.step = 1, 3
-    with training(state, run, epochs=2, steps_per_epoch=3, quiet=True) as loop:
+    with training(state, run, Toy(epochs=2, quiet=True), 3) as loop:
         assert list(walk(loop)) == [4, 5, 6]
 
 
-@pytest.mark.parametrize(("at", "epochs_done"), [(2, 0), (3, 1), (5, 1), (6, 2)])
-def test_ctrl_c_ends_after_the_step_and_saves(
-    at: int, epochs_done: int, state: State, run: RunFolder
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(("at", "epochs_done"), [(2, 0), (3, 0), (5, 1), (6, 1)])
+def test_a_signal_ends_after_the_step_and_saves(
+    at: int, epochs_done: int, number: signal.Signals, state: State, run: RunFolder
 ) -> None:
-    before = signal.getsignal(signal.SIGINT)
+    before = signal.getsignal(number)
     seen = []
-    with training(state, run, epochs=2, steps_per_epoch=3, quiet=True) as loop:
+    with training(state, run, Toy(epochs=2, quiet=True), 3) as loop:
         for step in walk(loop):
             seen.append(step)
             if step == at:
-                os.kill(os.getpid(), signal.SIGINT)
+                os.kill(os.getpid(), number)
     assert seen == list(range(1, at + 1))
-    assert loop.stopped
-    assert state.epoch == epochs_done
-    assert run.read_lines("metrics.jsonl")[-1]["step"] == at
+    assert loop.stopped_by == number
+    assert (state.epoch, state.step) == (epochs_done, at)
+    assert [line["epoch"] for line in run.read_lines("metrics.jsonl")] == [1] * epochs_done
     assert (run.path / "last.safetensors").exists()
-    assert signal.getsignal(signal.SIGINT) is before
+    assert signal.getsignal(number) is before
 
 
 def test_a_second_ctrl_c_interrupts_at_once(state: State, run: RunFolder) -> None:
     before = signal.getsignal(signal.SIGINT)
     with (
         pytest.raises(KeyboardInterrupt),
-        training(state, run, epochs=2, steps_per_epoch=3, quiet=True) as loop,
+        training(state, run, Toy(epochs=2, quiet=True), 3) as loop,
     ):
         for _ in walk(loop):
             os.kill(os.getpid(), signal.SIGINT)
@@ -279,7 +280,7 @@ def test_a_second_ctrl_c_interrupts_at_once(state: State, run: RunFolder) -> Non
 def test_a_loss_that_is_not_finite_ends_the_training(state: State, run: RunFolder) -> None:
     with (
         pytest.raises(Diverged, match=r"loss is nan at step 3.*--learning-rate"),
-        training(state, run, epochs=2, steps_per_epoch=3, quiet=True) as loop,
+        training(state, run, Toy(epochs=2, quiet=True), 3) as loop,
     ):
         for step in walk(loop):
             loop.meter.add(1, loss=mg.tensor(math.nan if step == 3 else 1.0))
@@ -288,7 +289,7 @@ def test_a_loss_that_is_not_finite_ends_the_training(state: State, run: RunFolde
 
 def test_the_best_weights_are_kept(state: State, run: RunFolder) -> None:
     layer = state.networks[""]
-    with training(state, run, epochs=1, steps_per_epoch=1, quiet=True) as loop:
+    with training(state, run, Toy(epochs=1, quiet=True), 1) as loop:
         for number, quality in enumerate([(0.5, -2.0), (0.9, -3.0), (0.9, -1.0), (0.8, -0.1)]):
             layer.load_state_dict(
                 {"weight": np.full((1, 2), number, "f4"), "bias": np.zeros(1, "f4")}
@@ -307,7 +308,7 @@ def test_weights_of_several_networks_have_prefixes() -> None:
 def test_progress_in_a_file_is_ten_plain_lines(
     state: State, run: RunFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with training(state, run, epochs=40, steps_per_epoch=3, quiet=False) as loop:
+    with training(state, run, Toy(epochs=40, quiet=False), 3) as loop:
         list(walk(loop))
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 10
@@ -325,10 +326,10 @@ def test_progress_on_a_terminal_fits_into_80_columns(
 
     terminal = Terminal()
     monkeypatch.setattr("sys.stderr", terminal)
-    with training(state, run, epochs=200, steps_per_epoch=3, quiet=False) as loop:
+    with training(state, run, Toy(epochs=200, quiet=False), 3) as loop:
         for _ in walk(loop):
             means = {name: mg.tensor(0.5) for name in ("g_loss", "d_loss", "d_real", "d_fake")}
-            loop.meter = Meter()
+            state.meter = Meter()
             loop.meter.add(1, **means)
     last = terminal.getvalue().split("\r")[-1].rstrip()
     shown = "g_loss 0.500 d_loss 0.500 d_real 0.500 d_fake 0.500"

@@ -321,8 +321,15 @@ def test_a_run_leaves_everything_behind(tmp_path: Path, capsys: pytest.CaptureFi
     run = only_run(tmp_path / "runs")
     names = {path.name for path in run.iterdir()}
     assert names == {
-        *("config.json", "environment.json", "metrics.jsonl", "timing.jsonl", "samples"),
-        *("last.safetensors", "curves.png", "progress.png", "interpolation.png"),
+        *("config.json", "environment.json", "metrics.jsonl", "metrics.csv", "timing.jsonl"),
+        *(
+            "samples",
+            "checkpoint.safetensors",
+            "last.safetensors",
+            "curves.png",
+            "progress.png",
+            "interpolation.png",
+        ),
     }
     config = json.loads((run / "config.json").read_text())
     assert config["betas"] == [0.5, 0.999]

@@ -167,8 +167,8 @@ def test_a_run_leaves_everything_behind(
     run = only_run(tmp_path)
     names = {path.name for path in run.iterdir()}
     assert names == {
-        *("config.json", "environment.json", "metrics.jsonl", "timing.jsonl"),
-        *("last.safetensors", "best.safetensors", "curves.png"),
+        *("config.json", "environment.json", "metrics.jsonl", "metrics.csv", "timing.jsonl"),
+        *("checkpoint.safetensors", "last.safetensors", "best.safetensors", "curves.png"),
     }
     config = json.loads((run / "config.json").read_text())
     assert (config["model"], config["hidden"], config["init"]) == (model, 16, "uniform")
@@ -335,7 +335,7 @@ def test_ctrl_c_saves_what_was_learnt(tmp_path: Path) -> None:
         text=True,
     ) as process:
         try:
-            while not list(tmp_path.glob("lstm/*/metrics.jsonl")) and process.poll() is None:
+            while not list(tmp_path.glob("lstm/*/best.safetensors")) and process.poll() is None:
                 time.sleep(0.05)
             process.send_signal(signal.SIGINT)
             out, err = process.communicate(timeout=30)
@@ -343,7 +343,7 @@ def test_ctrl_c_saves_what_was_learnt(tmp_path: Path) -> None:
             process.kill()
     assert process.returncode == 130, err
     assert "Traceback" not in err
-    assert "Stopped by Ctrl-C; everything so far is saved. After epoch" in out
+    assert "After epoch" in out and "Stopped by Ctrl-C after step" in out
     run = only_run(tmp_path)
     assert mg.load(run / "last.safetensors")
     assert (run / "curves.png").stat().st_size > 10_000

@@ -1,6 +1,8 @@
 """What every trainer's command does around its training: options, messages, exit codes."""
 
 import json
+import shlex
+import signal
 import sys
 from collections.abc import Callable, Sequence
 
@@ -8,8 +10,8 @@ import minigrad as mg
 from minigrad.data import DataError
 
 from .config import BadInput, Config, parse
-from .loop import Diverged
-from .run import RunFolder, environment
+from .loop import Diverged, Loop
+from .run import RunFolder, environment, new_folder, summary_writer
 
 DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
@@ -31,14 +33,18 @@ def command(
         args: The words of the command line, None for the process's own.
 
     Returns:
-        The exit code: 0 done, 1 failed, 2 bad input, 130 interrupted.
+        The exit code: 0 done, 1 failed, 2 bad input, 130 interrupted by Ctrl-C, 143 by SIGTERM.
     """
 
     def make_run(**notes: str) -> RunFolder:
-        run = RunFolder(config.out, program.split(".")[-1])
-        run.write_json("config.json", config.settings())
-        words = sys.argv[1:] if args is None else args
-        run.write_json("environment.json", environment(program, words) | notes)
+        path = config.resume or new_folder(config.out, program.split(".")[-1])
+        run = RunFolder(path, config.resume is not None)
+        run.write_json("config.json", {"program": program} | config.settings())
+        here = environment(program, sys.argv[1:] if args is None else args) | notes
+        if run.resumed:
+            before = run.read_json("environment.json")
+            here = before | {"resumed": [*before.get("resumed", []), here]}
+        run.write_json("environment.json", here)
         return run
 
     try:
@@ -47,6 +53,8 @@ def command(
             print(json.dumps(config.settings(), indent=2))
             return DONE
         _check_device(config.device)
+        if config.tensorboard:
+            summary_writer()
         return train(config, make_run)
     except SystemExit as tyro_exit:
         return tyro_exit.code if isinstance(tyro_exit.code, int) else FAILED
@@ -63,6 +71,18 @@ def command(
         code, message = FAILED, f"cannot go on: {error}"
     print(f"error: {message}", file=sys.stderr)
     return code
+
+
+def ending(program: str, run: RunFolder, loop: Loop) -> int:
+    """Return the exit code of a training that has ended; if by a signal, say how to go on."""
+    if loop.stopped_by is None:
+        return DONE
+    name = signal.Signals(loop.stopped_by).name
+    print(
+        f"Stopped by {'Ctrl-C' if name == 'SIGINT' else name} after step {loop.state.step}; all is "
+        f"saved. Go on with: python -m {program} --resume {shlex.quote(str(run.path))}"
+    )
+    return 128 + loop.stopped_by
 
 
 def _check_device(device: str) -> None:

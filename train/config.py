@@ -48,7 +48,8 @@ class RunConfig:
     """The options that every trainer has."""
 
     FILE_ALIASES: ClassVar[dict[str, str]] = {"lr": "learning_rate"}
-    NOT_IN_FILES: ClassVar[frozenset[str]] = frozenset({"config", "dry_run"})
+    NOT_IN_FILES: ClassVar[frozenset[str]] = frozenset({"config", "resume", "dry_run"})
+    FREE_ON_RESUME: ClassVar[frozenset[str]] = frozenset({"epochs", "device", "quiet"})
     REPORT: ClassVar[dict[str, Any]] = {}
     """What recipe `report` changes; recipe `best` is the defaults as they stand."""
 
@@ -72,6 +73,19 @@ class RunConfig:
 
     out: Annotated[Path, tyro.conf.arg(metavar="DIR")] = Path("runs")
     """Folder for results; each run makes a new folder of its own in there."""
+
+    resume: Annotated[Path | None, tyro.conf.arg(metavar="RUN")] = None
+    """Go on with the run in this folder, wherever it ended; only --epochs (more), --device and
+    --quiet may differ."""
+
+    checkpoint_minutes: Annotated[float, POSITIVE] = 1.0
+    """After how many minutes, each time, to write what a run can be resumed from."""
+
+    checkpoint_steps: Annotated[int | None, COUNT, tyro.conf.arg(metavar="N")] = None
+    """After how many steps, each time, to do so besides."""
+
+    tensorboard: bool = False
+    """Write the measurements for TensorBoard too; needs tensorboardX."""
 
     config: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """A TOML file with options, or a run's config.json; the command line is stronger."""
@@ -114,13 +128,35 @@ def parse(cls: type[Config], args: Sequence[str] | None, prog: str) -> Config:
         return tyro.cli(cls, args=args, default=default, prog=prog, config=markers)
 
     config = read(cls())
+    if config.resume is not None:
+        return _resumed(config.resume, cls, read, prog.split()[-1])
     given: dict[str, Any] = {}
     if config.config is not None:
-        given = _read_file(config.config, cls)
+        given = _own_choices(_read_file(config.config, "--config", cls), cls)
         config = read(replace(cls(), **given))
     if config.recipe == "report":
         config = read(replace(cls(), **(cls.REPORT | given)))
     _check_ranges(config)
+    return config
+
+
+def _resumed(run: Path, cls: type[Config], read: Callable[[Config], Config], prog: str) -> Config:
+    """The config of a run that is to go on, with what the command line may change about it."""
+    own = replace(cls(), **_read_file(run / "config.json", "--resume", cls, prog))
+    config = read(own)
+    _check_ranges(config)
+    for f in fields(config):
+        before, now = getattr(own, f.name), getattr(config, f.name)
+        if f.name in config.FREE_ON_RESUME | {"resume", "dry_run"} or before == now:
+            continue
+        raise BadInput(
+            f"{option(f.name)} is {now}, but the run {run} has {before}; with --resume only "
+            "--epochs (more), --device and --quiet may differ"
+        )
+    if config.epochs < own.epochs:
+        raise BadInput(
+            f"--epochs is {config.epochs}, but the run {run} has {own.epochs}; allowed: more"
+        )
     return config
 
 
@@ -140,11 +176,18 @@ def option(field: str) -> str:
     return "--" + field.replace("_", "-")
 
 
-def _read_file(path: Path, cls: type[RunConfig]) -> dict[str, Any]:
+def _read_file(
+    path: Path, flag: str, cls: type[RunConfig], prog: str | None = None
+) -> dict[str, Any]:
+    """The options in a file, as their types; `prog` is whose file it must be, if one's at all."""
     hints = get_type_hints(cls)
     known = {f.name for f in fields(cls)} - cls.NOT_IN_FILES
     values = {}
-    for key, value in _load(path).items():
+    content = _load(path, flag)
+    program = content.pop("program", prog)
+    if prog is not None and program != prog:
+        raise BadInput(f"{flag} {path.parent}: this is a run of {program}, not of {prog}")
+    for key, value in content.items():
         name = key.replace("-", "_")
         name = cls.FILE_ALIASES.get(name, name)
         if name not in known:
@@ -153,22 +196,25 @@ def _read_file(path: Path, cls: type[RunConfig]) -> dict[str, Any]:
             raise BadInput(f"{path}: unknown option {key!r}; {hint}")
         if value is not None:
             values[name] = _typed(f"{path}: {key}", value, hints[name])
+    return values
+
+
+def _own_choices(values: dict[str, Any], cls: type[RunConfig]) -> dict[str, Any]:
+    """Values without those that the recipe named among them gives: another one may replace it."""
     own = vars(cls()) | (cls.REPORT if values.get("recipe") == "report" else {})
     return {k: v for k, v in values.items() if k not in cls.REPORT or v != own[k]}
 
 
-def _load(path: Path) -> dict[str, Any]:
+def _load(path: Path, flag: str) -> dict[str, Any]:
     try:
         text = path.read_text(encoding="utf-8")
         values = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
     except OSError as error:
-        raise BadInput(f"--config {path} cannot be read: {error.strerror}") from None
+        raise BadInput(f"{flag} {path} cannot be read: {error.strerror}") from None
     except ValueError as error:
-        raise BadInput(
-            f"--config {path} is neither TOML nor a run's config.json: {error}"
-        ) from None
+        raise BadInput(f"{flag} {path} is neither TOML nor a run's config.json: {error}") from None
     if not isinstance(values, dict):
-        raise BadInput(f"--config {path} holds {type(values).__name__}, expected named options")
+        raise BadInput(f"{flag} {path} holds {type(values).__name__}, expected named options")
     return values
 
 

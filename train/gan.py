@@ -17,7 +17,7 @@ from minigrad.data import Bytes, batches
 from models.gan import Discriminator, Generator
 
 from . import pictures
-from .command import DONE, INTERRUPTED, command
+from .command import command, ending
 from .config import BELOW_ONE, COUNT, PAIR, POSITIVE, RECIPE, RunConfig
 from .digits import training_images
 from .loop import Loop, State, training
@@ -146,8 +146,9 @@ def train(config: GANConfig, make_run: Callable[..., RunFolder]) -> int:
     shown = mg.randn(GRID_SIDE**2, config.latent_dim, device=config.device)
     state = make_state(game, np.random.default_rng(config.seed))
     steps_per_epoch = math.ceil(len(images) / config.batch_size)
-    save_samples(game.generator, shown, run, 0)
-    with training(state, run, config.epochs, steps_per_epoch, config.quiet) as loop:
+    with training(state, run, config, steps_per_epoch) as loop:
+        if state.step == 0:
+            save_samples(game.generator, shown, run, 0)
         for _ in loop.epochs():
             for chosen in loop.steps(batches(len(images), config.batch_size, state.shuffle)):
                 real = to_tensor(images[chosen], config.device)
@@ -157,8 +158,7 @@ def train(config: GANConfig, make_run: Callable[..., RunFolder]) -> int:
                     loop.log()
                 if state.step % config.save_interval == 0:
                     save_samples(game.generator, shown, run, state.step)
-        finish(game.generator, shown, run, loop)
-    return INTERRUPTED if loop.stopped else DONE
+    return finish(game.generator, shown, run, loop)
 
 
 def make_game(config: GANConfig) -> Game:
@@ -211,13 +211,19 @@ def great_arc(start: Array, end: Array, count: int) -> Array:
     return arc
 
 
-def finish(generator: nn.Module, shown: Tensor, run: RunFolder, loop: Loop) -> None:
-    """Draw the curves, the progress and the interpolation, and say how it went."""
+def finish(generator: nn.Module, shown: Tensor, run: RunFolder, loop: Loop) -> int:
+    """Draw the curves, the progress and the interpolation, say how it went; the exit code."""
     lines, last_step = run.read_lines("metrics.jsonl"), loop.state.step
-    save_samples(generator, shown, run, last_step)
-    with run.replacing("curves.png") as path:
-        pictures.gan_curves(lines, path)
-
+    if loop.stopped_by is None:
+        save_samples(generator, shown, run, last_step)
+    if lines:
+        with run.replacing("curves.png") as path:
+            pictures.gan_curves(lines, path)
+        print(
+            f"After {last_step} steps the discriminator recognises "
+            f"{lines[-1]['d_real']:.0%} of the real digits and {lines[-1]['d_fake']:.0%} of the "
+            f"fakes (50% each would be mere guessing). Results: {run.path}"
+        )
     steps = sorted(int(path.stem.removeprefix("step-")) for path in run.path.glob("samples/*"))
     middle = min(steps, key=lambda step: abs(step - last_step / 2))
     grids = {
@@ -231,13 +237,7 @@ def finish(generator: nn.Module, shown: Tensor, run: RunFolder, loop: Loop) -> N
     arc = mg.tensor(great_arc(start, end, STRIP_LENGTH), device=shown.device)
     with run.replacing("interpolation.png") as path:
         pictures.strip(sample(generator, arc), "From one latent point to another", path)
-
-    stopped = "Stopped by Ctrl-C; everything so far is saved. " if loop.stopped else ""
-    print(
-        f"{stopped}After {last_step} steps the discriminator recognises "
-        f"{lines[-1]['d_real']:.0%} of the real digits and {lines[-1]['d_fake']:.0%} of the fakes "
-        f"(50% each would be mere guessing). Results: {run.path}"
-    )
+    return ending("train.gan", run, loop)
 
 
 def main(args: Sequence[str] | None = None) -> int:

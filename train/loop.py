@@ -1,54 +1,28 @@
-"""What surrounds a training step: epochs and steps, averages, measurements, stopping early."""
+"""What surrounds a training step: epochs, averages, measurements, checkpoints, stopping."""
 
+import itertools
 import math
 import signal
 import threading
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from types import FrameType
+from typing import Any
 
 import numpy as np
 
 import minigrad as mg
 from minigrad import Tensor, nn, optim
 from minigrad.data import Indices
+from minigrad.ops.random import generator
 
+from .config import RunConfig
 from .progress import Progress
 from .run import RunFolder
 
-
-@dataclass
-class State:
-    """All that a training run is at one moment."""
-
-    networks: dict[str, nn.Module]
-    """By the prefix of their weights' names; "" for none."""
-
-    optimizers: dict[str, optim.Optimizer]
-
-    shuffle: np.random.Generator
-    """Draws the order of the training examples."""
-
-    schedulers: dict[str, optim.lr_scheduler.LRScheduler] = field(default_factory=dict)
-
-    epoch: int = 0
-    """Epochs done."""
-
-    step: int = 0
-    """Steps done, with the one under way."""
-
-    best: tuple[float, ...] = ()
-    """How good the best weights were; what is compared first stands first."""
-
-    def weights(self) -> dict[str, Tensor]:
-        """Return every network's weights under prefix.name."""
-        return {
-            f"{prefix}.{name}".lstrip("."): value
-            for prefix, network in self.networks.items()
-            for name, value in network.state_dict().items()
-        }
+MOST_OF_TIME = 0.01  # the share of a run's time that its checkpoints may take
 
 
 class Meter:
@@ -70,51 +44,159 @@ class Meter:
         """Return the averages over all that was added, nothing if nothing was."""
         return {name: total.item() / self._count for name, total in self._sums.items()}
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return what has been added."""
+        return {"count": self._count, "sums": dict(self._sums)}
+
+    def load_state_dict(self, state: Mapping[str, Any], device: str = "cpu") -> None:
+        """Go on from what had been added."""
+        self._count = state["count"]
+        self._sums = {name: total.to(device) for name, total in state["sums"].items()}
+
+
+@dataclass
+class State:
+    """All that a training run is at one moment."""
+
+    networks: dict[str, nn.Module]
+    """By the prefix of their weights' names; "" for none."""
+
+    optimizers: dict[str, optim.Optimizer]
+
+    shuffle: np.random.Generator
+    """Draws the order of the training examples, and nothing else."""
+
+    schedulers: dict[str, optim.lr_scheduler.LRScheduler] = field(default_factory=dict)
+
+    epoch: int = 0
+    """Epochs done."""
+
+    step: int = 0
+    """Steps done, with the one under way."""
+
+    batch: int = 0
+    """Steps done in the epoch under way."""
+
+    best: tuple[float, ...] = ()
+    """How good the best weights were; what is compared first stands first."""
+
+    meter: Meter = field(default_factory=Meter)
+    """Averages since the last line of metrics."""
+
+    before_epoch: dict[str, Any] = field(default_factory=dict)
+    """State of `shuffle` before it drew the order of the epoch under way."""
+
+    def weights(self) -> dict[str, Tensor]:
+        """Return every network's weights under prefix.name."""
+        return {
+            f"{prefix}.{name}".lstrip("."): value
+            for prefix, network in self.networks.items()
+            for name, value in network.state_dict().items()
+        }
+
+    def _parts(self) -> dict[str, dict[str, Any]]:
+        return {
+            "networks": self.networks,
+            "optimizers": self.optimizers,
+            "schedulers": self.schedulers,
+        }
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything, to go on from: weights, optimizers, schedules, random numbers."""
+        parts = {
+            kind: {name: part.state_dict() for name, part in parts.items()}
+            for kind, parts in self._parts().items()
+        }
+        return parts | {
+            "epoch": self.epoch,
+            "step": self.step,
+            "batch": self.batch,
+            "best": self.best,
+            "meter": self.meter.state_dict(),
+            "shuffle": self.before_epoch if self.batch else self.shuffle.bit_generator.state,
+            "random": generator().bit_generator.state,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state; the order of the epoch under way is to be drawn again."""
+        for kind, parts in self._parts().items():
+            for name, part in parts.items():
+                part.load_state_dict(state[kind][name])
+        self.epoch, self.step, self.batch = state["epoch"], state["step"], state["batch"]
+        self.best = state["best"]
+        devices = [p.device for network in self.networks.values() for p in network.parameters()]
+        self.meter.load_state_dict(state["meter"], *devices[:1])
+        self.shuffle.bit_generator.state = state["shuffle"]
+        generator().bit_generator.state = state["random"]
+
 
 class Diverged(ArithmeticError):
     """A loss that is no longer a number."""
 
 
+class _Stop(Exception):
+    """Ends the loop after a signal; everything is saved."""
+
+
 class Loop:
     """Walks through epochs and steps; made by `training`, which explains the arguments."""
 
-    def __init__(self, state: State, run: RunFolder, epochs: int, progress: Progress) -> None:
+    def __init__(self, state: State, run: RunFolder, config: RunConfig, progress: Progress) -> None:
         self.state = state
-        self.meter = Meter()
-        self.stopped = False
-        self._run, self._epochs, self._progress = run, epochs, progress
+        self.stopped_by: int | None = None
+        self._run, self._config, self._progress = run, config, progress
+        self._saved_at, self._saving_took = -math.inf, 0.0
+
+    @property
+    def meter(self) -> Meter:
+        """Averages since the last line of metrics."""
+        return self.state.meter
 
     def epochs(self) -> Iterator[int]:
-        """Yield the number of each epoch, from 1; save the weights after each.
-
-        If Ctrl-C came, the epoch under way is the last, and does not count as done.
-        """
-        while self.state.epoch < self._epochs and not self.stopped:
-            started, first_step = time.perf_counter(), self.state.step
-            number = self.state.epoch + 1
-            self._progress.epoch(number, self._epochs)
-            self._cut_short = False
+        """Yield the number of each epoch, from 1; save the weights after each."""
+        state = self.state
+        while state.epoch < self._config.epochs:
+            started, first_step, number = time.perf_counter(), state.step, state.epoch + 1
+            state.before_epoch = dict(state.shuffle.bit_generator.state)
+            self._progress.epoch(number, self._config.epochs)
+            if state.step == 0:
+                self.checkpoint()
             yield number
             self.log()
-            self._run.save("last.safetensors", self.state.weights())
+            state.epoch, state.batch = number, 0
+            self._run.save("last.safetensors", state.weights())
+            self._run.write_csv("metrics")
             seconds = time.perf_counter() - started
-            speed = (self.state.step - first_step) / seconds
+            speed = (state.step - first_step) / seconds
             self._run.append("timing.jsonl", epoch=number, seconds=seconds, steps_per_second=speed)
-            if not self._cut_short:
-                self.state.epoch = number
+            self._pause()
         self._progress.close()
 
     def steps(self, batches: Iterable[Indices]) -> Iterator[Indices]:
-        """Yield each batch of an epoch; if Ctrl-C came, none after the first."""
-        for number, batch in enumerate(batches):
-            if self.stopped and number > 0:
-                self._cut_short = True
-                self._progress.note("Stopping; Ctrl-C again does not wait for the last results.")
-                self._run.save("last.safetensors", self.state.weights())
-                return
+        """Yield those batches of an epoch that are not done yet."""
+        for batch in itertools.islice(batches, self.state.batch, None):
             self.state.step += 1
             yield batch
+            self.state.batch += 1
             self._progress.advance(self.meter.read)
+            self._pause()
+
+    def _pause(self) -> None:
+        """Between two steps, or epochs: obey a signal, write a checkpoint if it is time."""
+        if self.stopped_by is not None:
+            raise _Stop
+        waited, steps = time.monotonic() - self._saved_at, self._config.checkpoint_steps
+        if waited > max(60 * self._config.checkpoint_minutes, self._saving_took / MOST_OF_TIME) or (
+            steps is not None and self.state.step % steps == 0
+        ):
+            self.checkpoint()
+
+    def checkpoint(self) -> None:
+        """Write everything that the run can go on from."""
+        started = time.monotonic()
+        self._run.write_checkpoint(self.state.state_dict())
+        self._saved_at = time.monotonic()
+        self._saving_took = self._saved_at - started
 
     def log(self, **values: float) -> None:
         """Write what the meter and the caller measured as a line of metrics; empty the meter.
@@ -123,12 +205,10 @@ class Loop:
             Diverged: If a measurement is not a finite number.
         """
         values = self.meter.read() | values
-        self.meter = Meter()
+        self.state.meter = Meter()
         if not values:
             return
-        self._run.append(
-            "metrics.jsonl", epoch=self.state.epoch + 1, step=self.state.step, **values
-        )
+        self._run.log(epoch=self.state.epoch + 1, step=self.state.step, **values)
         self._progress.show(values)
         for name, value in values.items():
             if not math.isfinite(value):
@@ -146,36 +226,42 @@ class Loop:
 
 @contextmanager
 def training(
-    state: State, run: RunFolder, epochs: int, steps_per_epoch: int, quiet: bool
+    state: State, run: RunFolder, config: RunConfig, steps_per_epoch: int
 ) -> Iterator[Loop]:
-    """Run a training loop in which Ctrl-C ends the loop and nothing else.
+    """Run a training loop, which goes on from the run folder's checkpoint if it is resumed.
 
-    Inside the block the first Ctrl-C sets the loop's `stopped`, so that what follows the loop is
-    still saved and drawn; a second one interrupts at once.
+    Inside the block the first SIGINT (Ctrl-C) or SIGTERM ends the block after the step under way,
+    and writes a checkpoint; a second one interrupts at once. Whatever ends the program, the run can
+    be resumed, and ends as if nothing had happened.
 
     Args:
         state: What is trained; its epoch and step are counted here.
-        run: Where measurements and weights go.
-        epochs: How many epochs there are in all.
-        steps_per_epoch: How many steps make up one.
-        quiet: Whether to show no progress.
+        run: Where measurements, weights and checkpoints go.
+        config: How many epochs there are in all, when to write checkpoints, whether to be quiet.
+        steps_per_epoch: How many steps make up an epoch.
 
     Yields:
-        The loop.
+        The loop; afterwards its `stopped_by` is the number of the signal, or None.
     """
-    progress = Progress(epochs * steps_per_epoch, state.step, quiet)
-    loop = Loop(state, run, epochs, progress)
+    with run.in_use(config.tensorboard), ExitStack() as stack:
+        if run.resumed and (saved := run.read_checkpoint()) is not None:
+            state.load_state_dict(saved)
+        progress = Progress(config.epochs * steps_per_epoch, state.step, config.quiet)
+        stack.callback(progress.close)
+        loop = Loop(state, run, config, progress)
 
-    def interrupted(number: int, frame: FrameType | None) -> None:
-        if loop.stopped:
-            raise KeyboardInterrupt
-        loop.stopped = True
+        def on_signal(number: int, frame: FrameType | None) -> None:
+            if loop.stopped_by is not None:
+                raise KeyboardInterrupt
+            loop.stopped_by = number
 
-    in_main_thread = threading.current_thread() is threading.main_thread()
-    before = signal.signal(signal.SIGINT, interrupted) if in_main_thread else None
-    try:
-        yield loop
-    finally:
-        progress.close()
-        if in_main_thread:
-            signal.signal(signal.SIGINT, before)
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                stack.callback(signal.signal, number, signal.signal(number, on_signal))
+        try:
+            yield loop
+            loop.checkpoint()
+        except _Stop:
+            progress.note("Stopping; writing a checkpoint.")
+            loop.checkpoint()
+            run.save("last.safetensors", state.weights())

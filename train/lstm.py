@@ -17,7 +17,7 @@ from models.lstm_layer import LayerLSTM
 from models.rnn import RNN
 
 from . import palindromes, pictures
-from .command import DONE, INTERRUPTED, command
+from .command import command, ending
 from .config import COUNT, PAIR, POSITIVE, RECIPE, SHARE, RunConfig
 from .loop import Loop, Meter, State, training
 from .palindromes import Examples
@@ -147,7 +147,7 @@ def train(config: LSTMConfig, make_run: Callable[..., RunFolder]) -> int:
     state = State({"": model}, {"": optimizer}, random, {"": scheduler})
 
     steps_per_epoch = math.ceil(len(learnt) / config.batch_size)
-    with training(state, run, config.epochs, steps_per_epoch, config.quiet) as loop:
+    with training(state, run, config, steps_per_epoch) as loop:
         for _ in loop.epochs():
             for chosen in loop.steps(batches(len(learnt), config.batch_size, random)):
                 x, labels = to_tensors(learnt, chosen, config.device)
@@ -156,8 +156,7 @@ def train(config: LSTMConfig, make_run: Callable[..., RunFolder]) -> int:
             check = evaluate(model, unseen, config.device)
             loop.log(val_accuracy=check["accuracy"], val_loss=check["loss"])
             loop.keep_best(check["accuracy"], -check["loss"])
-        finish(config, run, loop)
-    return INTERRUPTED if loop.stopped else DONE
+    return finish(config, run, loop)
 
 
 def describe(config: LSTMConfig, learnt: int, unseen: int) -> str:
@@ -173,19 +172,20 @@ def describe(config: LSTMConfig, learnt: int, unseen: int) -> str:
     return text
 
 
-def finish(config: LSTMConfig, run: RunFolder, loop: Loop) -> None:
-    """Draw the curves and say how it went."""
+def finish(config: LSTMConfig, run: RunFolder, loop: Loop) -> int:
+    """Draw the curves, say how it went, and return the exit code."""
     lines = run.read_lines("metrics.jsonl")
-    title = f"{TITLES[config.model]} on palindromes: {config.input_length} digits read"
-    with run.replacing("curves.png") as path:
-        pictures.learning_curves(lines, title, path)
-    last = lines[-1]
-    stopped = "Stopped by Ctrl-C; everything so far is saved. " if loop.stopped else ""
-    print(
-        f"{stopped}After epoch {last['epoch']} it tells the last digit of "
-        f"{last['val_accuracy']:.1%} of the palindromes that it has never seen, and of "
-        f"{last['accuracy']:.1%} of those that it learnt from. Results: {run.path}"
-    )
+    if lines:
+        title = f"{TITLES[config.model]} on palindromes: {config.input_length} digits read"
+        with run.replacing("curves.png") as path:
+            pictures.learning_curves(lines, title, path)
+        last = lines[-1]
+        print(
+            f"After epoch {last['epoch']} it tells the last digit of {last['val_accuracy']:.1%} of "
+            "the palindromes that it has never seen, and of "
+            f"{last['accuracy']:.1%} of those that it learnt from. Results: {run.path}"
+        )
+    return ending("train.lstm", run, loop)
 
 
 def main(args: Sequence[str] | None = None) -> int:

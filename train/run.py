@@ -1,5 +1,6 @@
 """The folder of one run: settings, surroundings, measurements, weights and pictures."""
 
+import csv
 import json
 import math
 import os
@@ -16,31 +17,68 @@ from typing import Any
 import minigrad as mg
 from minigrad import Tensor
 
+try:
+    import fcntl
+except ImportError:
+    fcntl = None  # type: ignore[assignment]
+
+from . import checkpoint
 from .config import BadInput
 
 ROOT = Path(__file__).resolve().parent.parent
 SHAPERS = ("minigrad", "numpy", "numba", "cupy", "nvmath", "safetensors", "matplotlib", "pillow")
 
 
+GROWING = ("metrics.jsonl", "timing.jsonl")  # what a resumed run cuts back to its checkpoint
+CHECKPOINT = "checkpoint.safetensors"
+
+
 class RunFolder:
-    """A new folder for one run, out/task/date_time; every file in it is whole at any moment.
+    """The folder of one run; every file in it is whole at any moment.
 
     Args:
-        out: The folder for all runs; it is made if it does not exist.
-        task: The name of the trainer.
-
-    Raises:
-        BadInput: If no folder can be made there.
+        path: An existing folder; `new_folder` makes one.
+        resumed: Whether to go on from its checkpoint.
     """
 
-    def __init__(self, out: Path, task: str) -> None:
-        self.path = _new_folder(out, task)
+    def __init__(self, path: Path, resumed: bool = False) -> None:
+        self.path, self.resumed = path, resumed
+        self._board: Any = None
+
+    @contextmanager
+    def in_use(self, tensorboard: bool) -> Iterator[None]:
+        """Keep other processes from training in the folder; open and close TensorBoard's file.
+
+        Raises:
+            BadInput: If another process trains in it.
+        """
+        with _locked(self.path):
+            if tensorboard:
+                self._board = summary_writer()(str(self.path / "tensorboard"), flush_secs=10)
+            try:
+                yield
+            finally:
+                if self._board is not None:
+                    self._board.close()
+                    self._board = None
 
     def write_json(self, name: str, values: Mapping[str, Any]) -> None:
         """Write a JSON file that a person can read."""
         text = json.dumps(values, indent=2, ensure_ascii=False)
         with self.replacing(name) as path:
             path.write_text(text + "\n", encoding="utf-8")
+
+    def read_json(self, name: str) -> dict[str, Any]:
+        """Read a JSON file back; nothing if there is none."""
+        path = self.path / name
+        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+    def log(self, **values: float) -> None:
+        """Append a line to the metrics, which hold nothing that depends on the clock."""
+        self.append("metrics.jsonl", **values)
+        if self._board is not None:
+            for name in values.keys() - {"epoch", "step"}:
+                self._board.add_scalar(name, values[name], values["step"])
 
     def append(self, name: str, **values: float) -> None:
         """Append one line to a file of JSON lines; what is not a number (nan, inf) becomes null."""
@@ -50,15 +88,62 @@ class RunFolder:
 
     def read_lines(self, name: str) -> list[dict[str, float]]:
         """Read a file of JSON lines back, null as nan; an empty list if it was never written."""
-        path = self.path / name
-        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-        objects = (json.loads(line) for line in lines)
-        return [{k: math.nan if v is None else v for k, v in each.items()} for each in objects]
+        return read_lines(self.path / name)
+
+    def write_csv(self, name: str) -> None:
+        """Write the lines of name.jsonl as a table, name.csv; empty where a line lacks a number."""
+        lines = self.read_lines(f"{name}.jsonl")
+        columns = list(dict.fromkeys(key for line in lines for key in line))
+        with self.replacing(f"{name}.csv") as path, path.open("w", newline="") as file:
+            table = csv.DictWriter(file, columns)
+            table.writeheader()
+            table.writerows(lines)
 
     def save(self, name: str, weights: Mapping[str, Tensor]) -> None:
         """Write weights as a safetensors file."""
         with self.replacing(name) as path:
             mg.save(dict(weights), path)
+
+    def write_checkpoint(self, state: Mapping[str, Any]) -> None:
+        """Write a training's state, with what has been measured up to it, to survive a crash."""
+        sizes = {}
+        for name in GROWING:
+            path = self.path / name
+            path.touch()
+            _to_disk(path)
+            sizes[name] = path.stat().st_size
+        with self.replacing(CHECKPOINT) as path:
+            checkpoint.write({"state": dict(state), "sizes": sizes}, path)
+            _to_disk(path)
+
+    def read_checkpoint(self) -> dict[str, Any] | None:
+        """Read the state back, and forget what has been measured since.
+
+        Returns:
+            The state; None if the run ended before its first checkpoint.
+
+        Raises:
+            BadInput: If the checkpoint is missing or damaged, or measurements are.
+        """
+        path = self.path / CHECKPOINT
+        if not path.exists() and not self.read_lines("metrics.jsonl"):
+            return None
+        try:
+            content = checkpoint.read(path)
+        except (OSError, ValueError) as error:
+            raise BadInput(f"--resume {self.path}: {error}") from None
+        sizes: dict[str, int] = content["sizes"]
+        for name, size in sizes.items():
+            found = (self.path / name).stat().st_size if (self.path / name).exists() else 0
+            if found < size:
+                raise BadInput(
+                    f"--resume {self.path}: {name} has {found} bytes, fewer than the {size} that "
+                    "the checkpoint knows of; it was changed or cut since"
+                )
+        for name, size in sizes.items():
+            os.truncate(self.path / name, size)
+        state: dict[str, Any] = content["state"]
+        return state
 
     @contextmanager
     def replacing(self, name: str) -> Iterator[Path]:
@@ -80,7 +165,56 @@ class RunFolder:
             temporary.unlink(missing_ok=True)
 
 
-def _new_folder(out: Path, task: str) -> Path:
+def read_lines(path: Path) -> list[dict[str, float]]:
+    """Read a file of JSON lines, null as nan; an empty list if there is none."""
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    objects = (json.loads(line) for line in lines)
+    return [{k: math.nan if v is None else v for k, v in each.items()} for each in objects]
+
+
+def _to_disk(path: Path) -> None:
+    """Wait until a file's content would survive a loss of power."""
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    if fcntl is None:  # on Windows
+        yield
+        return
+    folder = os.open(path, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise BadInput(f"--resume {path}: another process is training in it") from None
+        except OSError:  # a file system without locks
+            pass
+        yield
+    finally:
+        os.close(folder)
+
+
+def summary_writer() -> Any:
+    """Return TensorBoard's writer of measurements.
+
+    Raises:
+        BadInput: If the package is missing.
+    """
+    try:
+        from tensorboardX import SummaryWriter
+    except ImportError:
+        raise BadInput('--tensorboard needs a package: pip install "tensorboardX"') from None
+    return SummaryWriter
+
+
+def new_folder(out: Path, task: str) -> Path:
+    """Make the folder out/task/date_time, with a number behind it if it exists.
+
+    Raises:
+        BadInput: If no folder can be made there.
+    """
     stamp = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
     number = 1
     while True:

@@ -1,0 +1,293 @@
+"""A run that was broken off, in any way and anywhere, ends like one that was not."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+from train import checkpoint, gan, lstm
+from train.run import CHECKPOINT, RunFolder
+
+ROOT = Path(__file__).parent.parent
+LSTM = "--data-size 200 --epochs 3 --hidden 8 --batch-size 40".split()  # 4 steps an epoch
+GAN = "--limit 100 --epochs 3 --batch-size 25 --save-interval 5".split()  # 4 steps an epoch
+TRAINERS = [(lstm, LSTM), (gan, GAN)]
+NEVER = ["--checkpoint-minutes", "1000"]
+
+over_trainers = pytest.mark.parametrize(("module", "args"), TRAINERS, ids=["lstm", "gan"])
+
+
+class Crash(BaseException):
+    """Stands for the end of the process: nothing handles it."""
+
+
+def run_of(out: Path) -> Path:
+    """The one run folder."""
+    [path] = out.glob("*/*")
+    return path
+
+
+def results(run: Path) -> dict[str, bytes]:
+    """What must not depend on where a run was broken off."""
+    names = ["metrics.jsonl", "metrics.csv", "last.safetensors", CHECKPOINT]
+    names += ["best.safetensors"] * (run / "best.safetensors").exists()
+    names += [str(path.relative_to(run)) for path in run.glob("samples/*")]
+    contents = {name: (run / name).read_bytes() for name in names}
+    state = checkpoint.read(run / CHECKPOINT)
+    state["sizes"].pop("timing.jsonl")  # holds seconds
+    contents[CHECKPOINT] = repr(checkpoint._packed(state, "", {})).encode()
+    return contents
+
+
+def crash_at(monkeypatch: pytest.MonkeyPatch, module: ModuleType, number: int) -> None:
+    """Let the training end in its step of this number, counted from 1, as if by kill -9."""
+    step, seen = module.step, []
+
+    def crashing(*args: Any) -> Any:
+        seen.append(1)
+        if len(seen) == number:
+            raise Crash
+        return step(*args)
+
+    monkeypatch.setattr(module, "step", crashing)
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Any, Sequence[str]], Path]:
+    """Runs that nothing has disturbed."""
+    done: dict[str, Path] = {}
+
+    def run(module: Any, args: Sequence[str]) -> Path:
+        if module.__name__ not in done:
+            out = tmp_path_factory.mktemp("unbroken")
+            assert module.main([*args, "--quiet", "--out", str(out)]) == 0
+            done[module.__name__] = run_of(out)
+        return done[module.__name__]
+
+    return run
+
+
+@over_trainers
+@pytest.mark.parametrize("at", [1, 2, 4, 5, 7, 9, 12])
+@pytest.mark.parametrize("every", [1, 3])
+def test_a_crashed_run_goes_on_as_if_nothing_had_happened(
+    module: Any,
+    args: list[str],
+    at: int,
+    every: int,
+    tmp_path: Path,
+    unbroken: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with monkeypatch.context() as patch:
+        crash_at(patch, module, at)
+        with pytest.raises(Crash):
+            module.main([*args, *NEVER, "--checkpoint-steps", str(every), "--out", str(tmp_path)])
+    run = run_of(tmp_path)
+    assert module.main(["--resume", str(run), "--quiet"]) == 0
+    assert results(run) == results(unbroken(module, args))
+
+
+@over_trainers
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_run_says_how_to_go_on_and_does(
+    module: Any,
+    args: list[str],
+    number: signal.Signals,
+    tmp_path: Path,
+    unbroken: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    step, seen = module.step, []
+
+    def stopping(*args: Any) -> Any:
+        seen.append(1)
+        if len(seen) == 6:
+            os.kill(os.getpid(), number)
+        return step(*args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "step", stopping)
+        assert module.main([*args, "--out", str(tmp_path)]) == 128 + number
+    run = run_of(tmp_path)
+    name = "Ctrl-C" if number == signal.SIGINT else "SIGTERM"
+    said = capsys.readouterr().out.splitlines()[-1]
+    assert said == (
+        f"Stopped by {name} after step 6; all is saved. Go on with: python -m {module.__name__} "
+        f"--resume {run}"
+    )
+    assert module.main(["--resume", str(run), "--quiet"]) == 0
+    assert results(run) == results(unbroken(module, args))
+
+
+@over_trainers
+def test_a_killed_process_loses_nothing(
+    module: Any, args: list[str], tmp_path: Path, unbroken: Any
+) -> None:
+    words = [*args, *NEVER, "--checkpoint-steps", "2", "--out", str(tmp_path)]
+    process = subprocess.Popen(
+        [sys.executable, "-m", module.__name__, *words], cwd=ROOT, stderr=subprocess.DEVNULL
+    )
+    while process.poll() is None and not [*tmp_path.glob("*/*/timing.jsonl")]:
+        time.sleep(0.002)  # it is touched by the first checkpoint
+    process.kill()
+    process.wait()
+    run = run_of(tmp_path)
+    assert module.main(["--resume", str(run), "--quiet"]) == 0
+    assert results(run) == results(unbroken(module, args))
+
+
+@over_trainers
+def test_a_finished_run_can_be_given_more_epochs(
+    module: Any, args: list[str], tmp_path: Path, unbroken: Any
+) -> None:
+    run = tmp_path / "toy" / "run"
+    shutil.copytree(unbroken(module, args), run)
+    first = (run / "metrics.jsonl").read_bytes()
+    assert module.main(["--resume", str(run), "--quiet"]) == 0  # there is nothing to do
+    assert (run / "metrics.jsonl").read_bytes() == first
+    assert module.main(["--resume", str(run), "--epochs", "4", "--quiet"]) == 0
+    assert (run / "metrics.jsonl").read_bytes().startswith(first)
+    folder = RunFolder(run)
+    assert folder.read_lines("metrics.jsonl")[-1]["epoch"] == 4
+    assert folder.read_json("config.json")["epochs"] == 4
+    commands = [each["command"] for each in folder.read_json("environment.json")["resumed"]]
+    assert len(commands) == 2 and commands[1].endswith("--epochs 4 --quiet")
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        ("--lr 0.5", "--learning-rate is 0.5, but the run {run} has 0.001; with --resume only"),
+        ("--epochs 2", "--epochs is 2, but the run {run} has 3; allowed: more"),
+        ("--epochs 0", "--epochs is 0; allowed: a whole number of at least 1"),
+        ("--config x.toml", "--config is x.toml, but the run {run} has None"),
+    ],
+)
+def test_what_may_not_change_is_refused_by_name(
+    args: str, words: str, unbroken: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = unbroken(lstm, LSTM)
+    before = results(run)
+    assert lstm.main(["--resume", str(run), *args.split()]) == 2
+    assert words.format(run=run) in capsys.readouterr().err
+    assert results(run) == before
+
+
+def test_another_trainers_run_is_refused(unbroken: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    assert gan.main(["--resume", str(unbroken(lstm, LSTM))]) == 2
+    assert "this is a run of train.lstm, not of train.gan" in capsys.readouterr().err
+
+
+def damaged(name: str, content: bytes | None) -> Callable[[Path], None]:
+    """What replaces a file's content, or takes the file away."""
+
+    def damage(run: Path) -> None:
+        (run / name).unlink() if content is None else (run / name).write_bytes(content)
+
+    return damage
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (damaged("config.json", None), r"config.json cannot be read: No such file"),
+        (damaged("config.json", b"{"), r"config.json is neither TOML nor"),
+        (damaged(CHECKPOINT, None), r"cannot read weights"),
+        (damaged(CHECKPOINT, b"half"), r"is damaged or no safetensors file"),
+        (damaged("metrics.jsonl", b""), r"metrics.jsonl has 0 bytes, fewer than the \d+ that"),
+    ],
+)
+def test_a_damaged_run_is_bad_input(
+    damage: Any, words: str, tmp_path: Path, unbroken: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(unbroken(lstm, LSTM), run)
+    damage(run)
+    assert lstm.main(["--resume", str(run)]) == 2
+    error = capsys.readouterr().err
+    assert "Traceback" not in error
+
+    assert re.search(words, error), error
+
+
+def test_weights_in_the_place_of_a_checkpoint_are_refused(tmp_path: Path) -> None:
+    mg.save({"x": mg.ones(2)}, tmp_path / CHECKPOINT)
+    with pytest.raises(ValueError, match="holds weights, not a training state"):
+        checkpoint.read(tmp_path / CHECKPOINT)
+
+
+def test_two_processes_do_not_train_in_one_folder(
+    unbroken: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = unbroken(lstm, LSTM)
+    with RunFolder(run).in_use(tensorboard=False):
+        assert lstm.main(["--resume", str(run)]) == 2
+    assert "another process is training in it" in capsys.readouterr().err
+
+
+def test_a_state_comes_back_as_it_was(tmp_path: Path) -> None:
+    tree = {
+        "arrays": [np.arange(3, dtype="i8"), np.asfortranarray(np.ones((2, 3), "f4"))],
+        "by number": {0: {"lr": 0.1, "betas": (0.5, 0.999)}, 7: None},
+        "random": np.random.default_rng(3).bit_generator.state,
+        "empty": {"list": [], "tuple": (), "dict": {}},
+        "yes": True,
+        "words": "é",
+    }
+    checkpoint.write(tree, tmp_path / "x.safetensors")
+    found = checkpoint.read(tmp_path / "x.safetensors")
+    for a, b in zip(found.pop("arrays"), tree.pop("arrays"), strict=True):
+        assert a.dtype == b.dtype
+        np.testing.assert_array_equal(a.numpy(), b)
+    assert found == tree
+    with pytest.raises(TypeError, match="a training state holds set at /x"):
+        checkpoint.write({"x": {1}}, tmp_path / "y.safetensors")
+
+
+def test_tensorboard_gets_the_measurements(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboardX")
+    assert lstm.main([*LSTM, "--quiet", "--tensorboard", "--out", str(tmp_path)]) == 0
+    [file] = (run_of(tmp_path) / "tensorboard").iterdir()
+    content = file.read_bytes()
+    assert all(name in content for name in (b"val_accuracy", b"loss"))
+
+
+def test_checkpoints_take_a_small_share_of_the_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[int] = []
+    write = RunFolder.write_checkpoint
+
+    def slow(self: RunFolder, state: Any) -> None:
+        written.append(state["step"])
+        time.sleep(0.05)
+        write(self, state)
+
+    monkeypatch.setattr(RunFolder, "write_checkpoint", slow)
+    words = [*LSTM, "--quiet", "--checkpoint-minutes", "1e-9", "--out", str(tmp_path)]
+    assert lstm.main(words) == 0
+    assert written == [0, 12]  # for more the run, of less than 5 seconds, is too short
+
+
+def test_metrics_are_a_table_too(unbroken: Any) -> None:
+    run = unbroken(gan, GAN)
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    head, *rows = (run / "metrics.csv").read_text().splitlines()
+    assert head.split(",")[:2] == ["epoch", "step"]
+    assert len(rows) == len(lines)
+    first = dict(zip(head.split(","), rows[0].split(","), strict=True))
+    assert {k: float(v) for k, v in first.items() if v} == lines[0]
