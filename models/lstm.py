@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import minigrad as mg
 from minigrad import Tensor, nn
-from models.weights import Init, weight
+from models.weights import Init, gate_biases, weight
 
 
 class LSTM(nn.Module):
@@ -32,8 +32,10 @@ class LSTM(nn.Module):
         input_dim: Size D of each x_t.
         hidden: Size H of the hidden state and of the memory.
         num_classes: Number of classes.
-        init: The initial weights: "uniform" in +-1/sqrt(hidden), or standard "normal". Biases
-            start at zero with "normal", and like the weights with "uniform".
+        init: The initial weights: standard "normal", else uniform in +-1/sqrt(hidden); the biases
+            are so too with "uniform", else zero, but those of the forget and the input gate, which
+            `gate_biases` sets with "forget" and "chrono".
+        memory: How many steps are to be remembered, for "chrono".
 
     Example:
         >>> model = LSTM(input_dim=1, hidden=8, num_classes=10)
@@ -42,7 +44,12 @@ class LSTM(nn.Module):
     """
 
     def __init__(
-        self, input_dim: int, hidden: int, num_classes: int, init: Init = "uniform"
+        self,
+        input_dim: int,
+        hidden: int,
+        num_classes: int,
+        init: Init = "uniform",
+        memory: int | None = None,
     ) -> None:
         super().__init__()
         self.hidden = hidden
@@ -50,6 +57,9 @@ class LSTM(nn.Module):
         self.W_i, self.b_i = weight(hidden, input_dim + hidden, init)
         self.W_C, self.b_C = weight(hidden, input_dim + hidden, init)
         self.W_o, self.b_o = weight(hidden, input_dim + hidden, init)
+        if init != "uniform":
+            biases = gate_biases(hidden, init, memory)
+            self.b_f, self.b_i = (nn.Parameter(b.reshape(hidden, 1)) for b in biases)
         self.output = nn.Linear(hidden, num_classes)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -6,8 +6,9 @@ kernel runs all time steps; its derivative is checked against that of the equati
 
 from __future__ import annotations
 
+import minigrad as mg
 from minigrad import Tensor, nn
-from models.weights import Init
+from models.weights import Init, gate_biases
 
 
 class LayerLSTM(nn.Module):
@@ -17,31 +18,39 @@ class LayerLSTM(nn.Module):
         input_dim: Size D of each x_t.
         hidden: Size H of the hidden state and of the memory.
         num_classes: Number of classes.
-        init: The initial weights: "uniform" in +-1/sqrt(hidden), or standard "normal". Biases
-            start at zero with "normal", and like the weights with "uniform".
+        init: The initial weights, as in models/lstm.py.
+        memory: How many steps are to be remembered, for "chrono".
 
     Raises:
-        ValueError: `init` is neither.
+        ValueError: `init` is unknown.
 
     Example:
-        >>> import minigrad as mg
         >>> model = LayerLSTM(input_dim=1, hidden=8, num_classes=10)
         >>> model(mg.zeros(3, 5, 1)).shape
         (3, 10)
     """
 
     def __init__(
-        self, input_dim: int, hidden: int, num_classes: int, init: Init = "uniform"
+        self,
+        input_dim: int,
+        hidden: int,
+        num_classes: int,
+        init: Init = "uniform",
+        memory: int | None = None,
     ) -> None:
         super().__init__()
         self.lstm = nn.LSTM(input_dim, hidden, batch_first=True)
         self.output = nn.Linear(hidden, num_classes)
         if init == "normal":
-            for parameter in self.lstm.parameters():
-                draw = nn.init.normal_ if parameter.ndim == 2 else nn.init.zeros_
-                draw(parameter)
-        elif init != "uniform":
-            raise ValueError(f"init: {init!r}; expected 'uniform' or 'normal'")
+            for name, parameter in self.lstm.named_parameters():
+                if name.startswith("weight"):
+                    nn.init.normal_(parameter)
+        if init != "uniform":
+            forget, write = gate_biases(hidden, init, memory)
+            biases = mg.concatenate([write, forget, mg.zeros(2 * hidden)])  # i, f, g, o
+            others = mg.zeros(4 * hidden)  # the layer adds two vectors of biases
+            state = {"bias_ih_l0": biases, "bias_hh_l0": others}
+            self.lstm.load_state_dict(state, strict=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits (N, classes) for sequences x (N, T, D)."""

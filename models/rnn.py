@@ -22,8 +22,8 @@ class RNN(nn.Module):
         input_dim: Size D of each x_t.
         hidden: Size H of the hidden state.
         num_classes: Number of classes.
-        init: The initial weights: "uniform" in +-1/sqrt(hidden), or standard "normal". Biases
-            start at zero with "normal", and like the weights with "uniform".
+        init: The initial weights: standard "normal" with biases of zero, or "uniform", both in
+            +-1/sqrt(hidden).
 
     Example:
         >>> model = RNN(input_dim=1, hidden=8, num_classes=10)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from typing import Literal, TypeAlias
 
-from minigrad import nn, rand, randn, zeros
+from minigrad import Tensor, log, nn, ones, rand, randn, zeros
 
-Init: TypeAlias = Literal["uniform", "normal"]
+Init: TypeAlias = Literal["uniform", "normal", "forget", "chrono"]
 
 
 def weight(rows: int, columns: int, init: Init) -> tuple[nn.Parameter, nn.Parameter]:
@@ -16,23 +16,66 @@ def weight(rows: int, columns: int, init: Init) -> tuple[nn.Parameter, nn.Parame
     Args:
         rows: The number of outputs.
         columns: The number of inputs.
-        init: "uniform": both in +-1/sqrt(rows), PyTorch's choice for recurrent layers. "normal":
-            a standard-normal matrix and a bias of zeros.
+        init: "normal": a standard-normal matrix; else one in +-1/sqrt(rows), PyTorch's choice for
+            recurrent layers. "uniform": a bias like this too; else one of zeros.
 
     Returns:
         The matrix (rows, columns) and the bias (rows, 1).
-
-    Raises:
-        ValueError: `init` is neither.
 
     Example:
         >>> [p.shape for p in weight(2, 3, "uniform")]
         [(2, 3), (2, 1)]
     """
-    if init == "normal":
-        return nn.Parameter(randn(rows, columns)), nn.Parameter(zeros(rows, 1))
+    bound = 1 / math.sqrt(rows)
     if init == "uniform":
-        bound = 1 / math.sqrt(rows)
-        matrix, bias = rand(rows, columns), rand(rows, 1)
-        return nn.Parameter((2 * matrix - 1) * bound), nn.Parameter((2 * bias - 1) * bound)
-    raise ValueError(f"init: {init!r}; expected 'uniform' or 'normal'")
+        return _uniform(bound, rows, columns), _uniform(bound, rows, 1)
+    matrix = (
+        nn.Parameter(randn(rows, columns)) if init == "normal" else _uniform(bound, rows, columns)
+    )
+    return matrix, nn.Parameter(zeros(rows, 1))
+
+
+def _uniform(bound: float, *shape: int) -> nn.Parameter:
+    return nn.Parameter((2 * rand(*shape) - 1) * bound)
+
+
+def gate_biases(hidden: int, init: Init, memory: int | None) -> tuple[Tensor, Tensor]:
+    """The initial biases b_f of the forget gate and b_i of the input gate, unless "uniform".
+
+    A memory cell whose forget gate stays at f keeps a value for about 1/(1 - f) steps. With
+    "forget" b_f = 1, so that f begins near 0.73 and not near 0.5. With "chrono" each cell gets a
+    time of its own, u, drawn uniformly from 1 to memory - 1, and b_f = log u, so that
+    f = u/(1 + u) and the cell keeps a value for 1 + u steps; b_i = -b_f, so that it takes in as
+    little as it lets go. Else they are zero.
+
+    Args:
+        hidden: The number H of cells.
+        init: One of the four.
+        memory: The number of steps to be remembered, which "chrono" needs.
+
+    Returns:
+        b_f and b_i (H,).
+
+    Raises:
+        ValueError: `init` is unknown, or "chrono" without `memory`.
+
+    Source:
+        Jozefowicz, Zaremba and Sutskever 2015, "An empirical exploration of recurrent network
+        architectures" (forget); Tallec and Ollivier 2018, "Can recurrent neural networks warp
+        time?", equation 16 (chrono).
+
+    Example:
+        >>> forget, write = gate_biases(4, "chrono", memory=100)
+        >>> bool(((forget == -write) * (forget < 4.6)).min().item())
+        True
+    """
+    if init == "forget":
+        return ones(hidden), zeros(hidden)
+    if init == "normal":
+        return zeros(hidden), zeros(hidden)
+    if init != "chrono":
+        raise ValueError(f"init: {init!r}; expected 'uniform', 'normal', 'forget' or 'chrono'")
+    if memory is None:
+        raise ValueError("init: 'chrono' needs the number of steps to be remembered, memory=")
+    forget = log(1 + max(memory - 2, 0) * rand(hidden))
+    return forget, -forget

@@ -171,7 +171,7 @@ def test_a_finished_run_can_be_given_more_epochs(
 @pytest.mark.parametrize(
     ("args", "words"),
     [
-        ("--lr 0.5", "--learning-rate is 0.5, but the run {run} has 0.001; with --resume only"),
+        ("--lr 0.5", "--learning-rate is 0.5, but the run {run} has 0.003; with --resume only"),
         ("--epochs 2", "--epochs is 2, but the run {run} has 3; allowed: more"),
         ("--epochs 0", "--epochs is 0; allowed: a whole number of at least 1"),
         ("--config x.toml", "--config is x.toml, but the run {run} has None"),

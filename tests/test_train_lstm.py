@@ -1,6 +1,9 @@
 """Palindromes, and the LSTM's trainer."""
 
+import csv
 import json
+import math
+import os
 import re
 import signal
 import subprocess
@@ -16,8 +19,10 @@ import minigrad as mg
 from minigrad import optim
 from models.lstm import LSTM
 from models.lstm_layer import LayerLSTM
+from models.weights import gate_biases
 from train import lstm, palindromes
 from train.config import BadInput
+from train.insight import gradient_norms, unrolled
 
 ROOT = Path(__file__).parent.parent
 
@@ -168,15 +173,19 @@ def test_a_run_leaves_everything_behind(
     names = {path.name for path in run.iterdir()}
     assert names == {
         *("config.json", "environment.json", "metrics.jsonl", "metrics.csv", "timing.jsonl"),
-        *("checkpoint.safetensors", "last.safetensors", "best.safetensors", "curves.png"),
+        *("checkpoint.safetensors", "last.safetensors", "best.safetensors"),
+        *("curves.png", "gradients.png", *["gates.png"] * (model != "rnn")),
     }
     config = json.loads((run / "config.json").read_text())
-    assert (config["model"], config["hidden"], config["init"]) == (model, 16, "uniform")
+    assert (config["model"], config["hidden"], config["init"]) == (
+        *(model, 16),
+        "uniform" if model == "rnn" else "chrono",
+    )
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert [line["epoch"] for line in lines] == [1, 2, 3]
     keys = ["epoch", "step", "loss", "accuracy", "val_loss", "val_accuracy"]
     assert all(sorted(line) == sorted(keys) for line in lines)
-    network = lstm.MODELS[model](1, 16, 10)
+    network = lstm.make_model(lstm.LSTMConfig(model=model, hidden=16, input_length=3).decided())  # type: ignore[arg-type]
     network.load_state_dict(mg.load(run / "last.safetensors"))
     text = capsys.readouterr().out
     assert "Only 100 palindromes of 4 digits exist" in text
@@ -204,13 +213,14 @@ def test_quiet_prints_the_last_line_only(
     assert len(captured.out.splitlines()) == 1
 
 
-@pytest.mark.parametrize(("recipe", "epoch"), [("best", 70), ("report", 100)])
+@pytest.mark.parametrize("recipe", ["best", "report"])
 def test_recipes_lower_the_learning_rate_when_they_say(
-    recipe: str, epoch: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    recipe: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rates: list[float] = []
 
     def step(model: Any, optimizer: optim.Optimizer, *rest: Any) -> dict[str, mg.Tensor]:
+        assert type(optimizer) is {"best": optim.Adam, "report": optim.RMSprop}[recipe]
         rates.append(optimizer.param_groups[0]["lr"])
         optimizer.step()
         return {"loss": mg.tensor(1.0), "accuracy": mg.tensor(0.0)}
@@ -218,7 +228,103 @@ def test_recipes_lower_the_learning_rate_when_they_say(
     monkeypatch.setattr(lstm, "step", step)
     small = ["--input-length", "1", "--epochs", "101", "--hidden", "2", "--quiet"]
     assert lstm.main([*small, "--recipe", recipe, "--out", str(tmp_path)]) == 0
-    assert rates == pytest.approx([1e-3] * epoch + [1e-4] * (101 - epoch))
+    cosine = [3e-3 * (1 + math.cos(math.pi * epoch / 101)) / 2 for epoch in range(101)]
+    expected = {"best": cosine, "report": [1e-3] * 100 + [1e-4]}
+    assert rates == pytest.approx(expected[recipe])
+
+
+@pytest.mark.parametrize("model", ["lstm", "textbook"])
+def test_chrono_gates_remember_for_as_long_as_the_sequence(model: str, tmp_path: Path) -> None:
+    options = ["--input-length", "50", "--lr", "1e-30", "--epochs", "1", "--model", model]
+    assert lstm.main([*options, "--data-size", "20", "--out", str(tmp_path), "--quiet"]) == 0
+    state = mg.load(only_run(tmp_path) / "last.safetensors")
+    if model == "lstm":
+        write, forget, *others = state["lstm.bias_ih_l0"].numpy().reshape(4, 128)
+        others.append(state["lstm.bias_hh_l0"].numpy())
+    else:
+        write, forget, *others = (state[f"b_{gate}"].numpy()[:, 0] for gate in "ifCo")
+    np.testing.assert_allclose(write, -forget, atol=1e-20)
+    assert all(np.abs(other).max() < 1e-20 for other in others)
+    times = np.exp(forget)  # uniform from 1 to 49: mean 25, standard deviation 13.9
+    assert 1 <= times.min() < 4 and 46 < times.max() <= 49 * (1 + 1e-6)
+    assert times.mean() == pytest.approx(25, abs=4 * 13.9 / math.sqrt(128))
+
+
+def test_gates_of_init_forget_begin_open() -> None:
+    forget, write = gate_biases(3, "forget", None)
+    assert (forget.data.tolist(), write.data.tolist()) == ([1, 1, 1], [0, 0, 0])
+    with pytest.raises(ValueError, match="memory="):
+        gate_biases(3, "chrono", None)
+    with pytest.raises(ValueError, match="init: 'xavier'; expected"):
+        gate_biases(3, "xavier", None)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("model", ["lstm", "textbook", "rnn"])
+def test_the_unrolled_network_is_the_network(model: str) -> None:
+    mg.manual_seed(0)
+    config = lstm.LSTMConfig(model=model, hidden=8, input_length=6).decided()  # type: ignore[arg-type]
+    network = lstm.make_model(config).astype("float64")
+    x = mg.tensor(np.random.default_rng(0).integers(0, 10, (5, 6, 1)).astype(float))
+    run = unrolled(network, x)
+    np.testing.assert_allclose(run.logits.detach().numpy(), network(x).detach().numpy(), rtol=1e-12)
+    shapes = {each.shape for each in run.gates.values()}
+    assert shapes == (set() if model == "rnn" else {(6, 8, 5)})
+    labels = mg.tensor([1, 2, 3, 4, 5])
+    norms = gradient_norms(network, x, labels)
+    logits = run.logits.detach().numpy()
+    share = np.exp(logits - logits.max(axis=1, keepdims=True))
+    share /= share.sum(axis=1, keepdims=True)
+    share[np.arange(5), labels.numpy()] -= 1  # dL/dlogits
+    last = np.linalg.norm(share @ network.output.weight.detach().numpy(), axis=1).mean()
+    assert norms.shape == (6,)
+    assert norms[-1] == pytest.approx(last, rel=1e-12)
+    assert (norms > 0).all()
+
+
+SWEEP = "--sweep 1 2 --models rnn lstm --seeds 2 --epochs 2 --hidden 4 --data-size 50".split()
+
+
+def test_a_sweep_compares_models_over_lengths(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert lstm.main([*SWEEP, "--quiet", "--out", str(tmp_path)]) == 0
+    run = only_run(tmp_path)
+    rows = list(csv.DictReader((run / "sweep.csv").read_text().splitlines()))
+    names = [f"{model}-{length}-seed{seed}" for length in (1, 2) for model in ("rnn", "lstm")
+             for seed in (0, 1)]  # fmt: skip
+    assert [f"{row['model']}-{row['length']}-seed{row['seed']}" for row in rows] == names
+    for name, row in zip(names, rows, strict=True):
+        last = json.loads((run / name / "metrics.jsonl").read_text().splitlines()[-1])
+        assert float(row["final_accuracy"]) == last["val_accuracy"]
+    out = capsys.readouterr().out
+    assert (run / "sweep.md").read_text() in out
+    assert "| accuracy | T = 1 | T = 2 |" in out
+    assert (run / "accuracy.png").stat().st_size > 10_000
+    assert lstm.main(["--resume", str(run / names[0]), "--epochs", "3", "--quiet"]) == 0
+
+
+def test_a_sweep_goes_on_where_it_was_broken_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert lstm.main([*SWEEP, "--quiet", "--out", str(tmp_path / "whole")]) == 0
+    step, seen = lstm.step, []
+
+    def stopping(*args: Any) -> Any:
+        seen.append(1)
+        if len(seen) == 5:
+            os.kill(os.getpid(), signal.SIGINT)
+        return step(*args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(lstm, "step", stopping)
+        assert lstm.main([*SWEEP, "--quiet", "--out", str(tmp_path / "part")]) == 130
+    whole, part = only_run(tmp_path / "whole"), only_run(tmp_path / "part")
+    assert f"--resume {part}\n" in capsys.readouterr().out
+    assert len(list(part.glob("*-seed*"))) < 8
+    assert lstm.main(["--resume", str(part), "--quiet"]) == 0
+    for path in [*whole.glob("*/metrics.jsonl"), *whole.glob("*/last.safetensors")]:
+        assert path.read_bytes() == (part / path.relative_to(whole)).read_bytes()
+    assert (whole / "sweep.csv").read_text() == (part / "sweep.csv").read_text()
 
 
 @pytest.mark.parametrize(
@@ -283,6 +389,9 @@ def test_the_lstm_learns_palindromes(tmp_path: Path) -> None:
         ("--data-size 1", "--data-size is 1"),
         ("--max-norm 0", "--max-norm is 0.0"),
         ("--hidden 0", "--hidden is 0"),
+        ("--model rnn --init chrono", "--init is chrono, which is about gates"),
+        ("--sweep 5 0", "--sweep is 5 0; allowed: a whole number of at least 1"),
+        ("--sweep 5 --portion-train 0.9999", "--portion-train is 0.9999"),
         ("--config nowhere.toml", "nowhere.toml cannot be read"),
     ],
 )

@@ -12,6 +12,7 @@ from typing import (
     Any,
     ClassVar,
     Literal,
+    Self,
     TypeVar,
     get_args,
     get_origin,
@@ -96,6 +97,14 @@ class RunConfig:
     quiet: bool = False
     """No progress and no messages, only the last line with the result."""
 
+    def decided(self) -> Self:
+        """Return a config in which nothing is left to be chosen.
+
+        Raises:
+            BadInput: If two options do not go together.
+        """
+        return self
+
     def settings(self) -> dict[str, Any]:
         """Return every option that shapes the run, as the types of JSON."""
         left_out = self.NOT_IN_FILES | {"quiet"}
@@ -137,7 +146,7 @@ def parse(cls: type[Config], args: Sequence[str] | None, prog: str) -> Config:
     if config.recipe == "report":
         config = read(replace(cls(), **(cls.REPORT | given)))
     _check_ranges(config)
-    return config
+    return config.decided()
 
 
 def _resumed(run: Path, cls: type[Config], read: Callable[[Config], Config], prog: str) -> Config:
@@ -225,10 +234,16 @@ def _typed(where: str, value: Any, hint: Any) -> Any:
         if value in kinds:
             return value
         expected = " or ".join(kinds)
+    elif get_origin(hint) is tuple and kinds[-1] is ...:
+        if isinstance(value, list):
+            return tuple(_typed(where, v, kinds[0]) for v in value)
+        expected = "a list"
     elif get_origin(hint) is tuple:
         if isinstance(value, list) and len(value) == len(kinds):
             return tuple(_typed(where, v, kind) for v, kind in zip(value, kinds, strict=True))
         expected = f"a list of {len(kinds)} numbers"
+    elif Literal in {get_origin(kind) for kind in kinds}:  # or None
+        return _typed(where, value, next(k for k in kinds if get_origin(k) is Literal))
     elif hint is Path or Path in kinds:
         if isinstance(value, str):
             return Path(value)

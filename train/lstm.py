@@ -3,8 +3,9 @@
 import math
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 import tyro
@@ -17,24 +18,23 @@ from models.lstm_layer import LayerLSTM
 from models.rnn import RNN
 
 from . import palindromes, pictures
-from .command import command, ending
-from .config import COUNT, PAIR, POSITIVE, RECIPE, SHARE, RunConfig
+from .command import DONE, command, ending
+from .config import COUNT, PAIR, POSITIVE, RECIPE, SHARE, BadInput, RunConfig
+from .insight import Recurrent, gradient_norms, unrolled
 from .loop import Loop, Meter, State, training
 from .palindromes import Examples
 from .progress import talker
 from .run import RunFolder
+from .sweep import Part, sweep
 
-MODELS: dict[str, type[LayerLSTM] | type[LSTM] | type[RNN]] = {
-    "lstm": LayerLSTM,
-    "textbook": LSTM,
-    "rnn": RNN,
-}
 TITLES = {
     "lstm": "LSTM",
     "textbook": "LSTM (textbook form)",
     "rnn": "Plain recurrent network",
 }
+PROGRAM = "train.lstm"
 EVALUATION_BATCH = 1000
+SHOWN = 64  # palindromes whose gradients are averaged in the picture
 TOO_FEW = 1000  # palindromes, to learn a rule from rather than each of them
 criterion = nn.CrossEntropyLoss()
 
@@ -46,7 +46,13 @@ class LSTMConfig(RunConfig):
     As a palindrome's last digit is its first, it has to remember one digit to the end.
     """
 
-    REPORT: ClassVar[dict[str, Any]] = {"init": "normal", "decay_epochs": 100}
+    REPORT: ClassVar[dict[str, Any]] = {
+        "epochs": 100,
+        "init": "normal",
+        "optimizer": "rmsprop",
+        "learning_rate": 1e-3,
+        "decay_epochs": 100,
+    }
 
     model: Literal["lstm", "textbook", "rnn"] = "lstm"
     """The LSTM as one fast layer or as textbooks write it, or a plain recurrent network."""
@@ -57,11 +63,23 @@ class LSTMConfig(RunConfig):
     hidden: Annotated[int, COUNT] = 128
     """How many numbers the network remembers from one digit to the next."""
 
-    init: Annotated[Literal["uniform", "normal"], RECIPE] = "uniform"
-    """Initial weights: uniform in +-1/sqrt(hidden), or standard normal (recipe report)."""
+    epochs: Annotated[int, COUNT, RECIPE] = 40
+    """How many times to go through all the training examples (recipe report: 100)."""
 
-    decay_epochs: Annotated[int, COUNT, RECIPE] = 70
-    """After how many epochs, each time, the learning rate falls to a tenth (recipe report: 100)."""
+    init: Annotated[Literal["uniform", "normal", "forget", "chrono"] | None, RECIPE] = None
+    """Initial weights: uniform in +-1/sqrt(hidden) or standard normal (recipe report); uniform with
+    gates that remember a little (forget), or for about T steps (chrono). Recipe best: chrono, but
+    uniform for the plain network, which has no gates."""
+
+    optimizer: Annotated[Literal["adam", "rmsprop"], RECIPE] = "adam"
+    """What follows the gradient (recipe report: rmsprop)."""
+
+    learning_rate: Annotated[float, POSITIVE, RECIPE, tyro.conf.arg(aliases=["--lr"])] = 3e-3
+    """The optimizer's step size at the start (recipe report: 0.001)."""
+
+    decay_epochs: Annotated[int | None, COUNT, RECIPE] = None
+    """After how many epochs, each time, the learning rate falls to a tenth (recipe report: 100);
+    without, it falls along a cosine to 0 at the end."""
 
     data_size: Annotated[int, PAIR] = 10_000
     """How many different palindromes there are in all, as far as so many exist."""
@@ -71,6 +89,37 @@ class LSTMConfig(RunConfig):
 
     max_norm: Annotated[float, POSITIVE] = 10.0
     """The length to which longer gradients are cut."""
+
+    sweep: Annotated[tuple[int, ...], COUNT, tyro.conf.arg(metavar="T [T ...]")] = ()
+    """Train for each of these lengths instead of one, and draw accuracy against length."""
+
+    models: tuple[Literal["lstm", "textbook", "rnn"], ...] = ("rnn", "lstm")
+    """Which networks a sweep compares."""
+
+    seeds: Annotated[int, COUNT, tyro.conf.arg(metavar="N")] = 3
+    """How many seeds a sweep uses for each, from --seed on."""
+
+    def decided(self) -> Self:
+        """Choose what nobody has chosen."""
+        if self.sweep:
+            return self
+        plain = self.model == "rnn"
+        if plain and self.init in ("forget", "chrono"):
+            raise BadInput(
+                f"--init is {self.init}, which is about gates, but --model is rnn; allowed with "
+                "it: uniform, normal"
+            )
+        return replace(self, init=self.init or ("uniform" if plain else "chrono"))
+
+    def parts(self) -> list[Self]:
+        """Return the configs of a sweep's trainings."""
+        single = replace(self, sweep=())
+        return [
+            replace(single, model=model, input_length=length, seed=self.seed + number).decided()
+            for length in self.sweep
+            for model in self.models
+            for number in range(self.seeds)
+        ]
 
 
 def step(
@@ -124,7 +173,7 @@ def to_tensors(examples: Examples, chosen: Any, device: str) -> tuple[Tensor, Te
 
 
 def train(config: LSTMConfig, make_run: Callable[..., RunFolder]) -> int:
-    """Train as configured, draw the curves, and say how well it went.
+    """Train as configured, draw what came of it, and say how well it went.
 
     Args:
         config: What to do.
@@ -133,30 +182,82 @@ def train(config: LSTMConfig, make_run: Callable[..., RunFolder]) -> int:
     Returns:
         The exit code.
     """
+    say = talker(config.quiet)
+    if config.sweep:
+        for each in config.parts():
+            make_examples(each)  # what cannot be done is said before anything is
+        run = make_run()
+        parts = [
+            Part(
+                each.model,
+                each.input_length,
+                each.seed,
+                {"program": PROGRAM} | each.settings(),
+                partial(learn, each),
+            )
+            for each in config.parts()
+        ]
+        stopped = sweep(parts, run, config.quiet)
+        return DONE if stopped is None else ending(PROGRAM, run, stopped)
+    examples = make_examples(config)
+    run = make_run()
+    say(describe(config, *map(len, examples)))
+    loop = learn(config, run)
+    return finish(config, run, loop, examples[1])
+
+
+def make_examples(config: LSTMConfig) -> tuple[Examples, Examples]:
+    """Draw the palindromes to learn from, and others that check it."""
     random = np.random.default_rng(config.seed)
     drawn = palindromes.draw(config.input_length, config.data_size, random)
-    learnt, unseen = palindromes.split(drawn, config.portion_train)
-    run = make_run()
-    talker(config.quiet)(describe(config, len(learnt), len(unseen)))
+    return palindromes.split(drawn, config.portion_train)
 
+
+def learn(config: LSTMConfig, run: RunFolder) -> Loop:
+    """Train, and return the loop that has ended."""
+    learnt, unseen = make_examples(config)
     mg.manual_seed(config.seed)
-    model = MODELS[config.model](1, config.hidden, num_classes=10, init=config.init)
-    model.to(config.device)
-    optimizer = optim.RMSprop(model.parameters(), lr=config.learning_rate, alpha=0.99)
-    scheduler = optim.lr_scheduler.StepLR(optimizer, config.decay_epochs, gamma=0.1)
-    state = State({"": model}, {"": optimizer}, random, {"": scheduler})
+    model = make_model(config)
+    optimizer, scheduler = make_optimizer(config, model)
+    shuffle = np.random.default_rng([config.seed, 1])
+    state = State({"": model}, {"": optimizer}, shuffle, {"": scheduler})
 
     steps_per_epoch = math.ceil(len(learnt) / config.batch_size)
     with training(state, run, config, steps_per_epoch) as loop:
         for _ in loop.epochs():
-            for chosen in loop.steps(batches(len(learnt), config.batch_size, random)):
+            for chosen in loop.steps(batches(len(learnt), config.batch_size, shuffle)):
                 x, labels = to_tensors(learnt, chosen, config.device)
                 loop.meter.add(len(chosen), **step(model, optimizer, x, labels, config.max_norm))
             scheduler.step()
             check = evaluate(model, unseen, config.device)
             loop.log(val_accuracy=check["accuracy"], val_loss=check["loss"])
             loop.keep_best(check["accuracy"], -check["loss"])
-    return finish(config, run, loop)
+    return loop
+
+
+def make_model(config: LSTMConfig) -> Recurrent:
+    """Return a new network."""
+    assert config.init is not None  # it is decided
+    if config.model == "rnn":
+        return RNN(1, config.hidden, num_classes=10, init=config.init).to(config.device)
+    gated = LayerLSTM if config.model == "lstm" else LSTM
+    model = gated(1, config.hidden, 10, init=config.init, memory=config.input_length)
+    return model.to(config.device)
+
+
+def make_optimizer(
+    config: LSTMConfig, model: nn.Module
+) -> tuple[optim.Optimizer, optim.lr_scheduler.LRScheduler]:
+    """Return what follows the gradient, and what lowers its learning rate after each epoch."""
+    parameters, rate = model.parameters(), config.learning_rate
+    optimizer: optim.Optimizer
+    if config.optimizer == "adam":
+        optimizer = optim.Adam(parameters, lr=rate)
+    else:
+        optimizer = optim.RMSprop(parameters, lr=rate, alpha=0.99)
+    if config.decay_epochs is None:
+        return optimizer, optim.lr_scheduler.CosineAnnealingLR(optimizer, config.epochs)
+    return optimizer, optim.lr_scheduler.StepLR(optimizer, config.decay_epochs, gamma=0.1)
 
 
 def describe(config: LSTMConfig, learnt: int, unseen: int) -> str:
@@ -169,23 +270,58 @@ def describe(config: LSTMConfig, learnt: int, unseen: int) -> str:
             f"\nOnly {exist} palindromes of {length} digits exist: too few to generalise from, "
             "so expect it to do badly on those that it has not seen."
         )
-    return text
+    init = f"{config.init} initialisation"
+    if config.init == "chrono":
+        init += f" for {config.input_length} steps"
+    name = {"adam": "Adam", "rmsprop": "RMSprop"}[config.optimizer]
+    falls = (
+        "falls along a cosine to 0"
+        if config.decay_epochs is None
+        else f"falls to a tenth every {config.decay_epochs} epochs"
+    )
+    return (
+        f"{text}\nRecipe {config.recipe}: {init}, {name} with a learning rate of "
+        f"{config.learning_rate:g}, which {falls}."
+    )
 
 
-def finish(config: LSTMConfig, run: RunFolder, loop: Loop) -> int:
-    """Draw the curves, say how it went, and return the exit code."""
+def finish(config: LSTMConfig, run: RunFolder, loop: Loop, unseen: Examples) -> int:
+    """Draw curves, gates and gradients, say how it went, and return the exit code."""
     lines = run.read_lines("metrics.jsonl")
     if lines:
         title = f"{TITLES[config.model]} on palindromes: {config.input_length} digits read"
         with run.replacing("curves.png") as path:
             pictures.learning_curves(lines, title, path)
+        look_inside(config, run, loop.state.networks[""], unseen)
         last = lines[-1]
         print(
             f"After epoch {last['epoch']} it tells the last digit of {last['val_accuracy']:.1%} of "
             "the palindromes that it has never seen, and of "
             f"{last['accuracy']:.1%} of those that it learnt from. Results: {run.path}"
         )
-    return ending("train.lstm", run, loop)
+    return ending(PROGRAM, run, loop)
+
+
+def look_inside(config: LSTMConfig, run: RunFolder, model: Any, unseen: Examples) -> None:
+    """Draw the gates while one palindrome is read, and how far back the gradient reaches."""
+    chosen = np.arange(min(len(unseen), SHOWN))
+    x, labels = to_tensors(unseen, chosen, config.device)
+    title = f"{TITLES[config.model]}, {config.input_length} digits read"
+    with mg.no_grad():
+        gates = unrolled(model, x[:1]).gates
+    if gates:
+        values = {name: each[:, :, 0] for name, each in gates.items()}
+        with run.replacing("gates.png") as path:
+            pictures.gates(values, unseen.digits[0].tolist(), title, path)
+    mg.manual_seed(config.seed)
+    other = replace(config, model="lstm" if config.model == "rnn" else "rnn", init=None).decided()
+    norms = {
+        f"{TITLES[config.model]}, trained": gradient_norms(model, x, labels),
+        f"{TITLES[config.model]}, before": gradient_norms(make_model(config), x, labels),
+        f"{TITLES[other.model]}, before": gradient_norms(make_model(other), x, labels),
+    }
+    with run.replacing("gradients.png") as path:
+        pictures.gradients(norms, "What is left of the gradient on its way back", path)
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -197,7 +333,7 @@ def main(args: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
-    return command("train.lstm", LSTMConfig, train, args)
+    return command(PROGRAM, LSTMConfig, train, args)
 
 
 if __name__ == "__main__":

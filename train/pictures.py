@@ -1,5 +1,6 @@
 """The pictures of a run: curves and grids, readable in print and by the colour-blind."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
@@ -19,6 +20,12 @@ Grey = npt.NDArray[np.uint8]
 # Okabe and Ito's colours, and a dash pattern each for print without colour.
 BLUE = {"color": "#0072B2", "linestyle": "-"}
 ORANGE = {"color": "#D55E00", "linestyle": "--"}
+STYLES = (
+    BLUE,
+    ORANGE,
+    {"color": "#009E73", "linestyle": "-."},
+    {"color": "#CC79A7", "linestyle": ":"},
+)
 PAPER = 255
 MOST_POINTS = 250
 
@@ -70,6 +77,95 @@ def learning_curves(lines: Lines, title: str, path: Path) -> None:
     axes[0, 0].set_ylim(bottom=0)
     axes[0, 1].set_ylim(0, 103)
     figure.suptitle(title)
+    figure.savefig(path)
+
+
+def gates(values: Mapping[str, Any], digits: Sequence[int], title: str, path: Path) -> None:
+    """Draw an LSTM's gates and memory while it reads one sequence, a row for each memory cell.
+
+    Args:
+        values: "input", "forget" and "output" (T, H), 0 is closed and 1 open, and "memory" (T, H).
+        digits: The T digits that are read.
+        title: What was trained.
+        path: The PNG file to write.
+    """
+    figure, axes = _figure(12, 4.4, 1, 4)
+    order = np.argsort(values["forget"].mean(axis=0))  # those that forget least at the top
+    few = len(digits) <= 30
+    names = {"input": "takes in", "forget": "keeps", "output": "shows", "memory": "memory"}
+    for axis, (name, says) in zip(axes[0], names.items(), strict=True):
+        signed = name == "memory"
+        reach = np.abs(values[name]).max() or 1.0
+        image = axis.imshow(
+            values[name][:, order].T,
+            aspect="auto",
+            interpolation="nearest",
+            origin="lower",
+            cmap="RdBu_r" if signed else "viridis",
+            vmin=-reach if signed else 0,
+            vmax=reach if signed else 1,
+            extent=(0.5, len(digits) + 0.5, 0.5, len(order) + 0.5),
+        )
+        axis.set_title("memory C" if signed else f"{name} gate: {says}")
+        if few:
+            axis.set_xticks(range(1, len(digits) + 1), [str(digit) for digit in digits])
+        axis.set_xlabel("digit that is read" if few else "time step t")
+        figure.colorbar(image, ax=axis, orientation="horizontal", shrink=0.9)
+    axes[0, 0].set_ylabel("memory cell, by how much it keeps")
+    figure.suptitle(title)
+    figure.savefig(path)
+
+
+def gradients(norms: Mapping[str, Any], title: str, path: Path) -> None:
+    """Draw how much of the gradient is left at each distance from the end of the sequence.
+
+    Args:
+        norms: By label |dL/dh_t| (T,) for t = 1 ... T.
+        title: What was trained.
+        path: The PNG file to write.
+    """
+    figure, axes = _figure(7, 4, 1, 1)
+    lowest = 1.0
+    for (label, values), style in zip(norms.items(), itertools.cycle(STYLES), strict=False):
+        distance = np.arange(len(values))[::-1]
+        relative = np.maximum(values / max(values[-1], 1e-300), 1e-30)
+        lowest = min(lowest, float(relative.min()))
+        axes[0, 0].plot(distance, relative, label=label, linewidth=1.5, **style)
+    axes[0, 0].set_yscale("log")
+    axes[0, 0].set_ylim(bottom=max(lowest / 3, 1e-20))
+    _dress(
+        axes[0, 0],
+        title,
+        "distance T - t from the end (time steps)",
+        "$|\\partial L/\\partial h_t|$ relative to t = T",
+    )
+    figure.savefig(path)
+
+
+def accuracy_by_length(results: Mapping[str, Mapping[int, Sequence[float]]], path: Path) -> None:
+    """Draw accuracy against the length of the sequence: the mean over seeds, and their spread.
+
+    Args:
+        results: By model and length the accuracy (0 to 1) of each seed.
+        path: The PNG file to write.
+    """
+    figure, axes = _figure(7, 4, 1, 1)
+    axis = axes[0, 0]
+    for (model, row), style in zip(results.items(), itertools.cycle(STYLES), strict=False):
+        lengths = sorted(row)
+        means = [100 * fmean(row[length]) for length in lengths]
+        low, high = ([100 * f(row[length]) for length in lengths] for f in (min, max))
+        axis.plot(lengths, means, label=model, marker="o", markersize=4, linewidth=1.5, **style)
+        axis.fill_between(lengths, low, high, color=style["color"], alpha=0.2, linewidth=0)
+    axis.axhline(10, color="black", linestyle=":", label="10 %: guessing")
+    seeds = max(len(each) for row in results.values() for each in row.values())
+    spread = "" if seeds == 1 else f", mean and range of {seeds} seeds"
+    _dress(axis, f"Last digit of unseen palindromes{spread}", "digits read, T", "accuracy (%)")
+    every = sorted({length for row in results.values() for length in row})
+    axis.set_xscale("log")
+    axis.set_xticks(every, [str(length) for length in every])
+    axis.minorticks_off()
+    axis.set_ylim(0, 103)
     figure.savefig(path)
 
 

@@ -1,0 +1,120 @@
+"""Many trainings of one kind: every model, every length, several seeds; a table and a picture."""
+
+import csv
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
+
+from . import pictures
+from .loop import Loop
+from .progress import talker
+from .run import RunFolder
+
+
+@dataclass(frozen=True)
+class Part:
+    """One training of a sweep."""
+
+    model: str
+
+    length: int
+
+    seed: int
+
+    settings: Mapping[str, Any]
+    """For its config.json."""
+
+    learn: Callable[[RunFolder], Loop]
+    """Trains in a folder, and returns the loop that has ended."""
+
+    @property
+    def name(self) -> str:
+        """The name of its folder."""
+        return f"{self.model}-{self.length}-seed{self.seed}"
+
+
+def sweep(parts: list[Part], run: RunFolder, quiet: bool) -> Loop | None:
+    """Do every training that is not done yet; after each, write table and picture anew.
+
+    Args:
+        parts: What is to be trained.
+        run: The sweep's folder; each part has a folder in it.
+        quiet: Whether to say nothing in between.
+
+    Returns:
+        The loop that a signal has ended, or None.
+    """
+    say = talker(quiet)
+    rows: list[dict[str, Any]] = []
+    for number, part in enumerate(parts, start=1):
+        folder = run.path / part.name
+        begun = folder.exists()
+        folder.mkdir(exist_ok=True)
+        own = RunFolder(folder, resumed=begun)
+        own.write_json("config.json", part.settings)
+        loop = part.learn(own)
+        lines = own.read_lines("metrics.jsonl")
+        if loop.stopped_by is not None:
+            return loop
+        accuracies = [line["val_accuracy"] for line in lines]
+        rows.append(
+            {
+                "model": part.model,
+                "length": part.length,
+                "seed": part.seed,
+                "epochs": int(lines[-1]["epoch"]),
+                "final_accuracy": accuracies[-1],
+                "best_accuracy": max(accuracies),
+                "epoch_of_99_percent": next(
+                    (int(line["epoch"]) for line in lines if line["val_accuracy"] >= 0.99), ""
+                ),
+            }
+        )
+        say(
+            f"{number} of {len(parts)}: {part.model}, {part.length} digits, seed {part.seed}: "
+            f"{accuracies[-1]:.1%} of unseen palindromes"
+        )
+        _write(rows, run)
+    print(table(rows))
+    print(f"Results: {run.path}")
+    return None
+
+
+def by_model_and_length(rows: list[dict[str, Any]]) -> dict[str, dict[int, list[float]]]:
+    """Return the final accuracy of each seed, by model and length."""
+    found: dict[str, dict[int, list[float]]] = {}
+    for row in rows:
+        lengths = found.setdefault(row["model"], {})
+        lengths.setdefault(row["length"], []).append(row["final_accuracy"])
+    return found
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Return final accuracies as a table in Markdown: the mean over seeds, and their range."""
+    found = by_model_and_length(rows)
+    lengths = sorted({length for each in found.values() for length in each})
+    lines = ["| accuracy | " + " | ".join(f"T = {length}" for length in lengths) + " |"]
+    lines.append("|---" * (len(lengths) + 1) + "|")
+    for model, each in found.items():
+        cells = [_cell(each.get(length, [])) for length in lengths]
+        lines.append(f"| {model} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _cell(values: list[float]) -> str:
+    if not values:
+        return ""
+    low, high = min(values), max(values)
+    return f"{fmean(values):.3f}" + ("" if low == high else f" ({low:.3f} to {high:.3f})")
+
+
+def _write(rows: list[dict[str, Any]], run: RunFolder) -> None:
+    with run.replacing("sweep.csv") as path, path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    with run.replacing("sweep.md") as path:
+        path.write_text(table(rows) + "\n", encoding="utf-8")
+    with run.replacing("accuracy.png") as path:
+        pictures.accuracy_by_length(by_model_and_length(rows), path)
