@@ -1,4 +1,4 @@
-"""The trainers: `python -m train.lstm` and `python -m train.gan`, and what they share."""
+"""The trainers `train.lstm`, `train.gan` and `train.classifier`, and what they share."""
 
 from .processor import prefer_wide_kernels
 

@@ -7,6 +7,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,41 @@ from minigrad.data import Bytes, MissingDataError, load_digits, sample_digits
 
 from .config import BadInput
 
+FOLDER = Path("data")  # where to look if the user names no folder
+BUNDLE = "the bundled sample"
+HELD_OUT = 2000  # digits that are not trained on where there are no test digits
 PATIENCE = 5.0  # seconds until a silent server counts as out of reach
 
 
+@dataclass(frozen=True)
+class Digits:
+    """Digits, what they stand for, and where they come from."""
+
+    images: Bytes
+    """(N, 28, 28), uint8, 0 is paper and 255 is ink."""
+
+    labels: Bytes
+    """(N,), uint8, 0 to 9."""
+
+    source: str
+    """In words."""
+
+    def __len__(self) -> int:
+        """Return the number of digits, N."""
+        return len(self.labels)
+
+    def __getitem__(self, chosen: slice) -> "Digits":
+        """Return some of them."""
+        return Digits(self.images[chosen], self.labels[chosen], self.source)
+
+
 def training_images(data_dir: Path | None, say: Callable[[str], None]) -> tuple[Bytes, str]:
+    """Find the training digits as `training_digits` does; return images and source only."""
+    digits = training_digits(data_dir, say)
+    return digits.images, digits.source
+
+
+def training_digits(data_dir: Path | None, say: Callable[[str], None]) -> Digits:
     """Find the training digits, or the bundled sample of them if the user asked for no folder.
 
     Args:
@@ -26,21 +58,19 @@ def training_images(data_dir: Path | None, say: Callable[[str], None]) -> tuple[
             `data` and settles for the sample.
         say: Where to tell the user what happens.
 
-    Returns:
-        Images (N, 28, 28), uint8, and where they come from, in words.
-
     Raises:
         BadInput: If the folder that the user named has no digits and they cannot be fetched.
         DataError: If a file is there but damaged.
     """
-    folder = Path("data") if data_dir is None else data_dir
+    folder = FOLDER if data_dir is None else data_dir
+    source = str(folder / "MNIST" / "raw")
     try:
-        return load_digits(folder)[0], str(folder / "MNIST" / "raw")
+        return Digits(*load_digits(folder), source)
     except MissingDataError as error:
         missing = error
     problem = _fetch(folder, say)
     if problem is None:
-        return load_digits(folder)[0], str(folder / "MNIST" / "raw")
+        return Digits(*load_digits(folder), source)
     if data_dir is not None:
         raise BadInput(
             f"--data-dir {data_dir}: {missing}, and MNIST cannot be fetched: {problem}; expected "
@@ -51,7 +81,22 @@ def training_images(data_dir: Path | None, say: Callable[[str], None]) -> tuple[
         f"Using the bundled sample of 10,000 digits: there is no MNIST in {folder}, and it cannot "
         f"be fetched: {problem}."
     )
-    return sample_digits()[0], "the bundled sample"
+    return Digits(*sample_digits(), BUNDLE)
+
+
+def unseen_digits(data_dir: Path | None) -> Digits:
+    """Find the test digits, on which nothing is trained.
+
+    Args:
+        data_dir: The folder that the user named; None looks into `data`.
+
+    Raises:
+        MissingDataError: If they are not there.
+        DataError: If a file is damaged.
+    """
+    folder = FOLDER if data_dir is None else data_dir
+    images, labels = load_digits(folder, train=False)
+    return Digits(images, labels, f"{len(images):,} test digits of {folder / 'MNIST' / 'raw'}")
 
 
 def _fetch(folder: Path, say: Callable[[str], None]) -> str | None:
