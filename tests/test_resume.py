@@ -17,16 +17,19 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from train import checkpoint, gan, lstm
+from train import checkpoint, classifier, gan, lstm
 from train.run import CHECKPOINT, RunFolder
 
 ROOT = Path(__file__).parent.parent
 LSTM = "--data-size 200 --epochs 3 --hidden 8 --batch-size 40".split()  # 4 steps an epoch
 GAN = "--limit 100 --epochs 3 --batch-size 25 --save-interval 5".split()  # 4 steps an epoch
-TRAINERS = [(lstm, LSTM), (gan, GAN)]
+CLASSIFIER = "--limit 100 --epochs 3 --batch-size 25".split()  # 4 steps an epoch
+TRAINERS = [(lstm, LSTM), (gan, GAN), (classifier, CLASSIFIER)]
 NEVER = ["--checkpoint-minutes", "1000"]
 
-over_trainers = pytest.mark.parametrize(("module", "args"), TRAINERS, ids=["lstm", "gan"])
+over_trainers = pytest.mark.parametrize(
+    ("module", "args"), TRAINERS, ids=["lstm", "gan", "classifier"]
+)
 
 
 class Crash(BaseException):
