@@ -69,3 +69,7 @@ class Discriminator(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Probabilities (N, 1) for pictures x (N, 784)."""
         return self.layers(x)
+
+    def logits(self, x: Tensor) -> Tensor:
+        """What the sigmoid is taken of (N, 1): log p/(1 - p), above 0 for what looks real."""
+        return self.layers[:-1](x)

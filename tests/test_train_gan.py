@@ -16,9 +16,11 @@ from idx_files import write_digits
 from PIL import Image
 
 import minigrad as mg
+from minigrad import nn
 from minigrad.data import Bytes, DataError
 from models.gan import Discriminator, Generator
 from train import digits, gan, pictures
+from train.average import Average
 from train.config import BadInput
 
 ROOT = Path(__file__).parent.parent
@@ -178,10 +180,10 @@ def test_a_silent_server_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
         assert time.monotonic() - started < 3
 
 
-def small_game(seed: int = 0) -> gan.Game:
+def small_game(seed: int = 0, r1: float = 0.0) -> gan.Game:
     """New networks with the default optimizers."""
     mg.manual_seed(seed)
-    return gan.make_game(gan.GANConfig(latent_dim=7))
+    return gan.make_game(gan.GANConfig(latent_dim=7, r1=r1))
 
 
 def weights(network: Any) -> dict[str, Any]:
@@ -234,6 +236,65 @@ def test_the_discriminators_gradient_is_that_of_its_own_loss_alone() -> None:
         np.testing.assert_allclose(p.grad.numpy(), q.grad.numpy(), rtol=1e-3, atol=1e-6)
 
 
+def test_the_penalty_is_that_of_the_slope_at_real_digits() -> None:
+    discriminator = Discriminator().astype("float64")
+    real = mg.tensor(np.random.default_rng(0).uniform(-1, 1, (3, 784)))
+    rows = []
+    for row in range(3):
+        x = real[row : row + 1].detach().requires_grad_()
+        p = discriminator(x)
+        mg.log(p / (1 - p)).sum().backward(inputs=x)
+        assert x.grad is not None
+        rows.append(float((x.grad * x.grad).sum().item()))
+    assert gan.slope(discriminator, real).item() == pytest.approx(np.mean(rows), rel=1e-9)
+    weight = discriminator.layers[2].weight
+    slope = gan.slope(discriminator, real)
+    [gradient] = mg.grad(slope, weight)
+    assert gradient is not None
+    direction = np.random.default_rng(1).standard_normal(weight.shape)
+    found = []
+    for sign in (1, -1):
+        weight.data = weight.data + sign * 1e-6 * direction
+        found.append(gan.slope(discriminator, real).item())
+        weight.data = weight.data - sign * 1e-6 * direction
+    along = (found[0] - found[1]) / 2e-6
+    assert float((gradient.numpy() * direction).sum()) == pytest.approx(along, rel=1e-5)
+
+
+def test_the_penalty_moves_the_discriminator_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    real, latent = mg.rand(8, 784), mg.randn(8, 7)
+    games = [small_game(r1=r1) for r1 in (0.0, 10.0)]
+    losses = [gan.step(game, real, latent)["d_loss"].item() for game in games]
+    assert losses[0] == losses[1]  # it is not part of the loss that is shown
+    own, other = (weights(game.generator) for game in games)
+    assert not any(moved(own, other))
+    own, other = (weights(game.discriminator) for game in games)
+    assert any(moved(own, other))
+
+
+def test_the_average_follows_the_weights() -> None:
+    network = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))
+    average = Average(network, 0.9)
+    expected = {name: value.numpy().copy() for name, value in network.state_dict().items()}
+    random = np.random.default_rng(0)
+    for step in range(1, 101):
+        new = {n: random.standard_normal(v.shape).astype("f4") for n, v in expected.items()}
+        new["1.num_batches_tracked"] = np.array(step)
+        network.load_state_dict(new)
+        average.update(step)
+        if step % 10 == 0:
+            n = step // 10
+            d = min(0.9**10, (1 + n) / (10 + n))
+            for name in expected:
+                expected[name] = d * expected[name] + (1 - d) * new[name]
+    expected["1.num_batches_tracked"] = np.array(100)
+    for name, value in average.network.state_dict().items():
+        np.testing.assert_allclose(value.numpy(), expected[name], rtol=1e-5, atol=1e-6)
+    assert not average.network.training
+    assert not any(p.requires_grad for p in average.network.parameters())
+    assert all(p.requires_grad for p in network.parameters())
+
+
 def test_each_learns_while_the_other_stands_still(monkeypatch: pytest.MonkeyPatch) -> None:
     game = small_game()
     random = np.random.default_rng(0)
@@ -257,12 +318,18 @@ def test_each_learns_while_the_other_stands_still(monkeypatch: pytest.MonkeyPatc
     assert last["d_fake"] < 0.5
 
 
-def test_recipes_differ_in_adams_betas() -> None:
-    def betas(**options: Any) -> Any:
-        return gan.make_game(gan.GANConfig(**options)).generator_optimizer.param_groups[0]["betas"]
-
-    assert tuple(betas()) == (0.5, 0.999)
-    assert tuple(betas(**gan.GANConfig.REPORT)) == (0.9, 0.999)
+def test_recipes_differ_in_what_they_say() -> None:
+    best, report = gan.GANConfig(), gan.GANConfig(**gan.GANConfig.REPORT)
+    games = [gan.make_game(config) for config in (best, report)]
+    groups = [game.generator_optimizer.param_groups[0] for game in games]
+    assert [tuple(group["betas"]) for group in groups] == [(0.5, 0.999), (0.9, 0.999)]
+    assert [game.r1 > 0 for game in games] == [True, False]
+    states = [
+        gan.make_state(config, game, Average(game.generator, config.average))
+        for config, game in zip((best, report), games, strict=True)
+    ]
+    assert [sorted(state.schedulers) for state in states] == [["discriminator", "generator"], []]
+    assert ["average" in state.networks for state in states] == [True, False]
 
 
 def test_images_are_scaled_to_minus_one_and_one() -> None:
@@ -328,6 +395,7 @@ def test_a_run_leaves_everything_behind(tmp_path: Path, capsys: pytest.CaptureFi
             "last.safetensors",
             "curves.png",
             "progress.png",
+            "progress.gif",
             "interpolation.png",
         ),
     }

@@ -38,6 +38,7 @@ COUNT = Allowed(lambda n: n >= 1, "a whole number of at least 1")
 PAIR = Allowed(lambda n: n >= 2, "a whole number of at least 2")
 SEED = Allowed(lambda n: 0 <= n < 2**63, "a whole number from 0 to 2^63 - 1")
 POSITIVE = Allowed(lambda x: 0 < x < math.inf, "a finite number above 0")
+AT_LEAST_ZERO = Allowed(lambda x: 0 <= x < math.inf, "a finite number of at least 0")
 SHARE = Allowed(lambda x: 0 < x < 1, "a number between 0 and 1, neither of the two")
 BELOW_ONE = Allowed(lambda x: 0 <= x < 1, "numbers from 0 to below 1")
 

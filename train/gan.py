@@ -2,10 +2,10 @@
 
 import math
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -17,9 +17,11 @@ from minigrad.data import Bytes, batches
 from models.gan import Discriminator, Generator
 
 from . import pictures
+from .average import Average
 from .command import command, ending
-from .config import BELOW_ONE, COUNT, PAIR, POSITIVE, RECIPE, RunConfig
+from .config import AT_LEAST_ZERO, BELOW_ONE, COUNT, PAIR, POSITIVE, RECIPE, BadInput, RunConfig
 from .digits import training_images
+from .judge import Judge
 from .loop import Loop, State, training
 from .progress import talker
 from .run import RunFolder
@@ -29,7 +31,7 @@ Array = npt.NDArray[Any]
 LOG_INTERVAL = 20  # steps averaged into one line of metrics
 GRID_SIDE = 10
 STRIP_LENGTH = 11
-criterion = nn.BCELoss()
+criterion = nn.BCEWithLogitsLoss()
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,13 @@ class GANConfig(RunConfig):
     from the generator's, the generator to deceive it.
     """
 
-    REPORT: ClassVar[dict[str, Any]] = {"betas": (0.9, 0.999)}
+    REPORT: ClassVar[dict[str, Any]] = {
+        "learning_rate": 2e-4,
+        "decay": "none",
+        "betas": (0.9, 0.999),
+        "r1": 0.0,
+        "average": 0.0,
+    }
 
     epochs: Annotated[int, COUNT] = 200
     """How many times to go through all the training digits."""
@@ -48,11 +56,21 @@ class GANConfig(RunConfig):
     batch_size: Annotated[int, PAIR] = 64
     """How many real digits, and as many fakes, make up one training step."""
 
-    learning_rate: Annotated[float, POSITIVE, tyro.conf.arg(aliases=["--lr"])] = 2e-4
-    """The step size of both optimizers (Adam)."""
+    learning_rate: Annotated[float, POSITIVE, RECIPE, tyro.conf.arg(aliases=["--lr"])] = 5e-4
+    """The step size of both optimizers (Adam) at the start (recipe report: 0.0002)."""
+
+    decay: Annotated[Literal["cosine", "none"], RECIPE] = "cosine"
+    """Let the step size fall along a cosine to 0 at the end, or keep it (recipe report: none)."""
 
     betas: Annotated[tuple[float, float], BELOW_ONE, RECIPE] = (0.5, 0.999)
     """How long Adam remembers gradients and their squares (recipe report: 0.9 0.999)."""
+
+    r1: Annotated[float, AT_LEAST_ZERO, RECIPE] = 0.1
+    """Weight of the penalty on the discriminator's slope at real digits (recipe report: 0)."""
+
+    average: Annotated[float, BELOW_ONE, RECIPE] = 0.999
+    """How much each step leaves of the moving average of the generator's weights, which draws; with
+    0 the generator itself does (recipe report: 0)."""
 
     latent_dim: Annotated[int, COUNT] = 100
     """How many random numbers the generator makes a digit of."""
@@ -66,15 +84,25 @@ class GANConfig(RunConfig):
     save_interval: Annotated[int, COUNT] = 500
     """After how many steps, each time, to save a grid of samples."""
 
+    judge_interval: Annotated[int, COUNT] = 5
+    """After how many epochs, each time and at the end, a classifier judges as many fakes as there
+    are real digits to compare them with: FID, precision, recall, shares of the ten digits."""
+
+    judge: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """Weights of the classifier, from train.classifier; else the bundled one, which makes FIDs
+    comparable."""
+
 
 @dataclass(frozen=True)
 class Game:
     """The two networks and their optimizers."""
 
-    generator: nn.Module
-    discriminator: nn.Module
+    generator: Generator
+    discriminator: Discriminator
     generator_optimizer: optim.Optimizer
     discriminator_optimizer: optim.Optimizer
+    r1: float = 0.0
+    """Weight gamma of the penalty on the discriminator's slope."""
 
 
 def step(game: Game, real: Tensor, latent: Tensor) -> dict[str, Tensor]:
@@ -91,26 +119,48 @@ def step(game: Game, real: Tensor, latent: Tensor) -> dict[str, Tensor]:
     Source: Goodfellow et al. 2014, algorithm 1, with the generator's loss of their section 3.
     """
     fake = game.generator(latent)  # (M, 784)
-    on_fake = game.discriminator(fake)  # (M, 1)
+    on_fake = game.discriminator.logits(fake)  # (M, 1)
     generator_loss = criterion(on_fake, mg.ones_like(on_fake))
     game.generator_optimizer.zero_grad()
     generator_loss.backward(inputs=list(game.generator.parameters()), retain_graph=True)
     game.generator_optimizer.step()
 
-    on_real = game.discriminator(real)  # (N, 1)
+    on_real = game.discriminator.logits(real)  # (N, 1)
     real_loss = criterion(on_real, mg.ones_like(on_real))
     # the discriminator has not moved, so what it thinks of the fakes still stands
     discriminator_loss = real_loss + criterion(on_fake, mg.zeros_like(on_fake))
+    total = discriminator_loss
+    if game.r1 > 0:
+        total = total + game.r1 / 2 * slope(game.discriminator, real)
     game.discriminator_optimizer.zero_grad()
-    discriminator_loss.backward(inputs=list(game.discriminator.parameters()))
+    total.backward(inputs=list(game.discriminator.parameters()))
     game.discriminator_optimizer.step()
 
     return {
         "g_loss": generator_loss.detach(),
         "d_loss": discriminator_loss.detach(),
-        "d_real": share(on_real.detach() > 0.5),
-        "d_fake": share(on_fake.detach() < 0.5),
+        "d_real": share(on_real.detach() > 0),
+        "d_fake": share(on_fake.detach() < 0),
     }
+
+
+def slope(discriminator: Discriminator, real: Tensor) -> Tensor:
+    """Return how steep the discriminator is at real digits: the mean of |dD(x)/dx|^2.
+
+    Where it is flat, the generator is no longer pushed away from digits that are as good as real
+    ones, so that the two can come to rest. D(x) is the logit.
+
+    Args:
+        discriminator: Whose slope.
+        real: Digits (N, 784).
+
+    Source: Mescheder, Geiger and Nowozin 2018, "Which training methods for GANs do actually
+    converge?", equation 9 (R1).
+    """
+    x = real.detach().requires_grad_()
+    [gradient] = mg.grad(discriminator.logits(x).sum(), x, create_graph=True)
+    assert gradient is not None  # every logit depends on its digit
+    return (gradient * gradient).sum(axis=1).mean()
 
 
 def share(truths: Tensor) -> Tensor:
@@ -138,54 +188,89 @@ def train(config: GANConfig, make_run: Callable[..., RunFolder]) -> int:
     images, source = training_images(config.data_dir, say)
     images = images[: config.limit]
     digits = f"{len(images)} digits of {source}"
-    run = make_run(digits=digits)
-    say(f"Learning from {digits}.")
+    judge = load_judge(config)
+    run = make_run(digits=digits, judged_against=judge.source)
+    say(f"Learning from {digits}; judged against {judge.source}.")
 
     mg.manual_seed(config.seed)
     game = make_game(config)
     shown = mg.randn(GRID_SIDE**2, config.latent_dim, device=config.device)
-    state = make_state(game, np.random.default_rng(config.seed))
+    judged = mg.randn(judge.count, config.latent_dim, device=config.device)
+    average = Average(game.generator, config.average)
+    artist = average.network if config.average > 0 else game.generator
+    state = make_state(config, game, average)
     steps_per_epoch = math.ceil(len(images) / config.batch_size)
     with training(state, run, config, steps_per_epoch) as loop:
         if state.step == 0:
-            save_samples(game.generator, shown, run, 0)
-        for _ in loop.epochs():
+            save_samples(artist, shown, run, 0)
+        for epoch in loop.epochs():
             for chosen in loop.steps(batches(len(images), config.batch_size, state.shuffle)):
                 real = to_tensor(images[chosen], config.device)
                 latent = mg.randn(config.batch_size, config.latent_dim, device=config.device)
                 loop.meter.add(len(chosen), **step(game, real, latent))
+                average.update(state.step)
                 if state.step % LOG_INTERVAL == 0:
                     loop.log()
                 if state.step % config.save_interval == 0:
-                    save_samples(game.generator, shown, run, state.step)
-    return finish(game.generator, shown, run, loop)
+                    save_samples(artist, shown, run, state.step)
+            for scheduler in state.schedulers.values():
+                scheduler.step()
+            if epoch % config.judge_interval == 0 or epoch == config.epochs:
+                loop.log(show=("fid",), **judge.report(sample(artist, judged)))
+    return finish(artist, shown, run, loop, judge.floor)
+
+
+def load_judge(config: GANConfig) -> Judge:
+    """Return who judges the fakes.
+
+    Raises:
+        BadInput: If the weights that the user named cannot be used.
+    """
+    try:
+        return Judge.load(config.judge, config.data_dir)
+    except (OSError, ValueError, nn.StateDictError) as error:
+        if config.judge is None:
+            raise
+        raise BadInput(f"--judge {config.judge}: {error}") from None
 
 
 def make_game(config: GANConfig) -> Game:
     """Return new networks with an Adam optimizer each."""
     generator, discriminator = Generator(config.latent_dim), Discriminator()
-    optimizers = [
+    first, second = (
         optim.Adam(network.to(config.device).parameters(), config.learning_rate, config.betas)
         for network in (generator, discriminator)
-    ]
-    return Game(generator, discriminator, *optimizers)
-
-
-def make_state(game: Game, shuffle: np.random.Generator) -> State:
-    """Return the state of a training that has not begun."""
-    return State(
-        {"generator": game.generator, "discriminator": game.discriminator},
-        {"generator": game.generator_optimizer, "discriminator": game.discriminator_optimizer},
-        shuffle,
     )
+    return Game(generator, discriminator, first, second, config.r1)
+
+
+def make_state(config: GANConfig, game: Game, average: Average) -> State:
+    """Return the state of a training that has not begun."""
+    networks: dict[str, nn.Module] = {
+        "generator": game.generator,
+        "discriminator": game.discriminator,
+    }
+    if config.average > 0:
+        networks["average"] = average.network
+    optimizers = {
+        "generator": game.generator_optimizer,
+        "discriminator": game.discriminator_optimizer,
+    }
+    schedulers: dict[str, optim.lr_scheduler.LRScheduler] = {
+        name: optim.lr_scheduler.CosineAnnealingLR(optimizer, config.epochs)
+        for name, optimizer in optimizers.items()
+        if config.decay == "cosine"
+    }
+    return State(networks, optimizers, np.random.default_rng(config.seed), schedulers)
 
 
 def sample(generator: nn.Module, latent: Tensor) -> Bytes:
     """Return what the generator makes of latent points, as grey values (N, 28, 28), 255 is ink."""
+    training = generator.training
     generator.eval()
     with mg.no_grad():
         images = generator(latent).to("cpu").numpy()
-    generator.train()
+    generator.train(training)
     return pictures.to_grey(images)
 
 
@@ -211,33 +296,47 @@ def great_arc(start: Array, end: Array, count: int) -> Array:
     return arc
 
 
-def finish(generator: nn.Module, shown: Tensor, run: RunFolder, loop: Loop) -> int:
+def finish(generator: nn.Module, shown: Tensor, run: RunFolder, loop: Loop, floor: float) -> int:
     """Draw the curves, the progress and the interpolation, say how it went; the exit code."""
     lines, last_step = run.read_lines("metrics.jsonl"), loop.state.step
     if loop.stopped_by is None:
         save_samples(generator, shown, run, last_step)
     if lines:
         with run.replacing("curves.png") as path:
-            pictures.gan_curves(lines, path)
+            pictures.gan_curves(lines, floor, path)
+        losses = [line for line in lines if "d_real" in line]
         print(
-            f"After {last_step} steps the discriminator recognises "
-            f"{lines[-1]['d_real']:.0%} of the real digits and {lines[-1]['d_fake']:.0%} of the "
-            f"fakes (50% each would be mere guessing). Results: {run.path}"
+            f"After {last_step} steps the discriminator recognises {losses[-1]['d_real']:.0%} of "
+            f"the real digits and {losses[-1]['d_fake']:.0%} of the fakes (50% each would be mere "
+            f"guessing). {verdict(lines, floor)}Results: {run.path}"
         )
-    steps = sorted(int(path.stem.removeprefix("step-")) for path in run.path.glob("samples/*"))
+    steps = sorted(int(path.stem.removeprefix("step-")) for path in run.path.glob("samples/*.png"))
+    grids = {step: run.path / "samples" / f"step-{step:07d}.png" for step in steps}
     middle = min(steps, key=lambda step: abs(step - last_step / 2))
-    grids = {
-        f"step {step}": pictures.read_grey(run.path / "samples" / f"step-{step:07d}.png")
-        for step in (steps[0], middle, steps[-1])
-    }
+    ways = {f"step {n}": pictures.read_grey(grids[n]) for n in (steps[0], middle, steps[-1])}
     with run.replacing("progress.png") as path:
-        pictures.side_by_side(grids, "The same 100 latent points on the way", path)
+        pictures.side_by_side(ways, "The same 100 latent points on the way", path)
+    with run.replacing("progress.gif") as path:
+        pictures.animation([pictures.read_grey(grid)[::2, ::2] for grid in grids.values()], path)
 
     start, end = shown[:2].to("cpu").numpy()
     arc = mg.tensor(great_arc(start, end, STRIP_LENGTH), device=shown.device)
     with run.replacing("interpolation.png") as path:
         pictures.strip(sample(generator, arc), "From one latent point to another", path)
     return ending("train.gan", run, loop)
+
+
+def verdict(lines: Sequence[Mapping[str, float]], floor: float) -> str:
+    """Say what the judge found last, if it was asked."""
+    found = [line for line in lines if "fid" in line]
+    if not found:
+        return ""
+    last = found[-1]
+    return (
+        f"FID {last['fid']:.1f} (as many real digits: {floor:.1f}), precision "
+        f"{last['precision']:.2f}, recall {last['recall']:.2f}; each digit is "
+        f"{last['smallest_share']:.0%} to {last['largest_share']:.0%} of the fakes. "
+    )
 
 
 def main(args: Sequence[str] | None = None) -> int:

@@ -81,6 +81,11 @@ class Judge:
             images, _ = sample_digits()
             return cls(classifier, images[-HELD_OUT:], f"the last {HELD_OUT:,} bundled digits")
 
+    @property
+    def count(self) -> int:
+        """How many real digits there are to compare with."""
+        return len(self._reference)
+
     @cached_property
     def _features(self) -> Array:
         return self.look(self._reference)[0]

@@ -5,7 +5,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from types import FrameType
@@ -198,18 +198,23 @@ class Loop:
         self._saved_at = time.monotonic()
         self._saving_took = self._saved_at - started
 
-    def log(self, **values: float) -> None:
+    def log(self, show: Collection[str] | None = None, **values: float) -> None:
         """Write what the meter and the caller measured as a line of metrics; empty the meter.
+
+        Args:
+            show: Which of the caller's values the progress shows; all if not given.
+            values: What the caller measured.
 
         Raises:
             Diverged: If a measurement is not a finite number.
         """
+        hidden = () if show is None else values.keys() - show
         values = self.meter.read() | values
         self.state.meter = Meter()
         if not values:
             return
         self._run.log(epoch=self.state.epoch + 1, step=self.state.step, **values)
-        self._progress.show(values)
+        self._progress.show({name: x for name, x in values.items() if name not in hidden})
         for name, value in values.items():
             if not math.isfinite(value):
                 raise Diverged(

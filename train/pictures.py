@@ -28,6 +28,7 @@ STYLES = (
 )
 PAPER = 255
 MOST_POINTS = 250
+MOST_FRAMES = 100
 
 
 def _figure(width: float, height: float, rows: int, columns: int) -> tuple[Figure, Any]:
@@ -169,16 +170,20 @@ def accuracy_by_length(results: Mapping[str, Mapping[int, Sequence[float]]], pat
     figure.savefig(path)
 
 
-def gan_curves(lines: Lines, path: Path) -> None:
-    """Draw both losses, and how often the discriminator is right, over the steps.
+def gan_curves(lines: Lines, floor: float, path: Path) -> None:
+    """Draw both losses, how often the discriminator is right, and what the judge says, over steps.
 
     Args:
-        lines: Measurements with step, g_loss, d_loss, d_real and d_fake (0 to 1).
+        lines: Measurements with step, g_loss, d_loss, d_real and d_fake (0 to 1); some with fid.
+        floor: The FID of real digits.
         path: The PNG file to write.
     """
-    figure, axes = _figure(10, 3.8, 1, 2)
-    lines = _percent(thinned(lines), ("d_real", "d_fake"))
-    losses, shares = axes[0]
+    judged = [line for line in lines if "fid" in line]
+    figure, axes = _figure(14 if judged else 10, 3.8, 1, 3 if judged else 2)
+    names = ("g_loss", "d_loss", "d_real", "d_fake")
+    whole = [{k: line[k] for k in ("step", *names)} for line in lines if "d_real" in line]
+    lines = _percent(thinned(whole), ("d_real", "d_fake"))
+    losses, shares, *rest = axes[0]
     _curve(losses, "step", "g_loss", lines, "generator", ORANGE)
     _curve(losses, "step", "d_loss", lines, "discriminator (real + fake)", BLUE)
     _dress(losses, "Losses (binary cross-entropy)", "training step", "loss (nats)")
@@ -188,6 +193,11 @@ def gan_curves(lines: Lines, path: Path) -> None:
     shares.axhline(50, color="black", linestyle=":", label="50 %: no better than guessing")
     _dress(shares, "How often the discriminator is right", "training step", "right (%)")
     shares.set_ylim(0, 103)
+    for axis in rest:
+        _curve(axis, "step", "fid", judged, "fakes", BLUE)
+        axis.axhline(floor, color="black", linestyle=":", label="real digits")
+        _dress(axis, "Distance from real digits, by a classifier", "training step", "FID")
+        axis.set_yscale("log")
     figure.savefig(path)
 
 
@@ -274,3 +284,18 @@ def strip(images: Grey, title: str, path: Path) -> None:
     axes[0, 0].set_xlabel("share of the way from the first point to the second")
     axes[0, 0].set_title(title)
     figure.savefig(path)
+
+
+def animation(frames: Sequence[Grey], path: Path) -> None:
+    """Write pictures as an animated GIF of about ten seconds, which pauses at the end.
+
+    Args:
+        frames: Grey values (height, width), at least one; of many, some are left out.
+        path: The GIF file to write.
+    """
+    step = -(-len(frames) // MOST_FRAMES)
+    chosen = [*frames[:-1:step], frames[-1]]
+    first, *others = map(Image.fromarray, chosen)
+    each = min(500, 10_000 // len(chosen))
+    times = [each] * (len(chosen) - 1) + [2500]
+    first.save(path, save_all=True, append_images=others, duration=times, loop=0)
