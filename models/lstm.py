@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import minigrad as mg
 from minigrad import Tensor, nn
-from models.weights import Init, gate_biases, weight
+from models.weights import Init, biases, weight
 
 
 class LSTM(nn.Module):
@@ -32,9 +32,8 @@ class LSTM(nn.Module):
         input_dim: Size D of each x_t.
         hidden: Size H of the hidden state and of the memory.
         num_classes: Number of classes.
-        init: The initial weights: standard "normal", else uniform in +-1/sqrt(hidden); the biases
-            are so too with "uniform", else zero, but those of the forget and the input gate, which
-            `gate_biases` sets with "forget" and "chrono".
+        init: The initial weights: standard "normal", else uniform in +-1/sqrt(hidden), and so the
+            biases with "uniform"; else those are as `models.weights.biases` says.
         memory: How many steps are to be remembered, for "chrono".
 
     Example:
@@ -58,8 +57,8 @@ class LSTM(nn.Module):
         self.W_C, self.b_C = weight(hidden, input_dim + hidden, init)
         self.W_o, self.b_o = weight(hidden, input_dim + hidden, init)
         if init != "uniform":
-            biases = gate_biases(hidden, init, memory)
-            self.b_f, self.b_i = (nn.Parameter(b.reshape(hidden, 1)) for b in biases)
+            columns = (nn.Parameter(b.reshape(hidden, 1)) for b in biases(hidden, init, memory))
+            self.b_i, self.b_f, self.b_C, self.b_o = columns
         self.output = nn.Linear(hidden, num_classes)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import minigrad as mg
 from minigrad import Tensor, nn
-from models.weights import Init, gate_biases
+from models.weights import Init, biases
 
 
 class LayerLSTM(nn.Module):
@@ -46,10 +46,9 @@ class LayerLSTM(nn.Module):
                 if name.startswith("weight"):
                     nn.init.normal_(parameter)
         if init != "uniform":
-            forget, write = gate_biases(hidden, init, memory)
-            biases = mg.concatenate([write, forget, mg.zeros(2 * hidden)])  # i, f, g, o
+            stacked = mg.concatenate(biases(hidden, init, memory))  # i, f, g, o
             others = mg.zeros(4 * hidden)  # the layer adds two vectors of biases
-            state = {"bias_ih_l0": biases, "bias_hh_l0": others}
+            state = {"bias_ih_l0": stacked, "bias_hh_l0": others}
             self.lstm.load_state_dict(state, strict=False)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -39,14 +39,15 @@ def _uniform(bound: float, *shape: int) -> nn.Parameter:
     return nn.Parameter((2 * rand(*shape) - 1) * bound)
 
 
-def gate_biases(hidden: int, init: Init, memory: int | None) -> tuple[Tensor, Tensor]:
-    """The initial biases b_f of the forget gate and b_i of the input gate, unless "uniform".
+def biases(hidden: int, init: Init, memory: int | None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The initial biases b_i, b_f, b_C and b_o of an LSTM, unless "uniform".
 
     A memory cell whose forget gate stays at f keeps a value for about 1/(1 - f) steps. With
     "forget" b_f = 1, so that f begins near 0.73 and not near 0.5. With "chrono" each cell gets a
     time of its own, u, drawn uniformly from 1 to memory - 1, and b_f = log u, so that
     f = u/(1 + u) and the cell keeps a value for 1 + u steps; b_i = -b_f, so that it takes in as
-    little as it lets go. Else they are zero.
+    little as it lets go. There b_C is drawn from -1 to 1 (our addition): each cell fills at its own
+    pace, whatever is read, so that h tells the gates how much time has passed. Else a bias is zero.
 
     Args:
         hidden: The number H of cells.
@@ -54,7 +55,7 @@ def gate_biases(hidden: int, init: Init, memory: int | None) -> tuple[Tensor, Te
         memory: The number of steps to be remembered, which "chrono" needs.
 
     Returns:
-        b_f and b_i (H,).
+        Four vectors (H,).
 
     Raises:
         ValueError: `init` is unknown, or "chrono" without `memory`.
@@ -65,17 +66,18 @@ def gate_biases(hidden: int, init: Init, memory: int | None) -> tuple[Tensor, Te
         time?", equation 16 (chrono).
 
     Example:
-        >>> forget, write = gate_biases(4, "chrono", memory=100)
+        >>> write, forget, *_ = biases(4, "chrono", memory=100)
         >>> bool(((forget == -write) * (forget < 4.6)).min().item())
         True
     """
-    if init == "forget":
-        return ones(hidden), zeros(hidden)
+    none = zeros(hidden)
     if init == "normal":
-        return zeros(hidden), zeros(hidden)
+        return none, none, none, none
+    if init == "forget":
+        return none, ones(hidden), none, none
     if init != "chrono":
         raise ValueError(f"init: {init!r}; expected 'uniform', 'normal', 'forget' or 'chrono'")
     if memory is None:
         raise ValueError("init: 'chrono' needs the number of steps to be remembered, memory=")
     forget = log(1 + max(memory - 2, 0) * rand(hidden))
-    return forget, -forget
+    return -forget, forget, 2 * rand(hidden) - 1, none

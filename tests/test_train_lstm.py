@@ -19,7 +19,7 @@ import minigrad as mg
 from minigrad import optim
 from models.lstm import LSTM
 from models.lstm_layer import LayerLSTM
-from models.weights import gate_biases
+from models.weights import biases
 from train import lstm, palindromes
 from train.config import BadInput
 from train.insight import gradient_norms, unrolled
@@ -183,7 +183,7 @@ def test_a_run_leaves_everything_behind(
     )
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert [line["epoch"] for line in lines] == [1, 2, 3]
-    keys = ["epoch", "step", "loss", "accuracy", "val_loss", "val_accuracy"]
+    keys = ["epoch", "step", "loss", "accuracy", "val_loss", "val_accuracy", "digits_read"]
     assert all(sorted(line) == sorted(keys) for line in lines)
     network = lstm.make_model(lstm.LSTMConfig(model=model, hidden=16, input_length=3).decided())  # type: ignore[arg-type]
     network.load_state_dict(mg.load(run / "last.safetensors"))
@@ -239,10 +239,11 @@ def test_chrono_gates_remember_for_as_long_as_the_sequence(model: str, tmp_path:
     assert lstm.main([*options, "--data-size", "20", "--out", str(tmp_path), "--quiet"]) == 0
     state = mg.load(only_run(tmp_path) / "last.safetensors")
     if model == "lstm":
-        write, forget, *others = state["lstm.bias_ih_l0"].numpy().reshape(4, 128)
+        write, forget, candidate, *others = state["lstm.bias_ih_l0"].numpy().reshape(4, 128)
         others.append(state["lstm.bias_hh_l0"].numpy())
     else:
-        write, forget, *others = (state[f"b_{gate}"].numpy()[:, 0] for gate in "ifCo")
+        write, forget, candidate, *others = (state[f"b_{gate}"].numpy()[:, 0] for gate in "ifCo")
+    assert -1 <= candidate.min() < -0.9 and 0.9 < candidate.max() <= 1
     np.testing.assert_allclose(write, -forget, atol=1e-20)
     assert all(np.abs(other).max() < 1e-20 for other in others)
     times = np.exp(forget)  # uniform from 1 to 49: mean 25, standard deviation 13.9
@@ -251,12 +252,28 @@ def test_chrono_gates_remember_for_as_long_as_the_sequence(model: str, tmp_path:
 
 
 def test_gates_of_init_forget_begin_open() -> None:
-    forget, write = gate_biases(3, "forget", None)
-    assert (forget.data.tolist(), write.data.tolist()) == ([1, 1, 1], [0, 0, 0])
+    assert [b.data.tolist() for b in biases(2, "forget", None)] == [[0, 0], [1, 1], [0, 0], [0, 0]]
     with pytest.raises(ValueError, match="memory="):
-        gate_biases(3, "chrono", None)
+        biases(3, "chrono", None)
     with pytest.raises(ValueError, match="init: 'xavier'; expected"):
-        gate_biases(3, "xavier", None)  # type: ignore[arg-type]
+        biases(3, "xavier", None)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("length", "epochs", "expected"),
+    [
+        (20, 8, [20] * 8),
+        (100, 8, [20, 20, 40, 40, 80, 80, 100, 100]),
+        (30, 4, [20, 30, 30, 30]),
+        (1000, 12, [20, 20, 20, 40, 40, 80, 160, 320, 640, 1000, 1000, 1000]),
+        (50, 1, [20]),
+    ],
+)
+def test_the_curriculum_ends_with_all_digits(length: int, epochs: int, expected: list[int]) -> None:
+    config = lstm.LSTMConfig(input_length=length, epochs=epochs)
+    assert [lstm.digits_read(config, epoch) for epoch in range(1, epochs + 1)] == expected
+    plain = lstm.LSTMConfig(input_length=length, curriculum=0)
+    assert lstm.digits_read(plain, 1) == length
 
 
 @pytest.mark.parametrize("model", ["lstm", "textbook", "rnn"])
@@ -390,6 +407,7 @@ def test_the_lstm_learns_palindromes(tmp_path: Path) -> None:
         ("--max-norm 0", "--max-norm is 0.0"),
         ("--hidden 0", "--hidden is 0"),
         ("--model rnn --init chrono", "--init is chrono, which is about gates"),
+        ("--curriculum -1", "--curriculum is -1; allowed: a whole number of at least 0"),
         ("--sweep 5 0", "--sweep is 5 0; allowed: a whole number of at least 1"),
         ("--sweep 5 --portion-train 0.9999", "--portion-train is 0.9999"),
         ("--config nowhere.toml", "nowhere.toml cannot be read"),

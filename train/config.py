@@ -35,6 +35,7 @@ class Allowed:
 
 
 COUNT = Allowed(lambda n: n >= 1, "a whole number of at least 1")
+NOT_NEGATIVE = Allowed(lambda n: n >= 0, "a whole number of at least 0")
 PAIR = Allowed(lambda n: n >= 2, "a whole number of at least 2")
 SEED = Allowed(lambda n: 0 <= n < 2**63, "a whole number from 0 to 2^63 - 1")
 POSITIVE = Allowed(lambda x: 0 < x < math.inf, "a finite number above 0")

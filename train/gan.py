@@ -29,6 +29,7 @@ from .run import RunFolder
 Array = npt.NDArray[Any]
 
 LOG_INTERVAL = 20  # steps averaged into one line of metrics
+R1_EVERY = 4  # steps from one penalty to the next, which then counts for all of them
 GRID_SIDE = 10
 STRIP_LENGTH = 11
 criterion = nn.BCEWithLogitsLoss()
@@ -101,17 +102,16 @@ class Game:
     discriminator: Discriminator
     generator_optimizer: optim.Optimizer
     discriminator_optimizer: optim.Optimizer
-    r1: float = 0.0
-    """Weight gamma of the penalty on the discriminator's slope."""
 
 
-def step(game: Game, real: Tensor, latent: Tensor) -> dict[str, Tensor]:
+def step(game: Game, real: Tensor, latent: Tensor, r1: float = 0.0) -> dict[str, Tensor]:
     """Let each of the two learn from one batch: the generator first, then the discriminator.
 
     Args:
         game: The two networks.
         real: Digits (N, 784), float32, -1 to 1.
         latent: Random numbers (M, latent_dim) for as many fakes.
+        r1: Weight gamma of the penalty on the discriminator's slope.
 
     Returns:
         Both losses, and the shares of real digits and of fakes that the discriminator got right.
@@ -130,8 +130,8 @@ def step(game: Game, real: Tensor, latent: Tensor) -> dict[str, Tensor]:
     # the discriminator has not moved, so what it thinks of the fakes still stands
     discriminator_loss = real_loss + criterion(on_fake, mg.zeros_like(on_fake))
     total = discriminator_loss
-    if game.r1 > 0:
-        total = total + game.r1 / 2 * slope(game.discriminator, real)
+    if r1 > 0:
+        total = total + r1 / 2 * slope(game.discriminator, real)
     game.discriminator_optimizer.zero_grad()
     total.backward(inputs=list(game.discriminator.parameters()))
     game.discriminator_optimizer.step()
@@ -155,7 +155,8 @@ def slope(discriminator: Discriminator, real: Tensor) -> Tensor:
         real: Digits (N, 784).
 
     Source: Mescheder, Geiger and Nowozin 2018, "Which training methods for GANs do actually
-    converge?", equation 9 (R1).
+    converge?", equation 9 (R1). That it need not be paid at each step is from Karras et al. 2020,
+    "Analyzing and improving the image quality of StyleGAN", section 3.1.
     """
     x = real.detach().requires_grad_()
     [gradient] = mg.grad(discriminator.logits(x).sum(), x, create_graph=True)
@@ -207,7 +208,8 @@ def train(config: GANConfig, make_run: Callable[..., RunFolder]) -> int:
             for chosen in loop.steps(batches(len(images), config.batch_size, state.shuffle)):
                 real = to_tensor(images[chosen], config.device)
                 latent = mg.randn(config.batch_size, config.latent_dim, device=config.device)
-                loop.meter.add(len(chosen), **step(game, real, latent))
+                r1 = config.r1 * R1_EVERY if state.step % R1_EVERY == 0 else 0.0
+                loop.meter.add(len(chosen), **step(game, real, latent, r1))
                 average.update(state.step)
                 if state.step % LOG_INTERVAL == 0:
                     loop.log()
@@ -241,7 +243,7 @@ def make_game(config: GANConfig) -> Game:
         optim.Adam(network.to(config.device).parameters(), config.learning_rate, config.betas)
         for network in (generator, discriminator)
     )
-    return Game(generator, discriminator, first, second, config.r1)
+    return Game(generator, discriminator, first, second)
 
 
 def make_state(config: GANConfig, game: Game, average: Average) -> State:

@@ -26,6 +26,10 @@ class Examples:
         """Return the number of sequences, N."""
         return len(self.digits)
 
+    def first(self, count: int) -> "Examples":
+        """Return the first digits of each sequence only; what is asked for is still its first."""
+        return Examples(self.digits[:, :count], self.labels)
+
 
 def possible(input_length: int) -> int | None:
     """Return how many palindromes of input_length + 1 digits exist, None if more than 10^18.
