@@ -121,6 +121,7 @@ GROWTH = """
 import resource
 import minigrad as mg
 from minigrad import nn, optim
+from models.gan import Discriminator
 from models.lstm_layer import LayerLSTM
 from train import gan, lstm
 
@@ -128,11 +129,15 @@ mg.manual_seed(0)
 model = LayerLSTM(1, 8, 10)
 optimizer = optim.RMSprop(model.parameters(), lr=1e-3)
 x, labels = mg.rand(4, 5, 1), mg.tensor([1, 2, 3, 4])
-nets = [
+generator, discriminator = (
     nn.Sequential(nn.Linear(3, 8), nn.BatchNorm1d(8), nn.LeakyReLU(), nn.Linear(8, 6), nn.Tanh()),
-    nn.Sequential(nn.Linear(6, 8), nn.LeakyReLU(0.2), nn.Linear(8, 1), nn.Sigmoid()),
-]
-game = gan.Game(*nets, *[optim.Adam(net.parameters(), 1e-4) for net in nets])
+    Discriminator(),
+)
+discriminator.layers = nn.Sequential(
+    nn.Linear(6, 8), nn.LeakyReLU(0.2), nn.Linear(8, 1), nn.Sigmoid()
+)
+optimizers = [optim.Adam(net.parameters(), 1e-4) for net in (generator, discriminator)]
+game = gan.Game(generator, discriminator, *optimizers)
 real, latent = mg.rand(4, 6), mg.randn(4, 3)
 
 
@@ -143,7 +148,7 @@ def resident():
 
 for number in range(10_001):
     lstm.step(model, optimizer, x, labels, 10.0)
-    gan.step(game, real, latent)
+    gan.step(game, real, latent, r1=0.1)
     if number == 500:
         before = resident()
 print(resident() - before)

@@ -425,10 +425,11 @@ def test_curves_are_drawn_from_few_and_many_lines(count: int, tmp_path: Path) ->
     pictures.learning_curves(
         [{"epoch": i, **dict.fromkeys(learning, 0.5)} for i in numbers], "t", tmp_path / "l.png"
     )
-    pictures.gan_curves(
-        [{"step": i, **dict.fromkeys(gan, 0.5)} for i in numbers], tmp_path / "g.png"
-    )
-    for name in ("l.png", "g.png"):
+    losses = [{"step": i, **dict.fromkeys(gan, 0.5)} for i in numbers]
+    pictures.gan_curves(losses, 3.2, tmp_path / "g.png")
+    judged = [*losses, *({"step": i, "fid": 10.0 + i} for i in numbers)]
+    pictures.gan_curves(judged, 3.2, tmp_path / "judged.png")
+    for name in ("l.png", "g.png", "judged.png"):
         with Image.open(tmp_path / name) as image:
             assert image.width > 1000
             assert np.unique(np.asarray(image.convert("L"))).size > 20
