@@ -34,7 +34,8 @@ def settings(config: Mapping[str, Any]) -> dict[str, Any]:
     cls = CONFIGS[config["program"]]
     recipe = {"recipe": config["recipe"]} | (cls.REPORT if config["recipe"] == "report" else {})
     shape = {name: config[name] for name in ("model", LENGTH) if name in config}
-    usual = cls(**(recipe | shape)).decided().settings() | {"recipe": "best", LENGTH: 5}
+    usual = cls(**(recipe | shape)).decided().settings()
+    usual |= {name: getattr(cls(), name) for name in ("recipe", *shape)}
     chosen = {
         name: PLACES.get(name, value)
         for name, value in config.items()
@@ -71,9 +72,11 @@ def record(run: Path) -> Record:
     """
     try:
         config = json.loads((run / "config.json").read_text(encoding="utf-8"))
-        environment = json.loads((run / "environment.json").read_text(encoding="utf-8"))
+        # a part of a sweep is described by the sweep's folder
+        folder = next(f for f in (run, run.parent) if (f / "environment.json").exists())
+        environment = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
         chosen = settings(config)
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, KeyError, ValueError, StopIteration) as error:
         raise ValueError(f"{run}: not a run of {' or '.join(CONFIGS)} ({error!r})") from None
     lines = read_lines(run / "metrics.jsonl")
     if not lines or lines[-1]["epoch"] < config["epochs"]:

@@ -102,6 +102,15 @@ def test_results_of_runs_are_gathered_with_the_commands_that_repeat_them(runs, t
     assert results.tables(found) == table
 
 
+def test_parts_of_a_sweep_are_results_too(tmp_path):
+    words = ["--sweep", "1", "--models", "rnn", "--seeds", "1", "--epochs", "1", "--hidden", "4"]
+    assert lstm.main([*words, "--quiet", "--out", str(tmp_path)]) == 0
+    [part] = tmp_path.glob("lstm/*/rnn-1-seed0")
+    found = results.record(part)
+    options = "--epochs 1 --model rnn --input-length 1 --hidden 4"
+    assert found["command"] == f"python -m train.lstm {options}" and found["commit"]
+
+
 def test_runs_that_have_not_ended_and_other_folders_are_refused(runs, tmp_path):
     config = json.loads((runs[0] / "config.json").read_text(encoding="utf-8"))
     for name in ("environment.json", "metrics.jsonl"):
