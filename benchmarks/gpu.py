@@ -50,6 +50,7 @@ LEAST = 0.2  # seconds of a measurement
 SINGLES = 20  # steps that are waited for one by one
 OUT = Path("runs/benchmarks")
 PATIENCE = 30  # seconds for one measurement
+GRACE = 5.0  # seconds for those who have to break off
 # of the time that there is, how much may have passed when all are ready, measured, and counted
 READY, MEASURED, COUNTED = 0.45, 0.8, 0.92
 
@@ -165,7 +166,7 @@ def ask_all(workers: Sequence[Worker], what: str, steps: Sequence[str], end: flo
 
     with ThreadPoolExecutor(max(1, len(workers))) as pool:
         waiting = {pool.submit(interview, worker): worker for worker in workers}
-        _, late = wait(waiting, timeout=max(1.0, end - time.time()) + 5)
+        _, late = wait(waiting, timeout=max(0.0, end - time.time()) + GRACE)
         for future in late:
             waiting[future].process.kill()
     return answers

@@ -60,7 +60,7 @@ if [[ -n $WHEELS ]]; then
 fi
 
 echo "== what there is"
-nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader ||
+nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader 2>&1 ||
     echo "nvidia-smi does not answer"
 for package in "${NEEDED[@]}" torch triton cupy; do
     has "$package" || echo "not installed: $package"
@@ -81,12 +81,12 @@ echo "== tests"
 if has pytest; then
     options=(-m gpu -q --tb=short --strict-markers --continue-on-collection-errors -p no:cacheprovider
         -o addopts= -o filterwarnings=default --junitxml="$OUT/tests.xml")
-    for package in hypothesis expecttest torch torchvision; do
+    for package in hypothesis expecttest torch torchvision numba mypy; do
         if ! has "$package"; then
             while IFS= read -r file; do
                 echo "left out, as $package is not installed: $file"
                 options+=(--ignore="$file")
-            done < <(grep -lE "^(import|from) $package\\b" tests/*.py)
+            done < <(grep -lE "^(import|from) (minigrad\\.backends\\.)?$package\\b" tests/test_*.py)
         fi
     done
     limited "$TEST_SECONDS" "$OUT/tests.log" "$PYTHON" -m pytest "${options[@]}" tests ||

@@ -59,12 +59,12 @@ def markdown(result: Result) -> str:
 def setting(result: Result) -> str:
     """Date, device and versions, in a sentence."""
     here = result["environment"]
-    packages = [f"{n.partition(',')[0]} {v}" for n, v in result["versions"].items()]
-    gpu = here["gpu"]
+    gpu, versions = here["gpu"], result["versions"].items()
+    packages = [f"PyTorch {v}" for name, v in versions if name.startswith("PyTorch")]
     names = [f"{d['name']}, {d['memory'] / 2**30:.0f} GiB" for d in gpu.get("devices", ())]
     what = "; ".join(names) if result["device"] == "gpu" else "the CPU (a trial of the program)"
-    told = {"driver": gpu.get("driver"), "CUDA": gpu.get("cuda"), "CuPy": gpu.get("cupy")}
-    told |= {"Python": here["python"], "NumPy": here["numpy"]["version"]}
+    told = {"minigrad": here["minigrad"], "CuPy": gpu.get("cupy"), "driver": gpu.get("driver")}
+    told |= {"CUDA": gpu.get("cuda"), "Python": here["python"], "NumPy": here["numpy"]["version"]}
     packages += [f"{name} {value}" for name, value in told.items() if value]
     with_what = ", ".join(dict.fromkeys(packages))
     return f"Medians of {result['rounds']} rounds on {result['date']}, {what}. {with_what}.\n"
@@ -164,20 +164,24 @@ def floors(result: Result) -> str:
 
 def remarks(result: Result) -> str:
     """Who is missing and why, and what was said while they got ready."""
-    said = []
+    said: dict[str, list[str]] = {}
+
+    def say(text: str, name: str) -> None:
+        said.setdefault(text, []).append(name)
+
     for name, why in result["missing"].items():
         reasons = {"": why} if isinstance(why, str) else why
         for reason in dict.fromkeys(reasons.values()):
             where = ", ".join(title(step) for step, each in reasons.items() if each == reason)
-            said.append(f"- {name}{f' ({where})' if where else ''}: left out, {reason}")
+            say(f"left out{f' of {where}' if where else ''}, as {reason}", name)
     for name, answers in result["losses"].items():
         for note in dict.fromkeys(n for a in answers.values() for n in a.get("notes", ())):
-            said.append(f"- {name}: {' '.join(note.split())}")
+            say(note, name)
     for name, answers in result["counts"].items():
         for reason in dict.fromkeys(a["reason"] for a in answers.values() if a.get("reason")):
             if reason != "it was not measured":
-                said.append(f"- {name}: kernels not counted, {reason}")
-    return "\n".join(said) + "\n" if said else ""
+                say(f"its kernels are not counted, as {reason}", name)
+    return "".join(f"- {'; '.join(names)}: {text}\n" for text, names in said.items())
 
 
 def draw_times(result: Result, path: Path) -> None:

@@ -16,6 +16,7 @@ import os
 import platform
 import re
 import textwrap
+import tomllib
 import warnings
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
@@ -60,7 +61,16 @@ def _version(package: str) -> str:
     try:
         return version(package)
     except PackageNotFoundError:
-        return "not installed, run from its folder"
+        return "of an unknown version"
+
+
+def _own_version() -> str:
+    """Of minigrad, which may also run from its folder without being installed."""
+    project = Path(__file__).parents[1] / "pyproject.toml"
+    if not project.is_file():
+        return _version("minigrad")
+    told = tomllib.loads(project.read_text(encoding="utf-8"))
+    return str(told["project"]["version"])
 
 
 def _blas() -> Found:
@@ -179,7 +189,7 @@ def report() -> Found:
     """
     blas, problem = _tried(_blas)
     return {
-        "minigrad": _version("minigrad"),
+        "minigrad": _tried(_own_version)[0] or "of an unknown version",
         "python": platform.python_version(),
         "system": platform.platform(),
         "numpy": {"version": np.__version__, "blas": blas or {"name": f"unknown ({problem})"}},
