@@ -6,7 +6,8 @@ memory; what a capture refuses is refused. RawKernels are compiled by the C++ co
 thread by thread. `log` holds what was launched, copied and waited for.
 
 What a test uses: `module` and `extras`, which stand for `cupy` and `cupyx`; `blas`, which stands
-for cuBLAS; `log`; `orders`, in which the threads of a kernel are run; `check_guards`.
+for cuBLAS; `log`; `settings.late`, for work that is done late; `orders`, in which the threads of
+a kernel are run; `finish_all` and `check_guards`, for the end of a test.
 """
 
 import functools
@@ -16,6 +17,7 @@ import numpy as np
 
 from strict_device import memory, streams
 from strict_device.arrays import (
+    PinnedMemoryPointer,
     check_arguments,
     compute,
     empty_like,
@@ -23,6 +25,7 @@ from strict_device.arrays import (
     ndarray,
     placed_at,
     real,
+    send,
     upload,
 )
 from strict_device.blas import CublasError, blas
@@ -48,9 +51,11 @@ from strict_device.streams import (
     Graph,
     Stream,
     end_captures,
+    finish_all,
     get_current_stream,
     log,
     refuse_in_capture,
+    settings,
     work,
 )
 
@@ -65,10 +70,12 @@ __all__ = [
     "check_guards",
     "end_captures",
     "extras",
+    "finish_all",
     "log",
     "module",
     "ndarray",
     "orders",
+    "settings",
 ]
 
 
@@ -108,8 +115,9 @@ def asarray(a, dtype=None, order=None, *, copy=None, blocking=False):
     upload("asarray")
     if blocking:
         log.syncs.append("asarray")
-    y = placed_at(*allocate_like(np.asarray(a, dtype, order)))
-    y.array[...] = a
+    values = np.asarray(a, dtype, order)
+    y = placed_at(*allocate_like(values))
+    send(np.array(values), y.array, get_current_stream())
     return y
 
 
@@ -178,6 +186,7 @@ class Device:
         for stream in list(streams._streams.values()):
             refuse_in_capture(stream, "device.synchronize()")
         log.syncs.append("device.synchronize")
+        streams.finish_all()
 
     @property
     def mem_info(self):
@@ -209,17 +218,6 @@ def get_device_properties(device):
         "sharedMemPerBlockOptin": 227 << 10,
         "totalGlobalMem": 80 << 30,
     }
-
-
-class PinnedMemoryPointer(bytearray):
-    """As cupy.cuda.PinnedMemoryPointer: memory of the host that the device copies by itself."""
-
-    @property
-    def ptr(self):
-        return np.frombuffer(self, np.uint8).ctypes.data
-
-    def size(self):
-        return len(self)
 
 
 def alloc_pinned_memory(size):

@@ -9,18 +9,20 @@ import importlib
 import importlib.util
 import inspect
 import re
+import weakref
 
 import numpy as np
 from numpy.lib.array_utils import byte_bounds
 
 from strict_device import memory
-from strict_device.memory import MemoryPointer, allocate_like, placed
+from strict_device.memory import DeviceFault, MemoryPointer, allocate_like, placed
 from strict_device.streams import (
     capturing,
     get_current_stream,
     log,
     refuse_in_capture,
     waits,
+    without_values,
     work,
 )
 
@@ -29,7 +31,7 @@ real = importlib.import_module("cupy") if importlib.util.find_spec("cupy") else 
 # what CuPy computes with cuBLAS or cuSOLVER, which it refuses to do in a capture
 PRODUCTS = {"matmul", "dot", "vdot", "inner", "outer", "tensordot", "einsum", "kron"}
 # what needs to know values before it goes on, or sorts with Thrust, which waits
-WAITING = set(
+WAITING = {"reading by a boolean mask"} | set(
     "nonzero flatnonzero argwhere unique allclose array_equiv bincount histogram compress extract "
     "array2string array_repr array_str delete trim_zeros setdiff1d union1d intersect1d".split()
 )
@@ -62,7 +64,7 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):
         if memptr is None:
             memptr = memory.malloc(like.nbytes)
             self.array = placed(shape, dtype, strides or like.strides, memptr)
-            memory.poison(self.array)
+            memory.silently(functools.partial(memory.poison, self.array))
         else:
             self.array = placed(shape, dtype, strides or like.strides, memptr)
         self.allocation = memptr.mem
@@ -132,9 +134,10 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):
     # --- indexing ---
 
     def __getitem__(self, index):
+        name = "getitem"
         if any(is_mask(part) for part in parts(index)):
-            waits("reading by a boolean mask")
-        return compute("getitem", lambda x, at: x[at], (self, Index(index)), {})
+            name = "reading by a boolean mask"
+        return compute(name, lambda x, at: x[at], (self, Index(index)), {})
 
     def __setitem__(self, index, value):
         if isinstance(value, np.ndarray) and value.ndim:
@@ -157,12 +160,19 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):
         if blocking:
             log.syncs.append("get")
         if out is None:
-            return self.array.copy(order="C" if order == "A" else order)
+            out = np.empty(self.shape, self.dtype, order="C" if order == "A" else order)
         if not isinstance(out, np.ndarray) or out.shape != self.shape or out.dtype != self.dtype:
             raise ValueError("out must be a NumPy array of this shape and dtype")
         if not out.flags.forc:
             raise RuntimeError("out must be contiguous")
-        out[...] = self.array
+        inside = self.array
+
+        def copy():
+            out[...] = inside
+
+        stream.submit(copy)
+        if blocking:
+            stream.finish()
         return out
 
     def set(self, arr, stream=None):
@@ -175,7 +185,7 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):
         stream = get_current_stream() if stream is None else stream
         refuse_in_capture(stream, "a copy from the host")
         log.uploads.append("set")
-        self.array[...] = arr
+        send(arr, self.array, stream)
 
     def _looked_at(self, how):
         waits(how)
@@ -346,6 +356,42 @@ class Call:
         return [given(arg) for arg in self.args], {n: given(a) for n, a in self.kwargs.items()}
 
 
+def pinned_under(array):
+    """The pinned memory that a NumPy array lies in, or None."""
+    while isinstance(array, np.ndarray | memoryview):
+        array = array.obj if isinstance(array, memoryview) else array.base
+    return array if isinstance(array, PinnedMemoryPointer) else None
+
+
+class PinnedMemoryPointer(bytearray):
+    """As cupy.cuda.PinnedMemoryPointer: memory of the host that the device copies by itself."""
+
+    @property
+    def ptr(self):
+        return np.frombuffer(self, np.uint8).ctypes.data
+
+    def size(self):
+        return len(self)
+
+
+def send(values, target, stream):
+    """Copy from the host: pinned memory is read when the copy's turn comes, any other now."""
+    pinned = pinned_under(values)
+    if pinned is None:
+        stream.submit(functools.partial(np.copyto, target, values.copy(order="K")))
+        return
+    owner = weakref.ref(pinned)
+    layout = values.shape, values.dtype, values.ctypes.data - pinned.ptr, values.strides
+
+    def copy():
+        if owner() is None:
+            raise DeviceFault("pinned memory was freed before the copy from it had ended")
+        shape, dtype, start, strides = layout
+        target[...] = np.ndarray(shape, dtype, owner(), start, strides)
+
+    stream.submit(copy)
+
+
 class Place:
     def __init__(self, number):
         self.number = number
@@ -403,7 +449,8 @@ def compute(name, function, args, kwargs, writes=None):
         raise NotImplementedError(
             "calling cuBLAS API during stream capture is currently unsupported"
         )
-    if name in WAITING or (name == "where" and len(args) + len(kwargs) == 1):
+    looks = name in WAITING or (name == "where" and len(args) + len(kwargs) == 1)
+    if looks:
         waits(name)
     if name in SORTING or (name.startswith("linalg.") and name != "linalg.norm"):
         refuse_in_capture(get_current_stream(), name)
@@ -416,7 +463,7 @@ def compute(name, function, args, kwargs, writes=None):
         writes = out
     if name in WRITING:
         writes = args[0]
-    recording = capturing()
+    recording = without_values() and not looks
     tried = [twin(x) for x in inside] if recording else inside
     allocations = [x.allocation for x in call.arrays]
     if writes is not None:
