@@ -16,19 +16,10 @@ import types
 import numpy as np
 
 from strict_device import memory, streams
-from strict_device.arrays import (
-    PinnedMemoryPointer,
-    check_arguments,
-    compute,
-    empty_like,
-    inside,
-    ndarray,
-    placed_at,
-    real,
-    send,
-    upload,
-)
+from strict_device.arrays import ndarray
 from strict_device.blas import CublasError, blas
+from strict_device.calls import Index, compute, empty_like, inside, made
+from strict_device.host import alloc_pinned_memory, empty_pinned, send, upload, zeros_pinned
 from strict_device.kernels import (
     COMPILER,
     CompileException,
@@ -45,6 +36,7 @@ from strict_device.memory import (
     check_guards,
     using_allocator,
 )
+from strict_device.real import check_arguments, real
 from strict_device.streams import (
     CUDARuntimeError,
     Event,
@@ -86,7 +78,7 @@ def created(name):
     def create(*args, **kwargs):
         check_arguments(name, None if real is None else getattr(real, name), args, kwargs)
         values = getattr(np, name)(*[number(a) for a in args], **kwargs)
-        y = placed_at(*allocate_like(values))
+        y = new_like(values)
         if name != "empty":
             target = y.array
 
@@ -97,6 +89,11 @@ def created(name):
         return y
 
     return create
+
+
+def new_like(values):
+    array, pointer = allocate_like(values)
+    return made(array, pointer.mem)
 
 
 def number(value):
@@ -116,7 +113,7 @@ def asarray(a, dtype=None, order=None, *, copy=None, blocking=False):
     if blocking:
         log.syncs.append("asarray")
     values = np.asarray(a, dtype, order)
-    y = placed_at(*allocate_like(values))
+    y = new_like(values)
     send(np.array(values), y.array, get_current_stream())
     return y
 
@@ -143,8 +140,6 @@ class Ufunc:
         return inside(self.numpys, args, kwargs)
 
     def at(self, y, index, x):
-        from strict_device.arrays import Index
-
         compute(f"{self.numpys.__name__}.at", self.numpys.at, (y, Index(index), x), {}, writes=y)
 
 
@@ -218,19 +213,6 @@ def get_device_properties(device):
         "sharedMemPerBlockOptin": 227 << 10,
         "totalGlobalMem": 80 << 30,
     }
-
-
-def alloc_pinned_memory(size):
-    return PinnedMemoryPointer(size)
-
-
-def empty_pinned(shape, dtype=float, order="C"):
-    like = np.empty(shape, dtype)
-    return np.ndarray(shape, dtype, alloc_pinned_memory(max(like.nbytes, 1)), order=order)
-
-
-def zeros_pinned(shape, dtype=float, order="C"):
-    return empty_pinned(shape, dtype, order)
 
 
 def stream_is_capturing(ptr):
