@@ -9,25 +9,21 @@ from __future__ import annotations
 import importlib.util
 import json
 import math
-import os
-import signal
 import statistics
 import subprocess
 import sys
 import time
-import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import contextmanager
 from datetime import date
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from threading import Timer
 from typing import Any, Literal
 
-from benchmarks import floor, kernels
-from benchmarks.contestants.task import Queue, Task, Unable
+from benchmarks import floor
+from benchmarks.contestants.task import Task
 from benchmarks.gpu_table import EAGER, Table, draw_times, markdown
+from benchmarks.gpu_worker import Answer
 from benchmarks.workers import Contestant, Worker, machine
 
 CONTESTANTS = (
@@ -44,17 +40,15 @@ CONTESTANTS = (
     Contestant("minigrad, textbook, captured", ("minigrad", "textbook", "captured")),
     Contestant("minigrad, captured", ("minigrad", "layer", "captured")),
 )
+WORKER = "benchmarks.gpu_worker"
 STEPS = ("gan", "lstm 5", "lstm 20", "lstm 100")
-CHECKED = 6  # steps before losses are compared: a recording has been replayed by then
-LEAST = 0.2  # seconds of a measurement
-SINGLES = 20  # steps that are waited for one by one
+CLOSE = 1e-4  # of two losses, relatively
 OUT = Path("runs/benchmarks")
 PATIENCE = 30  # seconds for one measurement
 GRACE = 5.0  # seconds for those who have to break off
 # of the time that there is, how much may have passed when all are ready, measured, and counted
-READY, MEASURED, COUNTED = 0.45, 0.8, 0.92
+READY, MEASURED, COUNTED = 0.4, 0.7, 0.92
 
-Answer = dict[str, Any]
 Answers = dict[str, dict[str, Answer]]  # by contestant and step
 
 
@@ -88,11 +82,11 @@ def main(
         print(f"--device {device}: {here['gpu']['problem']}", file=sys.stderr)
         raise SystemExit(2)
     chosen = [c for c in CONTESTANTS if not only or any(word in c.name for word in only)]
-    workers = [Worker(__name__, with_device(c, device), threads) for c in chosen]
+    workers = [Worker(WORKER, with_device(c, device), threads) for c in chosen]
     found = [worker for worker in workers if worker.version]
     left_out = {w.name: "its library is not installed" for w in workers if not w.version}
     print(f"{len(found)} contestants get ready.", flush=True)
-    ready = ask_all(found, "prepare", steps, until(READY))
+    ready = get_ready(found, steps, until(READY))
     wrong = differing(ready, steps)
     for (name, step), reason in wrong.items():
         ready[name][step] = {"reason": reason}
@@ -114,8 +108,7 @@ def main(
     write(result, out)  # already now, as what follows could take longer than there is time
     if device == "gpu":
         print("Kernels are counted.", flush=True)
-        able = [worker for worker in found if times[worker.name]]
-        result["counts"] = ask_all(able, "count", steps, until(COUNTED))
+        result["counts"] = count(found, times, until(COUNTED))
     for worker in workers:
         worker.close()
     result["ceilings"] = ceilings(device)
@@ -149,20 +142,19 @@ def with_device(contestant: Contestant, device: str) -> Contestant:
     return contestant._replace(words=(*contestant.words, device))
 
 
-def ask_all(workers: Sequence[Worker], what: str, steps: Sequence[str], end: float) -> Answers:
-    """Put the same questions to all contestants at once; whoever is late is ended.
+def get_ready(workers: Sequence[Worker], steps: Sequence[str], end: float) -> Answers:
+    """Have all contestants make their first steps at the same time; whoever is late is ended.
 
     Args:
         workers: Whom to ask.
-        what: "prepare" or "count".
-        steps: For each of these.
-        end: The time, as `time.time`, by which they have to be done.
+        steps: What they are to get ready for.
+        end: The time, as `time.time`, by which they have to be.
     """
     answers: Answers = {worker.name: {} for worker in workers}
 
     def interview(worker: Worker) -> None:
         for step in steps:
-            answers[worker.name][step] = asked(worker, f"{what} {end} {step}")
+            answers[worker.name][step] = asked(worker, f"prepare {end} {step}")
 
     with ThreadPoolExecutor(max(1, len(workers))) as pool:
         waiting = {pool.submit(interview, worker): worker for worker in workers}
@@ -192,7 +184,7 @@ def differing(ready: Answers, steps: Sequence[str]) -> dict[tuple[str, str], str
             loss = ready[name][step].get("loss")
             if loss is not None:
                 wanted = like.setdefault(forms[name], loss)
-                if not math.isclose(wanted, loss, rel_tol=1e-4):
+                if not math.isclose(wanted, loss, rel_tol=CLOSE):
                     found[name, step] = f"its loss is {loss:.6f}, not {wanted:.6f}"
     return found
 
@@ -220,6 +212,19 @@ def measure(
         if number and time.time() + (time.time() - begin) > end:
             return times, number
     return times, rounds
+
+
+def count(workers: Sequence[Worker], times: Any, end: float) -> Answers:
+    """Count the kernels of what was measured, one after the other: side by side they take longer.
+
+    Those that matter most come first, while there is time.
+    """
+    answers: Answers = {worker.name: {} for worker in workers}
+    last = [worker for worker in workers if "textbook" in worker.name]
+    for worker in [*(w for w in workers if w not in last), *last]:
+        for step in times[worker.name]:
+            answers[worker.name][step] = asked(worker, f"count {end} {step}", PATIENCE)
+    return answers
 
 
 def table_of(steps: Sequence[str], times: dict[str, dict[str, list[Answer]]]) -> Table:
@@ -260,134 +265,3 @@ def ceilings(device: str) -> dict[str, Any]:
             print(f"{library} does not measure the device", file=sys.stderr)
     by = {name: each._asdict() for name, each in found.items()}
     return {"best": floor.best(list(found.values()))._asdict(), "by": by} if found else {}
-
-
-# --- the worker's side ------------------------------------------------------------------------
-
-
-@contextmanager
-def limited(end: float) -> Iterator[None]:
-    """Break off what is not done by a time, as far as it is Python."""
-
-    def stop(*_: Any) -> None:
-        raise Unable("it was not ready in time")
-
-    left = end - time.time()
-    if left <= 0:
-        stop()
-    before = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, left)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
-
-
-def prepare(make: Callable[[Task], Queue], step: str) -> tuple[Queue, Answer]:
-    """The first steps, up to one that has the loss to be compared."""
-    with warnings.catch_warnings(record=True) as said:
-        warnings.simplefilter("always")
-        queue = make(Task.named(step))
-        for _ in range(CHECKED - queue.made - 1):
-            queue.step()
-        loss = queue.step()
-        value = float(loss.item())
-        dot = queue.graph()  # now, while the last graph is this step's
-    notes = [" ".join(str(w.message).split()) for w in said if w.category is RuntimeWarning]
-    for note in notes:
-        if note.startswith("capture("):  # mg.capture has given up
-            raise Unable(note)
-    queue = queue._replace(graph=lambda: dot)
-    return queue, {"loss": value, "notes": list(dict.fromkeys(notes))}
-
-
-def timed(queue: Queue, count: int) -> Answer:
-    """Seconds of a step: queued with many, the same by the device's clock, and waited for."""
-    step, clock = queue.step, queue.clock
-    while True:
-        clock.wait()
-        start, first = time.perf_counter(), clock.mark()
-        for _ in range(count):
-            step()
-        last = clock.mark()
-        clock.wait()
-        seconds = time.perf_counter() - start
-        if seconds >= LEAST:
-            break
-        count = min(10 * count, math.ceil(1.2 * count * LEAST / seconds) + 1)
-    singles = []
-    for _ in range(SINGLES):
-        start = time.perf_counter()
-        step()
-        clock.wait()
-        singles.append(time.perf_counter() - start)
-    return {
-        "queued": seconds / count,
-        "device": clock.between(first, last) / count,
-        "latency": statistics.median(singles),
-        "steps": count,
-    }
-
-
-def answering(make: Callable[[Task], Queue]) -> Callable[[str], Answer]:
-    """What answers questions about a contestant."""
-    queues: dict[str, Queue] = {}
-    counts: dict[str, int] = {}
-
-    def reply(question: str) -> Answer:
-        what, _, step = question.partition(" ")
-        if what == "time":
-            answer = timed(queues[step], counts.get(step, 1))
-            counts[step] = answer["steps"]
-            return answer
-        end, _, step = step.partition(" ")
-        with limited(float(end)):
-            if what == "prepare":
-                queues[step], answer = prepare(make, step)
-                return answer
-            if step not in queues:
-                raise Unable("it was not measured")
-            return kernels.count(queues[step])._asdict()
-
-    def safe(question: str) -> Answer:
-        try:
-            return reply(question)
-        except Unable as error:
-            return {"reason": str(error)}
-        except Exception as error:
-            message = " ".join(f"{type(error).__name__}: {error}".split())
-            print(f"{question}: {message}"[:2000], file=sys.stderr)
-            return {"reason": message[:200]}
-
-    return safe
-
-
-def installed(package: str) -> str:
-    """A package's version, "here" where it is not installed but can be imported, else nothing."""
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "here" if importlib.util.find_spec(package) else ""
-
-
-def serve(library: str, form: str, mode: str, device: str) -> None:
-    """Say the version, then answer questions line by line; libraries may print what they like."""
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)
-    module = importlib.import_module(f"benchmarks.contestants.{library}_steps")
-    print(installed(module.PACKAGE), file=answers, flush=True)
-
-    def make(task: Task) -> Queue:
-        if task.kind == "gan" and form == "textbook":
-            raise Unable("")
-        queue: Queue = module.queue(task, form, mode, device)
-        return queue
-
-    reply = answering(make)
-    for line in sys.stdin:
-        print(json.dumps(reply(line.strip())), file=answers, flush=True)
-
-
-if __name__ == "__main__":
-    serve(*sys.argv[1:5])

@@ -179,8 +179,7 @@ def remarks(result: Result) -> str:
             say(note, name)
     for name, answers in result["counts"].items():
         for reason in dict.fromkeys(a["reason"] for a in answers.values() if a.get("reason")):
-            if reason != "it was not measured":
-                say(f"its kernels are not counted, as {reason}", name)
+            say(f"not all its kernels are counted, as {reason}", name)
     return "".join(f"- {'; '.join(names)}: {text}\n" for text, names in said.items())
 
 

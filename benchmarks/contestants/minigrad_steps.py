@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+from collections.abc import Callable
 from typing import Any
 
 from benchmarks.contestants.task import (
@@ -51,15 +52,10 @@ def queue(task: Task, form: str, mode: str, device: str) -> Queue:
     require_device(device)
     if device == "cpu":
         return Queue(_step(task, form, device, mode == "captured"))
-    graphs = _graphs_from_now_on()
     step = _step(task, form, device, mode == "captured")
-
-    def graph() -> str | None:
-        if mode == "captured" and not graphs:
-            raise Unable("mg.capture has recorded nothing")
-        return graphs[-1].debug_dot_str(1) if graphs else None  # 1: says what each node is
-
-    return Queue(step, _clock(), graph=graph)
+    if mode == "eager":
+        return Queue(step, _clock())
+    return Queue(step, _clock(), graph=_recorded_from_now_on())
 
 
 def _clock() -> Clock:
@@ -77,8 +73,8 @@ def _clock() -> Clock:
     return Clock(lambda: cuda.Device().synchronize(), mark, between)
 
 
-def _graphs_from_now_on() -> list[Any]:
-    """A list that gets every graph that CuPy records in this process from now on."""
+def _recorded_from_now_on() -> Callable[[], str]:
+    """What gives the last graph that CuPy has recorded by then, in the DOT language."""
     stream = importlib.import_module("cupy").cuda.Stream
     plain = stream.end_capture
     graphs: list[Any] = []
@@ -87,8 +83,14 @@ def _graphs_from_now_on() -> list[Any]:
         graphs.append(plain(self))
         return graphs[-1]
 
+    def graph() -> str:
+        stream.end_capture = plain
+        if not graphs:
+            raise Unable("mg.capture has recorded nothing")
+        return str(graphs[-1].debug_dot_str(1))  # 1: with the kind of each node
+
     stream.end_capture = end_capture
-    return graphs
+    return graph
 
 
 def _capture(step: Any, device: str) -> Any:
