@@ -40,6 +40,7 @@ CONTESTANTS = (
     Contestant("minigrad, textbook, captured", ("minigrad", "textbook", "captured")),
     Contestant("minigrad, captured", ("minigrad", "layer", "captured")),
 )
+COMPILED = ("torch.compile", "reduce-overhead")
 WORKER = "benchmarks.gpu_worker"
 STEPS = ("gan", "lstm 5", "lstm 20", "lstm 100")
 CLOSE = 1e-4  # of two losses, relatively
@@ -47,7 +48,7 @@ OUT = Path("runs/benchmarks")
 PATIENCE = 30  # seconds for one measurement
 GRACE = 5.0  # seconds for those who have to break off
 # of the time that there is, how much may have passed when all are ready, measured, and counted
-READY, MEASURED, COUNTED = 0.4, 0.7, 0.92
+READY, MEASURED, COUNTED = 0.45, 0.72, 0.92
 
 Answers = dict[str, dict[str, Answer]]  # by contestant and step
 
@@ -86,7 +87,9 @@ def main(
     found = [worker for worker in workers if worker.version]
     left_out = {w.name: "its library is not installed" for w in workers if not w.version}
     print(f"{len(found)} contestants get ready.", flush=True)
-    ready = get_ready(found, steps, until(READY))
+    slow = [worker for worker in found if worker.name.endswith(COMPILED)]
+    ready = get_ready([w for w in found if w not in slow], steps, until(READY))
+    ready |= get_ready(slow, steps, until(READY))  # these would take the processor from the others
     wrong = differing(ready, steps)
     for (name, step), reason in wrong.items():
         ready[name][step] = {"reason": reason}
@@ -113,7 +116,7 @@ def main(
         worker.close()
     result["ceilings"] = ceilings(device)
     print(f"\n{write(result, out)}")
-    print(*(out / f"gpu.{kind}" for kind in ("json", "md", "png")), sep="\n")
+    print(*sorted(out.glob("gpu.*")), sep="\n")
     if wrong:
         print(f"losses differ: {', '.join(f'{n} ({s})' for n, s in wrong)}", file=sys.stderr)
         raise SystemExit(1)

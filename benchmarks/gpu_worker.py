@@ -22,7 +22,7 @@ from benchmarks.contestants.task import Queue, Task, Unable
 
 CHECKED = 6  # steps before losses are compared: a recording has been replayed by then
 LEAST = 0.2  # seconds of a measurement
-SINGLES = 20  # steps that are waited for one by one
+SINGLES = 10  # steps that are waited for one by one
 
 Answer = dict[str, Any]  # numbers, or the reason why there are none
 

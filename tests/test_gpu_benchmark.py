@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 import types
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import pytest
@@ -218,6 +219,39 @@ def test_what_needs_a_gpu_says_so():
             torch_steps.queue(task, "layer", mode, "cpu")
     with pytest.raises(Unable, match="compiling 100 unrolled time steps takes several minutes"):
         torch_steps.queue(Task.named("lstm 100"), "textbook", "compile", "cpu")
+
+
+def test_a_step_recorded_by_hand_is_replayed_and_its_warm_up_counted(monkeypatch):
+    """With stand-ins for PyTorch's streams and graphs, which need a GPU."""
+    import torch
+
+    weight, events = [0], []
+
+    class Stream:
+        def wait_stream(self, other):
+            events.append("wait")
+
+    class Graph:
+        def replay(self):
+            weight[0] += 1
+
+    @contextmanager
+    def recording(graph):
+        before = weight[0]
+        yield events.append("record")
+        weight[0] = before  # while it is recorded nothing is done
+
+    def step():
+        weight[0] += 1
+        return weight
+
+    everything = {"Stream": Stream, "CUDAGraph": Graph, "graph": recording}
+    everything |= {"current_stream": Stream, "stream": lambda stream: nullcontext()}
+    for name, value in everything.items():
+        monkeypatch.setattr(torch.cuda, name, value)
+    replay = torch_steps._recorded(step)
+    assert events == ["wait", "wait", "record"] and weight == [torch_steps.WARM_UP]
+    assert replay() is weight and weight == [torch_steps.WARM_UP + 1]
 
 
 def test_optimizers_are_given_only_options_that_they_know(monkeypatch):
