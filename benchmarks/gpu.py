@@ -112,6 +112,7 @@ def main(
     if device == "gpu":
         print("Kernels are counted.", flush=True)
         result["counts"] = count(found, times, until(COUNTED))
+        write(result, out)
     for worker in workers:
         worker.close()
     result["ceilings"] = ceilings(device)
