@@ -1,0 +1,330 @@
+"""The stand-in's streams: work is done at once, or late, or recorded by a capture.
+
+At once is as early as a GPU could do it. Late is when the host waits for it and not before, and so
+shows what nobody has waited for: a stream that reads what another one writes, a buffer of the
+host that is written to again while a copy from it is still to come.
+"""
+
+import collections
+import itertools
+import threading
+import weakref
+
+from strict_device import memory
+from strict_device.memory import DeviceFault, default_pool
+
+
+class CUDARuntimeError(RuntimeError):
+    """As cupy.cuda.runtime's."""
+
+
+class Log:
+    """What the device was asked to do since the last reset.
+
+    Attributes:
+        launches: The names of what was launched, one by one; a graph's launch is one.
+        syncs: What made the host wait for the device.
+        uploads: Copies from the host, by the name of what copied.
+        downloads: Copies to the host.
+        nodes: How many pieces of work the graphs replayed.
+    """
+
+    def __init__(self):
+        self.reset()
+
+    def reset(self):
+        self.launches, self.syncs, self.uploads, self.downloads = [], [], [], []
+        self.nodes = 0
+
+
+class Settings:
+    """How the stand-in behaves.
+
+    Attributes:
+        late: Whether work is done when the host waits for it, and not at once.
+    """
+
+    late = False
+
+
+log = Log()
+settings = Settings()
+_thread = threading.local()
+_numbers = itertools.count(1)
+_streams = weakref.WeakValueDictionary()
+
+
+class Recording:
+    """The work of a capture, and the streams that take part in it."""
+
+    def __init__(self, origin):
+        self.origin = origin
+        self.joined = {origin}
+        self.pending = set()  # joined streams with work that the origin has not waited for
+        self.work = []  # (name, run, references to allocations)
+        self.broken = None
+
+
+class Stream:
+    """As cupy.cuda.Stream; the null stream is `Stream.null`."""
+
+    def __init__(self, null=False, non_blocking=False, ptds=False, priority=None):
+        self.ptr = 0 if null else next(_numbers) << 16
+        self.non_blocking = non_blocking
+        self.recording = None
+        self.queue = collections.deque()  # late work
+        self.given = self.finished = 0  # how much of it there was, and has been done
+        _streams[self.ptr] = self
+
+    def __hash__(self):
+        return hash(self.ptr)
+
+    def __eq__(self, other):
+        return self.ptr == other.ptr
+
+    @property
+    def is_non_blocking(self):
+        return self.non_blocking
+
+    def use(self):
+        _thread.stream = weakref.ref(self)
+        return self
+
+    def __enter__(self):
+        if not hasattr(_thread, "before"):
+            _thread.before = []
+        _thread.before.append(get_current_stream())
+        return self.use()
+
+    def __exit__(self, *_):
+        _thread.before.pop().use()
+
+    @property
+    def done(self):
+        refuse_in_capture(self, "stream.done")
+        return not self.queue
+
+    def synchronize(self):
+        refuse_in_capture(self, "stream.synchronize()")
+        log.syncs.append("stream.synchronize")
+        self.finish()
+
+    def submit(self, run):
+        """Have something done, without a word in the log."""
+        if not settings.late:
+            run()
+            return
+        for other in () if self.non_blocking else list(_streams.values()):
+            # the null stream and the blocking ones wait for each other
+            if other is not self and not other.non_blocking and 0 in (self.ptr, other.ptr):
+                self.wait_for(other, other.given)
+        self.queue.append(run)
+        self.given += 1
+
+    def wait_for(self, other, count):
+        self.queue.append(lambda: other.finish(count))
+        self.given += 1
+
+    def finish(self, count=None):
+        """Do the late work, up to what had been given when there were so many pieces of it."""
+        count = self.given if count is None else count
+        while self.finished < count and self.queue:
+            self.finished += 1
+            self.queue.popleft()()
+
+    def is_capturing(self):
+        return self.recording is not None
+
+    def record(self, event=None):
+        event = Event() if event is None else event
+        event.record(self)
+        return event
+
+    def wait_event(self, event):
+        recording = event.recording
+        if recording is None:
+            if self.recording is not None and event.stream is not None:
+                raise CUDARuntimeError(
+                    "cudaErrorStreamCaptureIsolation: the event was recorded outside the capture"
+                )
+            if event.stream is not None and settings.late:
+                self.wait_for(event.stream, event.count)
+            return
+        if recording.origin.recording is not recording:
+            raise CUDARuntimeError("cudaErrorStreamCaptureIsolation: the event's capture is over")
+        if self.recording is None:
+            self.recording = recording
+            recording.joined.add(self)
+        elif self.recording is not recording:
+            raise CUDARuntimeError("cudaErrorStreamCaptureMerge: two captures would become one")
+        if self is recording.origin:
+            recording.pending.discard(event.stream)
+
+    def begin_capture(self, mode=None):
+        if self.ptr == 0:
+            raise RuntimeError("cannot capture on the default (legacy) stream")
+        if not self.non_blocking:
+            raise CUDARuntimeError(
+                "cudaErrorStreamCaptureImplicit: capture on a blocking stream; "
+                "make it with Stream(non_blocking=True)"
+            )
+        if self.recording is not None:
+            raise CUDARuntimeError("cudaErrorIllegalState: the stream is capturing already")
+        self.recording = Recording(self)
+
+    def end_capture(self):
+        recording = self.recording
+        if recording is None:
+            raise RuntimeError("the stream is not capturing")
+        if recording.origin is not self:
+            raise CUDARuntimeError("cudaErrorStreamCaptureUnmatched: begun on another stream")
+        for stream in recording.joined:
+            stream.recording = None
+        if recording.broken:
+            raise CUDARuntimeError(f"cudaErrorStreamCaptureInvalidated: {recording.broken}")
+        if recording.pending:
+            raise CUDARuntimeError("cudaErrorStreamCaptureUnjoined: wait for the other stream")
+        return Graph(recording)
+
+
+Stream.null = Stream(null=True)
+
+
+class Event:
+    """As cupy.cuda.Event."""
+
+    def __init__(self, block=False, disable_timing=False, interprocess=False):
+        self.recording = self.stream = None
+        self.count = 0
+
+    def record(self, stream=None):
+        self.stream = get_current_stream() if stream is None else stream
+        self.recording, self.count = self.stream.recording, self.stream.given
+
+    @property
+    def done(self):
+        self._not_in_capture()
+        return self.stream is None or self.stream.finished >= self.count
+
+    def synchronize(self):
+        self._not_in_capture()
+        log.syncs.append("event.synchronize")
+        if self.stream is not None:
+            self.stream.finish(self.count)
+
+    def _not_in_capture(self):
+        if self.recording is not None:
+            raise CUDARuntimeError("cudaErrorCapturedEvent: the event is a node of a capture")
+
+
+class Graph:
+    """As cupy.cuda.Graph: recorded work, to be done again on the same memory."""
+
+    def __init__(self, recording):
+        self._work = recording.work
+
+    def launch(self, stream=None):
+        stream = get_current_stream() if stream is None else stream
+        refuse_in_capture(stream, "graph.launch(): a graph in a capture")
+        log.launches.append("graph")
+        log.nodes += len(self._work)
+        for name, _, uses in self._work:
+            for use, pool in uses:
+                if use() is None and (pool is default_pool or pool() is None):
+                    raise DeviceFault(f"the graph's {name} uses memory that has been freed")
+        runs = [run for _, run, _ in self._work]
+
+        def replay():
+            for run in runs:
+                run()
+
+        stream.submit(replay)
+
+    def upload(self, stream=None):
+        pass
+
+    def debug_dot_str(self, flags=0):
+        names = [name for name, _, _ in self._work]
+        nodes = [f'{i} [label="{name}"]' for i, name in enumerate(names)]
+        return "digraph {\n" + "\n".join(nodes) + "\n}\n"
+
+
+def get_current_stream(device_id=-1):
+    # as CuPy: a stream that nobody holds is gone, and the null stream is current again
+    return getattr(_thread, "stream", lambda: None)() or Stream.null
+
+
+def stream_at(ptr):
+    """The stream that a library was given by its address."""
+    found = _streams.get(int(ptr))
+    if found is None:
+        raise CUDARuntimeError(f"cudaErrorInvalidResourceHandle: no stream {ptr}")
+    return found
+
+
+def refuse_in_capture(stream, what, error=CUDARuntimeError):
+    """A wait or a copy between host and device ends a capture in an error."""
+    if stream.recording is not None:
+        stream.recording.broken = stream.recording.broken or what
+        raise error(f"cudaErrorStreamCaptureUnsupported: {what} while a stream is captured")
+
+
+def capturing():
+    """Whether the work of this thread is being recorded."""
+    return get_current_stream().recording is not None
+
+
+def work(name, run, allocations, stream=None):
+    """Give the device something to do: `run` is called now, or at each launch of a graph."""
+    stream = get_current_stream() if stream is None else stream
+    recording = stream.recording
+    if recording is None:
+        log.launches.append(name)
+        stream.submit(run)
+        return
+    if stream is not recording.origin:
+        recording.pending.add(stream)
+    uses = [
+        (
+            weakref.ref(memory),
+            memory.pool if memory.pool is default_pool else weakref.ref(memory.pool),
+        )
+        for memory in allocations
+    ]
+    recording.work.append((name, run, uses))
+
+
+def waits(what):
+    """The host waits for the device, to read from it."""
+    refuse_in_capture(get_current_stream(), what)
+    log.syncs.append(what)
+    get_current_stream().finish()
+
+
+def without_values():
+    """Whether what a call gives must be known before the call is made."""
+    return settings.late or capturing()
+
+
+def finish_all():
+    """Do all late work."""
+    while any(stream.queue for stream in list(_streams.values())):
+        for stream in list(_streams.values()):
+            stream.finish()
+
+
+def silently(run):
+    """Prepare memory in the order of the current stream's work; it is no launch."""
+    get_current_stream().submit(run)
+
+
+memory.silently = silently
+memory.current_stream = lambda: get_current_stream().ptr
+
+
+def end_captures():
+    """End what a test left unfinished, and say whether there was something."""
+    left = [stream for stream in list(_streams.values()) if stream.recording is not None]
+    for stream in left:
+        stream.recording = None
+    return bool(left)
