@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -29,6 +30,7 @@ STYLES = (
 PAPER = 255
 MOST_POINTS = 250
 MOST_FRAMES = 100
+STRIP_WIDTH = 9  # inches
 
 
 def _figure(width: float, height: float, rows: int, columns: int) -> tuple[Figure, Any]:
@@ -264,25 +266,45 @@ def side_by_side(pictures: Mapping[str, Grey], title: str, path: Path) -> None:
     figure.savefig(path)
 
 
-def strip(images: Grey, title: str, path: Path) -> None:
-    """Draw images in one row above a scale from 0 to 1.
+@dataclass(frozen=True)
+class Strip:
+    """Images in a row, each above its caption."""
+
+    name: str
+    """Of the row."""
+
+    images: Grey
+    """(N, 28, 28), uint8, 255 is ink."""
+
+    captions: Sequence[str]
+    """N, of one letter or two."""
+
+
+def strips(rows: Sequence[Strip], title: str, caption: str, path: Path) -> None:
+    """Draw strips below each other; what their ends are called stands in bold.
 
     Args:
-        images: (N, 28, 28), uint8, 255 is ink.
+        rows: At least one, all of the same length.
         title: What they show.
+        caption: What the captions say.
         path: The PNG file to write.
     """
-    figure, axes = _figure(10, 1.9, 1, 1)
-    picture = grid(images, len(images))
-    axes[0, 0].imshow(picture, cmap="gray", vmin=0, vmax=PAPER, interpolation="nearest")
-    width = picture.shape[1] / len(images)
-    axes[0, 0].set_xticks(
-        [(i + 0.5) * width for i in range(len(images))],
-        [f"{i / (len(images) - 1):.1f}" for i in range(len(images))],
-    )
-    axes[0, 0].set_yticks([])
-    axes[0, 0].set_xlabel("share of the way from the first point to the second")
-    axes[0, 0].set_title(title)
+    count = len(rows[0].images)
+    size = min(0.75, STRIP_WIDTH / count)  # of an image, in inches
+    figure, axes = _figure(count * size + 1.3, len(rows) * (size + 0.32) + 0.75, len(rows), 1)
+    for axis, row in zip(axes[:, 0], rows, strict=True):
+        picture = grid(row.images, count)
+        axis.imshow(picture, cmap="gray", vmin=0, vmax=PAPER, interpolation="nearest")
+        width = picture.shape[1] / count
+        axis.set_xticks([(i + 0.5) * width for i in range(count)], row.captions)
+        axis.tick_params(axis="x", length=0, labelsize=min(10, 50 * size))
+        for label in (axis.get_xticklabels()[0], axis.get_xticklabels()[-1]):
+            label.set_fontweight("bold")
+        axis.set_yticks([])
+        axis.set_ylabel(row.name, rotation="horizontal", ha="right", va="center")
+        axis.spines[:].set_visible(False)
+    figure.supxlabel(caption, fontsize=9)
+    figure.suptitle(title)
     figure.savefig(path)
 
 
