@@ -189,6 +189,22 @@ def config_of(run: Path, cls: type[Config], prog: str, flag: str) -> Config:
     return config
 
 
+def program_of(run: Path, flag: str) -> str:
+    """Read which program made a run.
+
+    Args:
+        run: Its folder.
+        flag: What the user called the folder by, for messages.
+
+    Raises:
+        BadInput: If it is not a run.
+    """
+    program = _load(run / "config.json", flag).get("program")
+    if not isinstance(program, str):
+        raise BadInput(f"{flag} {run}: this is not a run: its config.json names no program")
+    return program
+
+
 def parse_tool(cls: type[Options], args: Sequence[str] | None, prog: str) -> Options:
     """Read the options of a command that works on runs; there are no recipes and files.
 

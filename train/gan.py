@@ -34,6 +34,7 @@ from .latent import (
     way_through,
 )
 from .loop import Loop, State, training
+from .plots import GAN, gan_curves, gan_progress
 from .progress import talker
 from .run import RunFolder
 
@@ -287,30 +288,21 @@ def finish(generator: nn.Module, shown: Tensor, run: RunFolder, loop: Loop, judg
     if loop.stopped_by is None:
         save_samples(generator, shown, run, last_step)
     if lines:
-        with run.replacing("curves.png") as path:
-            pictures.gan_curves(lines, judge.floor, path)
+        gan_curves(run, run, judge.floor)
         losses = [line for line in lines if "d_real" in line]
         print(
             f"After {last_step} steps the discriminator recognises {losses[-1]['d_real']:.0%} of "
             f"the real digits and {losses[-1]['d_fake']:.0%} of the fakes (50% each would be mere "
             f"guessing). {verdict(lines, judge.floor)}Results: {run.path}"
         )
-    steps = sorted(int(path.stem.removeprefix("step-")) for path in run.path.glob("samples/*.png"))
-    grids = {step: run.path / "samples" / f"step-{step:07d}.png" for step in steps}
-    middle = min(steps, key=lambda step: abs(step - last_step / 2))
-    ways = {f"step {n}": pictures.read_grey(grids[n]) for n in (steps[0], middle, steps[-1])}
-    with run.replacing("progress.png") as path:
-        pictures.side_by_side(ways, "The same 100 latent points on the way", path)
-    with run.replacing("progress.gif") as path:
-        pictures.animation([pictures.read_grey(grid)[::2, ::2] for grid in grids.values()], path)
-
+    gan_progress(run, run)
     found = search(generator, judge, shown.shape[1], TRIES, 1, np.random.default_rng(0))
     ends = clearest(found, DIGITS, CONFIDENT)
     points = choose(found, ends, 0)
     with run.replacing("interpolation.png") as path:
         rows = strips(generator, judge, points, ends, STEPS, ("spherical", "linear"))
         pictures.strips(rows, way_through(ends), CAPTION, path)
-    return ending("train.gan", run, loop)
+    return ending(GAN, run, loop)
 
 
 def verdict(lines: Sequence[Mapping[str, float]], floor: float) -> str:
@@ -335,7 +327,7 @@ def main(args: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
-    return command("train.gan", GANConfig, train, args)
+    return command(GAN, GANConfig, train, args)
 
 
 if __name__ == "__main__":

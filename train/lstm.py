@@ -23,16 +23,12 @@ from .config import COUNT, NOT_NEGATIVE, PAIR, POSITIVE, RECIPE, SHARE, BadInput
 from .insight import Recurrent, gradient_norms, unrolled
 from .loop import Loop, Meter, State, training
 from .palindromes import Examples
+from .plots import LSTM as PROGRAM
+from .plots import TITLES, learning_curves
 from .progress import talker
 from .run import RunFolder
 from .sweep import Part, sweep
 
-TITLES = {
-    "lstm": "LSTM",
-    "textbook": "LSTM (textbook form)",
-    "rnn": "Plain recurrent network",
-}
-PROGRAM = "train.lstm"
 EVALUATION_BATCH = 1000
 SHOWN = 64  # palindromes whose gradients are averaged in the picture
 TOO_FEW = 1000  # palindromes, to learn a rule from rather than each of them
@@ -317,9 +313,7 @@ def finish(config: LSTMConfig, run: RunFolder, loop: Loop, unseen: Examples) -> 
     """Draw curves, gates and gradients, say how it went, and return the exit code."""
     lines = run.read_lines("metrics.jsonl")
     if lines:
-        title = f"{TITLES[config.model]} on palindromes: {config.input_length} digits read"
-        with run.replacing("curves.png") as path:
-            pictures.learning_curves(lines, title, path)
+        learning_curves(run, run)
         look_inside(config, run, loop.state.networks[""], unseen)
         last = lines[-1]
         print(

@@ -21,11 +21,14 @@ Grey = npt.NDArray[np.uint8]
 # Okabe and Ito's colours, and a dash pattern each for print without colour.
 BLUE = {"color": "#0072B2", "linestyle": "-"}
 ORANGE = {"color": "#D55E00", "linestyle": "--"}
-STYLES = (
+STYLES: tuple[dict[str, Any], ...] = (
     BLUE,
     ORANGE,
     {"color": "#009E73", "linestyle": "-."},
     {"color": "#CC79A7", "linestyle": ":"},
+    {"color": "#000000", "linestyle": (0, (6, 1, 1, 1, 1, 1))},
+    {"color": "#56B4E9", "linestyle": (0, (8, 2))},
+    {"color": "#E69F00", "linestyle": (0, (3, 1))},
 )
 PAPER = 255
 MOST_POINTS = 250
@@ -53,13 +56,14 @@ def _curve(axes: Axes, x: str, y: str, lines: Lines, label: str, style: Mapping[
     )
 
 
-def _dress(axes: Axes, title: str, x: str, y: str) -> None:
+def _dress(axes: Axes, title: str, x: str, y: str, legend: bool = True) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, min_n_ticks=1))
     axes.set_title(title)
     axes.set_xlabel(x)
     axes.set_ylabel(y)
     axes.grid(alpha=0.3)
-    axes.legend()
+    if legend:
+        axes.legend()
 
 
 def learning_curves(lines: Lines, title: str, path: Path) -> None:
@@ -172,12 +176,12 @@ def accuracy_by_length(results: Mapping[str, Mapping[int, Sequence[float]]], pat
     figure.savefig(path)
 
 
-def gan_curves(lines: Lines, floor: float, path: Path) -> None:
+def gan_curves(lines: Lines, floor: float | None, path: Path) -> None:
     """Draw both losses, how often the discriminator is right, and what the judge says, over steps.
 
     Args:
         lines: Measurements with step, g_loss, d_loss, d_real and d_fake (0 to 1); some with fid.
-        floor: The FID of real digits.
+        floor: The FID of real digits, if it is known.
         path: The PNG file to write.
     """
     judged = [line for line in lines if "fid" in line]
@@ -197,10 +201,89 @@ def gan_curves(lines: Lines, floor: float, path: Path) -> None:
     shares.set_ylim(0, 103)
     for axis in rest:
         _curve(axis, "step", "fid", judged, "fakes", BLUE)
-        axis.axhline(floor, color="black", linestyle=":", label="real digits")
+        if floor is not None:
+            axis.axhline(floor, color="black", linestyle=":", label="real digits")
         _dress(axis, "Distance from real digits, by a classifier", "training step", "FID")
         axis.set_yscale("log")
     figure.savefig(path)
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One measurement, to be compared among runs."""
+
+    name: str
+    """In the lines of metrics."""
+
+    title: str
+
+    unit: str
+    """Of the axis; measurements in % are logged from 0 to 1."""
+
+    log: bool = False
+
+    guide: tuple[float, str] | None = None
+    """A line to compare with, and what it means."""
+
+
+def comparison(
+    groups: Mapping[str, Sequence[Lines]], panels: Sequence[Panel], x: str, title: str, path: Path
+) -> None:
+    """Draw measurements of several runs, a panel for each: the mean of every group, and its range.
+
+    Args:
+        groups: By label the measurements of one run or more.
+        panels: What to draw.
+        x: What stands on the horizontal axis: "epoch" or "step".
+        title: What is compared.
+        path: The PNG file to write.
+    """
+    columns = 2 if len(panels) < 5 else 3
+    rows = -(-len(panels) // columns)
+    figure, axes = _figure(4.6 * columns, 3.4 * rows + 0.3 * len(groups) + 0.4, rows, columns)
+    for axis, panel in zip(axes.flat, panels, strict=False):
+        for number, (label, runs) in enumerate(groups.items()):
+            dashes = STYLES[(number + number // len(STYLES)) % len(STYLES)]["linestyle"]
+            style = {"color": STYLES[number % len(STYLES)]["color"], "linestyle": dashes}
+            places, values = _aligned(runs, x, panel.name)
+            if panel.unit == "%":
+                values = 100 * values
+            means = [{x: a, "y": b} for a, b in zip(places, values.mean(axis=0), strict=True)]
+            _curve(axis, x, "y", means, label, style)
+            if len(runs) > 1:
+                low, high = values.min(axis=0), values.max(axis=0)
+                axis.fill_between(places, low, high, color=style["color"], alpha=0.2, linewidth=0)
+        if panel.guide is not None:
+            axis.axhline(panel.guide[0], color="black", linestyle=(0, (1, 3)), linewidth=1)
+            axis.annotate(
+                panel.guide[1],
+                (0.99, panel.guide[0]),
+                xycoords=("axes fraction", "data"),
+                ha="right",
+                va="bottom",
+                fontsize=8,
+            )
+        _dress(axis, panel.title, x.replace("step", "training step"), panel.unit, legend=False)
+        if panel.log:
+            axis.set_yscale("log")
+        else:
+            axis.set_ylim(*(-3, 103) if panel.unit == "%" else (0, None))  # a line at 0 % shows
+    for axis in axes.flat[len(panels) :]:
+        axis.set_axis_off()
+    handles, labels = axes.flat[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", handlelength=4)
+    figure.suptitle(title)
+    figure.savefig(path)
+
+
+def _aligned(runs: Sequence[Lines], x: str, y: str) -> tuple[Any, Any]:
+    """Where all runs have been measured (P,), and what each was there (R, P), few enough to see."""
+    series = [{line[x]: line[y] for line in lines if y in line} for lines in runs]
+    common = [place for place in series[0] if all(place in each for each in series)]
+    lines = [[{x: place, y: each[place]} for place in common] for each in series]
+    thin = [thinned(each) for each in lines]
+    places = np.array([line[x] for line in thin[0]])
+    return places, np.array([[line[y] for line in each] for each in thin]).reshape(len(runs), -1)
 
 
 def _percent(lines: Lines, names: Sequence[str]) -> Lines:
@@ -209,7 +292,7 @@ def _percent(lines: Lines, names: Sequence[str]) -> Lines:
 
 def thinned(lines: Lines) -> Lines:
     """Average neighbours so that at most MOST_POINTS are left and noise does not hide the trend."""
-    size = -(-len(lines) // MOST_POINTS)
+    size = max(1, -(-len(lines) // MOST_POINTS))
     groups = [lines[start : start + size] for start in range(0, len(lines), size)]
     return [{key: fmean(line[key] for line in group) for key in group[0]} for group in groups]
 
