@@ -14,6 +14,7 @@ from PIL import Image
 from minigrad.data import sample_digits
 from train import gan, lstm, pictures, plot, plots
 from train.classifier import ClassifierConfig
+from train.comparison import aligned
 from train.config import RunConfig
 from train.gan import GANConfig
 from train.lstm import LSTMConfig
@@ -187,15 +188,15 @@ def test_of_a_folder_with_digits_their_number_counts(tmp_path: Path) -> None:
 
 def test_the_mean_and_the_range_are_over_what_all_seeds_have(tmp_path: Path) -> None:
     short, long = learning_lines(3, 0.2), learning_lines(5, 0.6)
-    places, values = pictures._aligned([short, long], "epoch", "accuracy")
+    places, values = aligned([short, long], "epoch", "accuracy")
     assert places.tolist() == [1, 2, 3]
     np.testing.assert_allclose(values, [[0.2] * 3, [0.6] * 3])
     judged = gan_lines(40_000, 0.5), gan_lines(20_000, 0.7)
-    places, values = pictures._aligned(judged, "step", "d_real")
+    places, values = aligned(judged, "step", "d_real")
     assert values.shape == (2, 250) and places[-1] > 19_900
     np.testing.assert_allclose(values.mean(axis=0), 0.6)
-    assert pictures._aligned(judged[:1], "step", "fid")[1].tolist() == [[50.0]]
-    assert pictures._aligned(judged, "step", "fid")[1].shape == (2, 0)
+    assert aligned(judged[:1], "step", "fid")[1].tolist() == [[50.0]]
+    assert aligned(judged, "step", "fid")[1].shape == (2, 0)
 
 
 @pytest.mark.parametrize("program", PROGRAMS)

@@ -328,7 +328,7 @@ def look_inside(config: LSTMConfig, run: RunFolder, model: Any, unseen: Examples
     """Draw the gates while one palindrome is read, and how far back the gradient reaches."""
     chosen = np.arange(min(len(unseen), SHOWN))
     x, labels = to_tensors(unseen, chosen, config.device)
-    title = f"{TITLES[config.model]}, {config.input_length} digits read"
+    title = f"{TITLES[config.model]}: what its gates do while it reads a palindrome"
     with mg.no_grad():
         gates = unrolled(model, x[:1]).gates
     if gates:
@@ -339,8 +339,8 @@ def look_inside(config: LSTMConfig, run: RunFolder, model: Any, unseen: Examples
     other = replace(config, model="lstm" if config.model == "rnn" else "rnn", init=None).decided()
     norms = {
         f"{TITLES[config.model]}, trained": gradient_norms(model, x, labels),
-        f"{TITLES[config.model]}, before": gradient_norms(make_model(config), x, labels),
-        f"{TITLES[other.model]}, before": gradient_norms(make_model(other), x, labels),
+        f"{TITLES[config.model]}, untrained": gradient_norms(make_model(config), x, labels),
+        f"{TITLES[other.model]}, untrained": gradient_norms(make_model(other), x, labels),
     }
     with run.replacing("gradients.png") as path:
         pictures.gradients(norms, "What is left of the gradient on its way back", path)

@@ -11,10 +11,10 @@ import tyro
 from . import pictures, plots, sweep
 from .classifier import ClassifierConfig
 from .command import DONE, guarded
+from .comparison import Panel, comparison
 from .config import BadInput, RunConfig, config_of, parse_tool, program_of
 from .gan import GANConfig
 from .lstm import LSTMConfig
-from .pictures import Panel
 from .progress import talker
 from .run import RunFolder, read_lines
 
@@ -288,7 +288,7 @@ def compare(
     bands = any(len(group) > 1 for group in groups.values())
     title = f"{len(runs)} runs of {program}" + (": mean and range over seeds" if bands else "")
     with into.replacing(COMPARISON) as path:
-        pictures.comparison(measured, kind.panels, kind.x, title, path)
+        comparison(measured, kind.panels, kind.x, title, path)
     return [COMPARISON]
 
 
