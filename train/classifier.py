@@ -165,7 +165,8 @@ def train(config: ClassifierConfig, make_run: Callable[..., RunFolder]) -> int:
                 loop.meter.add(len(chosen), **step(model, optimizer, x, labels))
             scheduler.step()
             check = evaluate(model, unseen, config.device)
-            loop.log(val_accuracy=check["accuracy"], val_loss=check["loss"])
+            found = {"val_accuracy": check["accuracy"], "val_loss": check["loss"]}
+            loop.log(show=("val_accuracy",), **found)
             loop.keep_best(check["accuracy"], -check["loss"])
     return finish(unseen, run, loop)
 

@@ -103,6 +103,10 @@ class GANConfig(RunConfig):
     """Weights of the classifier, from train.classifier; else the bundled one, which makes FIDs
     comparable."""
 
+    def is_judged(self, epoch: int) -> bool:
+        """Tell whether the classifier judges after an epoch, counted from 1."""
+        return epoch % self.judge_interval == 0 or epoch == self.epochs
+
 
 @dataclass(frozen=True)
 class Game:
@@ -211,7 +215,7 @@ def train(config: GANConfig, make_run: Callable[..., RunFolder]) -> int:
     artist = average.network if config.average > 0 else game.generator
     state = make_state(config, game, average)
     steps_per_epoch = math.ceil(len(images) / config.batch_size)
-    with training(state, run, config, steps_per_epoch) as loop:
+    with training(state, run, config, steps_per_epoch, check_cost=config.is_judged) as loop:
         if state.step == 0:
             save_samples(artist, shown, run, 0)
         for epoch in loop.epochs():
@@ -227,7 +231,7 @@ def train(config: GANConfig, make_run: Callable[..., RunFolder]) -> int:
                     save_samples(artist, shown, run, state.step)
             for scheduler in state.schedulers.values():
                 scheduler.step()
-            if epoch % config.judge_interval == 0 or epoch == config.epochs:
+            if config.is_judged(epoch):
                 loop.log(show=("fid",), **judge.report(sample(artist, judged)))
     return finish(artist, shown, run, loop, judge)
 

@@ -224,7 +224,8 @@ def learn(config: LSTMConfig, run: RunFolder) -> Loop:
     state = State({"": model}, {"": optimizer}, shuffle, {"": scheduler})
 
     steps_per_epoch = math.ceil(len(learnt) / config.batch_size)
-    with training(state, run, config, steps_per_epoch) as loop:
+    cost = partial(digits_read, config)
+    with training(state, run, config, steps_per_epoch, step_cost=cost) as loop:
         for epoch in loop.epochs():
             read = digits_read(config, epoch)
             for chosen in loop.steps(batches(len(learnt), config.batch_size, shuffle)):
@@ -232,7 +233,8 @@ def learn(config: LSTMConfig, run: RunFolder) -> Loop:
                 loop.meter.add(len(chosen), **step(model, optimizer, x, labels, config.max_norm))
             scheduler.step()
             check = evaluate(model, unseen, config.device)
-            loop.log(val_accuracy=check["accuracy"], val_loss=check["loss"], digits_read=read)
+            found = {"val_accuracy": check["accuracy"], "val_loss": check["loss"]}
+            loop.log(show=("val_accuracy",), **found, digits_read=read)
             loop.keep_best(check["accuracy"], -check["loss"])
     return loop
 
