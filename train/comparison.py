@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .pictures import Lines, curve, dress, new_figure, style_of, thinned
+from .pictures import Lines, curve, dress, log_scale, new_figure, style_of, thinned
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def comparison(
             axis.axhline(place, color="black", linestyle=(0, (1, 3)), linewidth=1, label=label)
         dress(axis, panel.title, x.replace("step", "training step"), panel.unit, legend=False)
         if panel.log:
-            axis.set_yscale("log")
+            log_scale(axis)
         else:
             axis.set_ylim(*(-3, 103) if panel.unit == "%" else (0, None))  # a line at 0 % shows
     for axis in axes.flat[len(panels) :]:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 from PIL import Image
 
 Lines = Sequence[Mapping[str, float]]
@@ -73,6 +73,14 @@ def dress(axes: Axes, title: str, x: str, y: str, legend: bool = True) -> None:
     axes.grid(alpha=0.3)
     if legend:
         axes.legend()
+
+
+def log_scale(axes: Axes) -> None:
+    """Make the vertical axis logarithmic, with numbers that one can read: 20, 50, 100."""
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
 
 
 def learning_curves(lines: Lines, title: str, path: Path) -> None:
@@ -215,7 +223,7 @@ def gan_curves(lines: Lines, floor: float | None, path: Path) -> None:
         if floor is not None:
             axis.axhline(floor, color="black", linestyle=":", label="real digits")
         dress(axis, "Distance from real digits, by a classifier", "training step", "FID")
-        axis.set_yscale("log")
+        log_scale(axis)
     figure.savefig(path)
 
 

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from tqdm import tqdm  # type: ignore[import-untyped]
 
 SHOW_EVERY = 0.25  # seconds between two looks at the losses
-MEMORY = 60.0  # seconds after which a measurement of speed counts for a third
+MEMORY = 30.0  # seconds after which a measurement of speed counts for a third
 FIRST_LINE, OTHER_LINES = 60.0, 600.0  # seconds after which a line is due if no tenth is done
 NOTEBOOK_COLUMNS = 100
 LEAST_BAR = 10  # columns
@@ -51,21 +51,44 @@ class Plan:
 
 
 class Pace:
-    """Seconds for a unit of work, of late."""
+    """How long pieces of work take of late: the line a + b cost through what was measured.
+
+    A step over 20 digits takes more than a fiftieth of one over 1,000. As long as all pieces have
+    cost the same, or the line would lead below zero, it is taken for one through the origin.
+    """
 
     def __init__(self) -> None:
-        self._seconds = self._work = 0.0
+        self._count = self._seconds = 0.0
+        self._cost = self._cost_squared = self._cost_seconds = 0.0
 
-    def add(self, work: float, seconds: float) -> None:
-        """Take in how long some work took; what lies back fades."""
+    def add(self, cost: float, seconds: float) -> None:
+        """Take in how long a piece took; what lies back fades."""
         fade = math.exp(-seconds / MEMORY)
+        self._count = fade * self._count + 1
         self._seconds = fade * self._seconds + seconds
-        self._work = fade * self._work + work
+        self._cost = fade * self._cost + cost
+        self._cost_squared = fade * self._cost_squared + cost * cost
+        self._cost_seconds = fade * self._cost_seconds + cost * seconds
 
     @property
-    def seconds(self) -> float | None:
-        """For a unit of work; None if nothing has been measured."""
-        return self._seconds / self._work if self._work > 0 else None
+    def per_second(self) -> float | None:
+        """How many pieces are done in a second; None if nothing has been measured."""
+        return self._count / self._seconds if self._seconds > 0 else None
+
+    def forecast(self, count: float, cost: float) -> float | None:
+        """Return how long so many pieces take, that cost so much together; None if not known."""
+        if self._count == 0:
+            return None
+        spread = self._count * self._cost_squared - self._cost**2
+        if spread > 1e-6 * self._count * self._cost_squared:
+            slope = self._count * self._cost_seconds - self._cost * self._seconds
+            slope /= spread
+            start = (self._seconds - slope * self._cost) / self._count
+            if slope >= 0 and start >= 0:
+                return count * start + cost * slope
+        if self._cost == 0:
+            return count * self._seconds / self._count
+        return cost * self._seconds / self._cost
 
 
 class Progress:
@@ -93,8 +116,10 @@ class Progress:
         self._ahead = sum(every[epoch:])
         if batch:
             self._ahead -= batch * plan.step_cost(epoch + 1)
+        self._steps_ahead = (plan.epochs - epoch) * plan.steps - batch
         self._checks = sum(plan.check_cost(n) for n in range(epoch + 1, plan.epochs + 1))
-        self._steps, self._checking, self._speed = Pace(), Pace(), Pace()
+        self._checks_ahead = plan.epochs - epoch
+        self._stepping, self._checking = Pace(), Pace()
         self._warm = False
         self._number = epoch
         self._values: dict[str, float] = {}
@@ -113,9 +138,9 @@ class Progress:
         """Count one step; `read` is called only if its measurements are shown now."""
         cost, seconds = self._plan.step_cost(self._number), self._since_mark()
         self._ahead -= cost
+        self._steps_ahead -= 1
         if self._warm:  # the first step compiles and fills caches
-            self._steps.add(cost, seconds)
-            self._speed.add(1, seconds)
+            self._stepping.add(cost, seconds)
         self._warm = True
         if self._quiet:
             return
@@ -131,6 +156,7 @@ class Progress:
         """Count what followed the last step of an epoch."""
         cost = self._plan.check_cost(self._number)
         self._checks -= cost
+        self._checks_ahead -= 1
         self._checking.add(cost, self._since_mark())
 
     def show(self, values: Mapping[str, float]) -> None:
@@ -152,9 +178,10 @@ class Progress:
 
     def seconds_left(self) -> float | None:
         """How long it will go on; None if nothing is known yet."""
-        if self._steps.seconds is None:
-            return None if self._ahead > 0 else 0.0
-        return self._ahead * self._steps.seconds + self._checks * (self._checking.seconds or 0)
+        steps = self._stepping.forecast(self._steps_ahead, self._ahead)
+        if steps is None:
+            return None if self._steps_ahead else 0.0
+        return steps + (self._checking.forecast(self._checks_ahead, self._checks) or 0.0)
 
     def _since_mark(self) -> float:
         before, self._mark = self._mark, self._clock()
@@ -178,8 +205,8 @@ class Progress:
         return "? left" if left is None else f"{tqdm.format_interval(left)} left"
 
     def _steps_per_second(self, unit: str) -> list[str]:
-        pace = self._speed.seconds
-        return [f"{1 / pace:.{0 if pace <= 0.01 else 1}f}{unit}"] if pace else []
+        speed = self._stepping.per_second
+        return [f"{speed:.{0 if speed >= 100 else 1}f}{unit}"] if speed else []
 
     def _measured(self) -> list[str]:
         return [f"{name} {value:.3f}" for name, value in self._values.items()]
