@@ -245,9 +245,10 @@ def test_help_explains_every_option(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("words", "error"),
     [
-        ("--digits 3 10", "--digits is 3 10; allowed: two digits or more, each from 0 to 9"),
+        ("--digits 3 10", "--digits is 3 10; allowed: two to 20 digits, each from 0 to 9"),
         ("--digits 3 -1", "--digits is 3 -1; allowed"),
-        ("--digits 3", "--digits is 3; allowed: two digits or more"),
+        ("--digits 3", "--digits is 3; allowed: two to 20 digits"),
+        ("--digits" + 21 * " 3", "3 3 3; allowed: two to 20 digits"),
         ("--steps 1", "--steps is 1; allowed: a whole number from 2 to 100"),
         ("--tries 0", "--tries is 0; allowed"),
         ("--confidence 1.5", "--confidence is 1.5; allowed: a number from 0 to 1"),
@@ -256,6 +257,7 @@ def test_help_explains_every_option(capsys: pytest.CaptureFixture[str]) -> None:
         ("--out {run}/last.safetensors", "last.safetensors: is not named .png; allowed"),
         ("--out {run}/new/x.png", "new is not a folder; allowed: a PNG file in a folder"),
         ("--out {run}/config.json/x.png", "config.json is not a folder"),
+        ("--out {run}/x.png --gif", "x.gif is a folder; allowed: another --out"),
         ("--out /dev/full/x.png", "/dev/full is not a folder"),
         (
             "--digits 3 7 --tries 300 --confidence 0.99",
@@ -272,6 +274,7 @@ def test_help_explains_every_option(capsys: pytest.CaptureFixture[str]) -> None:
 def test_bad_input_is_one_message_and_touches_nothing(
     words: str, error: str, run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    (run / "x.gif").mkdir()
     before = contents(run)
     assert interpolate.main([str(run), *words.format(run=run).split(), "--quiet"]) == 2
     out, err = capsys.readouterr()

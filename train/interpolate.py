@@ -24,7 +24,8 @@ from .progress import talker
 from .run import replacing
 
 PROGRAM = "train.interpolate"
-DIGIT = Allowed(lambda n: n in range(10), "two digits or more, each from 0 to 9")
+MOST = 20  # digits in one picture
+DIGIT = Allowed(lambda n: n in range(10), f"two to {MOST} digits, each from 0 to 9")
 LENGTH = Allowed(lambda n: 2 <= n <= 100, "a whole number from 2 to 100")
 SURE = Allowed(lambda x: 0 <= x <= 1, "a number from 0 to 1")
 
@@ -100,7 +101,7 @@ def interpolate(config: InterpolateConfig) -> int:
     Raises:
         BadInput: If something that the user gave cannot be used.
     """
-    if len(config.digits) < 2:
+    if not 2 <= len(config.digits) <= MOST:
         raise BadInput(f"--digits is {_words(config.digits)}; allowed: {DIGIT.words}")
     name = "-".join(map(str, ("interpolation", *config.digits)))
     config = replace(config, out=config.out or config.run / f"{name}.png")
@@ -108,6 +109,9 @@ def interpolate(config: InterpolateConfig) -> int:
     generator, size = load_generator(config.run)
     reader = load_reader(config.judge)
     _check_target(config.out)
+    animation = config.out.with_suffix(".gif") if config.gif else None
+    if animation is not None and animation.is_dir():
+        raise BadInput(f"--gif: {animation} is a folder; allowed: another --out")
     if config.dry_run:
         print(json.dumps(asdict(config), indent=2, default=str))
         return DONE
@@ -130,12 +134,14 @@ def interpolate(config: InterpolateConfig) -> int:
         with replacing(config.out) as path:
             title = latent.way_through(config.digits)
             pictures.strips(rows, title, latent.CAPTION, path)
-        if config.gif:
-            written.append(config.out.with_suffix(".gif"))
-            with replacing(written[-1]) as path:
+        if animation is not None:
+            written.append(animation)
+            with replacing(animation) as path:
                 pictures.animation(_frames(rows, len(ways)), path)
     except OSError as error:
-        raise BadInput(f"--out {config.out}: cannot be written: {error.strerror}") from None
+        raise BadInput(
+            f"--out {config.out}: cannot be written: {error.strerror or error}"
+        ) from None
     print(f"Found {', '.join(sure)}. Results: {' and '.join(map(str, written))}")
     return DONE
 

@@ -1,5 +1,6 @@
 """The pictures of a run: curves and grids, readable in print and by the colour-blind."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -315,12 +316,13 @@ def strips(rows: Sequence[Strip], title: str, caption: str, path: Path) -> None:
     """
     count = len(rows[0].images)
     size = min(0.75, STRIP_WIDTH / count)  # of an image, in inches
-    figure, axes = new_figure(count * size + 1.3, len(rows) * (size + 0.32) + 0.75, len(rows), 1)
+    width = max(6.6, count * size + 1.3)  # the caption needs as much
+    figure, axes = new_figure(width, len(rows) * (size + 0.32) + 0.75, len(rows), 1)
     for axis, row in zip(axes[:, 0], rows, strict=True):
         picture = grid(row.images, count)
         axis.imshow(picture, cmap="gray", vmin=0, vmax=PAPER, interpolation="nearest")
-        width = picture.shape[1] / count
-        axis.set_xticks([(i + 0.5) * width for i in range(count)], row.captions)
+        each = picture.shape[1] / count
+        axis.set_xticks([(i + 0.5) * each for i in range(count)], row.captions)
         axis.tick_params(axis="x", length=0, labelsize=min(10, 50 * size))
         for label in (axis.get_xticklabels()[0], axis.get_xticklabels()[-1]):
             label.set_fontweight("bold")
@@ -328,7 +330,7 @@ def strips(rows: Sequence[Strip], title: str, caption: str, path: Path) -> None:
         axis.set_ylabel(row.name, rotation="horizontal", ha="right", va="center")
         axis.spines[:].set_visible(False)
     figure.supxlabel(caption, fontsize=9)
-    figure.suptitle(title)
+    figure.suptitle(textwrap.fill(title, int(9 * width)))
     figure.savefig(path)
 
 
