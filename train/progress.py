@@ -249,9 +249,8 @@ Place = Literal["widget", "text", "terminal", "lines", "quiet"]
 
 def where() -> Place:
     """Find out where standard error is read: a notebook's kernel, a terminal, or a file or pipe."""
-    python = sys.modules.get("IPython")
-    shell = python.get_ipython() if python is not None else None
-    if "IPKernelApp" in getattr(shell, "config", ()):
+    get_shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)
+    if "IPKernelApp" in getattr(get_shell(), "config", ()):
         return "widget" if importlib.util.find_spec("ipywidgets") is not None else "text"
     return "terminal" if sys.stderr.isatty() else "lines"
 
