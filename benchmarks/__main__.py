@@ -7,7 +7,7 @@ from pathlib import Path
 
 import tyro
 
-from benchmarks import overhead, steps
+from benchmarks import overhead, results, steps
 
 
 def everything(threads: int = 2, out: Path = steps.OUT) -> None:
@@ -31,6 +31,7 @@ if __name__ == "__main__":
             "curves": steps.curves,
             "costs": steps.costs,
             "overhead": overhead.main,
+            "results": results.main,
         },
         prog="python -m benchmarks",
         args=sys.argv[1:] or ["all"],
