@@ -370,22 +370,6 @@ def test_samples_come_from_running_statistics_and_leave_the_network_alone() -> N
         np.testing.assert_array_equal(value.numpy(), before[name])
 
 
-def test_great_arc_keeps_the_length_and_the_ends() -> None:
-    start, end = np.random.default_rng(0).standard_normal((2, 50))
-    end *= np.linalg.norm(start) / np.linalg.norm(end)
-    arc = gan.great_arc(start, end, 9)
-    np.testing.assert_allclose(arc[[0, -1]], [start, end])
-    np.testing.assert_allclose(np.linalg.norm(arc, axis=1), np.linalg.norm(start))
-    steps = np.linalg.norm(np.diff(arc, axis=0), axis=1)
-    np.testing.assert_allclose(steps, steps[0])
-
-
-@pytest.mark.parametrize("end", [2.0, -2.0])
-def test_great_arc_between_points_on_one_line_is_the_line(end: float) -> None:
-    arc = gan.great_arc(np.array([1.0]), np.array([end]), 3)
-    np.testing.assert_allclose(arc[:, 0], [1, (1 + end) / 2, end])
-
-
 def train_small(out: Path, *options: str) -> int:
     """A training of a second or two."""
     small = ["--limit", "70", "--epochs", "2", "--batch-size", "16", "--save-interval", "4"]

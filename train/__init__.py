@@ -1,4 +1,4 @@
-"""The trainers `train.lstm`, `train.gan` and `train.classifier`, and what they share."""
+"""The trainers `train.lstm`, `train.gan` and `train.classifier`, what they share, and tools."""
 
 from .processor import prefer_wide_kernels
 

@@ -15,12 +15,12 @@ from minigrad import Tensor, nn, optim
 from minigrad.data import Bytes, MissingDataError, batches
 from models.classifier import Classifier
 
-from . import pictures
 from .command import command, ending
 from .config import BELOW_ONE, COUNT, POSITIVE, Allowed, BadInput, RunConfig
 from .digits import HELD_OUT, Digits, training_digits, unseen_digits
 from .loop import Loop, Meter, State, training
 from .lstm import accuracy
+from .plots import CLASSIFIER, learning_curves
 from .progress import talker
 from .run import RunFolder
 
@@ -165,7 +165,8 @@ def train(config: ClassifierConfig, make_run: Callable[..., RunFolder]) -> int:
                 loop.meter.add(len(chosen), **step(model, optimizer, x, labels))
             scheduler.step()
             check = evaluate(model, unseen, config.device)
-            loop.log(val_accuracy=check["accuracy"], val_loss=check["loss"])
+            found = {"val_accuracy": check["accuracy"], "val_loss": check["loss"]}
+            loop.log(show=("val_accuracy",), **found)
             loop.keep_best(check["accuracy"], -check["loss"])
     return finish(unseen, run, loop)
 
@@ -174,15 +175,14 @@ def finish(unseen: Digits, run: RunFolder, loop: Loop) -> int:
     """Draw the curves, say how it went, and return the exit code."""
     lines = run.read_lines("metrics.jsonl")
     if lines:
-        with run.replacing("curves.png") as path:
-            pictures.learning_curves(lines, "Reading handwritten digits", path)
+        learning_curves(run, run)
         best = max(lines, key=lambda line: (line["val_accuracy"], -line["val_loss"]))
         print(
             f"After epoch {lines[-1]['epoch']} it reads {lines[-1]['val_accuracy']:.2%} of the "
             f"{len(unseen):,} digits that it has never seen; the best weights, of epoch "
             f"{best['epoch']}, read {best['val_accuracy']:.2%}. Results: {run.path}"
         )
-    return ending("train.classifier", run, loop)
+    return ending(CLASSIFIER, run, loop)
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -194,7 +194,7 @@ def main(args: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
-    return command("train.classifier", ClassifierConfig, train, args)
+    return command(CLASSIFIER, ClassifierConfig, train, args)
 
 
 if __name__ == "__main__":

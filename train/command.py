@@ -5,6 +5,7 @@ import shlex
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import minigrad as mg
 from minigrad.data import DataError
@@ -36,7 +37,7 @@ def command(
         The exit code: 0 done, 1 failed, 2 bad input, 130 interrupted by Ctrl-C, 143 by SIGTERM.
     """
 
-    def make_run(**notes: str) -> RunFolder:
+    def make_run(config: Config, **notes: str) -> RunFolder:
         path = config.resume or new_folder(config.out, program.split(".")[-1])
         run = RunFolder(path, config.resume is not None)
         run.write_json("config.json", {"program": program} | config.settings())
@@ -47,7 +48,7 @@ def command(
         run.write_json("environment.json", here)
         return run
 
-    try:
+    def run() -> int:
         config = parse(cls, args, prog=f"python -m {program}")
         if config.dry_run:
             print(json.dumps(config.settings(), indent=2))
@@ -55,7 +56,22 @@ def command(
         _check_device(config.device)
         if config.tensorboard:
             summary_writer()
-        return train(config, make_run)
+        return train(config, partial(make_run, config))
+
+    return guarded(run)
+
+
+def guarded(run: Callable[[], int]) -> int:
+    """Run a command; what goes wrong becomes one message on standard error.
+
+    Args:
+        run: The command, which returns its exit code.
+
+    Returns:
+        The exit code: 0 done, 1 failed, 2 bad input, 130 interrupted by Ctrl-C.
+    """
+    try:
+        return run()
     except SystemExit as tyro_exit:
         return tyro_exit.code if isinstance(tyro_exit.code, int) else FAILED
     except KeyboardInterrupt:

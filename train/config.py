@@ -115,6 +115,7 @@ class RunConfig:
 
 
 Config = TypeVar("Config", bound=RunConfig)
+Options = TypeVar("Options")
 
 
 def parse(cls: type[Config], args: Sequence[str] | None, prog: str) -> Config:
@@ -153,7 +154,7 @@ def parse(cls: type[Config], args: Sequence[str] | None, prog: str) -> Config:
 
 def _resumed(run: Path, cls: type[Config], read: Callable[[Config], Config], prog: str) -> Config:
     """The config of a run that is to go on, with what the command line may change about it."""
-    own = replace(cls(), **_read_file(run / "config.json", "--resume", cls, prog))
+    own = config_of(run, cls, prog, "--resume")
     config = read(own)
     _check_ranges(config)
     for f in fields(config):
@@ -171,7 +172,57 @@ def _resumed(run: Path, cls: type[Config], read: Callable[[Config], Config], pro
     return config
 
 
-def _check_ranges(config: RunConfig) -> None:
+def config_of(run: Path, cls: type[Config], prog: str, flag: str) -> Config:
+    """Read the config that a run was made with.
+
+    Args:
+        run: Its folder.
+        cls: The config class of its trainer.
+        prog: Which trainer's run it must be, as "train.gan".
+        flag: What the user called the folder by, for messages.
+
+    Raises:
+        BadInput: If it is not a run of that trainer.
+    """
+    config = replace(cls(), **_read_file(run / "config.json", flag, cls, prog))
+    _check_ranges(config)
+    return config
+
+
+def program_of(run: Path, flag: str) -> str:
+    """Read which program made a run.
+
+    Args:
+        run: Its folder.
+        flag: What the user called the folder by, for messages.
+
+    Raises:
+        BadInput: If it is not a run.
+    """
+    program = _load(run / "config.json", flag).get("program")
+    if not isinstance(program, str):
+        raise BadInput(f"{flag} {run}: this is not a run: its config.json names no program")
+    return program
+
+
+def parse_tool(cls: type[Options], args: Sequence[str] | None, prog: str) -> Options:
+    """Read the options of a command that works on runs; there are no recipes and files.
+
+    Args:
+        cls: A dataclass of options.
+        args: The words of the command line, None for the process's own.
+        prog: How the program is called, for the help.
+
+    Raises:
+        BadInput: If a value is out of its range.
+        SystemExit: By tyro, as for `parse`.
+    """
+    options = tyro.cli(cls, args=args, prog=prog, config=(tyro.conf.FlagCreatePairsOff,))
+    _check_ranges(options)
+    return options
+
+
+def _check_ranges(config: Any) -> None:
     for name, hint in get_type_hints(type(config), include_extras=True).items():
         value = getattr(config, name)
         for allowed in getattr(hint, "__metadata__", ()):

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
-import numpy.typing as npt
 import tyro
 
 import minigrad as mg
@@ -22,16 +21,27 @@ from .command import command, ending
 from .config import AT_LEAST_ZERO, BELOW_ONE, COUNT, PAIR, POSITIVE, RECIPE, BadInput, RunConfig
 from .digits import training_images
 from .judge import Judge
+from .latent import (
+    CAPTION,
+    CONFIDENT,
+    DIGITS,
+    STEPS,
+    choose,
+    clearest,
+    sample,
+    search,
+    strips,
+    way_through,
+)
 from .loop import Loop, State, training
+from .plots import GAN, gan_curves, gan_progress
 from .progress import talker
 from .run import RunFolder
-
-Array = npt.NDArray[Any]
 
 LOG_INTERVAL = 20  # steps averaged into one line of metrics
 R1_EVERY = 4  # steps from one penalty to the next, which then counts for all of them
 GRID_SIDE = 10
-STRIP_LENGTH = 11
+TRIES = 2000  # latent points, to find clear digits for the interpolation
 criterion = nn.BCEWithLogitsLoss()
 
 
@@ -91,6 +101,10 @@ class GANConfig(RunConfig):
     judge: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """Weights of the classifier, from train.classifier; else the bundled one, which makes FIDs
     comparable."""
+
+    def is_judged(self, epoch: int) -> bool:
+        """Tell whether the classifier judges after an epoch, counted from 1."""
+        return epoch % self.judge_interval == 0 or epoch == self.epochs
 
 
 @dataclass(frozen=True)
@@ -200,7 +214,7 @@ def train(config: GANConfig, make_run: Callable[..., RunFolder]) -> int:
     artist = average.network if config.average > 0 else game.generator
     state = make_state(config, game, average)
     steps_per_epoch = math.ceil(len(images) / config.batch_size)
-    with training(state, run, config, steps_per_epoch) as loop:
+    with training(state, run, config, steps_per_epoch, check_cost=config.is_judged) as loop:
         if state.step == 0:
             save_samples(artist, shown, run, 0)
         for epoch in loop.epochs():
@@ -216,9 +230,9 @@ def train(config: GANConfig, make_run: Callable[..., RunFolder]) -> int:
                     save_samples(artist, shown, run, state.step)
             for scheduler in state.schedulers.values():
                 scheduler.step()
-            if epoch % config.judge_interval == 0 or epoch == config.epochs:
+            if config.is_judged(epoch):
                 loop.log(show=("fid",), **judge.report(sample(artist, judged)))
-    return finish(artist, shown, run, loop, judge.floor)
+    return finish(artist, shown, run, loop, judge)
 
 
 def load_judge(config: GANConfig) -> Judge:
@@ -265,66 +279,33 @@ def make_state(config: GANConfig, game: Game, average: Average) -> State:
     return State(networks, optimizers, np.random.default_rng(config.seed), schedulers)
 
 
-def sample(generator: nn.Module, latent: Tensor) -> Bytes:
-    """Return what the generator makes of latent points, as grey values (N, 28, 28), 255 is ink."""
-    training = generator.training
-    generator.eval()
-    with mg.no_grad():
-        images = generator(latent).to("cpu").numpy()
-    generator.train(training)
-    return pictures.to_grey(images)
-
-
 def save_samples(generator: nn.Module, latent: Tensor, run: RunFolder, step: int) -> None:
     """Save a grid of samples under the number of the step."""
     with run.replacing(f"samples/step-{step:07d}.png") as path:
         pictures.write_grey(pictures.grid(sample(generator, latent), GRID_SIDE), path)
 
 
-def great_arc(start: Array, end: Array, count: int) -> Array:
-    """Return points (count, D) on the arc from one point (D,) to another.
-
-    On it they are as far from the origin as the random numbers that the generator knows.
-    Source: Shoemake 1985, section 3.3 (slerp).
-    """
-    cosine = float(start @ end / (np.linalg.norm(start) * np.linalg.norm(end)))
-    angle = math.acos(max(-1.0, min(cosine, 1.0)))
-    way: Array = np.linspace(0, 1, count, dtype=start.dtype)[:, None]
-    if math.sin(angle) < 1e-3:  # on one line with the origin no arc is defined
-        arc: Array = (1 - way) * start + way * end
-    else:
-        arc = (np.sin((1 - way) * angle) * start + np.sin(way * angle) * end) / math.sin(angle)
-    return arc
-
-
-def finish(generator: nn.Module, shown: Tensor, run: RunFolder, loop: Loop, floor: float) -> int:
+def finish(generator: nn.Module, shown: Tensor, run: RunFolder, loop: Loop, judge: Judge) -> int:
     """Draw the curves, the progress and the interpolation, say how it went; the exit code."""
     lines, last_step = run.read_lines("metrics.jsonl"), loop.state.step
     if loop.stopped_by is None:
         save_samples(generator, shown, run, last_step)
     if lines:
-        with run.replacing("curves.png") as path:
-            pictures.gan_curves(lines, floor, path)
+        gan_curves(run, run, judge.floor)
         losses = [line for line in lines if "d_real" in line]
         print(
             f"After {last_step} steps the discriminator recognises {losses[-1]['d_real']:.0%} of "
             f"the real digits and {losses[-1]['d_fake']:.0%} of the fakes (50% each would be mere "
-            f"guessing). {verdict(lines, floor)}Results: {run.path}"
+            f"guessing). {verdict(lines, judge.floor)}Results: {run.path}"
         )
-    steps = sorted(int(path.stem.removeprefix("step-")) for path in run.path.glob("samples/*.png"))
-    grids = {step: run.path / "samples" / f"step-{step:07d}.png" for step in steps}
-    middle = min(steps, key=lambda step: abs(step - last_step / 2))
-    ways = {f"step {n}": pictures.read_grey(grids[n]) for n in (steps[0], middle, steps[-1])}
-    with run.replacing("progress.png") as path:
-        pictures.side_by_side(ways, "The same 100 latent points on the way", path)
-    with run.replacing("progress.gif") as path:
-        pictures.animation([pictures.read_grey(grid)[::2, ::2] for grid in grids.values()], path)
-
-    start, end = shown[:2].to("cpu").numpy()
-    arc = mg.tensor(great_arc(start, end, STRIP_LENGTH), device=shown.device)
+    gan_progress(run, run)
+    found = search(generator, judge, shown.shape[1], TRIES, 1, np.random.default_rng(0))
+    ends = clearest(found, DIGITS, CONFIDENT)
+    points = choose(found, ends, 0)
     with run.replacing("interpolation.png") as path:
-        pictures.strip(sample(generator, arc), "From one latent point to another", path)
-    return ending("train.gan", run, loop)
+        rows = strips(generator, judge, points, ends, STEPS, ("spherical", "linear"))
+        pictures.strips(rows, way_through(ends), CAPTION, path)
+    return ending(GAN, run, loop)
 
 
 def verdict(lines: Sequence[Mapping[str, float]], floor: float) -> str:
@@ -349,7 +330,7 @@ def main(args: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
-    return command("train.gan", GANConfig, train, args)
+    return command(GAN, GANConfig, train, args)
 
 
 if __name__ == "__main__":

@@ -31,74 +31,32 @@ NEIGHBOURS = 3
 ROWS = 200  # of a table of distances at a time: 16 MB for 10,000 columns
 
 
-class Judge:
-    """A trained classifier, and real digits that others are compared with.
+class Reader:
+    """A trained classifier, which says what pictures show.
 
     Args:
         classifier: Reads digits.
-        reference: Real digits (N, 28, 28), uint8, 255 is ink.
-        source: Where they come from, in words.
-
-    Attributes:
-        source: The same.
 
     Example:
-        >>> judge = Judge.load(data_dir=Path("nowhere"))
-        >>> judge.source
-        'the last 2,000 bundled digits'
-        >>> report = judge.report(sample_digits()[0][:2000])
-        >>> round(report["fid"], 1) == round(judge.floor, 1)
-        True
+        >>> images, labels = sample_digits()
+        >>> Reader.load().look(images[:3])[1].argmax(axis=1) == labels[:3]
+        array([ True,  True,  True])
     """
 
-    def __init__(self, classifier: Classifier, reference: Bytes, source: str) -> None:
+    def __init__(self, classifier: Classifier) -> None:
         # in float64 the numbers are the same on every machine, to many digits
         self._classifier = deepcopy(classifier).astype("float64").eval()
-        self._reference = reference
-        self.source = source
 
     @classmethod
-    def load(cls, path: str | PathLike[str] | None = None, data_dir: Path | None = None) -> "Judge":
-        """Read a judge's weights, and find its reference.
-
-        Args:
-            path: Weights that `train.classifier` saved; None takes the bundled ones.
-            data_dir: The folder that holds `MNIST/raw/` with the 10,000 test digits, None for
-                `data`; if they are not there, the last 2,000 bundled digits are the reference.
+    def load(cls, path: str | PathLike[str] | None = None) -> "Reader":
+        """Read weights that `train.classifier` saved; None takes the bundled ones.
 
         Raises:
             OSError: If the weights cannot be read.
             ValueError: If the file is damaged.
             StateDictError: If it holds the weights of something else.
-            DataError: If the test digits are damaged.
         """
-        classifier = Classifier()
-        classifier.load_state_dict(mg.load(BUNDLED if path is None else path))
-        try:
-            unseen = unseen_digits(data_dir)
-            return cls(classifier, unseen.images, unseen.source)
-        except MissingDataError:
-            images, _ = sample_digits()
-            return cls(classifier, images[-HELD_OUT:], f"the last {HELD_OUT:,} bundled digits")
-
-    @property
-    def count(self) -> int:
-        """How many real digits there are to compare with."""
-        return len(self._reference)
-
-    @cached_property
-    def _features(self) -> Array:
-        return self.look(self._reference)[0]
-
-    @cached_property
-    def _radii(self) -> Array:
-        return radii(self._features)
-
-    @cached_property
-    def floor(self) -> float:
-        """The FID of as many real digits, MNIST's first: a perfect generator's."""
-        images, _ = sample_digits()
-        return frechet_distance(self._features, self.look(images[: len(self._reference)])[0])
+        return Reader(_read(path))
 
     def look(self, images: Bytes) -> tuple[Array, Array]:
         """Return what the classifier sees in digits, and what it takes them for.
@@ -126,6 +84,80 @@ class Judge:
             features = self._classifier.features(mg.tensor(images.reshape(-1, 784) / 255))
             logits = self._classifier.output(features)
             return features.numpy(), nn.functional.softmax(logits, dim=1).numpy()
+
+
+def _read(path: str | PathLike[str] | None) -> Classifier:
+    classifier = Classifier()
+    classifier.load_state_dict(mg.load(BUNDLED if path is None else path))
+    return classifier
+
+
+class Judge(Reader):
+    """A trained classifier, and real digits that others are compared with.
+
+    Args:
+        classifier: Reads digits.
+        reference: Real digits (N, 28, 28), uint8, 255 is ink.
+        source: Where they come from, in words.
+
+    Attributes:
+        source: The same.
+
+    Example:
+        >>> judge = Judge.load(data_dir=Path("nowhere"))
+        >>> judge.source
+        'the last 2,000 bundled digits'
+        >>> report = judge.report(sample_digits()[0][:2000])
+        >>> round(report["fid"], 1) == round(judge.floor, 1)
+        True
+    """
+
+    def __init__(self, classifier: Classifier, reference: Bytes, source: str) -> None:
+        super().__init__(classifier)
+        self._reference = reference
+        self.source = source
+
+    @classmethod
+    def load(cls, path: str | PathLike[str] | None = None, data_dir: Path | None = None) -> "Judge":
+        """Read a judge's weights, and find its reference.
+
+        Args:
+            path: Weights that `train.classifier` saved; None takes the bundled ones.
+            data_dir: The folder that holds `MNIST/raw/` with the 10,000 test digits, None for
+                `data`; if they are not there, the last 2,000 bundled digits are the reference.
+
+        Raises:
+            OSError: If the weights cannot be read.
+            ValueError: If the file is damaged.
+            StateDictError: If it holds the weights of something else.
+            DataError: If the test digits are damaged.
+        """
+        classifier = _read(path)
+        try:
+            unseen = unseen_digits(data_dir)
+            return cls(classifier, unseen.images, unseen.source)
+        except MissingDataError:
+            images, _ = sample_digits()
+            return cls(classifier, images[-HELD_OUT:], f"the last {HELD_OUT:,} bundled digits")
+
+    @property
+    def count(self) -> int:
+        """How many real digits there are to compare with."""
+        return len(self._reference)
+
+    @cached_property
+    def _features(self) -> Array:
+        return self.look(self._reference)[0]
+
+    @cached_property
+    def _radii(self) -> Array:
+        return radii(self._features)
+
+    @cached_property
+    def floor(self) -> float:
+        """The FID of as many real digits, MNIST's first: a perfect generator's."""
+        images, _ = sample_digits()
+        return frechet_distance(self._features, self.look(images[: len(self._reference)])[0])
 
     def report(self, images: Bytes) -> dict[str, float]:
         """Measure how good images are, and how varied.

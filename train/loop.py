@@ -19,7 +19,7 @@ from minigrad.data import Indices
 from minigrad.ops.random import generator
 
 from .config import RunConfig
-from .progress import Progress
+from .progress import Cost, Plan, Progress
 from .run import RunFolder
 
 MOST_OF_TIME = 0.01  # the share of a run's time that its checkpoints may take
@@ -158,7 +158,7 @@ class Loop:
         while state.epoch < self._config.epochs:
             started, first_step, number = time.perf_counter(), state.step, state.epoch + 1
             state.before_epoch = dict(state.shuffle.bit_generator.state)
-            self._progress.epoch(number, self._config.epochs)
+            self._progress.epoch(number)
             if state.step == 0:
                 self.checkpoint()
             yield number
@@ -169,6 +169,7 @@ class Loop:
             seconds = time.perf_counter() - started
             speed = (state.step - first_step) / seconds
             self._run.append("timing.jsonl", epoch=number, seconds=seconds, steps_per_second=speed)
+            self._progress.check()
             self._pause()
         self._progress.close()
 
@@ -231,7 +232,7 @@ class Loop:
 
 @contextmanager
 def training(
-    state: State, run: RunFolder, config: RunConfig, steps_per_epoch: int
+    state: State, run: RunFolder, config: RunConfig, steps_per_epoch: int, **costs: Cost
 ) -> Iterator[Loop]:
     """Run a training loop, which goes on from the run folder's checkpoint if it is resumed.
 
@@ -244,6 +245,7 @@ def training(
         run: Where measurements, weights and checkpoints go.
         config: How many epochs there are in all, when to write checkpoints, whether to be quiet.
         steps_per_epoch: How many steps make up an epoch.
+        costs: `step_cost` and `check_cost` of `Plan`, for the time left, where epochs differ.
 
     Yields:
         The loop; afterwards its `stopped_by` is the number of the signal, or None.
@@ -251,7 +253,8 @@ def training(
     with run.in_use(config.tensorboard), ExitStack() as stack:
         if run.resumed and (saved := run.read_checkpoint()) is not None:
             state.load_state_dict(saved)
-        progress = Progress(config.epochs * steps_per_epoch, state.step, config.quiet)
+        plan = Plan(config.epochs, steps_per_epoch, **costs)
+        progress = Progress(plan, state.epoch, state.batch, config.quiet)
         stack.callback(progress.close)
         loop = Loop(state, run, config, progress)
 

@@ -23,16 +23,12 @@ from .config import COUNT, NOT_NEGATIVE, PAIR, POSITIVE, RECIPE, SHARE, BadInput
 from .insight import Recurrent, gradient_norms, unrolled
 from .loop import Loop, Meter, State, training
 from .palindromes import Examples
+from .plots import LSTM as PROGRAM
+from .plots import TITLES, learning_curves
 from .progress import talker
 from .run import RunFolder
 from .sweep import Part, sweep
 
-TITLES = {
-    "lstm": "LSTM",
-    "textbook": "LSTM (textbook form)",
-    "rnn": "Plain recurrent network",
-}
-PROGRAM = "train.lstm"
 EVALUATION_BATCH = 1000
 SHOWN = 64  # palindromes whose gradients are averaged in the picture
 TOO_FEW = 1000  # palindromes, to learn a rule from rather than each of them
@@ -228,7 +224,8 @@ def learn(config: LSTMConfig, run: RunFolder) -> Loop:
     state = State({"": model}, {"": optimizer}, shuffle, {"": scheduler})
 
     steps_per_epoch = math.ceil(len(learnt) / config.batch_size)
-    with training(state, run, config, steps_per_epoch) as loop:
+    cost = partial(digits_read, config)
+    with training(state, run, config, steps_per_epoch, step_cost=cost) as loop:
         for epoch in loop.epochs():
             read = digits_read(config, epoch)
             for chosen in loop.steps(batches(len(learnt), config.batch_size, shuffle)):
@@ -236,7 +233,8 @@ def learn(config: LSTMConfig, run: RunFolder) -> Loop:
                 loop.meter.add(len(chosen), **step(model, optimizer, x, labels, config.max_norm))
             scheduler.step()
             check = evaluate(model, unseen, config.device)
-            loop.log(val_accuracy=check["accuracy"], val_loss=check["loss"], digits_read=read)
+            found = {"val_accuracy": check["accuracy"], "val_loss": check["loss"]}
+            loop.log(show=("val_accuracy",), **found, digits_read=read)
             loop.keep_best(check["accuracy"], -check["loss"])
     return loop
 
@@ -317,9 +315,7 @@ def finish(config: LSTMConfig, run: RunFolder, loop: Loop, unseen: Examples) -> 
     """Draw curves, gates and gradients, say how it went, and return the exit code."""
     lines = run.read_lines("metrics.jsonl")
     if lines:
-        title = f"{TITLES[config.model]} on palindromes: {config.input_length} digits read"
-        with run.replacing("curves.png") as path:
-            pictures.learning_curves(lines, title, path)
+        learning_curves(run, run)
         look_inside(config, run, loop.state.networks[""], unseen)
         last = lines[-1]
         print(
@@ -334,7 +330,7 @@ def look_inside(config: LSTMConfig, run: RunFolder, model: Any, unseen: Examples
     """Draw the gates while one palindrome is read, and how far back the gradient reaches."""
     chosen = np.arange(min(len(unseen), SHOWN))
     x, labels = to_tensors(unseen, chosen, config.device)
-    title = f"{TITLES[config.model]}, {config.input_length} digits read"
+    title = f"{TITLES[config.model]}: what its gates do while it reads a palindrome"
     with mg.no_grad():
         gates = unrolled(model, x[:1]).gates
     if gates:
@@ -345,8 +341,8 @@ def look_inside(config: LSTMConfig, run: RunFolder, model: Any, unseen: Examples
     other = replace(config, model="lstm" if config.model == "rnn" else "rnn", init=None).decided()
     norms = {
         f"{TITLES[config.model]}, trained": gradient_norms(model, x, labels),
-        f"{TITLES[config.model]}, before": gradient_norms(make_model(config), x, labels),
-        f"{TITLES[other.model]}, before": gradient_norms(make_model(other), x, labels),
+        f"{TITLES[config.model]}, untrained": gradient_norms(make_model(config), x, labels),
+        f"{TITLES[other.model]}, untrained": gradient_norms(make_model(other), x, labels),
     }
     with run.replacing("gradients.png") as path:
         pictures.gradients(norms, "What is left of the gradient on its way back", path)

@@ -1,7 +1,8 @@
 """The pictures of a run: curves and grids, readable in print and by the colour-blind."""
 
-import itertools
+import textwrap
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -11,7 +12,7 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 from PIL import Image
 
 Lines = Sequence[Mapping[str, float]]
@@ -20,44 +21,67 @@ Grey = npt.NDArray[np.uint8]
 # Okabe and Ito's colours, and a dash pattern each for print without colour.
 BLUE = {"color": "#0072B2", "linestyle": "-"}
 ORANGE = {"color": "#D55E00", "linestyle": "--"}
-STYLES = (
+STYLES: tuple[dict[str, Any], ...] = (
     BLUE,
     ORANGE,
     {"color": "#009E73", "linestyle": "-."},
     {"color": "#CC79A7", "linestyle": ":"},
+    {"color": "#000000", "linestyle": (0, (6, 1, 1, 1, 1, 1))},
+    {"color": "#56B4E9", "linestyle": (0, (8, 2))},
+    {"color": "#E69F00", "linestyle": (0, (3, 1))},
 )
+MARKERS = dict(zip((style["color"] for style in STYLES), "os^DvPX", strict=True))
 PAPER = 255
 MOST_POINTS = 250
 MOST_FRAMES = 100
+STRIP_WIDTH = 9  # inches
 
 
-def _figure(width: float, height: float, rows: int, columns: int) -> tuple[Figure, Any]:
+def style_of(number: int) -> dict[str, Any]:
+    """A colour and a dash pattern; the pairs repeat after 49."""
+    count = len(STYLES)
+    dashes = STYLES[(number + number // count) % count]["linestyle"]
+    return {"color": STYLES[number % count]["color"], "linestyle": dashes}
+
+
+def new_figure(width: float, height: float, rows: int, columns: int) -> tuple[Figure, Any]:
     """Return a figure, sizes in inches, and its axes as an array (rows, columns)."""
     figure = Figure(figsize=(width, height), dpi=150, layout="constrained")
     FigureCanvasAgg(figure)
     return figure, figure.subplots(rows, columns, squeeze=False)
 
 
-def _curve(axes: Axes, x: str, y: str, lines: Lines, label: str, style: Mapping[str, Any]) -> None:
-    marker = "o" if len(lines) < 20 else ""  # a line through one point is invisible
+def curve(axes: Axes, x: str, y: str, lines: Lines, label: str, style: Mapping[str, Any]) -> None:
+    """Draw one measurement against another."""
+    marker = MARKERS[style["color"]] if len(lines) < 20 else ""  # a line of one point is invisible
     axes.plot(
         [line[x] for line in lines],
         [line[y] for line in lines],
         label=label,
         marker=marker,
-        markersize=3,
+        markersize=4,
         linewidth=1.5,
         **style,
     )
 
 
-def _dress(axes: Axes, title: str, x: str, y: str) -> None:
+def dress(axes: Axes, title: str, x: str, y: str, legend: bool = True) -> None:
+    """Give axes a title, names with units, a grid and a legend."""
     axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, min_n_ticks=1))
     axes.set_title(title)
     axes.set_xlabel(x)
     axes.set_ylabel(y)
     axes.grid(alpha=0.3)
-    axes.legend()
+    if legend:
+        axes.legend()
+
+
+def log_scale(axes: Axes) -> None:
+    """Make the vertical axis logarithmic, with numbers that one can read: 20, 50, 100."""
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
 
 
 def learning_curves(lines: Lines, title: str, path: Path) -> None:
@@ -68,13 +92,13 @@ def learning_curves(lines: Lines, title: str, path: Path) -> None:
         title: What was trained.
         path: The PNG file to write.
     """
-    figure, axes = _figure(9, 3.8, 1, 2)
+    figure, axes = new_figure(9, 3.8, 1, 2)
     lines = _percent(lines, ("accuracy", "val_accuracy"))
     axes[0, 1].axhline(10, color="black", linestyle=":", label="10 %: guessing")
     for axis, name, unit in ((axes[0, 0], "loss", "nats"), (axes[0, 1], "accuracy", "%")):
-        _curve(axis, "epoch", name, lines, "training", BLUE)
-        _curve(axis, "epoch", f"val_{name}", lines, "validation", ORANGE)
-        _dress(axis, name.capitalize(), "epoch", f"{name} ({unit})")
+        curve(axis, "epoch", name, lines, "training", BLUE)
+        curve(axis, "epoch", f"val_{name}", lines, "validation", ORANGE)
+        dress(axis, name.capitalize(), "epoch", f"{name} ({unit})")
     axes[0, 0].set_ylim(bottom=0)
     axes[0, 1].set_ylim(0, 103)
     figure.suptitle(title)
@@ -90,11 +114,11 @@ def gates(values: Mapping[str, Any], digits: Sequence[int], title: str, path: Pa
         title: What was trained.
         path: The PNG file to write.
     """
-    figure, axes = _figure(12, 4.4, 1, 4)
+    figure, axes = new_figure(12, 4.6, 1, 4)
     order = np.argsort(values["forget"].mean(axis=0))  # those that forget least at the top
     few = len(digits) <= 30
     names = {"input": "takes in", "forget": "keeps", "output": "shows", "memory": "memory"}
-    for axis, (name, says) in zip(axes[0], names.items(), strict=True):
+    for axis, (name, does) in zip(axes[0], names.items(), strict=True):
         signed = name == "memory"
         reach = np.abs(values[name]).max() or 1.0
         image = axis.imshow(
@@ -107,11 +131,12 @@ def gates(values: Mapping[str, Any], digits: Sequence[int], title: str, path: Pa
             vmax=reach if signed else 1,
             extent=(0.5, len(digits) + 0.5, 0.5, len(order) + 0.5),
         )
-        axis.set_title("memory C" if signed else f"{name} gate: {says}")
+        axis.set_title("memory C" if signed else f"{name} gate: {does}")
         if few:
             axis.set_xticks(range(1, len(digits) + 1), [str(digit) for digit in digits])
         axis.set_xlabel("digit that is read" if few else "time step t")
-        figure.colorbar(image, ax=axis, orientation="horizontal", shrink=0.9)
+        says = "content" if signed else "0: closed, 1: open"
+        figure.colorbar(image, ax=axis, orientation="horizontal", shrink=0.9, label=says)
     axes[0, 0].set_ylabel("memory cell, by how much it keeps")
     figure.suptitle(title)
     figure.savefig(path)
@@ -125,16 +150,16 @@ def gradients(norms: Mapping[str, Any], title: str, path: Path) -> None:
         title: What was trained.
         path: The PNG file to write.
     """
-    figure, axes = _figure(7, 4, 1, 1)
+    figure, axes = new_figure(7, 4, 1, 1)
     lowest = 1.0
-    for (label, values), style in zip(norms.items(), itertools.cycle(STYLES), strict=False):
+    for number, (label, values) in enumerate(norms.items()):
         distance = np.arange(len(values))[::-1]
         relative = np.maximum(values / max(values[-1], 1e-300), 1e-30)
         lowest = min(lowest, float(relative.min()))
-        axes[0, 0].plot(distance, relative, label=label, linewidth=1.5, **style)
+        axes[0, 0].plot(distance, relative, label=label, linewidth=1.5, **style_of(number))
     axes[0, 0].set_yscale("log")
     axes[0, 0].set_ylim(bottom=max(lowest / 3, 1e-20))
-    _dress(
+    dress(
         axes[0, 0],
         title,
         "distance T - t from the end (time steps)",
@@ -150,18 +175,19 @@ def accuracy_by_length(results: Mapping[str, Mapping[int, Sequence[float]]], pat
         results: By model and length the accuracy (0 to 1) of each seed.
         path: The PNG file to write.
     """
-    figure, axes = _figure(7, 4, 1, 1)
+    figure, axes = new_figure(7, 4, 1, 1)
     axis = axes[0, 0]
-    for (model, row), style in zip(results.items(), itertools.cycle(STYLES), strict=False):
-        lengths = sorted(row)
+    for number, (model, row) in enumerate(results.items()):
+        style, lengths = style_of(number), sorted(row)
         means = [100 * fmean(row[length]) for length in lengths]
         low, high = ([100 * f(row[length]) for length in lengths] for f in (min, max))
-        axis.plot(lengths, means, label=model, marker="o", markersize=4, linewidth=1.5, **style)
+        points = [{"T": a, "mean": b} for a, b in zip(lengths, means, strict=True)]
+        curve(axis, "T", "mean", points, model, style)
         axis.fill_between(lengths, low, high, color=style["color"], alpha=0.2, linewidth=0)
     axis.axhline(10, color="black", linestyle=":", label="10 %: guessing")
     seeds = max(len(each) for row in results.values() for each in row.values())
     spread = "" if seeds == 1 else f", mean and range of {seeds} seeds"
-    _dress(axis, f"Last digit of unseen palindromes{spread}", "digits read, T", "accuracy (%)")
+    dress(axis, f"Last digit of unseen palindromes{spread}", "digits read, T", "accuracy (%)")
     every = sorted({length for row in results.values() for length in row})
     axis.set_xscale("log")
     axis.set_xticks(every, [str(length) for length in every])
@@ -170,34 +196,35 @@ def accuracy_by_length(results: Mapping[str, Mapping[int, Sequence[float]]], pat
     figure.savefig(path)
 
 
-def gan_curves(lines: Lines, floor: float, path: Path) -> None:
+def gan_curves(lines: Lines, floor: float | None, path: Path) -> None:
     """Draw both losses, how often the discriminator is right, and what the judge says, over steps.
 
     Args:
         lines: Measurements with step, g_loss, d_loss, d_real and d_fake (0 to 1); some with fid.
-        floor: The FID of real digits.
+        floor: The FID of real digits, if it is known.
         path: The PNG file to write.
     """
     judged = [line for line in lines if "fid" in line]
-    figure, axes = _figure(14 if judged else 10, 3.8, 1, 3 if judged else 2)
+    figure, axes = new_figure(14 if judged else 10, 3.8, 1, 3 if judged else 2)
     names = ("g_loss", "d_loss", "d_real", "d_fake")
     whole = [{k: line[k] for k in ("step", *names)} for line in lines if "d_real" in line]
     lines = _percent(thinned(whole), ("d_real", "d_fake"))
     losses, shares, *rest = axes[0]
-    _curve(losses, "step", "g_loss", lines, "generator", ORANGE)
-    _curve(losses, "step", "d_loss", lines, "discriminator (real + fake)", BLUE)
-    _dress(losses, "Losses (binary cross-entropy)", "training step", "loss (nats)")
+    curve(losses, "step", "g_loss", lines, "generator", ORANGE)
+    curve(losses, "step", "d_loss", lines, "discriminator (real + fake)", BLUE)
+    dress(losses, "Losses (binary cross-entropy)", "training step", "loss (nats)")
     losses.set_ylim(bottom=0)
-    _curve(shares, "step", "d_real", lines, "real digits taken for real", BLUE)
-    _curve(shares, "step", "d_fake", lines, "fakes taken for fakes", ORANGE)
+    curve(shares, "step", "d_real", lines, "real digits taken for real", BLUE)
+    curve(shares, "step", "d_fake", lines, "fakes taken for fakes", ORANGE)
     shares.axhline(50, color="black", linestyle=":", label="50 %: no better than guessing")
-    _dress(shares, "How often the discriminator is right", "training step", "right (%)")
+    dress(shares, "How often the discriminator is right", "training step", "right (%)")
     shares.set_ylim(0, 103)
     for axis in rest:
-        _curve(axis, "step", "fid", judged, "fakes", BLUE)
-        axis.axhline(floor, color="black", linestyle=":", label="real digits")
-        _dress(axis, "Distance from real digits, by a classifier", "training step", "FID")
-        axis.set_yscale("log")
+        curve(axis, "step", "fid", judged, "fakes", BLUE)
+        if floor is not None:
+            axis.axhline(floor, color="black", linestyle=":", label="real digits")
+        dress(axis, "Distance from real digits, by a classifier", "training step", "FID")
+        log_scale(axis)
     figure.savefig(path)
 
 
@@ -207,7 +234,7 @@ def _percent(lines: Lines, names: Sequence[str]) -> Lines:
 
 def thinned(lines: Lines) -> Lines:
     """Average neighbours so that at most MOST_POINTS are left and noise does not hide the trend."""
-    size = -(-len(lines) // MOST_POINTS)
+    size = max(1, -(-len(lines) // MOST_POINTS))
     groups = [lines[start : start + size] for start in range(0, len(lines), size)]
     return [{key: fmean(line[key] for line in group) for key in group[0]} for group in groups]
 
@@ -254,7 +281,7 @@ def side_by_side(pictures: Mapping[str, Grey], title: str, path: Path) -> None:
         title: What they are together.
         path: The PNG file to write.
     """
-    figure, axes = _figure(4.3 * len(pictures), 4.8, 1, len(pictures))
+    figure, axes = new_figure(4.3 * len(pictures), 4.8, 1, len(pictures))
     figure.set_layout_engine("constrained", wspace=0.06)
     for axis, (name, picture) in zip(axes[0], pictures.items(), strict=True):
         axis.imshow(picture, cmap="gray", vmin=0, vmax=PAPER, interpolation="nearest")
@@ -264,25 +291,46 @@ def side_by_side(pictures: Mapping[str, Grey], title: str, path: Path) -> None:
     figure.savefig(path)
 
 
-def strip(images: Grey, title: str, path: Path) -> None:
-    """Draw images in one row above a scale from 0 to 1.
+@dataclass(frozen=True)
+class Strip:
+    """Images in a row, each above its caption."""
+
+    name: str
+    """Of the row."""
+
+    images: Grey
+    """(N, 28, 28), uint8, 255 is ink."""
+
+    captions: Sequence[str]
+    """N, of one letter or two."""
+
+
+def strips(rows: Sequence[Strip], title: str, caption: str, path: Path) -> None:
+    """Draw strips below each other; what their ends are called stands in bold.
 
     Args:
-        images: (N, 28, 28), uint8, 255 is ink.
+        rows: At least one, all of the same length.
         title: What they show.
+        caption: What the captions say.
         path: The PNG file to write.
     """
-    figure, axes = _figure(10, 1.9, 1, 1)
-    picture = grid(images, len(images))
-    axes[0, 0].imshow(picture, cmap="gray", vmin=0, vmax=PAPER, interpolation="nearest")
-    width = picture.shape[1] / len(images)
-    axes[0, 0].set_xticks(
-        [(i + 0.5) * width for i in range(len(images))],
-        [f"{i / (len(images) - 1):.1f}" for i in range(len(images))],
-    )
-    axes[0, 0].set_yticks([])
-    axes[0, 0].set_xlabel("share of the way from the first point to the second")
-    axes[0, 0].set_title(title)
+    count = len(rows[0].images)
+    size = min(0.75, STRIP_WIDTH / count)  # of an image, in inches
+    width = max(6.6, count * size + 1.3)  # the caption needs as much
+    figure, axes = new_figure(width, len(rows) * (size + 0.32) + 0.75, len(rows), 1)
+    for axis, row in zip(axes[:, 0], rows, strict=True):
+        picture = grid(row.images, count)
+        axis.imshow(picture, cmap="gray", vmin=0, vmax=PAPER, interpolation="nearest")
+        each = picture.shape[1] / count
+        axis.set_xticks([(i + 0.5) * each for i in range(count)], row.captions)
+        axis.tick_params(axis="x", length=0, labelsize=min(10, 50 * size))
+        for label in (axis.get_xticklabels()[0], axis.get_xticklabels()[-1]):
+            label.set_fontweight("bold")
+        axis.set_yticks([])
+        axis.set_ylabel(row.name, rotation="horizontal", ha="right", va="center")
+        axis.spines[:].set_visible(False)
+    figure.supxlabel(caption, fontsize=9)
+    figure.suptitle(textwrap.fill(title, int(9 * width)))
     figure.savefig(path)
 
 

@@ -157,12 +157,19 @@ class RunFolder:
         """
         target = self.path / name
         target.parent.mkdir(exist_ok=True)
-        temporary = target.with_name(f".unfinished-{target.name}")
-        try:
+        with replacing(target) as temporary:
             yield temporary
-            os.replace(temporary, target)
-        finally:
-            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def replacing(target: Path) -> Iterator[Path]:
+    """Give a path to write to, and put what was written in the place of a file at once."""
+    temporary = target.with_name(f".unfinished-{target.name}")
+    try:
+        yield temporary
+        os.replace(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def read_lines(path: Path) -> list[dict[str, float]]:

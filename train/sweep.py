@@ -116,5 +116,27 @@ def _write(rows: list[dict[str, Any]], run: RunFolder) -> None:
         writer.writerows(rows)
     with run.replacing("sweep.md") as path:
         path.write_text(table(rows) + "\n", encoding="utf-8")
-    with run.replacing("accuracy.png") as path:
-        pictures.accuracy_by_length(by_model_and_length(rows), path)
+    draw(run, run)
+
+
+def read_rows(run: RunFolder) -> list[dict[str, Any]]:
+    """Read the trainings that a sweep has done; none if there is no table yet.
+
+    Raises:
+        ValueError: If the table is damaged.
+    """
+    path = run.path / "sweep.csv"
+    if not path.exists():
+        return []
+    with path.open(newline="") as file:
+        return [
+            row | {"length": int(row["length"]), "final_accuracy": float(row["final_accuracy"])}
+            for row in csv.DictReader(file)
+        ]
+
+
+def draw(run: RunFolder, into: RunFolder) -> list[str]:
+    """Draw accuracy against length from a sweep's table; return the picture's name."""
+    with into.replacing("accuracy.png") as path:
+        pictures.accuracy_by_length(by_model_and_length(read_rows(run)), path)
+    return ["accuracy.png"]

@@ -1,0 +1,236 @@
+"""Draw how one digit becomes another: `python -m train.interpolate RUN --digits 3 4`."""
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+import tyro
+
+import minigrad as mg
+from minigrad import nn
+from models.gan import Generator
+
+from . import latent, pictures
+from .command import DONE, guarded
+from .config import COUNT, SEED, Allowed, BadInput, config_of, parse_tool
+from .gan import GANConfig
+from .judge import Reader
+from .progress import talker
+from .run import replacing
+
+PROGRAM = "train.interpolate"
+MOST = 20  # digits in one picture
+DIGIT = Allowed(lambda n: n in range(10), f"two to {MOST} digits, each from 0 to 9")
+LENGTH = Allowed(lambda n: 2 <= n <= 100, "a whole number from 2 to 100")
+SURE = Allowed(lambda x: 0 <= x <= 1, "a number from 0 to 1")
+
+
+@dataclass(frozen=True)
+class InterpolateConfig:
+    """Draw how one digit becomes another on the way through a trained generator's latent space.
+
+    The generator draws digits from random latent points; a classifier looks for the clearest of
+    each digit asked for. Then the generator draws what lies between.
+    """
+
+    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+    """Folder of a run of train.gan."""
+
+    digits: Annotated[tuple[int, ...], DIGIT, tyro.conf.arg(metavar="DIGIT DIGIT [DIGIT ...]")] = (
+        latent.DIGITS
+    )
+    """Which digits the way goes through; one that stands there twice is drawn in two ways."""
+
+    path: Literal["both", "spherical", "linear"] = "both"
+    """Along a great circle, on which all points are as probable, in a straight line, or both."""
+
+    steps: Annotated[int, LENGTH, tyro.conf.arg(metavar="N")] = latent.STEPS
+    """How many pictures to draw from one digit to the next, with both of them."""
+
+    seed: Annotated[int, SEED] = 0
+    """Seed of the latent points; the same seed draws the same picture."""
+
+    tries: Annotated[int, COUNT, tyro.conf.arg(metavar="N")] = 10_000
+    """How many latent points to try."""
+
+    confidence: Annotated[float, SURE] = latent.CONFIDENT
+    """How sure the classifier must be of each digit, from 0 to 1."""
+
+    judge: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """Weights of the classifier, from train.classifier; else the bundled one."""
+
+    out: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """PNG file to write; else one in the run's folder, named after the digits."""
+
+    gif: bool = False
+    """Write an animation beside it too, with the ending .gif."""
+
+    dry_run: bool = False
+    """Only print the settings that would be used; touch nothing."""
+
+    quiet: bool = False
+    """No messages, only the last line with the result."""
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    Args:
+        args: Its words, None for those of the process.
+
+    Returns:
+        The exit code.
+    """
+    return guarded(lambda: interpolate(parse_tool(InterpolateConfig, args, f"python -m {PROGRAM}")))
+
+
+def interpolate(config: InterpolateConfig) -> int:
+    """Find the digits, draw the ways between them, say where the picture is.
+
+    Args:
+        config: What to do.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        BadInput: If something that the user gave cannot be used.
+    """
+    if not 2 <= len(config.digits) <= MOST:
+        raise BadInput(f"--digits is {_words(config.digits)}; allowed: {DIGIT.words}")
+    name = "-".join(map(str, ("interpolation", *config.digits)))
+    config = replace(config, out=config.out or config.run / f"{name}.png")
+    assert config.out is not None
+    generator, size = load_generator(config.run)
+    reader = load_reader(config.judge)
+    _check_target(config.out)
+    animation = config.out.with_suffix(".gif") if config.gif else None
+    if animation is not None and animation.is_dir():
+        raise BadInput(f"--gif: {animation} is a folder; allowed: another --out")
+    if config.dry_run:
+        print(json.dumps(asdict(config), indent=2, default=str))
+        return DONE
+
+    say = talker(config.quiet)
+    say(f"Looking for {_words(config.digits)} among {config.tries:,} latent points.")
+    keep = max(latent.KEPT, *Counter(config.digits).values())
+    random = np.random.default_rng(config.seed)
+    found = latent.search(generator, reader, size, config.tries, keep, random)
+    try:
+        points = latent.choose(found, config.digits, config.confidence)
+    except latent.NotFound as error:
+        raise BadInput(_hint(config, found, str(error))) from None
+    _, read = reader.look(latent.draw(generator, points))
+    sure = [f"{digit} ({read[i, digit]:.1%})" for i, digit in enumerate(config.digits)]
+    ways = tuple(latent.WAYS) if config.path == "both" else (config.path,)
+    rows = latent.strips(generator, reader, points, config.digits, config.steps, ways)
+    written = [config.out]
+    try:
+        with replacing(config.out) as path:
+            title = latent.way_through(config.digits)
+            pictures.strips(rows, title, latent.CAPTION, path)
+        if animation is not None:
+            written.append(animation)
+            with replacing(animation) as path:
+                pictures.animation(_frames(rows, len(ways)), path)
+    except OSError as error:
+        raise BadInput(
+            f"--out {config.out}: cannot be written: {error.strerror or error}"
+        ) from None
+    print(f"Found {', '.join(sure)}. Results: {' and '.join(map(str, written))}")
+    return DONE
+
+
+def load_generator(run: Path) -> tuple[Generator, int]:
+    """Read the generator that draws in a run: the moving average if the run has one.
+
+    Args:
+        run: The run's folder.
+
+    Returns:
+        The generator, and how many numbers its latent points have.
+
+    Raises:
+        BadInput: If it is not a run of train.gan, or has no usable weights.
+    """
+    size = config_of(run, GANConfig, "train.gan", "RUN").latent_dim
+    file = run / "last.safetensors"
+    if not file.exists():
+        raise BadInput(f"RUN {run}: there are no weights yet; they come with its first epoch")
+    try:
+        weights = mg.load(file)
+        prefix = (
+            "average." if any(name.startswith("average.") for name in weights) else "generator."
+        )
+        own = {n.removeprefix(prefix): v for n, v in weights.items() if n.startswith(prefix)}
+        generator = Generator(size)
+        generator.load_state_dict(own)
+    except (OSError, ValueError, nn.StateDictError) as error:
+        raise BadInput(f"RUN {run}: {error}") from None
+    if not all(np.isfinite(value.numpy()).all() for value in own.values()):
+        raise BadInput(f"RUN {run}: weights in {file.name} are nan or infinite")
+    return generator, size
+
+
+def load_reader(path: Path | None) -> Reader:
+    """Read the classifier.
+
+    Raises:
+        BadInput: If the weights that the user named cannot be used.
+    """
+    try:
+        return Reader.load(path)
+    except (OSError, ValueError, nn.StateDictError) as error:
+        if path is None:
+            raise
+        raise BadInput(f"--judge {path}: {error}") from None
+
+
+def _check_target(out: Path) -> None:
+    problem = (
+        "is not named .png"
+        if out.suffix.lower() != ".png"
+        else "is a folder"
+        if out.is_dir()
+        else f"{out.parent} is not a folder"
+        if not out.parent.is_dir()
+        else ""
+    )
+    if problem:
+        raise BadInput(f"--out {out}: {problem}; allowed: a PNG file in a folder that exists")
+
+
+def _frames(rows: Sequence[pictures.Strip], ways: int) -> list[pictures.Grey]:
+    """Each picture on the way, the ways side by side; each digit asked for stands for longer."""
+    legs = [rows[start : start + ways] for start in range(0, len(rows), ways)]
+    return [
+        pictures.grid(np.stack(images), ways, scale=6)
+        for leg in legs
+        for images in zip(*(row.images for row in leg), strict=True)
+    ]
+
+
+def _hint(config: InterpolateConfig, found: dict[int, latent.Found], error: str) -> str:
+    drawn = [
+        str(digit)
+        for digit, each in found.items()
+        if len(each.confidence) and each.confidence[0] >= config.confidence
+    ]
+    return (
+        f"--digits {_words(config.digits)}: {error} ({config.tries:,} tried); this generator draws "
+        f"{', '.join(drawn) or 'no digit'} so clearly; more --tries or a smaller --confidence may "
+        "help"
+    )
+
+
+def _words(numbers: Sequence[int]) -> str:
+    return " ".join(map(str, numbers))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
