@@ -28,11 +28,13 @@ __all__ = [
     "NotRecordable",
     "Recorder",
     "array",
+    "depends",
     "is_recording",
     "numbers",
     "recorders",
     "refuse",
     "repeat",
+    "uses_gradient",
 ]
 
 
@@ -87,6 +89,20 @@ def refuse(reason: str) -> None:
     """
     if is_recording():
         raise NotRecordable(reason)
+
+
+def depends(settings: Callable[[], Sequence[object]]) -> None:
+    """Say what the step of this thread relies on, see `Recorder.depends`."""
+    recorder = recorders.get(get_ident())
+    if recorder is not None:
+        recorder.depends(settings)
+
+
+def uses_gradient(leaf: Any) -> None:
+    """Say that the step of this thread reads the `.grad` of a leaf."""
+    recorder = recorders.get(get_ident())
+    if recorder is not None:
+        recorder.uses_gradient(leaf)
 
 
 def numbers(values: Callable[[], Sequence[float]]) -> Array:
