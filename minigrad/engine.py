@@ -446,7 +446,7 @@ grad_switch = _Switch()
 
 
 class Inspector(Protocol):
-    """What looks at every operation and every derivative; debug.py and recording.py have one."""
+    """What looks at every operation and every derivative; debug.py and watch.py have one."""
 
     def forward(
         self,

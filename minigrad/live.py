@@ -43,7 +43,7 @@ class NotRecordable(RuntimeError):
 
 
 class Recorder(Protocol):
-    """What `capture` puts in the way of a step; `minigrad/recording.py` has both kinds."""
+    """What `capture` puts in the way of a step; watch.py and recording.py have them."""
 
     recording: bool
     """Whether nothing is executed now; in the steps before, which are only watched, False."""

@@ -17,12 +17,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minigrad.backends import Array, cache_block
-from minigrad.tensor import Tensor
+from minigrad.tensor import Tensor, made
 
 __all__ = ["FlatVector", "Run", "lay_out"]
-
-
-_ONE_HOLDER = 2  # what sys.getrefcount says of an attribute's value that only it refers to
 
 
 class Run(NamedTuple):
@@ -172,7 +169,7 @@ class FlatVector:
         """Whether somebody besides `leaf.grad` holds what is in a gradient's place."""
         places, memory = self._holders(number)
         own = self._is_home(number)
-        if own and sys.getrefcount(leaf._grad) > _ONE_HOLDER:
+        if own and _counted(leaf) > _ONE_HOLDER:
             return True
         return (places - own, memory) != self.unheld[number]
 
@@ -224,3 +221,18 @@ def lay_out(parameters: list[Tensor]) -> list[FlatVector]:
         key = p if owner_of(p) is not None else (p.dtype, p.device)
         together.setdefault(key, []).append(p)
     return [FlatVector(group) for group in together.values()]
+
+
+def _counted(leaf: Tensor) -> int:
+    """How many refer to a leaf's gradient, as Python counts them."""
+    return sys.getrefcount(leaf._grad)
+
+
+def _counted_of_one() -> int:
+    """The same for a gradient that only its leaf refers to."""
+    leaf = made(np.zeros(1))
+    leaf._grad = made(np.zeros(1))
+    return _counted(leaf)
+
+
+_ONE_HOLDER = _counted_of_one()
