@@ -15,7 +15,7 @@ import types
 import numpy as np
 
 from strict_device import memory, streams
-from strict_device.array import (
+from strict_device.arrays import (
     check_arguments,
     compute,
     empty_like,
@@ -135,7 +135,7 @@ class Ufunc:
         return inside(self.numpys, args, kwargs)
 
     def at(self, y, index, x):
-        from strict_device.array import Index
+        from strict_device.arrays import Index
 
         compute(f"{self.numpys.__name__}.at", self.numpys.at, (y, Index(index), x), {}, writes=y)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from strict_device.array import ndarray
+from strict_device.arrays import ndarray
 from strict_device.memory import DeviceFault, owner_of
 from strict_device.streams import work
 

@@ -101,7 +101,7 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):
     @property
     def data(self):
         start = self.array.__array_interface__["data"][0]
-        return MemoryPointer(self.allocation, start - self.allocation.ptr)
+        return MemoryPointer(self.allocation, start - self.allocation.ptr if self.size else 0)
 
     @property
     def flags(self):
