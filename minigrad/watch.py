@@ -118,7 +118,12 @@ class Watch:
         for value in attributes.values():
             if isinstance(value, Tensor):
                 self._meet(value)
-        self._settings.setdefault(id(module), lambda: [module.training, *attributes.values()])
+
+        def settings() -> list[object]:  # the switch may be the class's: the module has it later
+            found = [value for name, value in attributes.items() if name != "training"]
+            return [module, module.training, *found]
+
+        self._settings.setdefault(id(module), settings)
 
     def uses_gradient(self, leaf: Any) -> None:
         """See `Recorder`."""
