@@ -9,12 +9,12 @@ from threading import get_ident
 from typing import Any, ParamSpec, TypeVar
 
 from minigrad.backends import cheap_to_read, require_device, to_device
-from minigrad.backends.cupy.graph import StepGraph
+from minigrad.backends.cupy.graph import StepGraph, own_stream
 from minigrad.engine import inspectors, is_grad_enabled
 from minigrad.live import NotRecordable, recorders
 from minigrad.recording import Recording
 from minigrad.tensor import Tensor, made
-from minigrad.watch import PLAIN, Watch, mapped
+from minigrad.watch import PLAIN, Watch, difference, mapped
 
 __all__ = ["capture"]
 
@@ -22,7 +22,8 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 MOST = 32  # recordings of a function: more would mean that something changes at each call
-WARM_UP = 2  # calls before the recording
+WARM_UP = 2  # calls before the recording, the last two of which must have done the same
+MOST_WARM_UP = 3  # as the first may have made what the others find
 
 
 def capture(step: Callable[P, R], device: str | None = None) -> Callable[P, R]:
@@ -97,7 +98,7 @@ class _Take:
         self.graph = StepGraph()
         self.objects = objects  # which the key knows by their ids, so that these stay theirs
         self.calls = 0
-        self.refused = False
+        self.is_warm = self.is_refused = False
         self.watch: Watch | None = None
 
     def fits(self) -> bool:
@@ -117,35 +118,36 @@ class _Captured:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         inputs: list[Tensor] = []
         objects: list[Any] = []
-        thread = get_ident()
-        key = thread, is_grad_enabled(), _key((args, kwargs), inputs, objects)
+        key = _key((args, kwargs), inputs, objects)
         if not self._moves and (not inputs or any(cheap_to_read(x._data) for x in inputs)):
             return self._step(*args, **kwargs)
         call = _Call(self._step, args, kwargs, inputs)
+        thread = get_ident()
         if thread in inspectors or thread in recorders:
             return call.eagerly()
         if any(isinstance(x, Tensor) and x._record is not None for x in objects):
             self._warn("an argument is the result of operations that a gradient would go back to")
             return call.eagerly()
-        takes = self._takes.setdefault(key, [])
+        takes = self._takes.setdefault((own_stream(), is_grad_enabled(), key), [])
         take = next((take for take in takes if take.fits()), None)
         if take is None:
             # memory that is no longer a parameter's never becomes one again
             takes[:] = [old for old in takes if old.watch is None or old.watch.has_its_memory()]
             if self._count == MOST:
                 self._warn(
-                    f"it was recorded for {MOST} different sets of arguments and settings, and no "
-                    "new one will be; what changes at each call must be a Tensor argument"
+                    f"it has met {MOST} different sets of arguments and settings, and records no "
+                    "more; what changes at each call must be a Tensor argument, and gradients "
+                    "must not be kept"
                 )
                 return call.eagerly()
             take = _Take(objects)
             takes.append(take)
             self._count += 1
-        if take.refused:
+        if take.is_refused:
             return call.eagerly()
         if isinstance(take.watch, Recording):
             return take.watch.replay(inputs)
-        if take.calls < WARM_UP:
+        if not take.is_warm:
             return self._warm_up(take, call)
         return self._record(take, call)
 
@@ -157,9 +159,15 @@ class _Captured:
             result = call.run(moved)
             watch.note("return", result)
         watch.finish(moved)
-        take.watch, take.calls = watch, take.calls + 1
-        if watch.trouble is not None:
-            self._refuse(take, watch.trouble)
+        before, take.watch, take.calls = take.watch, watch, take.calls + 1
+        trouble = watch.trouble
+        if before is not None:
+            changed = difference(before, watch)
+            take.is_warm = changed is None and take.calls >= WARM_UP
+            if take.calls == MOST_WARM_UP:
+                trouble = trouble or changed
+        if trouble is not None:
+            self._refuse(take, trouble)
         return mapped(result, _outside_the_graph)
 
     def _record(self, take: _Take, call: _Call) -> Any:
@@ -181,7 +189,7 @@ class _Captured:
         return result
 
     def _refuse(self, take: _Take, reason: str) -> None:
-        take.refused = True
+        take.is_refused = True
         self._warn(reason, stacklevel=6)
 
     def _warn(self, reason: str, stacklevel: int = 4) -> None:

@@ -117,7 +117,7 @@ class Recording(Watch):
             if gradient.was_none and gradient.leaf._grad is not None:
                 return False
             if _holders(gradient) != holders:
-                return False
+                return False  # the next replay would overwrite what somebody keeps
         return super().holds()
 
     def replay(self, inputs: Sequence[Tensor]) -> Any:
@@ -204,7 +204,9 @@ def _put_back(gradient: _Gradient) -> None:
 
 
 def _holders(gradient: _Gradient) -> int:
-    """How many refer to a gradient that is not at home, besides its leaf."""
+    """How many refer to a gradient, besides its leaf and its home; each more keeps it."""
+    if gradient.home is not None:
+        return gradient.home.is_held(gradient.leaf)
     grad = gradient.grad
     if grad is None:
         return 0

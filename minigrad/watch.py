@@ -13,10 +13,11 @@ same memory and the same numbers. Three lists say whether it would:
 
 from __future__ import annotations
 
-import weakref
+import gc
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from operator import is_
 from threading import get_ident
 from typing import Any
@@ -45,8 +46,8 @@ class Watch:
         self.live: list[tuple[tuple[int, ...], Any]] = []  # shapes and dtypes of live values
         self.trouble: str | None = None
         self.leaves: list[tuple[Tensor, Array, bool]] = []
-        self._met: dict[int, weakref.ref[Tensor]] = {}
-        self._made: set[int] = set()  # the ids of the arrays that operations have given
+        self._there: dict[int, Tensor] = {}  # all Tensors that were there before, by their ids
+        self._met: dict[int, Tensor] = {}
         self._settings: dict[int, Settings] = {}
         self._values: list[Sequence[object]] = []
 
@@ -54,11 +55,13 @@ class Watch:
     def watching(self) -> Iterator[None]:
         """The step runs inside."""
         thread = get_ident()
+        self._there = _all_tensors()
         recorders[thread] = inspectors[thread] = self
         try:
             yield
         finally:
             del recorders[thread], inspectors[thread]
+            self._there = {}
 
     def finish(self, inputs: Iterable[Tensor]) -> None:
         """The step is over: keep what it relies on.
@@ -67,12 +70,10 @@ class Watch:
             inputs: Its arguments, which may be others next time.
         """
         own = set(map(id, inputs))
-        for met in self._met.values():
-            leaf = met()
-            # what the step has made and somebody keeps is a result, not something relied on
-            if leaf is not None and id(leaf) not in own and id(leaf._data) not in self._made:
+        for leaf in self._met.values():
+            if id(leaf) not in own:
                 self.leaves.append((leaf, leaf._data, leaf._requires_grad))
-        self._met.clear()
+        self._met = {}
         self._values = [settings() for settings in self._settings.values()]
 
     def has_its_memory(self) -> bool:
@@ -80,11 +81,9 @@ class Watch:
         return all(leaf._data is array for leaf, array, _ in self.leaves)
 
     def holds(self) -> bool:
-        """Whether leaves and settings are what they were, and nobody keeps the last gradients."""
+        """Whether leaves and settings are what they were."""
         for leaf, array, requires_grad in self.leaves:
             if leaf._data is not array or leaf._requires_grad is not requires_grad:
-                return False
-            if leaf._home is not None and leaf._home.is_held(leaf):
                 return False
         found = [settings() for settings in self._settings.values()]
         return all(map(_same, self._values, found))
@@ -113,17 +112,12 @@ class Watch:
         self._settings[len(self._settings)] = settings
 
     def called(self, module: Any) -> None:
-        """See `Recorder`."""
-        attributes = vars(module)
-        for value in attributes.values():
-            if isinstance(value, Tensor):
-                self._meet(value)
-
-        def settings() -> list[object]:  # the switch may be the class's: the module has it later
-            found = [value for name, value in attributes.items() if name != "training"]
-            return [module, module.training, *found]
-
-        self._settings.setdefault(id(module), settings)
+        """See `Recorder`; a module may work with what is in its parts without calling them."""
+        for part in () if id(module) in self._settings else module.modules():
+            for value in vars(part).values():
+                if isinstance(value, Tensor):
+                    self._meet(value)
+            self._settings[id(part)] = partial(_attributes, part)
 
     def uses_gradient(self, leaf: Any) -> None:
         """See `Recorder`."""
@@ -141,10 +135,9 @@ class Watch:
         """Write an operation down."""
         for arg in args:
             for value in arg if isinstance(arg, list | tuple) else (arg,):
-                if isinstance(value, Tensor) and value._record is None:
+                if isinstance(value, Tensor):
                     self._meet(value)
         parts = y if isinstance(y, tuple) else (y,)
-        self._made.update(map(id, parts))
         if any(map(cheap_to_read, parts)) and self.trouble is None:
             self.trouble = f"{name} computes on the CPU, where nothing is recorded"
         self.note(name, *args, *options.values())
@@ -161,7 +154,15 @@ class Watch:
         self.log.append((name, tuple(map(_described, values))))
 
     def _meet(self, tensor: Tensor) -> None:
-        self._met[id(tensor)] = weakref.ref(tensor)
+        if id(tensor) in self._there:
+            self._met[id(tensor)] = tensor
+
+
+def _all_tensors() -> dict[int, Tensor]:
+    """All Tensors that there are, by their ids; without gradients, which nobody else may hold."""
+    tensors = [x for x in gc.get_objects() if issubclass(type(x), Tensor)]
+    gradients = {id(x._grad) for x in tensors}
+    return {id(x): x for x in tensors if id(x) not in gradients}
 
 
 def _same(old: Sequence[object], new: Sequence[object]) -> bool:
@@ -174,6 +175,12 @@ def _same(old: Sequence[object], new: Sequence[object]) -> bool:
         a is b or (type(a) is type(b) and type(a) in PLAIN and a == b)
         for a, b in zip(old, new, strict=True)
     )
+
+
+def _attributes(module: Any) -> list[object]:
+    """What decides over what a module computes; `training` may be its own or its class's."""
+    own = [value for name, value in vars(module).items() if name != "training"]
+    return [module, module.training, *own]
 
 
 def _described(value: object) -> Any:

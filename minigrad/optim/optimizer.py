@@ -177,7 +177,6 @@ class Optimizer:
                 found.append(value)
         for vector in self._vectors[number]:
             found += [vector.data, *vector.state.values()]
-            found += [steps - vector.steps[0] for steps in vector.steps]
         return found
 
     def _settle(self, number: int) -> None:
@@ -210,6 +209,7 @@ class Optimizer:
         if recorders:
             for parameter in vector.parameters[run.first : run.last]:
                 uses_gradient(parameter)
+            depends(lambda: [len(set(vector.steps[run.first : run.last])) == 1])
 
         def step() -> int:
             return vector.steps[run.first] + 1

@@ -292,8 +292,8 @@ def work(name, run, allocations, stream=None):
         for memory in allocations
     ]
     recording.work.append((name, run, uses))
-    for memory in allocations:
-        memory.block.recorded = True
+    for allocation in allocations:
+        allocation.block.recorded = True
 
 
 def waits(what):
