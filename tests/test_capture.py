@@ -194,7 +194,7 @@ CHANGES = {
     "eps": (partial(set_option, name="eps", value=0.1), 2),
     "weight decay": (partial(set_option, name="weight_decay", value=0.1), 2),
     "a frozen parameter": (freeze, 4),
-    "an assigned array": (rebind, 4),
+    "an assigned array": (rebind, 6),
     "loaded weights": (reload, 0),
     "a loaded optimizer": (reload_optimizer, 4),
     "a loaded count": (reload_one_count, 4),
