@@ -1,7 +1,6 @@
 """The GPU's kernels: each against its definition and rules, in every dtype, size and memory order.
 
-On a stand-in for CuPy the CUDA C is compiled by the C++ compiler and run thread by thread; NVRTC,
-where it is installed, compiles it for the GPUs that we know.
+On a stand-in for CuPy the CUDA C is compiled by the C++ compiler and run thread by thread.
 """
 
 import importlib
@@ -17,15 +16,13 @@ from samples.base import integers, normal, positive, unit
 import minigrad as mg
 from minigrad import nn, optim
 from minigrad.backends import Kernel, arrays, to_device, to_numpy
-from minigrad.backends.cupy import cublas, source
+from minigrad.backends.cupy import cublas
 from minigrad.ops import activation, linalg, linear, loss, norm, reduce
 
 FAMILIES = [
     info.name
     for info in pkgutil.iter_modules(importlib.import_module("minigrad.backends.cupy").__path__)
 ]
-for family in FAMILIES:
-    importlib.import_module(f"minigrad.backends.cupy.{family}")  # registers its sources
 NEEDS_COMPILER = pytest.mark.skipif(
     importlib.import_module("strict_device").COMPILER is None,
     reason="no C++ compiler (g++) was found, which runs the kernels where there is no GPU",
@@ -148,11 +145,13 @@ LARGER = [  # than a warp, a block, or what a block adds up; no multiples of the
     sized(linear.linear, normal(600, 3), normal(9, 3), normal(9), activation="tanh"),
     sized(linear.linear, normal(600, 3), normal(9, 3), normal(9)),
     *[
-        sized(norm.batch_norm, normal(*size), weight, bias, eps=0.1)
-        for size, weight, bias in [
-            ((70, 13), positive(13), normal(13)),
-            ((33, 3), None, None),
-            ((2, 9), positive(9), None),
+        sized(norm.batch_norm, normal(*size), weight, bias, eps=0.1, activation=name)
+        for size, weight, bias, name in [
+            ((70, 13), positive(13), normal(13), None),
+            ((33, 3), None, None, None),
+            ((2, 9), positive(9), None, None),
+            ((70, 13), positive(13), normal(13), "leaky_relu"),
+            ((33, 3), None, None, "tanh"),
         ]
     ],
     *[
@@ -310,6 +309,25 @@ def test_products_without_a_library_are_cupys(accumulate, gpu, monkeypatch):
     np.testing.assert_allclose(here(cublas.gemm_batched(a[None], b[None])), here(a[None] @ b))
 
 
+@pytest.mark.parametrize("axis", [0, -1])
+@pytest.mark.parametrize("count", [3, 20])
+def test_many_arrays_are_joined_without_a_table_of_addresses(count, axis, gpu):
+    """CuPy copies such a table to the GPU for more than eight, which no capture allows."""
+    parts = [normal(4, k % 3 + 1) if axis else normal(k % 3 + 1, 4) for k in range(count)]
+    for function, operands in (
+        (arrays.concatenate, parts),
+        (arrays.stack, [normal(2, 3)] * count),
+    ):
+        y = function([there(x) for x in operands], axis)
+        np.testing.assert_array_equal(here(y), function(operands, axis))
+    if gpu:
+        assert ("concatenate" in gpu.log.launches) == (count <= 8)
+    wrong = [there(normal(2, 3))] * 9 + [there(normal(3, 4))]
+    for function in (arrays.concatenate, arrays.stack):
+        with pytest.raises(ValueError, match=r"must match|same shape"):
+            function(wrong, axis)
+
+
 # --- in place: optimizers, clipping, statistics -------------------------------------------------
 
 
@@ -422,27 +440,3 @@ def test_running_statistics_follow_the_batches(momentum, dtype, gpu):
     for name, x in found["gpu"].items():
         within = checks.tolerance(dtype, found["cpu"][name], np.ones(70))
         np.testing.assert_allclose(x, found["cpu"][name], rtol=0, atol=within)
-
-
-# --- the texts ----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("architecture", ["sm_80", "sm_90", "sm_100"])
-@pytest.mark.parametrize(("name", "kind"), source.SOURCES)
-def test_nvrtc_compiles_it(name, kind, architecture):
-    nvrtc = pytest.importorskip(
-        "cupy_backends.cuda.libs.nvrtc", reason="CuPy, which calls NVRTC, is not installed"
-    )
-    try:
-        nvrtc.getVersion()
-    except Exception as error:
-        pytest.skip(f"NVRTC is not installed: {error}")
-    text, options = source.SOURCES[name, kind]
-    program = nvrtc.createProgram(text, f"{name}.cu", (), ())
-    arguments = (f"--gpu-architecture={architecture}", "--std=c++17", *options)
-    try:
-        nvrtc.compileProgram(program, arguments)
-    except Exception:
-        pytest.fail(nvrtc.getProgramLog(program))
-    assert not nvrtc.getProgramLog(program).strip("\0 \n")  # no warnings either
-    nvrtc.destroyProgram(program)
