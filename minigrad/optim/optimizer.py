@@ -205,14 +205,15 @@ class Optimizer:
             if name not in vector.state:
                 refuse(f"{type(self).__name__} makes its state {name!r}")
                 vector.state[name] = vector.zeros()
-        start, stop = vector.bounds[run.first], vector.bounds[run.last]
+        first, last = run.first, run.last  # a recording keeps these, but must keep no gradient
+        start, stop = vector.bounds[first], vector.bounds[last]
         if recorders:
-            for parameter in vector.parameters[run.first : run.last]:
+            for parameter in vector.parameters[first:last]:
                 uses_gradient(parameter)
-            depends(lambda: [len(set(vector.steps[run.first : run.last])) == 1])
+            depends(lambda: [len(set(vector.steps[first:last])) == 1])
 
         def step() -> int:
-            return vector.steps[run.first] + 1
+            return vector.steps[first] + 1
 
         def part(begin: int, end: int) -> tuple[Array, Array, dict[str, Array]]:
             state = {name: vector.state[name][begin:end] for name in names}
@@ -237,7 +238,7 @@ class Optimizer:
         def finish() -> None:
             note_write(changed)
             if names:
-                vector.steps[run.first : run.last] = [step()] * (run.last - run.first)
+                vector.steps[first:last] = [step()] * (last - first)
 
         repeat(finish)
 
