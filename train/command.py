@@ -5,8 +5,10 @@ import shlex
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import minigrad as mg
+from minigrad.backends import is_device_failure
 from minigrad.data import DataError
 
 from .config import BadInput, Config, parse
@@ -35,9 +37,11 @@ def command(
     Returns:
         The exit code: 0 done, 1 failed, 2 bad input, 130 interrupted by Ctrl-C, 143 by SIGTERM.
     """
+    runs: list[Path] = []
 
     def make_run(**notes: str) -> RunFolder:
         path = config.resume or new_folder(config.out, program.split(".")[-1])
+        runs.append(path)
         run = RunFolder(path, config.resume is not None)
         run.write_json("config.json", {"program": program} | config.settings())
         here = environment(program, sys.argv[1:] if args is None else args) | notes
@@ -69,6 +73,14 @@ def command(
         code, message = FAILED, "not enough memory; a smaller --batch-size or network needs less"
     except OSError as error:
         code, message = FAILED, f"cannot go on: {error}"
+    except RuntimeError as error:
+        if not is_device_failure(error):
+            raise
+        words = " ".join(str(error).split())
+        code, message = FAILED, f"the GPU has failed: {words}"
+        if runs:
+            path = shlex.quote(str(runs[0]))
+            message += f"; go on from the last checkpoint: python -m {program} --resume {path}"
     print(f"error: {message}", file=sys.stderr)
     return code
 

@@ -32,6 +32,7 @@ __all__ = [
     "cheap_to_read",
     "device_of",
     "find_kernels",
+    "is_device_failure",
     "require_device",
     "to_device",
     "to_numpy",
@@ -152,6 +153,15 @@ def require_device(device: str) -> str:
         cupy_backend.require_gpu()
         return device
     raise DeviceError(f"unknown device {device!r}: expected 'cpu' or 'gpu'")
+
+
+def is_device_failure(error: BaseException) -> bool:
+    """Whether an error says that the GPU has failed: it is lost, or its memory or program is."""
+    cupy = sys.modules.get("cupy")  # without which there is no such error
+    if cupy is None:
+        return False
+    failures = cupy.cuda.runtime.CUDARuntimeError, cupy.cuda.driver.CUDADriverError
+    return isinstance(error, failures)
 
 
 def array_module(device: str) -> ModuleType:
