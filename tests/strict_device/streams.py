@@ -292,6 +292,8 @@ def work(name, run, allocations, stream=None):
         for memory in allocations
     ]
     recording.work.append((name, run, uses))
+    for memory in allocations:
+        memory.block.recorded = True
 
 
 def waits(what):
