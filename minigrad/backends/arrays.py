@@ -16,6 +16,7 @@ from minigrad.backends import Array, Kernel, find_kernels
 
 __all__ = [
     "concatenate",
+    "contract",
     "follow_statistics",
     "length",
     "shorten",
@@ -61,6 +62,12 @@ def concatenate(arrays: list[Array], axis: int | None) -> Array:
 def stack(arrays: list[Array], axis: int) -> Array:
     """Arrays of one shape joined along a new axis."""
     return np.stack(arrays, axis)
+
+
+@_with_kernels
+def contract(operands: list[Array], subscripts: str) -> Array:
+    """The sum of products over labelled axes, with every label written out, once a term."""
+    return np.einsum(subscripts, *operands)
 
 
 @_with_kernels

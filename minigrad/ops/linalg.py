@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.backends import Array, array_module, device_of
+from minigrad.backends import arrays as backend_arrays
 from minigrad.operation import primitive
 from minigrad.ops.shape import broadcast_to, expand_dims, reshape, swapaxes
 from minigrad.tensor import ShapeError, Tensor, array_of
@@ -111,7 +112,7 @@ def _contract_rule(g: Any, operands: Sequence[Any], subscripts: str) -> list[Any
 @primitive(operands=_contract_rule)
 def contract(operands: Sequence[Array], subscripts: str = "") -> Array:
     """Sum of products over labelled axes: einsum with every label written out, once a term."""
-    return np.einsum(subscripts, *operands)
+    return backend_arrays.contract(list(operands), subscripts)
 
 
 def einsum(subscripts: str, *operands: Any) -> Tensor:
