@@ -12,6 +12,7 @@ import numpy as np
 from minigrad.backends import Array, cheap_to_read
 from minigrad.backends.cupy.graph import Feed, Results, StepGraph
 from minigrad.live import NotRecordable
+from minigrad.optim.flat import FlatVector, owner_of
 from minigrad.tensor import GradientHome, Tensor, made
 from minigrad.watch import PLAIN, Watch, difference, mapped
 
@@ -60,6 +61,9 @@ class Recording(Watch):
         ]
         self._actions: list[Callable[[list[Any]], object]] = []
         self._gradients: list[tuple[_Gradient, int]] = []
+        self._watched: list[tuple[_Gradient, int]] = []  # those that are looked at each time
+        self._vectors: list[tuple[FlatVector, object]] = []
+        self._is_quiet = False
         self._entry = {
             id(leaf): _Gradient(leaf, *_grad_of(leaf), leaf._grad is None)
             for leaf, _, _ in before.leaves
@@ -86,6 +90,8 @@ class Recording(Watch):
                 _put_back(gradient)
             raise
         del self._before, self._entry, self._old
+        vectors = {owner_of(gradient.leaf) for gradient, _ in self._gradients}
+        self._vectors = [(v, v.references()) for v in vectors if v is not None]
 
     def _record(self, step: Callable[[], Any]) -> None:
         with self.watching(), self._graph.recorded():
@@ -103,6 +109,8 @@ class Recording(Watch):
             if requires_grad and self._is_new(leaf):
                 gradient = _Gradient(leaf, *_grad_of(leaf), id(leaf) not in self._old)
                 self._gradients.append((gradient, _holders(gradient)))
+                if gradient.home is None or gradient.was_none:
+                    self._watched.append(self._gradients[-1])
 
     def _is_new(self, leaf: Tensor) -> bool:
         """Whether the step has changed a leaf's `.grad`."""
@@ -113,7 +121,9 @@ class Recording(Watch):
 
     def holds(self) -> bool:
         """Whether a replay would do what the step would."""
-        for gradient, holders in self._gradients:
+        # a look at all references, which tells in most cases that all is as the last replay left it
+        self._is_quiet = all(vector.references() == known for vector, known in self._vectors)
+        for gradient, holders in self._watched if self._is_quiet else self._gradients:
             if gradient.was_none and gradient.leaf._grad is not None:
                 return False
             if _holders(gradient) != holders:
@@ -145,7 +155,7 @@ class Recording(Watch):
                 place[...] = array
             self._graph.launch()
             tensors = list(map(made, self._results.copies()))
-        for gradient, _ in self._gradients:
+        for gradient, _ in self._watched if self._is_quiet else self._gradients:
             _put_back(gradient)
         return mapped(self._result, lambda x: tensors[x] if type(x) is _Number else x)
 

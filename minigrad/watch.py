@@ -15,9 +15,8 @@ from __future__ import annotations
 
 import gc
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
 from operator import is_
 from threading import get_ident
 from typing import Any
@@ -48,8 +47,10 @@ class Watch:
         self.leaves: list[tuple[Tensor, Array, bool]] = []
         self._there: dict[int, Tensor] = {}  # all Tensors that were there before, by their ids
         self._met: dict[int, Tensor] = {}
-        self._settings: dict[int, Settings] = {}
+        self._settings: list[Settings] = []
         self._values: list[Sequence[object]] = []
+        self._modules: dict[int, Any] = {}
+        self._attributes: list[tuple[Mapping[str, object], list[object]]] = []
 
     @contextmanager
     def watching(self) -> Iterator[None]:
@@ -74,7 +75,8 @@ class Watch:
             if id(leaf) not in own:
                 self.leaves.append((leaf, leaf._data, leaf._requires_grad))
         self._met = {}
-        self._values = [settings() for settings in self._settings.values()]
+        self._values = [settings() for settings in self._settings]
+        self._attributes = [(vars(part), [*vars(part).values()]) for part in self._modules.values()]
 
     def has_its_memory(self) -> bool:
         """Whether the leaves still have the arrays that they had."""
@@ -85,8 +87,14 @@ class Watch:
         for leaf, array, requires_grad in self.leaves:
             if leaf._data is not array or leaf._requires_grad is not requires_grad:
                 return False
-        found = [settings() for settings in self._settings.values()]
-        return all(map(_same, self._values, found))
+        for own, values in self._attributes:
+            if not all(map(is_, own.values(), values)) or len(own) != len(values):
+                if not _same(list(own.values()), values):
+                    return False
+        return all(
+            _same(settings(), old)
+            for settings, old in zip(self._settings, self._values, strict=True)
+        )
 
     # a Recorder, see live.py
 
@@ -109,15 +117,16 @@ class Watch:
 
     def depends(self, settings: Settings) -> None:
         """See `Recorder`."""
-        self._settings[len(self._settings)] = settings
+        self._settings.append(settings)
 
     def called(self, module: Any) -> None:
         """See `Recorder`; a module may work with what is in its parts without calling them."""
-        for part in () if id(module) in self._settings else module.modules():
+        for part in () if id(module) in self._modules else module.modules():
+            self._modules[id(part)] = part
+            part.training = part.training  # its own, so that eval() changes one, and adds none
             for value in vars(part).values():
                 if isinstance(value, Tensor):
                     self._meet(value)
-            self._settings[id(part)] = partial(_attributes, part)
 
     def uses_gradient(self, leaf: Any) -> None:
         """See `Recorder`."""
@@ -165,22 +174,16 @@ def _all_tensors() -> dict[int, Tensor]:
     return {id(x): x for x in tensors if id(x) not in gradients}
 
 
-def _same(old: Sequence[object], new: Sequence[object]) -> bool:
-    """Whether two lists hold the same objects; plain values count by their value."""
-    if len(old) != len(new):
+def _same(new: Collection[object], old: Collection[object]) -> bool:
+    """Whether the same objects are in both; plain values count by their value."""
+    if len(new) != len(old):
         return False
-    if all(map(is_, old, new)):
+    if all(map(is_, new, old)):
         return True
     return all(
         a is b or (type(a) is type(b) and type(a) in PLAIN and a == b)
-        for a, b in zip(old, new, strict=True)
+        for a, b in zip(new, old, strict=True)
     )
-
-
-def _attributes(module: Any) -> list[object]:
-    """What decides over what a module computes; `training` may be its own or its class's."""
-    own = [value for name, value in vars(module).items() if name != "training"]
-    return [module, module.training, *own]
 
 
 def _described(value: object) -> Any:

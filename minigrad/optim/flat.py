@@ -12,6 +12,7 @@ import sys
 import weakref
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,7 +20,9 @@ import numpy as np
 from minigrad.backends import Array, cache_block
 from minigrad.tensor import Tensor, made
 
-__all__ = ["FlatVector", "Run", "lay_out"]
+__all__ = ["FlatVector", "Run", "lay_out", "owner_of"]
+
+_grad_of, _place_of = attrgetter("_grad"), attrgetter("_grad._data")
 
 
 class Run(NamedTuple):
@@ -172,6 +175,19 @@ class FlatVector:
         if own and _counted(leaf) > _ONE_HOLDER:
             return True
         return (places - own, memory) != self.unheld[number]
+
+    def references(self) -> tuple[object, ...] | None:
+        """Where the gradients are, and how many refer to them; None where one is missing.
+
+        As long as this is the same, each gradient is where it was, and nobody else holds it.
+        """
+        counts, parameters = sys.getrefcount, self.parameters
+        try:
+            places = list(map(id, map(_place_of, parameters)))
+        except AttributeError:
+            return None
+        grads = list(map(counts, map(_grad_of, parameters)))
+        return places, grads, list(map(counts, self.slots)), counts(self.twin)
 
     def runs(self) -> Iterator[Run]:
         """The sweeps over all parameters that have a gradient; those without are left out.
