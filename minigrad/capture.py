@@ -41,13 +41,14 @@ def capture(step: Callable[P, R], device: str | None = None) -> Callable[P, R]:
     - Tensors that change from call to call are arguments. Of other arguments each value has a
       graph of its own, and so has each set of shapes, dtypes and `training` switches.
     - What belongs to minigrad may change between calls: weights, learning rates, step counts,
-      random numbers. So may options of layers and optimizers; they cause a new recording.
-    - Everything else that Python does (printing, counting, reading a value) is done while
-      recording, and not again. Reading a loss would make Python wait for the GPU: do it outside,
-      and seldom.
+      random numbers. So may layers, their options and those of optimizers, and gradients may be
+      kept: these cause a new recording.
+    - Everything else that Python does (printing, counting, `if`) is done in those three calls,
+      and not again. Reading a value would make Python wait for the GPU, and cannot be recorded:
+      return it, and read it outside, and seldom.
 
-    What cannot be recorded, or is not the same in two calls, runs as it stands, and one warning
-    says why. On the CPU nothing is recorded, and the decorated function is `step`.
+    A step that cannot be recorded, or does not do the same in two calls, runs as it stands, and
+    one warning says why. On the CPU nothing is recorded: the function does what `step` does.
 
     Args:
         step: A function of a batch that computes the loss, its gradients, and the update. It must

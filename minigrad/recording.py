@@ -90,6 +90,7 @@ class Recording(Watch):
                 _put_back(gradient)
             raise
         del self._before, self._entry, self._old
+        self.log.clear()
         vectors = {owner_of(gradient.leaf) for gradient, _ in self._gradients}
         self._vectors = [(v, v.references()) for v in vectors if v is not None]
 

@@ -170,7 +170,7 @@ class Watch:
 def _all_tensors() -> dict[int, Tensor]:
     """All Tensors that there are, by their ids; without gradients, which nobody else may hold."""
     tensors = [x for x in gc.get_objects() if issubclass(type(x), Tensor)]
-    gradients = {id(x._grad) for x in tensors}
+    gradients = {id(getattr(x, "_grad", None)) for x in tensors}  # one may be half made
     return {id(x): x for x in tensors if id(x) not in gradients}
 
 

@@ -322,6 +322,13 @@ def test_any_memory_order_of_an_argument(replays):
     assert len(replays) == 2 * 12 - 4
 
 
+def test_a_gpu_that_is_far_behind_trains_as_one_that_is_not(late_gpu, replays):
+    make = partial(classification, with_dropout, by_adam)
+    expected = train(make, 12, captured=False)
+    assert_same(late_gpu, train(make, 12, captured=True), expected, 12)
+    assert len(replays) == 10
+
+
 @pytest.mark.parametrize("dtype", ["float64", "int64", "uint8", "bool"])
 def test_any_dtype_of_an_argument(dtype, replays):
     call = mg.capture(lambda x: mg.where(x == x[0], 1.0, 0.0), "gpu")

@@ -93,10 +93,13 @@ class Feed:
 
     def __init__(self, specs: Sequence[Spec], stream: Any) -> None:
         cupy = importlib.import_module("cupy")
+        self._is_empty = not specs
         starts, size = [], 0
         for shape, dtype in specs:
             starts.append(size)
             size += -(-int(np.prod(shape)) * np.dtype(dtype).itemsize // _LINE) * _LINE
+
+        size = max(size, _LINE)
 
         def cut(block: Array) -> list[Array]:
             parts = []
@@ -126,7 +129,7 @@ class Feed:
 
     def send(self) -> None:
         """Have what was written copied to `arrays` as soon as the work given so far is done."""
-        if not self._block.size:
+        if self._is_empty:
             return
         turn, copied, taken = self._turn, self._copied[self._turn], self._taken[self._turn]
         self._copies.wait_event(taken)
