@@ -440,3 +440,40 @@ def test_running_statistics_follow_the_batches(momentum, dtype, gpu):
     for name, x in found["gpu"].items():
         within = checks.tolerance(dtype, found["cpu"][name], np.ones(70))
         np.testing.assert_allclose(x, found["cpu"][name], rtol=0, atol=within)
+
+
+# --- what a step costs --------------------------------------------------------------------------
+
+
+def launches(gpu, function):
+    """What a call launches, apart from the seed of a backward pass."""
+    gpu.log.reset()
+    y = function()
+    assert not gpu.log.syncs + gpu.log.uploads + gpu.log.downloads
+    return y, [name for name in gpu.log.launches if name != "ones_like"]
+
+
+def test_layers_and_losses_launch_no_more_than_they_must(gpu):
+    if gpu is None:
+        pytest.skip("launches are counted by the stand-in")
+    layers = nn.Sequential(nn.Linear(5, 4), nn.BatchNorm1d(4), nn.LeakyReLU(0.2), nn.Linear(4, 1))
+    layers.to("gpu")
+    optimizer = optim.Adam(layers.parameters())  # gradients are written to its vector
+    x = mg.tensor(normal(6, 5).astype(np.float32), device="gpu")
+    target = mg.ones(6, 1, device="gpu")
+    y, forward = launches(gpu, lambda: layers(x))
+    norm_, linear_ = ["batch_norm_leaky_relu", "follow_statistics"], ["gemm", "linear_bias"]
+    assert forward == [*linear_, *norm_, *linear_]
+    error, mean = launches(gpu, lambda: nn.functional.binary_cross_entropy_with_logits(y, target))
+    assert mean == ["binary_cross_entropy_with_logits", "row_sums"]
+    _, backward = launches(gpu, error.backward)
+    assert backward == [
+        *["divide", "binary_cross_entropy_with_logits_back"],
+        *["column_sums", "gemm", "gemm", "batch_norm_leaky_relu_back", "column_sums", "gemm"],
+    ]
+    del optimizer
+    z = mg.tensor(normal(6, 5).astype(np.float32), device="gpu", requires_grad=True)
+    classes = mg.tensor(integers(5, 6), device="gpu")
+    error, forward = launches(gpu, lambda: nn.functional.cross_entropy(z, classes))
+    assert forward == ["cross_entropy_of_classes", "mean_of_counted"]
+    assert launches(gpu, lambda: mg.grad(error, z))[1][:1] == ["cross_entropy_of_classes_back"]

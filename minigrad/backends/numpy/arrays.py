@@ -25,6 +25,18 @@ def _length(vectors: list[Array]) -> Any:
     return np.sqrt(sum(row @ row for row in rows))
 
 
+def _is_part(array: Array, vector: Any) -> bool:
+    """Whether an array is some of a vector's elements in a row."""
+    return (
+        isinstance(vector, np.ndarray)
+        and vector.ndim == 1
+        and vector.flags.c_contiguous
+        and array.flags.c_contiguous
+        and array.dtype == vector.dtype
+        and array.size > 0
+    )
+
+
 def _side_by_side(arrays: list[Array]) -> list[Array]:
     """Parts of a vector that lie one after the other, as one part of it."""
     found: list[Array] = []
@@ -32,12 +44,12 @@ def _side_by_side(arrays: list[Array]) -> list[Array]:
     first = last = 0
     for array in arrays:
         vector = array.base
-        if vector is None or vector.ndim != 1 or not array.flags.c_contiguous or array.size == 0:
+        if not _is_part(array, vector):
             found.append(array)
             owner = None
             continue
         start = (span_of(array)[0] - span_of(vector)[0]) // array.itemsize
-        if vector is owner and start == last and array.dtype == vector.dtype:
+        if vector is owner and start == last:
             last += array.size
             found[-1] = vector[first:last]
         else:
