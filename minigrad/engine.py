@@ -23,7 +23,8 @@ from typing import Any, NamedTuple, Protocol, TypeAlias, cast
 
 import numpy as np
 
-from minigrad.backends import as_array, sum_over
+from minigrad.backends import as_array
+from minigrad.backends.arrays import sum_over
 from minigrad.tensor import ChangedValueError, GraphFreedError, ShapeError, Tensor, made, tensor
 from minigrad.writes import ages, last_write, was_replaced, was_written
 

@@ -1,6 +1,39 @@
-"""One thread per library: the tests run side by side, and small arrays gain nothing from more."""
+"""One thread per library; the GPU of the tests, which is a strict stand-in or a real one."""
 
+import importlib
 import os
+import sys
 
 for _name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")  # before NumPy and PyTorch are imported and read them
+
+import pytest  # noqa: E402
+
+cupy_backend = importlib.import_module("minigrad.backends.cupy")
+
+
+def real_gpus():
+    """The parameter that stands for a real GPU, where one works."""
+    return [] if cupy_backend._problem() else [pytest.param("cupy", marks=pytest.mark.gpu)]
+
+
+@pytest.fixture(params=["stand-in", *real_gpus()])
+def gpu(request, monkeypatch):
+    """A GPU for the test: `strict_device`, or None where it is a real one."""
+    if request.param == "cupy":
+        yield None
+        return
+    import strict_device
+
+    monkeypatch.setattr(cupy_backend, "_problem", lambda: None)
+    monkeypatch.setitem(sys.modules, "cupy", strict_device.module)
+    monkeypatch.setitem(sys.modules, "cupyx", strict_device.extras)
+    cublas = importlib.util.find_spec("minigrad.backends.cupy.cublas")
+    if cublas is not None:
+        products = importlib.import_module("minigrad.backends.cupy.cublas")
+        monkeypatch.setattr(products, "library", lambda: strict_device.blas)
+    strict_device.log.reset()
+    yield strict_device
+    unfinished = strict_device.end_captures()
+    strict_device.check_guards()
+    assert not unfinished, "the test left a stream that is being captured"

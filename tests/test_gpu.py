@@ -1,29 +1,18 @@
 """Every operation over its samples on a GPU, and where there is none on a strict stand-in."""
 
 import importlib
-import sys
 from dataclasses import replace
 
 import checks
 import numpy as np
 import pytest
-import strict_device
 from samples import SAMPLES, ids, is_float
 
 import minigrad as mg
 from minigrad.backends import DeviceError, to_device, to_numpy
 from minigrad.tensor import made
 
-cupy_backend = importlib.import_module("minigrad.backends.cupy")
-PROBLEM = cupy_backend._problem()
-REAL = [] if PROBLEM else [pytest.param("cupy", marks=pytest.mark.gpu)]
-
-
-@pytest.fixture(params=["stand-in", *REAL])
-def gpu(request, monkeypatch):
-    if request.param == "stand-in":
-        monkeypatch.setattr(cupy_backend, "_problem", lambda: None)
-        monkeypatch.setitem(sys.modules, "cupy", strict_device.module)
+PROBLEM = importlib.import_module("minigrad.backends.cupy")._problem()
 
 
 @pytest.mark.gpu

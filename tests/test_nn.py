@@ -1,17 +1,14 @@
 """Modules without PyTorch: what they find, load, move and refuse."""
 
 import copy
-import importlib
 import io
 import math
 import pickle
-import sys
 from collections import OrderedDict
 
 import checks
 import numpy as np
 import pytest
-import strict_device
 
 import minigrad as mg
 from minigrad import nn
@@ -574,14 +571,6 @@ def test_losses_do_not_see_the_memory_order():
 
 
 # --- on a GPU, or on a stand-in that refuses NumPy's arrays ------------------------------------
-
-
-@pytest.fixture
-def gpu(monkeypatch):
-    backend = importlib.import_module("minigrad.backends.cupy")
-    if backend._problem() is not None:
-        monkeypatch.setattr(backend, "_problem", lambda: None)
-        monkeypatch.setitem(sys.modules, "cupy", strict_device.module)
 
 
 ROWS = np.array([1, 2, 2, 0])

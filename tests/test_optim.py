@@ -5,12 +5,10 @@ import gc
 import importlib
 import math
 import pickle
-import sys
 import weakref
 
 import numpy as np
 import pytest
-import strict_device
 
 import minigrad as mg
 from minigrad import nn, optim
@@ -382,10 +380,7 @@ def test_gradients_of_parameters_of_several_dtypes():
 
 
 @every_optimizer
-def test_moving_to_the_gpu_and_back_takes_the_state_along(build, monkeypatch):
-    backend = importlib.import_module("minigrad.backends.cupy")
-    monkeypatch.setattr(backend, "_problem", lambda: None)
-    monkeypatch.setitem(sys.modules, "cupy", strict_device.module)
+def test_moving_to_the_gpu_and_back_takes_the_state_along(build, gpu):
     model, twin = (nn.Linear(3, 2).astype("float64") for _ in range(2))
     twin.load_state_dict(model.state_dict())
     optimizer, reference = build(model.parameters()), build(twin.parameters())

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.backends import Array
+from minigrad.backends.arrays import follow_statistics
 from minigrad.nn.module import Buffer, Module, Parameter
 from minigrad.ops import norm
 from minigrad.ops.creation import ones, ones_like, zeros, zeros_like
@@ -79,11 +80,9 @@ def batch_norm(
         flat = np.ones_like(input._data, shape=(input.shape[1],))
         return norm.normalize_channels(input, flat, flat, weight, bias, eps)
     y, mean, var = norm.batch_norm(input, weight, bias, eps=eps)
-    unbiased = var._data * (count / max(count - 1, 1))
-    for running, batch in ((running_mean, mean._data), (running_var, unbiased)):
-        if running is not None:
-            running._data *= 1 - momentum
-            running._data += momentum * batch
+    moving_mean = None if running_mean is None else running_mean._data
+    moving_var = None if running_var is None else running_var._data
+    follow_statistics(mean._data, var._data, moving_mean, moving_var, momentum, count)
     return y
 
 

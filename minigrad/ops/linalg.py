@@ -24,16 +24,16 @@ def _left_rule(g: Any, a_shape: tuple[int, ...], b: Any) -> Any:
     if b.ndim == 1:
         return expand_dims(g, -1) * b
     if len(a_shape) == 1:
-        return (b @ expand_dims(g, -1))[..., 0]
+        return matmul(b, expand_dims(g, -1))[..., 0]
     return matmul(g, _transposed(b))
 
 
 def _right_rule(g: Any, a: Any, b_shape: tuple[int, ...]) -> Any:
     """Y = a b, so dL/db = a^T g; a vector counts as a column."""
     if len(b_shape) == 1:
-        return (
-            expand_dims(g, -1) * a if a.ndim == 1 else (_transposed(a) @ expand_dims(g, -1))[..., 0]
-        )
+        if a.ndim == 1:
+            return expand_dims(g, -1) * a
+        return matmul(_transposed(a), expand_dims(g, -1))[..., 0]
     if a.ndim == 1:
         return expand_dims(a, -1) * expand_dims(g, -2)
     if len(b_shape) == 2 and a.ndim > 2:  # one product for the whole batch, not one for each

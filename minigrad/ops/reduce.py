@@ -255,9 +255,9 @@ def cumsum(x: Any, axis: int | None = None) -> Tensor:
 
 def largest(x: Array, axis: Axis) -> Array:
     """The largest value along axes, kept with size 1; -inf where there is none."""
-    if x.size == 0:  # NumPy's max has no answer here
+    if x.size == 0:  # max has no answer here, and CuPy's no `initial`; the sum is 0
         x = x if x.dtype.kind == "f" else x.astype(float)
-        return np.max(x, axis=axis, keepdims=True, initial=-np.inf)
+        return np.sum(x, axis=axis, keepdims=True) - np.inf
     return np.max(x, axis=axis, keepdims=True)
 
 

@@ -12,9 +12,20 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from minigrad.backends import Array
 
-__all__ = ["BLOCK", "PREAMBLE", "SOURCES", "CudaKernel", "blocks_for", "kernel", "served"]
+__all__ = [
+    "BLOCK",
+    "COLUMNS",
+    "PREAMBLE",
+    "SOURCES",
+    "CudaKernel",
+    "blocks_for",
+    "kernel",
+    "served",
+]
 
 PREAMBLE = r"""
 typedef long long Int;
@@ -23,7 +34,7 @@ typedef long long Int;
 #define EACH(i, n) (Int i = blockIdx.x * (Int)blockDim.x + threadIdx.x; i < (n); \
                     i += gridDim.x * (Int)blockDim.x)
 
-const T INFINITE = (T)1 / (T)0;
+#define INFINITE ((T)1 / (T)0)
 
 __device__ __forceinline__ T sigmoid(T x) { return 1 / (1 + exp(-x)); }  // e^-x = inf gives 0
 
@@ -76,7 +87,7 @@ __device__ __forceinline__ T column_sum(T x) {
 }
 """
 
-BLOCK = 256  # threads; the sums above count on it
+BLOCK, COLUMNS = 256, 8  # threads, and columns for those that are shared so; as in the text above
 _MOST_BLOCKS = 4096  # beyond it a thread takes several elements
 _TYPES = {"float": "f", "double": "d"}  # NumPy's character of the dtype
 _PLAIN_SHARED = 48 << 10  # bytes of shared memory that a block has without being asked
@@ -156,6 +167,25 @@ def kernel(
 def blocks_for(n: int, each: int = BLOCK) -> int:
     """How many blocks share n elements, `each` to a block."""
     return min(-(-n // each), _MOST_BLOCKS)
+
+
+def in_a_row(*arrays: Array) -> bool:
+    """Whether arrays fill their memory in C order, or all in Fortran's: then they are vectors."""
+    return all(a.flags.c_contiguous for a in arrays) or all(a.flags.f_contiguous for a in arrays)
+
+
+def aligned(g: Array, x: Array) -> tuple[Array, int]:
+    """A gradient in the order of memory of x, which lies in a row; 0 for one number, else 1.
+
+    The gradient of a sum is one number repeated: no reason to write it out.
+    """
+    if all(n == 1 or stride == 0 for n, stride in zip(g.shape, g.strides, strict=True)):
+        return g, 0
+    if in_a_row(g, x):
+        return g, 1
+    y = np.empty_like(x)
+    y[...] = g
+    return y, 1
 
 
 def served(*arrays: Array | None) -> bool:

@@ -1,0 +1,116 @@
+"""What layers and optimizers ask of arrays besides operations, without a look at their values."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from minigrad.backends import Array, Kernel
+from minigrad.backends.cupy.reduce import sum_of
+from minigrad.backends.cupy.source import BLOCK, blocks_for, kernel, served
+
+
+def _sum_over(array: Array, axes: tuple[int, ...]) -> Any:
+    return sum_of(array, axes)
+
+
+_PARTS = 256  # blocks at most, each with a sum of its own
+
+_squares = kernel(
+    "sums_of_squares",
+    r"""
+extern "C" __global__ void sums_of_squares(const T* x, T* sums, Int n) {
+    T total = 0;
+    for EACH(i, n) total += x[i] * x[i];
+    total = block_sum(total);
+    if (threadIdx.x == 0) sums[blockIdx.x] = total;
+}
+""",
+)
+
+_root = kernel(
+    "root_of_sum",
+    r"""
+extern "C" __global__ void root_of_sum(const T* sums, T* y, Int n) {  // one block
+    T total = 0;
+    for EACH(i, n) total += sums[i];
+    total = block_sum(total);
+    if (threadIdx.x == 0) *y = sqrt(total);
+}
+""",
+)
+
+
+def _length(vectors: list[Array]) -> Any:
+    in_a_row = all(x.flags.c_contiguous or x.flags.f_contiguous for x in vectors)
+    if not in_a_row or not served(*vectors):
+        return NotImplemented
+    counts = [min(blocks_for(x.size, 4 * BLOCK), _PARTS) for x in vectors]
+    sums = np.empty_like(vectors[0], shape=(sum(counts),))
+    start = 0
+    for x, count in zip(vectors, counts, strict=True):
+        _squares((count,), (BLOCK,), (x, sums[start:], x.size))
+        start += count
+    y = np.empty_like(sums, shape=())
+    _root((1,), (BLOCK,), (sums, y, sums.size))
+    return y
+
+
+_shorten_kernel = kernel(
+    "shorten",
+    r"""
+extern "C" __global__ void shorten(T* x, const T* size, double most, Int n) {
+    T factor = (T)most / (*size + (T)1e-6);
+    if (factor >= 1) return;  // nan is not, and shows
+    for EACH(i, n) x[i] *= factor;
+}
+""",
+)
+
+
+def _shorten(array: Array, size: Array, most: float) -> Any:
+    in_a_row = array.flags.c_contiguous or array.flags.f_contiguous
+    if not in_a_row or not served(array, size):
+        return NotImplemented
+    _shorten_kernel((blocks_for(array.size),), (BLOCK,), (array, size, float(most), array.size))
+    return None
+
+
+_follow = kernel(
+    "follow_statistics",
+    r"""
+extern "C" __global__ void follow_statistics(
+    const T* mean, const T* var, T* running_mean, T* running_var,
+    double momentum, double unbiased, Int n) {
+    for EACH(i, n) {
+        if (running_mean) running_mean[i] += (T)momentum * (mean[i] - running_mean[i]);
+        if (running_var) running_var[i] += (T)momentum * (var[i] * (T)unbiased - running_var[i]);
+    }
+}
+""",
+)
+
+
+def _follow_statistics(
+    mean: Array,
+    var: Array,
+    running_mean: Array | None,
+    running_var: Array | None,
+    momentum: float | Array,
+    count: int,
+) -> Any:
+    given = [x for x in (mean, var, running_mean, running_var) if x is not None]
+    if not served(*given) or not all(x.flags.c_contiguous for x in given):
+        return NotImplemented
+    if not isinstance(momentum, int | float):
+        return NotImplemented
+    args = mean, var, running_mean, running_var, float(momentum), count / (count - 1), mean.size
+    _follow((blocks_for(mean.size),), (BLOCK,), args)
+    return None
+
+
+sum_over = Kernel(_sum_over)
+length = Kernel(_length)
+shorten = Kernel(_shorten)
+follow_statistics = Kernel(_follow_statistics)

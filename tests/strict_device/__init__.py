@@ -1,0 +1,291 @@
+"""A stand-in for CuPy on machines without a GPU: strict where a GPU is, and it counts.
+
+Its arrays compute with NumPy on memory of their own and refuse to meet NumPy's. Work given to a
+stream that is being captured is recorded, not done, and a graph's launch does it on the same
+memory; what a capture refuses is refused. RawKernels are compiled by the C++ compiler and run
+thread by thread. `log` holds what was launched, copied and waited for.
+
+What a test uses: `module` and `extras`, which stand for `cupy` and `cupyx`; `blas`, which stands
+for cuBLAS; `log`; `orders`, in which the threads of a kernel are run; `check_guards`.
+"""
+
+import functools
+import types
+
+import numpy as np
+
+from strict_device import memory, streams
+from strict_device.arrays import (
+    check_arguments,
+    compute,
+    empty_like,
+    inside,
+    ndarray,
+    placed_at,
+    real,
+    upload,
+)
+from strict_device.blas import CublasError, blas
+from strict_device.kernels import (
+    COMPILER,
+    CompileException,
+    CUDADriverError,
+    RawKernel,
+    orders,
+)
+from strict_device.memory import (
+    DeviceFault,
+    MemoryPointer,
+    MemoryPool,
+    OutOfMemoryError,
+    allocate_like,
+    check_guards,
+    using_allocator,
+)
+from strict_device.streams import (
+    CUDARuntimeError,
+    Event,
+    Graph,
+    Stream,
+    end_captures,
+    get_current_stream,
+    log,
+    refuse_in_capture,
+    work,
+)
+
+__all__ = [
+    "COMPILER",
+    "CUDADriverError",
+    "CUDARuntimeError",
+    "CompileException",
+    "CublasError",
+    "DeviceFault",
+    "blas",
+    "check_guards",
+    "end_captures",
+    "extras",
+    "log",
+    "module",
+    "ndarray",
+    "orders",
+]
+
+
+def created(name):
+    """A function of CuPy's that makes an array on the device, from numbers."""
+
+    @functools.wraps(getattr(np, name))
+    def create(*args, **kwargs):
+        check_arguments(name, None if real is None else getattr(real, name), args, kwargs)
+        values = getattr(np, name)(*[number(a) for a in args], **kwargs)
+        y = placed_at(*allocate_like(values))
+        if name != "empty":
+            target = y.array
+
+            def run():
+                target[...] = values
+
+            work(name, run, [y.allocation])
+        return y
+
+    return create
+
+
+def number(value):
+    if isinstance(value, np.ndarray) and value.ndim:
+        raise TypeError(f"Unsupported type {type(value)}")
+    if isinstance(value, ndarray):
+        raise NotImplementedError("the stand-in fills with numbers")
+    return value
+
+
+def asarray(a, dtype=None, order=None, *, copy=None, blocking=False):
+    """A copy of the host's values on the device; the device's own arrays as they are."""
+    if isinstance(a, ndarray):
+        y = a if dtype is None or a.dtype == dtype else a.astype(dtype)
+        return y.copy() if copy and y is a else y
+    upload("asarray")
+    if blocking:
+        log.syncs.append("asarray")
+    y = placed_at(*allocate_like(np.asarray(a, dtype, order)))
+    y.array[...] = a
+    return y
+
+
+def array(obj, dtype=None, copy=True, order="K", subok=False, ndmin=0, *, blocking=False):
+    if subok or ndmin:
+        raise NotImplementedError("the stand-in's array() knows neither subok nor ndmin")
+    return asarray(obj, dtype, order, copy=copy or None, blocking=blocking)
+
+
+def asnumpy(a, stream=None, order="C", out=None, *, blocking=True):
+    if isinstance(a, ndarray):
+        return a.get(stream=stream, order=order, out=out, blocking=blocking)
+    return np.asarray(a, order=order)
+
+
+class Ufunc:
+    """A function of CuPy's on its arrays, and its `at`."""
+
+    def __init__(self, numpys):
+        self.numpys = numpys
+
+    def __call__(self, *args, **kwargs):
+        return inside(self.numpys, args, kwargs)
+
+    def at(self, y, index, x):
+        from strict_device.arrays import Index
+
+        compute(f"{self.numpys.__name__}.at", self.numpys.at, (y, Index(index), x), {}, writes=y)
+
+
+def function(numpys):
+    @functools.wraps(numpys)
+    def call(*args, **kwargs):
+        return inside(numpys, args, kwargs)
+
+    return call
+
+
+def get_array_module(*args):
+    return module if any(isinstance(arg, ndarray) for arg in args) else np
+
+
+class Device:
+    """As cupy.cuda.Device: there is one."""
+
+    compute_capability = "90"
+
+    def __init__(self, device=None):
+        self.id = int(device or 0)
+        if self.id:
+            raise CUDARuntimeError("cudaErrorInvalidDevice: invalid device ordinal")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def __int__(self):
+        return self.id
+
+    def use(self):
+        return self
+
+    def synchronize(self):
+        for stream in list(streams._streams.values()):
+            refuse_in_capture(stream, "device.synchronize()")
+        log.syncs.append("device.synchronize")
+
+    @property
+    def mem_info(self):
+        return mem_get_info()
+
+    @property
+    def attributes(self):
+        return {
+            "MultiProcessorCount": 132,
+            "MaxSharedMemoryPerBlockOptin": 227 << 10,
+            "MaxSharedMemoryPerMultiprocessor": 228 << 10,
+            "ComputeCapabilityMajor": 9,
+            "ComputeCapabilityMinor": 0,
+        }
+
+
+def mem_get_info():
+    total = 80 << 30
+    return total - memory.default_pool.total_bytes(), total
+
+
+def get_device_properties(device):
+    return {
+        "name": b"strict stand-in",
+        "major": 9,
+        "minor": 0,
+        "multiProcessorCount": 132,
+        "sharedMemPerBlock": 48 << 10,
+        "sharedMemPerBlockOptin": 227 << 10,
+        "totalGlobalMem": 80 << 30,
+    }
+
+
+class PinnedMemoryPointer(bytearray):
+    """As cupy.cuda.PinnedMemoryPointer: memory of the host that the device copies by itself."""
+
+    @property
+    def ptr(self):
+        return np.frombuffer(self, np.uint8).ctypes.data
+
+    def size(self):
+        return len(self)
+
+
+def alloc_pinned_memory(size):
+    return PinnedMemoryPointer(size)
+
+
+def empty_pinned(shape, dtype=float, order="C"):
+    like = np.empty(shape, dtype)
+    return np.ndarray(shape, dtype, alloc_pinned_memory(max(like.nbytes, 1)), order=order)
+
+
+def zeros_pinned(shape, dtype=float, order="C"):
+    return empty_pinned(shape, dtype, order)
+
+
+def stream_is_capturing(ptr):
+    return streams.stream_at(ptr).is_capturing()
+
+
+runtime = types.SimpleNamespace(
+    CUDARuntimeError=CUDARuntimeError,
+    getDevice=lambda: 0,
+    getDeviceCount=lambda: 1,
+    getDeviceProperties=get_device_properties,
+    deviceSynchronize=lambda: Device().synchronize(),
+    driverGetVersion=lambda: 13000,
+    runtimeGetVersion=lambda: 13000,
+    memGetInfo=mem_get_info,
+    streamIsCapturing=stream_is_capturing,
+    streamSynchronize=lambda ptr: streams.stream_at(ptr).synchronize(),
+    is_hip=False,
+)
+cuda = types.SimpleNamespace(
+    Device=Device,
+    Event=Event,
+    Graph=Graph,
+    MemoryPointer=MemoryPointer,
+    MemoryPool=MemoryPool,
+    Stream=Stream,
+    alloc=memory.malloc,
+    alloc_pinned_memory=alloc_pinned_memory,
+    compiler=types.SimpleNamespace(CompileException=CompileException),
+    driver=types.SimpleNamespace(CUDADriverError=CUDADriverError),
+    get_current_stream=get_current_stream,
+    is_available=lambda: True,
+    memory=types.SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
+    runtime=runtime,
+    using_allocator=using_allocator,
+)
+FUNCTIONS = "concatenate stack where matmul dot copyto broadcast_to zeros_like ones_like full_like"
+UFUNCS = "add subtract multiply maximum minimum exp log tanh sqrt negative"
+module = types.ModuleType("cupy")
+for _name in "arange empty eye full ones zeros".split():
+    setattr(module, _name, created(_name))
+for _name in FUNCTIONS.split():
+    setattr(module, _name, function(getattr(np, _name)))
+for _name in UFUNCS.split():
+    setattr(module, _name, Ufunc(getattr(np, _name)))
+for _name in "bool_ int8 uint8 int32 uint32 int64 uint64 float32 float64 dtype inf nan pi".split():
+    setattr(module, _name, getattr(np, _name))
+for _value in (RawKernel, array, asarray, asnumpy, empty_like, get_array_module, ndarray):
+    setattr(module, _value.__name__, _value)
+module.__version__ = "14.2.0"
+module.cuda = cuda
+module.get_default_memory_pool = lambda: memory.default_pool
+module.is_available = lambda: True
+extras = types.ModuleType("cupyx")
+extras.empty_pinned = empty_pinned
+extras.zeros_pinned = zeros_pinned
