@@ -16,10 +16,10 @@ COMMON = r"""
 __device__ __forceinline__ float gate(float z) { return __fdividef(1, 1 + __expf(-z)); }
 
 // a thread's weights, to registers or shared memory
-__device__ __forceinline__ void take(const float4* weights, float4 (&held)[HELD], float4* shared) {
+__device__ __forceinline__ void take(const float* weights, float4 (&held)[HELD], float4* shared) {
 #pragma unroll
     for (int e = 0; e < QUADS; e++) {
-        const float4 quad = weights[e * THREADS + threadIdx.x];
+        const float4 quad = ((const float4*)weights)[e * THREADS + threadIdx.x];
         if (IN_SHARED(e))
             shared[e / EVERY * THREADS + threadIdx.x] = quad;
         else
@@ -98,7 +98,7 @@ __device__ __forceinline__ void deal(float (&sum)[VALUES]) {
 _LSTM_FORWARD = r"""
 extern "C" __global__ void __launch_bounds__(THREADS, 1) NAME(
     const float* input, Int time_stride_, Int row_stride_, const float* weight_ih,
-    const float* bias_ih, const float* bias_hh, const float4* weights, const float* h0,
+    const float* bias_ih, const float* bias_hh, const float* weights, const float* h0,
     const float* c0, float* states, float* cells, float* gates, Int steps_, Int n_, Int reverse_) {
     BEGIN
     const int time_stride = (int)time_stride_, row_stride = (int)row_stride_;
@@ -172,7 +172,7 @@ struct Saved { float i, f, g, o, before, arrived, x; };
 
 extern "C" __global__ void __launch_bounds__(THREADS, 1) NAME(
     const float* gates, const float* cells, const float* input, Int time_stride_, Int row_stride_,
-    const float4* weights, const float* g_outputs, const float* g_h, const float* g_c,
+    const float* weights, const float* g_outputs, const float* g_h, const float* g_c,
     float* dz, float* dh0, float* dc0, float* sums, Int steps_, Int n_, Int reverse_) {
     BEGIN
     const int time_stride = (int)time_stride_, row_stride = (int)row_stride_;
@@ -263,7 +263,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) NAME(
 _RNN_FORWARD = r"""
 extern "C" __global__ void __launch_bounds__(THREADS, 1) NAME(
     const float* input, Int time_stride_, Int row_stride_, const float* weight_ih,
-    const float* bias_ih, const float* bias_hh, const float4* weights, const float* h0,
+    const float* bias_ih, const float* bias_hh, const float* weights, const float* h0,
     float* states, Int relu, Int steps_, Int n_, Int reverse_) {
     BEGIN
     const int time_stride = (int)time_stride_, row_stride = (int)row_stride_;
@@ -305,7 +305,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) NAME(
 _RNN_BACKWARD = r"""
 extern "C" __global__ void __launch_bounds__(THREADS, 1) NAME(
     const float* states, const float* input, Int time_stride_, Int row_stride_,
-    const float4* weights, const float* g_outputs, const float* g_h, float* dz, float* dh0,
+    const float* weights, const float* g_outputs, const float* g_h, float* dz, float* dh0,
     float* sums, Int relu, Int steps_, Int n_, Int reverse_) {
     BEGIN
     const int time_stride = (int)time_stride_, row_stride = (int)row_stride_;
