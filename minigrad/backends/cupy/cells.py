@@ -131,7 +131,8 @@ gru_backward = kernel(
     "gru_cell_backward",
     _BIAS
     + r"""
-// da and db (n, 3 size), and the part of dh_before that does not come through db
+// da and db (n, 3 size), and the part of dh_before that does not come through db; it
+// may be dh
 extern "C" __global__ void gru_cell_backward(
     const T* gates, const T* before, const T* dh, const T* more, T* da, T* db, T* dh_before,
     Int size, Int n) {

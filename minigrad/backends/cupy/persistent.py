@@ -13,11 +13,11 @@ lanes' sums are added and dealt out by shuffles, so that two threads end up with
 gates i and g, the other f and o, and one shuffle brings i g across. Nothing but h (or dz) goes
 through shared memory, in two buffers that take turns, so that a step has one barrier.
 
-Where weights are. At H = 128 they are 256 KiB, all the registers that a multiprocessor has. So every
-fifth quad lies in shared memory; spread evenly, as it delivers 32 numbers a cycle while 128 are
-multiplied: 48 KiB take 384 of the 512 cycles that the multiply-adds take at least. With two rows in
-a block (for batches of more rows than there are multiprocessors) sums need twice the registers, but
-each weight is used twice, so there it is every third.
+Where weights are. At H = 128 they are 256 KiB, all the registers that a multiprocessor has. So
+every fifth quad lies in shared memory; spread evenly, as it delivers 32 numbers a cycle while 128
+are multiplied: 48 KiB take 384 of the 512 cycles that the multiply-adds take at least. With two
+rows in a block (for batches of more rows than there are multiprocessors) sums need twice the
+registers, but each weight is used twice, so there it is every third.
 
 Registers per thread of the LSTM at H = 128, forward and backward, for sm_80, sm_90 and sm_100: 255,
 of 255; none is spilled (bytes: 0). A test has them compiled and looks.
@@ -74,7 +74,7 @@ def _padded(size: int) -> int:
 
 @cache
 def _instance(role: str, size: int, rows: int) -> tuple[CudaKernel, int]:
-    """A kernel for a hidden size and a number of rows in a block, and its shared memory in bytes."""
+    """A kernel for a hidden size and a number of rows in a block; the bytes that a block shares."""
     gates, text = KERNELS[role]
     quads = gates * _padded(size) // 8
     every = _NOT_SHARED  # the sparest sharing with which the registers suffice
@@ -88,7 +88,9 @@ def _instance(role: str, size: int, rows: int) -> tuple[CudaKernel, int]:
     return made, quads // every * 32 * _padded(size) + 2 * rows * length * 4
 
 
-for _role in KERNELS:  # those of the trainers, and one with padding, are there to be compiled by tests
+for (
+    _role
+) in KERNELS:  # those of the trainers, and one with padding, are there to be compiled by tests
     for _size in (LARGEST, 100):
         for _rows in _HELD:
             _instance(_role, _size, _rows)

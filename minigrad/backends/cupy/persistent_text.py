@@ -1,8 +1,8 @@
 """The text of the persistent kernels, in float: persistent.py says what they do, and why so.
 
-Input is x itself where D is 1 (then weight_ih is given), else W_ih x for all steps. Steps are stored
-at their place in time, in `states` and `cells` (T + 1, N, H) after the first state, or before it
-where the sequence is read backwards. What comes from memory is asked for a step ahead.
+Input is x itself where D is 1 (then weight_ih is given), else W_ih x for all steps. States and
+cells (T + 1, N, H) are in the order of time, with the first before the steps, or after them where
+the sequence is read backwards. What comes from memory is asked for a step ahead.
 """
 
 COMMON = r"""
