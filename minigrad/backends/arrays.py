@@ -6,13 +6,13 @@ what they are given. The kernel of one is the object of its name in `backends/<b
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import wraps
 from typing import Any, TypeVar
 
 import numpy as np
 
-from minigrad.backends import Array, Kernel, find_kernels, span_of
+from minigrad.backends import Array, Kernel, find_kernels
 
 __all__ = ["follow_statistics", "length", "shorten", "side_by_side", "sum_over"]
 
@@ -81,27 +81,11 @@ def follow_statistics(
             running += momentum * batch
 
 
-def side_by_side(arrays: Sequence[Array]) -> list[Array]:
-    """Arrays, with those that lie one after the other in a vector of one owner joined to its part.
+@_with_kernels
+def side_by_side(arrays: list[Array]) -> list[Array]:
+    """The same elements in as few arrays as possible: neighbours in memory may become one vector.
 
     Args:
         arrays: Of any shape; what is joined shares their memory.
     """
-    found: list[Array] = []
-    owner: Array = None
-    first = last = 0  # where the part of the owner that was found last begins and ends
-    for array in arrays:
-        base = array.base
-        if base is None or base.ndim != 1 or not array.flags.c_contiguous or array.size == 0:
-            found.append(array)
-            owner = None
-            continue
-        start = (span_of(array)[0] - span_of(base)[0]) // array.itemsize
-        if base is owner and start == last and array.dtype == base.dtype:
-            found.pop()
-        else:
-            owner, first = base, start
-        last = start + array.size
-        joined = base[first:last]
-        found.append(joined if joined.size > array.size else array)
-    return found
+    return arrays

@@ -158,7 +158,7 @@ extern "C" __global__ void NAME(
     const T *gs = gradient + row * down_g, *ys = output + row * down;
     T sum = 0;
     for EACH_COLUMN(k, columns) {
-        T g = gs[k * right_g], y = ys[k * right];
+        T g = gs[k * right_g];
         sum += TERM;
     }
     sum = warp_sum(sum);
@@ -177,7 +177,7 @@ def _softmax_kernel(name: str, value: str, term: str, pull_back: str) -> Kernel:
     Args:
         name: The operation's.
         value: y, from the shifted input, and total, the sum of exponentials.
-        term: What is summed over a row for the gradient, from g and y.
+        term: What is summed over a row for the gradient, from g and the row ys of y.
         pull_back: The gradient of x, from g, y and that sum.
     """
     forward = with_formula(f"{name}_forward", value, _SOFTMAX)
@@ -216,5 +216,5 @@ def _as_rows(x: Array, axis: int) -> Array | None:
     return x if x.ndim == 2 else x.reshape(-1, x.shape[-1])
 
 
-softmax = _softmax_kernel("softmax", "exp(shifted) / total", "g * y", "y * (g - sum)")
+softmax = _softmax_kernel("softmax", "exp(shifted) / total", "g * ys[k * right]", "y * (g - sum)")
 log_softmax = _softmax_kernel("log_softmax", "shifted - log(total)", "g", "g - exp(y) * sum")

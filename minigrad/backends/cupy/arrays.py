@@ -110,7 +110,28 @@ def _follow_statistics(
     return None
 
 
+def _side_by_side(arrays: list[Array]) -> list[Array]:
+    """Parts of one allocation that lie one after the other, as one vector."""
+    make = type(arrays[0])
+    found: list[Array] = []
+    for array in arrays:
+        before = found[-1] if found else None
+        if (
+            before is not None
+            and before.flags.c_contiguous
+            and array.flags.c_contiguous
+            and before.dtype == array.dtype
+            and before.data.mem is array.data.mem
+            and before.data.ptr + before.nbytes == array.data.ptr
+        ):
+            found[-1] = make((before.size + array.size,), array.dtype, before.data)
+        else:
+            found.append(array)
+    return found
+
+
 sum_over = Kernel(_sum_over)
 length = Kernel(_length)
 shorten = Kernel(_shorten)
 follow_statistics = Kernel(_follow_statistics)
+side_by_side = Kernel(_side_by_side)

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minigrad.backends import Array
+from minigrad.backends.cupy.source import in_c_order
 
 __all__ = ["gemm", "gemm_batched", "library"]
 
@@ -133,17 +134,7 @@ def _operand(x: Array) -> _Operand | None:
 
 
 def _readable(x: Array) -> _Operand:
-    found = _operand(x)
-    if found is not None:
-        return found
-    return _Operand(_copied(x), True, x.shape[-1])
-
-
-def _copied(x: Array) -> Array:
-    """The same values in C order, in memory of their own."""
-    y: Array = np.empty_like(x, order="C")
-    y[...] = x
-    return y
+    return _operand(x) or _Operand(in_c_order(x), True, x.shape[-1])
 
 
 def gemm(a: Array, b: Array, out: Array | None = None, accumulate: bool = False) -> Array:

@@ -10,7 +10,7 @@ from minigrad.backends import Array, Kernel, Needs
 from minigrad.backends.cupy.activation import FORMULAS, with_formula
 from minigrad.backends.cupy.cublas import gemm
 from minigrad.backends.cupy.reduce import column_sums, steps
-from minigrad.backends.cupy.source import BLOCK, COLUMNS, blocks_for, served
+from minigrad.backends.cupy.source import BLOCK, COLUMNS, blocks_for, in_c_order, served
 
 _ROWS = 256  # that a block goes through
 
@@ -64,7 +64,7 @@ def _forward(
     y = gemm(_rows(x), weight.T)
     if activation is not None or bias is not None:
         kernel = _after_none if activation is None else _after[activation]
-        bias = None if bias is None else np.ascontiguousarray(bias)
+        bias = None if bias is None else in_c_order(bias)
         args = y, bias, float(negative_slope), len(weight), y.size
         kernel((blocks_for(y.size),), (BLOCK,), args)
     return y.reshape(*x.shape[:-1], len(weight)), None

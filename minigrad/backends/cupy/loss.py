@@ -9,7 +9,15 @@ import numpy as np
 from minigrad.backends import Array, Kernel, Needs
 from minigrad.backends.cupy.activation import ROW_OF_WARP, blocks_for_rows
 from minigrad.backends.cupy.reduce import steps
-from minigrad.backends.cupy.source import BLOCK, aligned, blocks_for, in_a_row, kernel, served
+from minigrad.backends.cupy.source import (
+    BLOCK,
+    aligned,
+    blocks_for,
+    in_a_row,
+    in_c_order,
+    kernel,
+    served,
+)
 
 # --- Two classes --------------------------------------------------------------------------------
 
@@ -158,7 +166,7 @@ def _classes_forward(z: Array, classes: Array, axis: int) -> Any:
     if z.ndim != 2 or axis not in (1, -1) or not served(z) or classes.dtype.kind not in "iu":
         return NotImplemented
     rows, columns = z.shape
-    chosen = np.ascontiguousarray(classes.astype(np.int64, copy=False))
+    chosen = in_c_order(classes.astype(np.int64, copy=False))
     y, peaks, totals = (np.empty_like(z, shape=(rows,)) for _ in range(3))
     args = z, chosen, y, peaks, totals, rows, columns, *steps(z)
     _classes((blocks_for_rows(rows),), (BLOCK,), args)

@@ -10,7 +10,7 @@ import numpy as np
 from minigrad.backends import Array, Kernel, Needs
 from minigrad.backends.cupy.activation import ROW_OF_WARP, blocks_for_rows
 from minigrad.backends.cupy.reduce import column_sums, steps
-from minigrad.backends.cupy.source import BLOCK, COLUMNS, kernel, served
+from minigrad.backends.cupy.source import BLOCK, COLUMNS, in_c_order, kernel, served
 
 _batch_norm = kernel(
     "batch_norm",
@@ -207,7 +207,7 @@ def _layer_forward(
 ) -> Any:
     if not served(x, weight, bias) or not _in_rows(weight, bias):
         return NotImplemented
-    x = np.ascontiguousarray(x)
+    x = in_c_order(x)
     columns = int(np.prod(x.shape[x.ndim - axes :]))
     rows = x.size // columns
     y = np.empty_like(x)
@@ -229,7 +229,7 @@ def _layer_backward(
     eps: float,
 ) -> list[Array | None]:
     mean, inverse = residuals
-    g, x = np.ascontiguousarray(g), np.ascontiguousarray(x)
+    g, x = in_c_order(g), in_c_order(x)
     rows, columns = len(mean), x.size // len(mean)
     dx = np.empty_like(x) if needs[0] else None
     along = np.empty_like(x, shape=(rows, columns)) if needs[1] else None

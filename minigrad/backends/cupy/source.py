@@ -128,13 +128,15 @@ class CudaKernel:
             grid: The numbers of blocks.
             block: The numbers of threads in a block.
             args: Arrays, numbers and None, in the order of the text; the first is an array of T.
+                None is a null pointer.
             shared: Bytes of dynamic shared memory for each block.
         """
         char = args[0].dtype.char
         instance = self.instance(char)
         if shared > self._shared.get(char, _PLAIN_SHARED):
             instance.max_dynamic_shared_size_bytes = self._shared[char] = shared
-        instance(grid, block, tuple(args), shared_mem=shared)
+        args = tuple([0 if arg is None else arg for arg in args])  # CuPy does not know None
+        instance(grid, block, args, shared_mem=shared)
 
     def instance(self, char: str) -> Any:
         """CuPy's RawKernel for a dtype, given by NumPy's character."""
@@ -186,6 +188,15 @@ def aligned(g: Array, x: Array) -> tuple[Array, int]:
     y = np.empty_like(x)
     y[...] = g
     return y, 1
+
+
+def in_c_order(x: Array) -> Array:
+    """The same values in C order; the same array where they are."""
+    if x.flags.c_contiguous:
+        return x
+    y = np.empty_like(x, order="C")
+    y[...] = x
+    return y
 
 
 def served(*arrays: Array | None) -> bool:

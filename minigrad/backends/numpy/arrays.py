@@ -1,4 +1,4 @@
-"""Sums as products, which BLAS computes two to six times as fast as NumPy adds."""
+"""Sums as products, which BLAS computes two to six times as fast as NumPy adds; joined arrays."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.backends import Array, Kernel
+from minigrad.backends import Array, Kernel, span_of
 
 
 def _sum_over(array: Array, axes: tuple[int, ...]) -> Any:
@@ -25,5 +25,27 @@ def _length(vectors: list[Array]) -> Any:
     return np.sqrt(sum(row @ row for row in rows))
 
 
+def _side_by_side(arrays: list[Array]) -> list[Array]:
+    """Parts of a vector that lie one after the other, as one part of it."""
+    found: list[Array] = []
+    owner: Array = None  # the vector whose part was found last, and where that begins, ends
+    first = last = 0
+    for array in arrays:
+        vector = array.base
+        if vector is None or vector.ndim != 1 or not array.flags.c_contiguous or array.size == 0:
+            found.append(array)
+            owner = None
+            continue
+        start = (span_of(array)[0] - span_of(vector)[0]) // array.itemsize
+        if vector is owner and start == last and array.dtype == vector.dtype:
+            last += array.size
+            found[-1] = vector[first:last]
+        else:
+            owner, first, last = vector, start, start + array.size
+            found.append(array)
+    return found
+
+
 sum_over = Kernel(_sum_over)
 length = Kernel(_length)
+side_by_side = Kernel(_side_by_side)
