@@ -37,6 +37,7 @@ def _forward(
         return NotImplemented
     sequence = Sequence(x, reverse)
     (steps, n, _), size = x.shape, h.shape[1]
+    bias_ih, bias_hh = in_order(bias_ih, bias_hh)
     rows, states = sequence.rows(), empty(x, steps + 1, n, size)
     a, gates = gemm(rows, weight_ih.T), empty(x, steps, n, 4 * size)
     a, b = a.reshape(steps, n, 3 * size), empty(x, n, 3 * size)
@@ -65,7 +66,7 @@ def _backward(
     gates, states, rows = residuals
     sequence = Sequence(x, reverse)
     (steps, n, _), size = x.shape, h.shape[1]
-    g_outputs, dh = (None if part is None else in_order(part) for part in g)
+    g_outputs, dh = in_order(*g)
     da, db = empty(x, steps, n, 3 * size), empty(x, steps, n, 3 * size)
     dh_before, before = empty(x, n, size), sequence.before(states)
     for t in reversed(sequence.order()):
@@ -88,8 +89,8 @@ def _cell_forward(a: Array, b: Array, h: Array) -> Any:
         return NotImplemented
     size = h.shape[-1]
     gates, y = empty(a, *h.shape[:-1], 4 * size), empty(h, *h.shape)
-    args = (in_order(a), in_order(b), None, None, in_order(h), gates, y, size, h.size // size)
-    run(cells.gru_forward, h.size, *args)
+    a, b, h = in_order(a, b, h)
+    run(cells.gru_forward, h.size, a, b, None, None, h, gates, y, size, h.size // size)
     return y, gates
 
 
@@ -98,8 +99,8 @@ def _cell_backward(
 ) -> Gradients:
     size = h.shape[-1]
     da, db, dh = empty(a, *a.shape), empty(b, *b.shape), empty(h, *h.shape)
-    args = (gates, in_order(h), in_order(g), None, da, db, dh, size, h.size // size)
-    run(cells.gru_backward, h.size, *args)
+    h, g = in_order(h, g)
+    run(cells.gru_backward, h.size, gates, h, g, None, da, db, dh, size, h.size // size)
     return [part if need else None for part, need in zip((da, db, dh), needs, strict=True)]
 
 

@@ -137,8 +137,7 @@ def launch(role: str, size: int, n: int, args: tuple[Any, ...]) -> None:
     """
     rows = rows_each(n)
     made, shared = _instance(role, size, rows)
-    given = tuple(0 if arg is None else arg for arg in args)
-    made((-(-n // rows),), (2 * _padded(size),), given, shared)
+    made((-(-n // rows),), (2 * _padded(size),), args, shared)
 
 
 _fold = kernel(
@@ -186,8 +185,7 @@ def fold(sums: Array, db_ih: Array | None, db_hh: Array | None, dw: Array | None
     """
     count, _, width = sums.shape
     grid = -(-width * (1 if dw is None else 2) // COLUMNS)
-    outputs = [0 if part is None else part for part in (db_ih, db_hh, dw)]
-    _fold((grid,), (BLOCK,), (sums, *outputs, count, width))
+    _fold((grid,), (BLOCK,), (sums, db_ih, db_hh, dw, count, width))
 
 
 def rows_each(n: int) -> int:

@@ -49,7 +49,8 @@ def _lstm_forward(
         return NotImplemented
     sequence = Sequence(x, reverse)
     (steps, n, _), size = x.shape, h.shape[1]
-    h, c, weight_ih, weight_hh = map(in_order, (h, c, weight_ih, weight_hh))
+    h, c, weight_ih, weight_hh = in_order(h, c, weight_ih, weight_hh)
+    bias_ih, bias_hh = in_order(bias_ih, bias_hh)
     states, memory = empty(x, steps + 1, n, size), empty(x, steps + 1, n, size)
     gates = empty(x, steps, n, 4 * size)
     packed = None
@@ -91,7 +92,7 @@ def _lstm_backward(
     gates, states, memory, packed, rows = residuals
     sequence = Sequence(x, reverse)
     (steps, n, _), size = x.shape, h.shape[1]
-    g_outputs, dh, dc = (None if part is None else in_order(part) for part in g)
+    g_outputs, dh, dc = in_order(*g)
     dz, dh_before, dc_before = empty(x, *gates.shape), empty(x, n, size), empty(x, n, size)
     sums = None
     if packed is not None:
@@ -120,7 +121,7 @@ lstm = Kernel(_lstm_forward, _lstm_backward)
 def _cell_forward(z: Array, c: Array) -> Any:
     if not served(z, c) or z.shape != (*c.shape[:-1], 4 * c.shape[-1]):
         return NotImplemented
-    z, c = in_order(z), in_order(c)
+    z, c = in_order(z, c)
     gates, h, after = empty(z, *z.shape), empty(c, *c.shape), empty(c, *c.shape)
     size = c.shape[-1]
     run(cells.lstm_forward, c.size, z, None, None, c, gates, after, h, size, c.size // size)
@@ -135,9 +136,9 @@ def _cell_backward(
     z: Array,
     c: Array,
 ) -> Gradients:
-    dh, dc = (None if part is None else in_order(part) for part in g)
+    c, dh, dc = in_order(c, *g)
     dz, dc_before, size = empty(z, *z.shape), empty(c, *c.shape), c.shape[-1]
-    args = (gates, in_order(c), y[1], dh, None, dc, dz, dc_before)
+    args = (gates, c, y[1], dh, None, dc, dz, dc_before)
     run(cells.lstm_backward, c.size, *args, size, c.size // size)
     return [dz if needs[0] else None, dc_before if needs[1] else None]
 
@@ -162,7 +163,8 @@ def _rnn_forward(
         return NotImplemented
     sequence, relu = Sequence(x, reverse), int(nonlinearity == "relu")
     (steps, n, _), size = x.shape, h.shape[1]
-    h, weight_ih, weight_hh = map(in_order, (h, weight_ih, weight_hh))
+    h, weight_ih, weight_hh = in_order(h, weight_ih, weight_hh)
+    bias_ih, bias_hh = in_order(bias_ih, bias_hh)
     states = empty(x, steps + 1, n, size)
     packed = None
     if persistent.serves(x, size, 1):
@@ -198,7 +200,7 @@ def _rnn_backward(
     states, packed, rows = residuals
     sequence, relu = Sequence(x, reverse), int(nonlinearity == "relu")
     (steps, n, _), size = x.shape, h.shape[1]
-    g_outputs, dh = (None if part is None else in_order(part) for part in g)
+    g_outputs, dh = in_order(*g)
     dz, dh_before = empty(x, steps, n, size), empty(x, n, size)
     sums = None
     if packed is not None:

@@ -8,6 +8,7 @@ inputs of all steps are one product, and so is each gradient of weights, over al
 from __future__ import annotations
 
 import importlib
+from collections.abc import Iterator
 from typing import Any, NamedTuple, TypeAlias
 
 from minigrad.backends import Array, Needs
@@ -19,9 +20,9 @@ from minigrad.backends.cupy.source import BLOCK, CudaKernel, blocks_for, served
 Gradients: TypeAlias = list[Array | None]
 
 
-def in_order(x: Array) -> Array:
-    """The array in C order."""
-    return x if x.flags.c_contiguous else x.copy()
+def in_order(*arrays: Array | None) -> Iterator[Array | None]:
+    """The arrays in C order; None stays None."""
+    return (x if x is None or x.flags.c_contiguous else x.copy() for x in arrays)
 
 
 def empty(like: Array, *shape: int) -> Array:
@@ -30,8 +31,8 @@ def empty(like: Array, *shape: int) -> Array:
 
 
 def run(made: CudaKernel, n: int, *args: Any) -> None:
-    """Launch a kernel over n elements; None is a null pointer."""
-    made((blocks_for(n),), (BLOCK,), tuple(0 if arg is None else arg for arg in args))
+    """Launch a kernel over n elements."""
+    made((blocks_for(n),), (BLOCK,), args)
 
 
 def takes(*arrays: Array | None) -> bool:
@@ -83,7 +84,8 @@ class Sequence(NamedTuple):
 
     def rows(self) -> Array:
         """All x_t, one below the other (T N, D), in C order."""
-        return flat(in_order(self.x))
+        [x] = in_order(self.x)
+        return flat(x)
 
     def narrow(self) -> tuple[Array, int, int] | tuple[None, int, int]:
         """Where D is 1: x, and how many elements it is to the next step, and to the next row."""
