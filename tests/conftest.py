@@ -35,5 +35,18 @@ def gpu(request, monkeypatch):
     strict_device.log.reset()
     yield strict_device
     unfinished = strict_device.end_captures()
+    strict_device.finish_all()
     strict_device.check_guards()
     assert not unfinished, "the test left a stream that is being captured"
+
+
+@pytest.fixture
+def late_gpu(gpu):
+    """The same, but all work is done only when the host waits for it, as a busy GPU might."""
+    if gpu is None:
+        yield None  # a real one is as late as it is
+        return
+    gpu.settings.late = True
+    yield gpu
+    gpu.finish_all()
+    gpu.settings.late = False

@@ -6,7 +6,8 @@ memory; what a capture refuses is refused. RawKernels are compiled by the C++ co
 thread by thread. `log` holds what was launched, copied and waited for.
 
 What a test uses: `module` and `extras`, which stand for `cupy` and `cupyx`; `blas`, which stands
-for cuBLAS; `log`; `orders`, in which the threads of a kernel are run; `check_guards`.
+for cuBLAS; `log`; `settings.late`, for work that is done late; `orders`, in which the threads of
+a kernel are run; `finish_all` and `check_guards`, for the end of a test.
 """
 
 import functools
@@ -15,17 +16,10 @@ import types
 import numpy as np
 
 from strict_device import memory, streams
-from strict_device.arrays import (
-    check_arguments,
-    compute,
-    empty_like,
-    inside,
-    ndarray,
-    placed_at,
-    real,
-    upload,
-)
+from strict_device.arrays import ndarray
 from strict_device.blas import CublasError, blas
+from strict_device.calls import Index, compute, empty_like, inside, made
+from strict_device.host import alloc_pinned_memory, empty_pinned, send, upload, zeros_pinned
 from strict_device.kernels import (
     COMPILER,
     CompileException,
@@ -42,15 +36,18 @@ from strict_device.memory import (
     check_guards,
     using_allocator,
 )
+from strict_device.real import check_arguments, real
 from strict_device.streams import (
     CUDARuntimeError,
     Event,
     Graph,
     Stream,
     end_captures,
+    finish_all,
     get_current_stream,
     log,
     refuse_in_capture,
+    settings,
     work,
 )
 
@@ -65,10 +62,12 @@ __all__ = [
     "check_guards",
     "end_captures",
     "extras",
+    "finish_all",
     "log",
     "module",
     "ndarray",
     "orders",
+    "settings",
 ]
 
 
@@ -79,7 +78,7 @@ def created(name):
     def create(*args, **kwargs):
         check_arguments(name, None if real is None else getattr(real, name), args, kwargs)
         values = getattr(np, name)(*[number(a) for a in args], **kwargs)
-        y = placed_at(*allocate_like(values))
+        y = new_like(values)
         if name != "empty":
             target = y.array
 
@@ -90,6 +89,11 @@ def created(name):
         return y
 
     return create
+
+
+def new_like(values):
+    array, pointer = allocate_like(values)
+    return made(array, pointer.mem)
 
 
 def number(value):
@@ -108,8 +112,9 @@ def asarray(a, dtype=None, order=None, *, copy=None, blocking=False):
     upload("asarray")
     if blocking:
         log.syncs.append("asarray")
-    y = placed_at(*allocate_like(np.asarray(a, dtype, order)))
-    y.array[...] = a
+    values = np.asarray(a, dtype, order)
+    y = new_like(values)
+    send(np.array(values), y.array, get_current_stream())
     return y
 
 
@@ -135,8 +140,6 @@ class Ufunc:
         return inside(self.numpys, args, kwargs)
 
     def at(self, y, index, x):
-        from strict_device.arrays import Index
-
         compute(f"{self.numpys.__name__}.at", self.numpys.at, (y, Index(index), x), {}, writes=y)
 
 
@@ -178,6 +181,7 @@ class Device:
         for stream in list(streams._streams.values()):
             refuse_in_capture(stream, "device.synchronize()")
         log.syncs.append("device.synchronize")
+        streams.finish_all()
 
     @property
     def mem_info(self):
@@ -209,30 +213,6 @@ def get_device_properties(device):
         "sharedMemPerBlockOptin": 227 << 10,
         "totalGlobalMem": 80 << 30,
     }
-
-
-class PinnedMemoryPointer(bytearray):
-    """As cupy.cuda.PinnedMemoryPointer: memory of the host that the device copies by itself."""
-
-    @property
-    def ptr(self):
-        return np.frombuffer(self, np.uint8).ctypes.data
-
-    def size(self):
-        return len(self)
-
-
-def alloc_pinned_memory(size):
-    return PinnedMemoryPointer(size)
-
-
-def empty_pinned(shape, dtype=float, order="C"):
-    like = np.empty(shape, dtype)
-    return np.ndarray(shape, dtype, alloc_pinned_memory(max(like.nbytes, 1)), order=order)
-
-
-def zeros_pinned(shape, dtype=float, order="C"):
-    return empty_pinned(shape, dtype, order)
 
 
 def stream_is_capturing(ptr):

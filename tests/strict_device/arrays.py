@@ -5,36 +5,15 @@ function, a method or an argument that CuPy does not have, fails as it would on 
 """
 
 import functools
-import importlib
-import importlib.util
-import inspect
-import re
 
 import numpy as np
-from numpy.lib.array_utils import byte_bounds
 
 from strict_device import memory
-from strict_device.memory import MemoryPointer, allocate_like, placed
-from strict_device.streams import (
-    capturing,
-    get_current_stream,
-    log,
-    refuse_in_capture,
-    waits,
-    work,
-)
-
-real = importlib.import_module("cupy") if importlib.util.find_spec("cupy") else None
-
-# what CuPy computes with cuBLAS or cuSOLVER, which it refuses to do in a capture
-PRODUCTS = {"matmul", "dot", "vdot", "inner", "outer", "tensordot", "einsum", "kron"}
-# what needs to know values before it goes on, or sorts with Thrust, which waits
-WAITING = set(
-    "nonzero flatnonzero argwhere unique allclose array_equiv bincount histogram compress extract "
-    "array2string array_repr array_str delete trim_zeros setdiff1d union1d intersect1d".split()
-)
-SORTING = {"sort", "argsort", "partition", "argpartition", "lexsort", "median", "percentile"}
-WRITING = {"copyto", "put", "putmask", "place", "fill_diagonal"}  # to their first argument
+from strict_device.calls import Held, Index, compute, empty_like, is_mask, parts, view_of
+from strict_device.host import send
+from strict_device.memory import MemoryPointer, placed
+from strict_device.real import check_arguments, exists, parameters_of, real, theirs_of
+from strict_device.streams import get_current_stream, log, refuse_in_capture, waits
 
 
 class Flags:
@@ -50,10 +29,10 @@ class Flags:
         return getattr(self, name.lower())
 
 
-class ndarray(np.lib.mixins.NDArrayOperatorsMixin):
+class ndarray(Held, np.lib.mixins.NDArrayOperatorsMixin):
     """As cupy.ndarray."""
 
-    __slots__ = ("__weakref__", "allocation", "array")
+    __slots__ = ()
     __hash__ = None
 
     def __init__(self, shape, dtype=float, memptr=None, strides=None, order="C"):
@@ -62,7 +41,7 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):
         if memptr is None:
             memptr = memory.malloc(like.nbytes)
             self.array = placed(shape, dtype, strides or like.strides, memptr)
-            memory.poison(self.array)
+            memory.silently(functools.partial(memory.poison, self.array))
         else:
             self.array = placed(shape, dtype, strides or like.strides, memptr)
         self.allocation = memptr.mem
@@ -132,9 +111,10 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):
     # --- indexing ---
 
     def __getitem__(self, index):
+        name = "getitem"
         if any(is_mask(part) for part in parts(index)):
-            waits("reading by a boolean mask")
-        return compute("getitem", lambda x, at: x[at], (self, Index(index)), {})
+            name = "reading by a boolean mask"
+        return compute(name, lambda x, at: x[at], (self, Index(index)), {})
 
     def __setitem__(self, index, value):
         if isinstance(value, np.ndarray) and value.ndim:
@@ -157,12 +137,19 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):
         if blocking:
             log.syncs.append("get")
         if out is None:
-            return self.array.copy(order="C" if order == "A" else order)
+            out = np.empty(self.shape, self.dtype, order="C" if order == "A" else order)
         if not isinstance(out, np.ndarray) or out.shape != self.shape or out.dtype != self.dtype:
             raise ValueError("out must be a NumPy array of this shape and dtype")
         if not out.flags.forc:
             raise RuntimeError("out must be contiguous")
-        out[...] = self.array
+        inside = self.array
+
+        def copy():
+            out[...] = inside
+
+        stream.submit(copy)
+        if blocking:
+            stream.finish()
         return out
 
     def set(self, arr, stream=None):
@@ -175,7 +162,7 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):
         stream = get_current_stream() if stream is None else stream
         refuse_in_capture(stream, "a copy from the host")
         log.uploads.append("set")
-        self.array[...] = arr
+        send(arr, self.array, stream)
 
     def _looked_at(self, how):
         waits(how)
@@ -242,233 +229,5 @@ def method(name):
     return call
 
 
-def parameters_of(docstring):
-    """The parameters that a compiled method's docstring names; "*" where it takes any number."""
-    inside = re.search(r"\((.*?)\)", docstring.splitlines()[0]).group(1)
-    names = [part.split("=")[0].split()[-1] for part in inside.split(",") if part.strip()]
-    return ["*" if name.startswith("*") else name for name in names if name != "self"]
-
-
 for _name in METHODS.split():
     setattr(ndarray, _name, method(_name))
-
-
-class Index:
-    """An index, which may hold arrays of either kind, as CuPy allows."""
-
-    def __init__(self, index):
-        self.index = index
-
-
-def parts(index):
-    return index if isinstance(index, tuple) else (index,)
-
-
-def is_mask(part):
-    kind = part.dtype.kind if isinstance(part, ndarray | np.ndarray) else None
-    return kind == "b" or isinstance(part, bool | np.bool_)
-
-
-def exists(name):
-    return real is None or hasattr(real, name)
-
-
-def theirs_of(function):
-    """CuPy's function for NumPy's, None where there is no CuPy to ask, or NotImplemented."""
-    if real is None:
-        return None
-    try:
-        home = functools.reduce(getattr, function.__module__.split(".")[1:], real)
-        theirs = getattr(home, function.__name__)
-    except AttributeError:
-        return NotImplemented
-    return NotImplemented if theirs is function else theirs
-
-
-@functools.cache
-def signature_of(function):
-    try:
-        return inspect.signature(function)
-    except (TypeError, ValueError):
-        return None
-
-
-def check_arguments(name, theirs, args, kwargs):
-    """Refuse an argument that CuPy's function does not take."""
-    signature = None if theirs is None else signature_of(theirs)
-    if signature is not None:
-        try:
-            signature.bind(*args, **kwargs)
-        except TypeError as error:
-            raise TypeError(f"cupy.{name}: {error}") from None
-
-
-# --- how a result is computed, now or at each launch of a graph ----------------------------------
-
-
-class Call:
-    """A call's arguments, with our arrays found in them."""
-
-    def __init__(self, args, kwargs):
-        self.arrays = []
-        self.args = [self.taken(arg) for arg in args]
-        self.kwargs = {name: self.taken(arg) for name, arg in kwargs.items()}
-
-    def taken(self, arg, index=False):
-        if isinstance(arg, ndarray):
-            self.arrays.append(arg)
-            return Place(len(self.arrays) - 1)
-        if isinstance(arg, np.ndarray):
-            if not index:
-                raise TypeError(f"Unsupported type {type(arg)}")
-            upload("index")
-            return arg
-        if isinstance(arg, Index):
-            return self.taken(arg.index, index=True)
-        if isinstance(arg, tuple):
-            return tuple(self.taken(part, index) for part in arg)
-        if isinstance(arg, list):
-            if index:
-                upload("index")
-            return [self.taken(part, index) for part in arg]
-        return arg
-
-    def on(self, arrays):
-        """The arguments, with these in the place of our arrays."""
-
-        def given(arg):
-            if isinstance(arg, Place):
-                return arrays[arg.number]
-            if isinstance(arg, tuple | list):
-                return type(arg)(given(part) for part in arg)
-            return arg
-
-        return [given(arg) for arg in self.args], {n: given(a) for n, a in self.kwargs.items()}
-
-
-class Place:
-    def __init__(self, number):
-        self.number = number
-
-
-def upload(what):
-    refuse_in_capture(get_current_stream(), f"a copy from the host ({what})")
-    log.uploads.append(what)
-
-
-def twin(x):
-    """Zeros in the same layout, on which a call can be tried without its values."""
-    if not x.size:
-        return x
-    start, stop = byte_bounds(x)
-    zeros = np.zeros(stop - start, np.uint8)
-    return np.ndarray(x.shape, x.dtype, zeros, x.__array_interface__["data"][0] - start, x.strides)
-
-
-def meets(y, arrays):
-    """Which of the arrays shares its memory with y, or None."""
-    if y.size:
-        return next((i for i, x in enumerate(arrays) if np.may_share_memory(x, y)), None)
-    return None
-
-
-def view_of(x, array):
-    y = object.__new__(ndarray)
-    y.array, y.allocation = array, x.allocation
-    return y
-
-
-def empty_like(x, dtype=None, order="K", subok=None, shape=None):
-    """Memory like an array's, which costs no work."""
-    like = np.lib.stride_tricks.as_strided(np.empty(1, x.dtype), x.shape, x.strides)
-    array, pointer = allocate_like(np.empty_like(like, dtype, order, shape=shape))
-    return placed_at(array, pointer)
-
-
-def placed_at(array, pointer):
-    y = object.__new__(ndarray)
-    y.array, y.allocation = array, pointer.mem
-    return y
-
-
-def flat(y):
-    if isinstance(y, tuple | list):
-        return [part for item in y for part in flat(item)]
-    return [np.asarray(y)] if isinstance(y, np.ndarray | np.generic) else []
-
-
-def compute(name, function, args, kwargs, writes=None):
-    """Call a function of NumPy on our arrays; views are free, all else is work for the device."""
-    if capturing() and name in PRODUCTS:
-        raise NotImplementedError(
-            "calling cuBLAS API during stream capture is currently unsupported"
-        )
-    if name in WAITING or (name == "where" and len(args) + len(kwargs) == 1):
-        waits(name)
-    if name in SORTING or (name.startswith("linalg.") and name != "linalg.norm"):
-        refuse_in_capture(get_current_stream(), name)
-    call = Call(args, kwargs)
-    inside = [x.array for x in call.arrays]
-    out = kwargs.get("out")
-    if out is not None:
-        if not isinstance(out, ndarray):
-            raise TypeError(f"{name}: out must be a cupy.ndarray, got {type(out)}")
-        writes = out
-    if name in WRITING:
-        writes = args[0]
-    recording = capturing()
-    tried = [twin(x) for x in inside] if recording else inside
-    allocations = [x.allocation for x in call.arrays]
-    if writes is not None:
-        if recording:
-            called(function, call, tried)
-        work(name, lambda: called(function, call, inside), allocations)
-        return out
-    y = called(function, call, tried)
-    found = flat(y)
-    if not found:
-        return y
-    if all(meets(part, tried) is not None or not part.size for part in found):
-        if recording:
-            y = called(function, call, inside)
-        return wrapped(y, iter([viewed(part, call.arrays, inside) for part in flat(y)]))
-    results = []
-    for part in found:
-        results.append(placed_at(*allocate_like(part)))
-    targets = [result.array for result in results]
-
-    def run():
-        values = found if not recording else flat(called(function, call, inside))
-        for target, value in zip(targets, values, strict=True):
-            target[...] = value
-
-    work(name, run, allocations + [result.allocation for result in results])
-    return wrapped(y, iter(results))
-
-
-def called(function, call, arrays):
-    args, kwargs = call.on(arrays)
-    with np.errstate(all="ignore"):  # as on a GPU
-        return function(*args, **kwargs)
-
-
-def viewed(part, ours, inside):
-    if not part.size:
-        return ndarray(part.shape, part.dtype)
-    source = ours[meets(part, inside)]
-    return source if part is source.array else view_of(source, part)
-
-
-def wrapped(y, results):
-    if isinstance(y, tuple | list):
-        if hasattr(y, "_fields"):
-            return type(y)(*[wrapped(part, results) for part in y])
-        return type(y)(wrapped(part, results) for part in y)
-    return next(results) if isinstance(y, np.ndarray | np.generic) else y
-
-
-def inside(numpys, args, kwargs):
-    """Call NumPy's function as CuPy's of that name: at least one array must be ours."""
-    if not Call(args, kwargs).arrays:
-        raise TypeError(f"{numpys.__name__}: no cupy.ndarray among the arguments")
-    return numpys(*args, **kwargs)

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from strict_device.arrays import ndarray
-from strict_device.memory import DeviceFault, owner_of
+from strict_device.memory import DeviceFault, MemoryPointer, owner_of
 from strict_device.streams import work
 
 HERE = Path(__file__).parent.parent
@@ -33,6 +33,7 @@ THREADS = 1024
 SHARED = 48 << 10  # bytes that a block may have without being asked for by the attribute
 LARGEST_SHARED = 227 << 10  # bytes that it may have in any case, on sm_90
 STACK = 64 << 10
+LEAST_ADDRESS = 1 << 16  # what is less is a number and no address
 
 orders = ["ascending", "descending"]  # how the threads are run; the results must be the same
 
@@ -168,12 +169,13 @@ class RawKernel:
                 f"{self.name}: {len(args)} arguments; the kernel declares {len(self.parameters)}"
             )
         values = [self._bound(i, arg) for i, arg in enumerate(args)]
-        memories = self._memories(args)
+        memories, tables = self._memories(args)
+        blocks = {memory.ptr: (memory.block, memory.nbytes) for memory in memories}
         exact = "atomic" not in self.code
-        blocks = [(memory.block, memory.nbytes) for memory in memories]
 
         def run():
-            launch(self, grid, block, values, shared_mem, blocks, exact)
+            reached = {m.ptr: (m.block, m.nbytes) for table in tables for m in addressed(table)}
+            launch(self, grid, block, values, shared_mem, [*(reached | blocks).values()], exact)
 
         work(self.name, run, memories)
 
@@ -185,7 +187,9 @@ class RawKernel:
         ):
             if not isinstance(given, tuple):
                 raise TypeError(f"{self.name}: {what} must be a tuple, got {type(given)}")
-            if not 1 <= len(given) <= 3 or not all(type(n) is int for n in given):
+            if not 1 <= len(given) <= 3 or not all(
+                isinstance(n, int | np.integer) and not isinstance(n, bool) for n in given
+            ):
                 raise TypeError(f"{self.name}: {what} must be 1 to 3 integers, got {given}")
             full = (*given, 1, 1)[:3]
             if any(n < 1 or n > limit for n, limit in zip(full, most, strict=True)):
@@ -223,8 +227,15 @@ class RawKernel:
             )
             came = f"array of {like}"
         else:
-            if isinstance(arg, bool) or arg is None or isinstance(arg, np.ndarray):
-                raise TypeError(f"{self.name}: argument {i}: Unsupported type {type(arg)}")
+            if arg is None:
+                raise TypeError(
+                    f"{self.name}: argument {i} is None, of which CuPy makes the address "
+                    "0xffffffff (cupy issue 9046); a null pointer is np.intp(0)"
+                )
+            if isinstance(arg, bool):
+                raise TypeError(f"{self.name}: argument {i}: CuPy makes 8 bytes of {arg}")
+            if isinstance(arg, MemoryPointer):
+                arg = np.intp(arg.ptr)
             if isinstance(arg, int):
                 value = np.int64(arg)
             elif isinstance(arg, float):
@@ -246,21 +257,27 @@ class RawKernel:
         return np.frombuffer(value.tobytes(), np.uint8).copy()
 
     def _memories(self, args):
-        """The allocations that a launch may reach: its arrays', and those its addresses name."""
-        found = {}
+        """The allocations that the arguments name, and the arrays among them that may name more."""
+        found, tables = {}, []
         for arg in args:
+            owner = None
             if isinstance(arg, ndarray):
-                found[arg.allocation.ptr] = arg.allocation
+                owner = arg.allocation
                 if arg.dtype.kind in "iu" and arg.dtype.itemsize == 8:
-                    for address in arg.array.ravel().tolist()[:4096]:
-                        owner = owner_of(address) if address > 1 << 16 else None
-                        if owner is not None:
-                            found[owner.ptr] = owner
-            elif isinstance(arg, int | np.integer) and arg > 1 << 16:
+                    tables.append(arg.array)
+            elif isinstance(arg, MemoryPointer):
+                owner = arg.mem
+            elif isinstance(arg, int | np.integer) and arg >= LEAST_ADDRESS:
                 owner = owner_of(int(arg))
-                if owner is not None:
-                    found[owner.ptr] = owner
-        return list(found.values())
+            if owner is not None:
+                found[owner.ptr] = owner
+        return list(found.values()), tables
+
+
+def addressed(table):
+    """The allocations that the integers of an array are addresses in."""
+    owners = (owner_of(n) for n in table.ravel()[:4096].tolist() if n >= LEAST_ADDRESS)
+    return [owner for owner in owners if owner is not None]
 
 
 def launch(kernel, grid, block, values, shared, memories, exact):

@@ -8,6 +8,8 @@ import numpy as np
 GUARD = 512  # bytes before and after a block, of NaN; also the alignment
 KEPT = 64 << 20  # bytes that a pool keeps for the next allocation
 
+current_stream = None  # gives the address of the stream that work goes to, see streams.py
+silently = None  # how memory is prepared in the order of the work, see streams.py
 faults = []  # what was found wrong where nothing could be raised
 live = weakref.WeakValueDictionary()  # allocations by their address
 
@@ -45,18 +47,23 @@ class Block:
 class Allocation:
     """A block in use, `nbytes` long; given back to its pool when nothing refers to it."""
 
-    def __init__(self, pool, block, nbytes):
+    def __init__(self, pool, block, nbytes, arena):
         self.pool, self.block, self.nbytes = pool, block, nbytes
         self.ptr, self.size, self.device_id = block.address, block.size, 0
-        self.owner = None
-        block.reset()
+        self.arena = arena
+        silently(block.reset)
         live[self.ptr] = self
 
     def __del__(self):
-        try:
-            self.block.check(self.nbytes, "as was seen when it was freed")
-        except DeviceFault as fault:
-            faults.append(str(fault))
+        block, nbytes = self.block, self.nbytes
+
+        def check():
+            try:
+                block.check(nbytes, "as was seen when it was freed")
+            except DeviceFault as fault:
+                faults.append(str(fault))
+
+        silently(check)
         self.pool.take_back(self)
 
 
@@ -89,20 +96,21 @@ class MemoryPool:
                 f"Out of memory allocating {rounded:,} bytes (allocated so far: {self.used:,} "
                 f"bytes, limit set to: {self.limit:,} bytes)."
             )
-        waiting = self.free.get(rounded)
+        arena = current_stream()  # a block goes round on one stream, in the order of its work
+        waiting = self.free.get((arena, rounded))
         if waiting:
             block = waiting.pop()
             self.kept -= rounded
         else:
             block = Block(rounded)
         self.used += rounded
-        return MemoryPointer(Allocation(self, block, size), 0)
+        return MemoryPointer(Allocation(self, block, size, arena), 0)
 
     def take_back(self, allocation):
         size = allocation.block.size
         self.used -= size
         if self.kept + size <= KEPT:
-            self.free.setdefault(size, []).append(allocation.block)
+            self.free.setdefault((allocation.arena, size), []).append(allocation.block)
             self.kept += size
 
     def set_limit(self, size=None, fraction=None):
@@ -179,7 +187,7 @@ def allocate_like(array):
     if array.flags.c_contiguous:
         strides = None
     new = placed(array.shape, array.dtype, strides, pointer)
-    poison(new)
+    silently(lambda: poison(new))
     return new, pointer
 
 

@@ -1,9 +1,16 @@
-"""The stand-in's streams: work is done at once, or recorded while a stream is being captured."""
+"""The stand-in's streams: work is done at once, or late, or recorded by a capture.
 
+At once is as early as a GPU could do it. Late is when the host waits for it and not before, and so
+shows what nobody has waited for: a stream that reads what another one writes, a buffer of the
+host that is written to again while a copy from it is still to come.
+"""
+
+import collections
 import itertools
 import threading
 import weakref
 
+from strict_device import memory
 from strict_device.memory import DeviceFault, default_pool
 
 
@@ -30,7 +37,18 @@ class Log:
         self.nodes = 0
 
 
+class Settings:
+    """How the stand-in behaves.
+
+    Attributes:
+        late: Whether work is done when the host waits for it, and not at once.
+    """
+
+    late = False
+
+
 log = Log()
+settings = Settings()
 _thread = threading.local()
 _numbers = itertools.count(1)
 _streams = weakref.WeakValueDictionary()
@@ -54,32 +72,65 @@ class Stream:
         self.ptr = 0 if null else next(_numbers) << 16
         self.non_blocking = non_blocking
         self.recording = None
-        self.before = []
+        self.queue = collections.deque()  # late work
+        self.given = self.finished = 0  # how much of it there was, and has been done
         _streams[self.ptr] = self
+
+    def __hash__(self):
+        return hash(self.ptr)
+
+    def __eq__(self, other):
+        return self.ptr == other.ptr
 
     @property
     def is_non_blocking(self):
         return self.non_blocking
 
     def use(self):
-        _thread.stream = self
+        _thread.stream = weakref.ref(self)
         return self
 
     def __enter__(self):
-        self.before.append(get_current_stream())
+        if not hasattr(_thread, "before"):
+            _thread.before = []
+        _thread.before.append(get_current_stream())
         return self.use()
 
     def __exit__(self, *_):
-        _thread.stream = self.before.pop()
+        _thread.before.pop().use()
 
     @property
     def done(self):
         refuse_in_capture(self, "stream.done")
-        return True
+        return not self.queue
 
     def synchronize(self):
         refuse_in_capture(self, "stream.synchronize()")
         log.syncs.append("stream.synchronize")
+        self.finish()
+
+    def submit(self, run):
+        """Have something done, without a word in the log."""
+        if not settings.late:
+            run()
+            return
+        for other in () if self.non_blocking else list(_streams.values()):
+            # the null stream and the blocking ones wait for each other
+            if other is not self and not other.non_blocking and 0 in (self.ptr, other.ptr):
+                self.wait_for(other, other.given)
+        self.queue.append(run)
+        self.given += 1
+
+    def wait_for(self, other, count):
+        self.queue.append(lambda: other.finish(count))
+        self.given += 1
+
+    def finish(self, count=None):
+        """Do the late work, up to what had been given when there were so many pieces of it."""
+        count = self.given if count is None else count
+        while self.finished < count and self.queue:
+            self.finished += 1
+            self.queue.popleft()()
 
     def is_capturing(self):
         return self.recording is not None
@@ -92,7 +143,13 @@ class Stream:
     def wait_event(self, event):
         recording = event.recording
         if recording is None:
-            return  # work outside of a capture was done at once
+            if self.recording is not None and event.stream is not None:
+                raise CUDARuntimeError(
+                    "cudaErrorStreamCaptureIsolation: the event was recorded outside the capture"
+                )
+            if event.stream is not None and settings.late:
+                self.wait_for(event.stream, event.count)
+            return
         if recording.origin.recording is not recording:
             raise CUDARuntimeError("cudaErrorStreamCaptureIsolation: the event's capture is over")
         if self.recording is None:
@@ -138,21 +195,26 @@ class Event:
 
     def __init__(self, block=False, disable_timing=False, interprocess=False):
         self.recording = self.stream = None
+        self.count = 0
 
     def record(self, stream=None):
         self.stream = get_current_stream() if stream is None else stream
-        self.recording = self.stream.recording
+        self.recording, self.count = self.stream.recording, self.stream.given
 
     @property
     def done(self):
-        if self.recording is not None:
-            raise CUDARuntimeError("cudaErrorCapturedEvent: the event is a node of a capture")
-        return True
+        self._not_in_capture()
+        return self.stream is None or self.stream.finished >= self.count
 
     def synchronize(self):
+        self._not_in_capture()
+        log.syncs.append("event.synchronize")
+        if self.stream is not None:
+            self.stream.finish(self.count)
+
+    def _not_in_capture(self):
         if self.recording is not None:
             raise CUDARuntimeError("cudaErrorCapturedEvent: the event is a node of a capture")
-        log.syncs.append("event.synchronize")
 
 
 class Graph:
@@ -166,11 +228,17 @@ class Graph:
         refuse_in_capture(stream, "graph.launch(): a graph in a capture")
         log.launches.append("graph")
         log.nodes += len(self._work)
-        for name, run, uses in self._work:
+        for name, _, uses in self._work:
             for use, pool in uses:
                 if use() is None and (pool is default_pool or pool() is None):
                     raise DeviceFault(f"the graph's {name} uses memory that has been freed")
-            run()
+        runs = [run for _, run, _ in self._work]
+
+        def replay():
+            for run in runs:
+                run()
+
+        stream.submit(replay)
 
     def upload(self, stream=None):
         pass
@@ -182,7 +250,8 @@ class Graph:
 
 
 def get_current_stream(device_id=-1):
-    return getattr(_thread, "stream", Stream.null)
+    # as CuPy: a stream that nobody holds is gone, and the null stream is current again
+    return getattr(_thread, "stream", lambda: None)() or Stream.null
 
 
 def stream_at(ptr):
@@ -211,7 +280,7 @@ def work(name, run, allocations, stream=None):
     recording = stream.recording
     if recording is None:
         log.launches.append(name)
-        run()
+        stream.submit(run)
         return
     if stream is not recording.origin:
         recording.pending.add(stream)
@@ -229,6 +298,28 @@ def waits(what):
     """The host waits for the device, to read from it."""
     refuse_in_capture(get_current_stream(), what)
     log.syncs.append(what)
+    get_current_stream().finish()
+
+
+def without_values():
+    """Whether what a call gives must be known before the call is made."""
+    return settings.late or capturing()
+
+
+def finish_all():
+    """Do all late work."""
+    while any(stream.queue for stream in list(_streams.values())):
+        for stream in list(_streams.values()):
+            stream.finish()
+
+
+def silently(run):
+    """Prepare memory in the order of the current stream's work; it is no launch."""
+    get_current_stream().submit(run)
+
+
+memory.silently = silently
+memory.current_stream = lambda: get_current_stream().ptr
 
 
 def end_captures():
