@@ -313,19 +313,22 @@ template <class T> struct Bare<const T> { typedef T type; };
 template <class T> struct Bare<volatile T> { typedef T type; };
 template <class T> struct Bare<const volatile T> { typedef T type; };
 
-template <class T> constexpr char kind_of() {
-    if (__is_class(T)) return 's';
-    T one = T(1);
-    return T(one / 2) != T(0) ? 'f' : T(-1) < T(0) ? 'i' : 'u';
-}
-template <> constexpr char kind_of<bool>() { return 'b'; }
+template <class T> struct Kind {
+    static constexpr char of() {
+        if constexpr (__is_class(T)) return 's';
+        else if (T(T(1) / 2) != T(0)) return 'f';
+        else return T(-1) < T(0) ? 'i' : 'u';
+    }
+};
+template <> struct Kind<bool> { static constexpr char of() { return 'b'; } };
+template <class T> struct Kind<T*> { static constexpr char of() { return 'p'; } };
 
 template <class P> struct Describe {
-    static constexpr Parameter value = {kind_of<typename Bare<P>::type>(), (int)sizeof(P)};
+    static constexpr Parameter value = {Kind<typename Bare<P>::type>::of(), (int)sizeof(P)};
 };
 template <class P> struct Describe<P*> {
     typedef typename Bare<P>::type type;
-    static constexpr Parameter value = {char(kind_of<type>() - 'a' + 'A'), (int)sizeof(P)};
+    static constexpr Parameter value = {char(Kind<type>::of() - 'a' + 'A'), (int)sizeof(P)};
 };
 template <> struct Describe<void*> { static constexpr Parameter value = {'V', 0}; };
 template <> struct Describe<const void*> { static constexpr Parameter value = {'V', 0}; };

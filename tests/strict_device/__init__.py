@@ -10,7 +10,6 @@ for cuBLAS; `log`; `settings.late`, for work that is done late; `orders`, in whi
 a kernel are run; `finish_all` and `check_guards`, for the end of a test.
 """
 
-import functools
 import types
 
 import numpy as np
@@ -74,7 +73,6 @@ __all__ = [
 def created(name):
     """A function of CuPy's that makes an array on the device, from numbers."""
 
-    @functools.wraps(getattr(np, name))
     def create(*args, **kwargs):
         check_arguments(name, None if real is None else getattr(real, name), args, kwargs)
         values = getattr(np, name)(*[number(a) for a in args], **kwargs)
@@ -88,6 +86,7 @@ def created(name):
             work(name, run, [y.allocation])
         return y
 
+    create.__name__ = name
     return create
 
 
@@ -144,10 +143,10 @@ class Ufunc:
 
 
 def function(numpys):
-    @functools.wraps(numpys)
     def call(*args, **kwargs):
         return inside(numpys, args, kwargs)
 
+    call.__name__ = numpys.__name__
     return call
 
 
@@ -215,8 +214,12 @@ def get_device_properties(device):
     }
 
 
-def stream_is_capturing(ptr):
-    return streams.stream_at(ptr).is_capturing()
+def stream_is_capturing(stream):
+    return streams.stream_at(stream).is_capturing()
+
+
+def stream_synchronize(stream):
+    streams.stream_at(stream).synchronize()
 
 
 runtime = types.SimpleNamespace(
@@ -229,7 +232,7 @@ runtime = types.SimpleNamespace(
     runtimeGetVersion=lambda: 13000,
     memGetInfo=mem_get_info,
     streamIsCapturing=stream_is_capturing,
-    streamSynchronize=lambda ptr: streams.stream_at(ptr).synchronize(),
+    streamSynchronize=stream_synchronize,
     is_hip=False,
 )
 cuda = types.SimpleNamespace(

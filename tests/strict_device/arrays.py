@@ -49,6 +49,9 @@ class ndarray(Held, np.lib.mixins.NDArrayOperatorsMixin):
     def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
         if method != "__call__" or not exists(ufunc.__name__):
             return NotImplemented
+        for x in inputs:
+            if not isinstance(x, Held | np.generic | bool | int | float | complex):
+                raise TypeError(f"Unsupported type {type(x)}")
         unknown = set(kwargs) - {"out", "dtype", "casting"}
         if unknown:
             raise TypeError(f"{ufunc.__name__}: CuPy has no {', '.join(sorted(unknown))}")

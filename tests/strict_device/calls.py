@@ -122,9 +122,11 @@ def made(array, allocation):
     return y
 
 
-def empty_like(x, dtype=None, order="K", subok=None, shape=None):
+def empty_like(prototype, dtype=None, order="K", subok=None, shape=None):
     """Memory like an array's, which costs no work."""
-    like = np.lib.stride_tricks.as_strided(np.empty(1, x.dtype), x.shape, x.strides)
+    like = np.lib.stride_tricks.as_strided(
+        np.empty(1, prototype.dtype), prototype.shape, prototype.strides
+    )
     array, pointer = allocate_like(np.empty_like(like, dtype, order, shape=shape))
     return made(array, pointer.mem)
 

@@ -102,7 +102,14 @@ def library(code, name, options):
     return loaded
 
 
-KINDS = {"f": "float", "i": "signed integer", "u": "unsigned integer", "b": "bool", "s": "struct"}
+KINDS = {
+    "f": "float",
+    "i": "signed integer",
+    "u": "unsigned integer",
+    "b": "bool",
+    "s": "struct",
+    "p": "pointer",
+}
 
 
 def described(kind, size):
@@ -223,7 +230,7 @@ class RawKernel:
             fits = kind in ("V", "S") or (
                 kind.isupper()
                 and size == like.itemsize
-                and (kind.lower() == like.kind or {kind.lower(), like.kind} <= set("iub"))
+                and (kind.lower() == like.kind or {kind.lower(), like.kind} <= set("iubp"))
             )
             came = f"array of {like}"
         else:

@@ -153,9 +153,9 @@ class using_allocator:
         _thread.allocator = self.before
 
 
-def malloc(nbytes):
+def malloc(size):
     """Memory from this thread's allocator."""
-    return (getattr(_thread, "allocator", None) or default_pool.malloc)(nbytes)
+    return (getattr(_thread, "allocator", None) or default_pool.malloc)(size)
 
 
 def poison(array):
