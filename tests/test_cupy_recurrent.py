@@ -362,7 +362,7 @@ def test_a_sequence_takes_the_same_few_launches_however_long_it_is(gpu):
 @pytest.mark.parametrize("name, dtype", [("lstm", "f"), ("lstm", "d"), ("rnn", "f"), ("gru", "f")])
 def test_a_recorded_sequence_replays_on_new_numbers(name, dtype, gpu):
     cupy = importlib.import_module("cupy")
-    old, new = case(name, 3, 2, 2, 16, dtype), case(name, 3, 2, 2, 16, dtype, seed=5)
+    old, new = case(name, 3, 8, 2, 16, dtype), case(name, 3, 8, 2, 16, dtype, seed=5)
     g = [there(x) for x in seeds(new)]
     inputs = [there(x) for x in old.inputs]
     kernel, needs = getattr(recurrent, name), Needs(x is not None for x in inputs)
