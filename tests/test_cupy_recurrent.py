@@ -134,8 +134,9 @@ SIZES = [(1, 3, 5), (2, 5, 32), (7, 3, 64), (2, 3, 100), (3, 3, 128)]  # T, N, H
 
 @pytest.mark.usefixtures("gpu")
 @pytest.mark.parametrize("rows", [1, 2])
-@pytest.mark.parametrize("sizes", SIZES)
-@pytest.mark.parametrize("name", ["lstm", "rnn"])
+@pytest.mark.parametrize(
+    "name, sizes", [("lstm", s) for s in SIZES] + [("rnn", s) for s in [*SIZES, (2, 3, 200)]]
+)
 def test_persistent_kernels_equal_definition_and_numpy(name, sizes, rows, rows_each):
     rows_each(rows)
     steps, n, size = sizes
@@ -144,7 +145,9 @@ def test_persistent_kernels_equal_definition_and_numpy(name, sizes, rows, rows_e
     for number, options in enumerate(variants):
         for width in (1, 3):
             one = case(name, steps, n, width, size, **options)
-            assert persistent.serves(there(one.inputs[0]), size, 4)
+            gates = persistent.KERNELS[f"{name}_forward"][0]
+            assert persistent.serves(there(one.inputs[0]), size, gates)
+            assert persistent.rows_each(size, gates, n) == rows
             g = seeds(one, absent=(number,))
             found = by_kernel(one, g)
             assert_same(one, found, by_definition(one, g))
@@ -316,6 +319,8 @@ def test_the_persistent_road_is_for_what_fits():
 
     assert persistent.serves(x(5, 128, 1), 128, 4)
     assert not persistent.serves(x(5, 128, 1), 129, 4)
+    assert persistent.serves(x(5, 128, 1), 256, 1)
+    assert not persistent.serves(x(5, 128, 1), 257, 1)
     assert not persistent.serves(x(5, 128, 1, dtype="d"), 128, 4)
     assert persistent.serves(x(1000, 4000, 1), 128, 4)
     assert not persistent.serves(x(1000, 5000, 1), 128, 4)  # 2^31 gates and more: not in an int
@@ -325,13 +330,17 @@ def test_the_persistent_road_is_for_what_fits():
 
 def test_a_gpu_with_little_shared_memory_goes_step_by_step(gpu, monkeypatch):
     monkeypatch.setattr(persistent, "_limits", lambda *_: (46, 64 << 10))
-    one = case("lstm", 2, 3, 1, 16)
+    assert [persistent.rows_each(128, 4, n) for n in (46, 47)] == [1, 1]  # two rows do not fit
+    assert [persistent.rows_each(16, 4, n) for n in (46, 47)] == [1, 2]
+    monkeypatch.setattr(persistent, "_limits", lambda *_: (46, 48 << 10))
+    one = case("lstm", 2, 3, 1, 128)
     names = launches(gpu, lambda: by_kernel(one, seeds(one)))
     assert names.count("lstm_cell_forward") == 2
 
 
 def test_blocks_take_two_rows_where_there_are_more_than_multiprocessors(gpu):
-    assert [persistent.rows_each(n) for n in (1, 128, 132, 133, 1000)] == [1, 1, 1, 2, 2]
+    batches = (1, 128, 132, 133, 1000)
+    assert [persistent.rows_each(128, 4, n) for n in batches] == [1, 1, 1, 2, 2]
     one = case("rnn", 1, 133, 1, 16)
     g = seeds(one)
     names = launches(gpu, lambda: assert_same(one, by_kernel(one, g), by_definition(one, g)))
@@ -471,13 +480,15 @@ ARCHITECTURES = ["sm_80", "sm_90", "sm_100"]
 def test_no_weight_leaves_its_register(role, rows, architecture):
     """What is spilled would go through memory at each step."""
     nvrtc = importlib.import_module("cupy_backends.cuda.libs.nvrtc")
-    made_, shared = persistent._instance(role, persistent.LARGEST, rows)
-    assert shared <= 96 << 10
-    code, options = source.SOURCES[made_.name, "float"]
-    program = nvrtc.createProgram(code, f"{made_.name}.cu", (), ())
+    gates, _ = persistent.KERNELS[role]
+    name = persistent._instance(role, persistent._LARGEST[gates], rows).name
+    code, options = source.SOURCES[name, "float"]
+    program = nvrtc.createProgram(code, f"{name}.cu", (), ())
     nvrtc.compileProgram(program, (f"-arch={architecture}", "--ptxas-options=-v", *options))
     log = nvrtc.getProgramLog(program)
     assert re.findall(r"(\d+) bytes spill (?:stores|loads)", log) == ["0", "0"]
     assert re.findall(r"(\d+) bytes stack frame", log) == ["0"]
-    if role.startswith("lstm"):
-        assert int(re.findall(r"Used (\d+) registers", log)[0]) > 4 * persistent._HELD[rows]
+    layout = persistent._layout(gates, persistent._LARGEST[gates], rows)
+    held = 4 * (layout.quads - layout.shared)
+    [registers] = map(int, re.findall(r"Used (\d+) registers", log))
+    assert held < registers <= 255 and registers * layout.threads <= 1 << 16

@@ -13,21 +13,21 @@ lanes' sums are added and dealt out by shuffles, so that two threads end up with
 gates i and g, the other f and o, and one shuffle brings i g across. Nothing but h (or dz) goes
 through shared memory, in two buffers that take turns, so that a step has one barrier.
 
-Where weights are. At H = 128 they are 256 KiB, all the registers that a multiprocessor has. So
-every fifth quad lies in shared memory; spread evenly, as it delivers 32 numbers a cycle while 128
-are multiplied: 48 KiB take 384 of the 512 cycles that the multiply-adds take at least. With two
-rows in a block (for batches of more rows than there are multiprocessors) sums need twice the
-registers, but each weight is used twice, so there it is every third.
+Where weights are. At H = 128 they are 256 KiB, all the registers that a multiprocessor has. So 12
+of a thread's 64 quads lie in shared memory, spread evenly, as it delivers 32 numbers a cycle while
+128 are multiplied: 48 KiB take 384 of the 512 cycles that the multiply-adds take at least. With two
+rows in a block (for batches of more rows than there are multiprocessors) sums need more registers,
+but each weight is used twice, so there it is 21. Elman's network has a quarter of the weights.
 
-Registers per thread of the LSTM at H = 128, forward and backward, for sm_80, sm_90 and sm_100: 255,
-of 255; none is spilled (bytes: 0). A test has them compiled and looks.
+Registers per thread of the LSTM at H = 128, forward and backward, one row or two, for sm_80, sm_90
+and sm_100: 255, all that a thread can have; 0 bytes are spilled. A test compiles them and looks.
 """
 
 from __future__ import annotations
 
 import importlib
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -35,11 +35,11 @@ from minigrad.backends import Array
 from minigrad.backends.cupy.persistent_text import COMMON, KERNELS
 from minigrad.backends.cupy.source import BLOCK, COLUMNS, CudaKernel, blocks_for, kernel
 
-__all__ = ["LARGEST", "fold", "launch", "pack", "rows_each", "serves", "sums"]
+__all__ = ["fold", "launch", "pack", "rows_each", "serves", "sums"]
 
-LARGEST = 128  # hidden size: beyond it a multiprocessor cannot hold the weights
-_HELD = {1: 52, 2: 43}  # quads of weights that a thread has registers for, by rows in its block
-_NOT_SHARED = 1 << 20
+_REGISTERS, _MOST = 1 << 14, 255  # of a quarter of a multiprocessor, and of a thread
+_LARGEST = {4: 128, 1: 256}  # H, by gates: beyond it weights leave their registers
+_BESIDES = {1: 47, 2: 83}  # registers that are not for weights, by the rows in a block
 _INT = 1 << 31  # indices are ints: 64 bits would take registers that weights need
 
 _pack = kernel(
@@ -72,25 +72,48 @@ def _padded(size: int) -> int:
     return -(-size // 16) * 16
 
 
+class _Layout(NamedTuple):
+    """Where the weights of a kernel are.
+
+    Attributes:
+        threads: In a block.
+        quads: Weights of a thread, in fours.
+        shared: How many of these are in shared memory.
+        bytes: Shared memory of a block.
+    """
+
+    threads: int
+    quads: int
+    shared: int
+    bytes: int
+
+
 @cache
-def _instance(role: str, size: int, rows: int) -> tuple[CudaKernel, int]:
-    """A kernel for a hidden size and a number of rows in a block; the bytes that a block shares."""
+def _layout(gates: int, size: int, rows: int) -> _Layout:
+    """The layout for a hidden size and a number of rows in a block; it need not fit."""
+    padded = _padded(size)
+    threads, quads = 2 * padded, gates * padded // 8
+    warps = -(-threads // 128)  # in a quarter of the multiprocessor
+    registers = min(_REGISTERS // (32 * warps) // 8 * 8, _MOST)  # they are dealt out in eights
+    shared = max(quads - max(registers - _BESIDES[rows], 0) // 4, 0)
+    buffers = 2 * rows * gates * padded  # floats; forward needs less
+    return _Layout(threads, quads, shared, 16 * threads * shared + 4 * buffers)
+
+
+@cache
+def _instance(role: str, size: int, rows: int) -> CudaKernel:
+    """A kernel for a hidden size and a number of rows in a block."""
     gates, text = KERNELS[role]
-    quads = gates * _padded(size) // 8
-    every = _NOT_SHARED  # the sparest sharing with which the registers suffice
-    if quads > _HELD[rows]:
-        every = max(k for k in range(2, quads) if quads - quads // k <= _HELD[rows])
     name = f"{role}_{size}_{rows}"
-    values = {"HIDDEN": size, "GATES": gates, "ROWS_EACH": rows, "EVERY": every}
+    shared = _layout(gates, size, rows).shared
+    values = {"HIDDEN": size, "GATES": gates, "ROWS_EACH": rows, "SHARED": shared}
     head = "".join(f"#define {key} {value}\n" for key, value in values.items())
-    made = kernel(name, head + COMMON + text.replace("NAME", name), types=("float",))
-    length = _padded(size) * (gates if role.endswith("backward") else 1)
-    return made, quads // every * 32 * _padded(size) + 2 * rows * length * 4
+    return kernel(name, head + COMMON + text.replace("NAME", name), types=("float",))
 
 
-for _role in KERNELS:  # the trainers' are there for tests to compile
-    for _rows in _HELD:
-        _instance(_role, LARGEST, _rows)
+for _role in KERNELS:  # the largest are there for tests to compile
+    for _rows in _BESIDES:
+        _instance(_role, _LARGEST[KERNELS[_role][0]], _rows)
 
 
 @cache
@@ -105,6 +128,24 @@ def _here() -> tuple[int, int]:
     return _limits(cupy, cupy.cuda.runtime.getDevice())
 
 
+def rows_each(size: int, gates: int, n: int) -> int | None:
+    """How many rows of a batch a block takes; None where the weights are too many for one.
+
+    It is one, or two where there are more rows than multiprocessors, and shared memory allows it.
+
+    Args:
+        size: H.
+        gates: 4 for the LSTM, 1 for Elman's network.
+        n: N.
+    """
+    multiprocessors, shared = _here()
+    for rows in (2, 1) if n > multiprocessors else (1,):
+        layout = _layout(gates, size, rows)
+        if size <= _LARGEST[gates] and layout.bytes <= shared:
+            return rows
+    return None
+
+
 def serves(x: Array, size: int, gates: int) -> bool:
     """Whether these kernels take an input: float32, and neither too wide nor too large.
 
@@ -117,14 +158,13 @@ def serves(x: Array, size: int, gates: int) -> bool:
     reach = sum(abs(s) // x.itemsize * m for s, m in zip(x.strides, x.shape, strict=True))
     return (
         x.dtype.char == "f"
-        and size <= LARGEST
         and max((steps + 1) * n * size * gates, reach) < _INT
-        and _here()[1] >= 96 << 10  # no instance asks for more
+        and rows_each(size, gates, n) is not None
     )
 
 
 def launch(role: str, size: int, n: int, args: tuple[Any, ...]) -> None:
-    """Launch a kernel.
+    """Launch a kernel, for an input that is served.
 
     Args:
         role: "lstm_forward" and so on.
@@ -132,9 +172,11 @@ def launch(role: str, size: int, n: int, args: tuple[Any, ...]) -> None:
         n: N.
         args: As in its text; None is a null pointer.
     """
-    rows = rows_each(n)
-    made, shared = _instance(role, size, rows)
-    made((-(-n // rows),), (2 * _padded(size),), args, shared)
+    gates, _ = KERNELS[role]
+    rows = rows_each(size, gates, n)
+    assert rows is not None
+    layout = _layout(gates, size, rows)
+    _instance(role, size, rows)((-(-n // rows),), (layout.threads,), args, layout.bytes)
 
 
 _fold = kernel(
@@ -160,15 +202,18 @@ extern "C" __global__ void recurrent_fold(
 )
 
 
-def sums(like: Array, n: int, width: int) -> Array:
-    """Room for what each block adds up over its rows and all steps: db and dW_ih (blocks, 2, G).
+def sums(like: Array, size: int, gates: int, n: int) -> Array:
+    """Room for what each block adds up over its rows and all steps: db and dW_ih (blocks, 2, G H).
 
     Args:
         like: An array of the dtype.
+        size: H.
+        gates: G.
         n: N.
-        width: G H, the number of pre-activations.
     """
-    return np.empty_like(like, shape=(-(-n // rows_each(n)), 2, width), order="C")
+    rows = rows_each(size, gates, n)
+    assert rows is not None
+    return np.empty_like(like, shape=(-(-n // rows), 2, gates * size), order="C")
 
 
 def fold(sums: Array, db_ih: Array | None, db_hh: Array | None, dw: Array | None) -> None:
@@ -183,11 +228,6 @@ def fold(sums: Array, db_ih: Array | None, db_hh: Array | None, dw: Array | None
     count, _, width = sums.shape
     grid = -(-width * (1 if dw is None else 2) // COLUMNS)
     _fold((grid,), (BLOCK,), (sums, db_ih, db_hh, dw, count, width))
-
-
-def rows_each(n: int) -> int:
-    """How many of N rows a block takes: two as soon as there are more than multiprocessors."""
-    return 1 if n <= _here()[0] else 2
 
 
 def pack(weight: Array, gates: int) -> Array:

@@ -9,8 +9,9 @@ COMMON = r"""
 #define PADDED ((HIDDEN + 15) / 16 * 16)  // cells; those beyond HIDDEN have weights of 0
 #define THREADS (2 * PADDED)
 #define QUADS (GATES * PADDED / 8)  // a thread's weights, in fours
-#define IN_SHARED(e) ((e) % EVERY == EVERY - 1)
-#define HELD (QUADS - QUADS / EVERY)
+#define SHARED_BEFORE(e) ((e) * SHARED / QUADS)  // of the first e quads, those in shared memory
+#define IN_SHARED(e) (SHARED_BEFORE((e) + 1) > SHARED_BEFORE(e))
+#define HELD (QUADS - SHARED)
 #define EVERYONE 0xffffffff
 
 __device__ __forceinline__ float gate(float z) { return __fdividef(1, 1 + __expf(-z)); }
@@ -21,9 +22,9 @@ __device__ __forceinline__ void take(const float* weights, float4 (&held)[HELD],
     for (int e = 0; e < QUADS; e++) {
         const float4 quad = ((const float4*)weights)[e * THREADS + threadIdx.x];
         if (IN_SHARED(e))
-            shared[e / EVERY * THREADS + threadIdx.x] = quad;
+            shared[SHARED_BEFORE(e) * THREADS + threadIdx.x] = quad;
         else
-            held[e - e / EVERY] = quad;
+            held[e - SHARED_BEFORE(e)] = quad;
     }
 }
 
@@ -46,8 +47,8 @@ __device__ __forceinline__ void multiply(
 #pragma unroll
         for (int v = 0; v < 2 * GATES; v++) {
             const int e = m * 2 * GATES + v;
-            const float4 w = IN_SHARED(e) ? shared[e / EVERY * THREADS + threadIdx.x]
-                                          : held[IN_SHARED(e) ? 0 : e - e / EVERY];
+            const float4 w = IN_SHARED(e) ? shared[SHARED_BEFORE(e) * THREADS + threadIdx.x]
+                                          : held[IN_SHARED(e) ? 0 : e - SHARED_BEFORE(e)];
 #pragma unroll
             for (int r = 0; r < ROWS_EACH; r++) {
                 sum[r][v] = fmaf(w.x, x[r].x, sum[r][v]);
@@ -88,7 +89,7 @@ __device__ __forceinline__ void deal(float (&sum)[VALUES]) {
 // What every kernel begins with: its weights, and its place. Half tells apart a cell's two threads.
 #define BEGIN                                                                                    \
     extern __shared__ float4 shared[];                                                           \
-    float* const vectors = (float*)(shared + QUADS / EVERY * THREADS);                           \
+    float* const vectors = (float*)(shared + SHARED * THREADS);                                  \
     const int steps = (int)steps_, n = (int)n_, reverse = (int)reverse_, slab = n * HIDDEN;      \
     const int cell = threadIdx.x / 2, half = threadIdx.x % 2, row = blockIdx.x * ROWS_EACH;      \
     float4 held[HELD];                                                                           \

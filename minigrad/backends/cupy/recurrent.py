@@ -96,7 +96,7 @@ def _lstm_backward(
     dz, dh_before, dc_before = empty(x, *gates.shape), empty(x, n, size), empty(x, n, size)
     sums = None
     if packed is not None:
-        sums = persistent.sums(x, n, 4 * size)
+        sums = persistent.sums(x, size, 4, n)
         args = (gates, memory, *sequence.narrow(), packed[1], g_outputs, dh, dc)
         args = (*args, dz, dh_before, dc_before, sums, steps, n, int(reverse))
         persistent.launch("lstm_backward", size, n, args)
@@ -204,7 +204,7 @@ def _rnn_backward(
     dz, dh_before = empty(x, steps, n, size), empty(x, n, size)
     sums = None
     if packed is not None:
-        sums = persistent.sums(x, n, size)
+        sums = persistent.sums(x, size, 1, n)
         args = (states, *sequence.narrow(), packed[1], g_outputs, dh, dz, dh_before, sums)
         persistent.launch("rnn_backward", size, n, (*args, relu, steps, n, int(reverse)))
     else:
