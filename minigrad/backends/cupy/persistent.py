@@ -155,10 +155,11 @@ def serves(x: Array, size: int, gates: int) -> bool:
         gates: 4 for the LSTM, 1 for Elman's network.
     """
     steps, n, _ = x.shape
-    reach = sum(abs(s) // x.itemsize * m for s, m in zip(x.strides, x.shape, strict=True))
+    strides = [abs(stride) // x.itemsize for stride in x.strides]
+    reach = sum(s * (m + 3) for s, m in zip(strides, x.shape, strict=True))  # a few steps more
     return (
         x.dtype.char == "f"
-        and max((steps + 1) * n * size * gates, reach) < _INT
+        and max((steps + 3) * n * size * gates, reach) < _INT
         and rows_each(size, gates, n) is not None
     )
 

@@ -83,8 +83,8 @@ __device__ __forceinline__ void deal(float (&sum)[VALUES]) {
 }
 
 #define EACH_ROW _Pragma("unroll") for (int r = 0; r < ROWS_EACH; r++)
-#define REAL (cell < HIDDEN && row + r < n)
-#define STATE ((row + r) * HIDDEN + cell)  // where a cell's number is in (N, H)
+#define REAL ((HIDDEN == PADDED || cell < HIDDEN) && row + r < n)
+#define STATE(r) ((row + r) * HIDDEN + cell)  // where a cell's number is in (N, H)
 
 // What every kernel begins with: its weights, and its place. Half tells apart a cell's two threads.
 #define BEGIN                                                                                    \
@@ -104,63 +104,68 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) NAME(
     BEGIN
     const int time_stride = (int)time_stride_, row_stride = (int)row_stride_;
     const int place[2] = {half * HIDDEN + cell, (half + 2) * HIDDEN + cell};  // of i, g or f, o
-    const int from[2] = {weight_ih ? 0 : place[0], weight_ih ? 0 : place[1]};
+    const int first = weight_ih ? 0 : place[0], second = weight_ih ? 0 : 2 * HIDDEN;  // after it
+    const int step = reverse ? -1 : 1;
     float scale[2] = {1, 1}, bias[2] = {0, 0}, c[ROWS_EACH], x[ROWS_EACH][2] = {};
 #pragma unroll
     for (int k = 0; k < 2; k++) {
         if (weight_ih && cell < HIDDEN) scale[k] = weight_ih[place[k]];
         if (bias_ih && cell < HIDDEN) bias[k] = bias_ih[place[k]] + bias_hh[place[k]];
     }
-    const int step = reverse ? -1 : 1;
-    int time = reverse ? steps - 1 : 0;
-#define LOAD(time)                                                                               \
+    const int time = reverse ? steps - 1 : 0;
+    int at_input = time * time_stride + row * row_stride + first;
+    int at_state = (time + !reverse) * slab + STATE(0);
+    int at_gates = (time * n + row) * (4 * HIDDEN) + place[0];
+#define LOAD                                                                                     \
     if (REAL) {                                                                                  \
-        const float* now = input + (time) * time_stride + (row + r) * row_stride;                \
-        x[r][0] = now[from[0]];                                                                  \
-        x[r][1] = now[from[1]];                                                                  \
+        x[r][0] = input[at_input + r * row_stride];                                              \
+        x[r][1] = input[at_input + r * row_stride + second];                                     \
     }
     EACH_ROW {
-        const float h = REAL ? h0[STATE] : 0;
-        c[r] = REAL ? c0[STATE] : 0;
+        const float h = REAL ? h0[STATE(r)] : 0;
+        c[r] = REAL ? c0[STATE(r)] : 0;
         vectors[r * PADDED + cell] = h;
         if (REAL && half) {
-            states[(time + reverse) * slab + STATE] = h;
-            cells[(time + reverse) * slab + STATE] = c[r];
+            states[(time + reverse) * slab + STATE(r)] = h;
+            cells[(time + reverse) * slab + STATE(r)] = c[r];
         }
-        LOAD(time)
+        LOAD
     }
     __syncthreads();
-    for (int t = 0; t < steps; t++, time += step) {
+    for (int t = 0; t < steps; t++) {
         const float* read = vectors + t % 2 * (ROWS_EACH * PADDED);
         float* write = vectors + (t + 1) % 2 * (ROWS_EACH * PADDED);
         float sum[ROWS_EACH][8], z[ROWS_EACH][2];
         EACH_ROW {
             z[r][0] = fmaf(scale[0], x[r][0], bias[0]);
             z[r][1] = fmaf(scale[1], x[r][1], bias[1]);
-            if (t + 1 < steps) LOAD(time + step)  // it comes while the products are computed
         }
+        at_input += step * time_stride;
+        if (t + 1 < steps) EACH_ROW LOAD  // it comes while the products are computed
         multiply<4>(held, shared, read, sum);
         EACH_ROW {
             deal<8, 4>(sum[r]);
-            const float second = sum[r][1] + z[r][1];
+            const float other = sum[r][1] + z[r][1];
             const float opened[2] = {
-                gate(sum[r][0] + z[r][0]), half ? gate(second) : tanhf(second)};
+                gate(sum[r][0] + z[r][0]), half ? gate(other) : tanhf(other)};
             const float written = __shfl_xor_sync(EVERYONE, opened[0] * opened[1], 1);
             if (half) {
                 c[r] = fmaf(opened[0], c[r], written);
                 const float h = opened[1] * tanhf(c[r]);
                 write[r * PADDED + cell] = h;
                 if (REAL) {
-                    states[(time + !reverse) * slab + STATE] = h;
-                    cells[(time + !reverse) * slab + STATE] = c[r];
+                    states[at_state + r * HIDDEN] = h;
+                    cells[at_state + r * HIDDEN] = c[r];
                 }
             }
             if (REAL) {
-                float* kept = gates + (time * n + row + r) * (4 * HIDDEN);
-                kept[place[0]] = opened[0];
-                kept[place[1]] = opened[1];
+                float* kept = gates + at_gates + r * 4 * HIDDEN;
+                kept[0] = opened[0];
+                kept[2 * HIDDEN] = opened[1];
             }
         }
+        at_state += step * slab;
+        at_gates += step * 4 * slab;
         __syncthreads();
     }
 }
@@ -181,19 +186,25 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) NAME(
     float dh[ROWS_EACH], dc[ROWS_EACH], c[ROWS_EACH], db[2] = {0, 0}, dw[2] = {0, 0};
     Saved saved[ROWS_EACH] = {};
     Slopes slopes[ROWS_EACH];
-    const int step = reverse ? 1 : -1;
-    int time = reverse ? 0 : steps - 1;
-#define LOAD(time)                                                                               \
+    const int step = reverse ? 1 : -1, time = reverse ? 0 : steps - 1;
+    int at_input = time * time_stride + row * row_stride, at_state = time * slab + STATE(0);
+    int at_gates = (time * n + row) * (4 * HIDDEN) + cell, at_dz = at_gates + half * HIDDEN;
+    const float* const cells_before = cells + reverse * slab;
+#define LOAD                                                                                     \
     if (REAL) {                                                                                  \
-        const float* kept = gates + ((time) * n + row + r) * (4 * HIDDEN) + cell;                \
+        const float* kept = gates + at_gates + r * 4 * HIDDEN;                                   \
         saved[r].i = kept[0];                                                                    \
         saved[r].f = kept[HIDDEN];                                                               \
         saved[r].g = kept[2 * HIDDEN];                                                           \
         saved[r].o = kept[3 * HIDDEN];                                                           \
-        saved[r].before = cells[((time) + reverse) * slab + STATE];                              \
-        if (g_outputs) saved[r].arrived = g_outputs[(time) * slab + STATE];                      \
-        if (input) saved[r].x = input[(time) * time_stride + (row + r) * row_stride];            \
+        saved[r].before = cells_before[at_state + r * HIDDEN];                                   \
+        if (g_outputs) saved[r].arrived = g_outputs[at_state + r * HIDDEN];                      \
+        if (input) saved[r].x = input[at_input + r * row_stride];                                \
     }
+#define ONWARD                                                                                   \
+    at_input += step * time_stride;                                                              \
+    at_state += step * slab;                                                                     \
+    at_gates += step * 4 * slab;
 #define PREPARE                                                                                  \
     {                                                                                            \
         const Saved s = saved[r];                                                                \
@@ -207,14 +218,15 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) NAME(
         c[r] = s.before;                                                                         \
     }
     EACH_ROW {
-        dh[r] = g_h && REAL ? g_h[STATE] : 0;
-        dc[r] = g_c && REAL ? g_c[STATE] : 0;
-        c[r] = REAL ? cells[(time + !reverse) * slab + STATE] : 0;
-        LOAD(time)
+        dh[r] = g_h && REAL ? g_h[STATE(r)] : 0;
+        dc[r] = g_c && REAL ? g_c[STATE(r)] : 0;
+        c[r] = REAL ? cells[(time + !reverse) * slab + STATE(r)] : 0;
+        LOAD
         PREPARE
-        if (steps > 1) LOAD(time + step)
     }
-    for (int t = steps; t > 0; t--, time += step) {
+    ONWARD
+    if (steps > 1) EACH_ROW LOAD
+    for (int t = steps; t > 0; t--) {
         float* write = vectors + t % 2 * (ROWS_EACH * 4 * PADDED);
         float sum[ROWS_EACH][8];
         EACH_ROW {
@@ -226,20 +238,19 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) NAME(
             write[(r * 4 + half) * PADDED + cell] = first;
             write[(r * 4 + half + 2) * PADDED + cell] = second;
             if (REAL) {
-                float* out = dz + (time * n + row + r) * (4 * HIDDEN);
-                out[place[0]] = first;
-                out[place[1]] = second;
+                dz[at_dz + r * 4 * HIDDEN] = first;
+                dz[at_dz + r * 4 * HIDDEN + 2 * HIDDEN] = second;
             }
             db[0] += first;
             db[1] += second;
             dw[0] = fmaf(first, s.x, dw[0]);
             dw[1] = fmaf(second, s.x, dw[1]);
         }
+        at_dz += step * 4 * slab;
         __syncthreads();
-        EACH_ROW {  // for the next step, and what the one after it needs comes meanwhile
-            PREPARE
-            if (t > 2) LOAD(time + 2 * step)
-        }
+        EACH_ROW PREPARE  // for the next step; what the one after it needs comes meanwhile
+        ONWARD
+        if (t > 2) EACH_ROW LOAD
         multiply<16>(held, shared, write, sum);
         EACH_ROW {
             deal<8, 16>(sum[r]);
@@ -247,8 +258,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) NAME(
         }
     }
     EACH_ROW if (REAL && half) {
-        dh0[STATE] = dh[r];
-        dc0[STATE] = dc[r];
+        dh0[STATE(r)] = dh[r];
+        dc0[STATE(r)] = dc[r];
     }
     if (cell < HIDDEN) {  // of this block's rows: db, and dw where D is 1
         float* out = sums + blockIdx.x * (8 * HIDDEN);
@@ -268,36 +279,35 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) NAME(
     float* states, Int relu, Int steps_, Int n_, Int reverse_) {
     BEGIN
     const int time_stride = (int)time_stride_, row_stride = (int)row_stride_;
-    const int from = weight_ih ? 0 : cell;
     const float scale = weight_ih && cell < HIDDEN ? weight_ih[cell] : 1;
     const float bias = bias_ih && cell < HIDDEN ? bias_ih[cell] + bias_hh[cell] : 0;
     float x[ROWS_EACH] = {};
-    const int step = reverse ? -1 : 1;
-    int time = reverse ? steps - 1 : 0;
-#define LOAD(time)                                                                               \
-    if (REAL) x[r] = input[(time) * time_stride + (row + r) * row_stride + from];
+    const int step = reverse ? -1 : 1, time = reverse ? steps - 1 : 0;
+    int at_input = time * time_stride + row * row_stride + (weight_ih ? 0 : cell);
+    int at_state = (time + !reverse) * slab + STATE(0);
+#define LOAD if (REAL) x[r] = input[at_input + r * row_stride];
     EACH_ROW {
-        const float h = REAL ? h0[STATE] : 0;
+        const float h = REAL ? h0[STATE(r)] : 0;
         if (half) vectors[r * PADDED + cell] = h;
-        if (REAL && half) states[(time + reverse) * slab + STATE] = h;
-        LOAD(time)
+        if (REAL && half) states[(time + reverse) * slab + STATE(r)] = h;
+        LOAD
     }
     __syncthreads();
-    for (int t = 0; t < steps; t++, time += step) {
+    for (int t = 0; t < steps; t++) {
         const float* read = vectors + t % 2 * (ROWS_EACH * PADDED);
         float* write = vectors + (t + 1) % 2 * (ROWS_EACH * PADDED);
         float sum[ROWS_EACH][2], z[ROWS_EACH];
-        EACH_ROW {
-            z[r] = fmaf(scale, x[r], bias);
-            if (t + 1 < steps) LOAD(time + step)
-        }
+        EACH_ROW z[r] = fmaf(scale, x[r], bias);
+        at_input += step * time_stride;
+        if (t + 1 < steps) EACH_ROW LOAD
         multiply<4>(held, shared, read, sum);
         EACH_ROW {
             deal<2, 4>(sum[r]);
             const float h = relu ? larger(sum[r][0] + z[r], 0) : tanhf(sum[r][0] + z[r]);
             if (half) write[r * PADDED + cell] = h;
-            if (REAL && half) states[(time + !reverse) * slab + STATE] = h;
+            if (REAL && half) states[at_state + r * HIDDEN] = h;
         }
+        at_state += step * slab;
         __syncthreads();
     }
 }
@@ -312,30 +322,33 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) NAME(
     const int time_stride = (int)time_stride_, row_stride = (int)row_stride_;
     float dh[ROWS_EACH], y[ROWS_EACH] = {}, arrived[ROWS_EACH] = {}, x[ROWS_EACH] = {};
     float db = 0, dw = 0;
-    const int step = reverse ? 1 : -1;
-    int time = reverse ? 0 : steps - 1;
-#define LOAD(time)                                                                               \
+    const int step = reverse ? 1 : -1, time = reverse ? 0 : steps - 1;
+    int at_input = time * time_stride + row * row_stride, at_state = time * slab + STATE(0);
+    const float* const states_after = states + !reverse * slab;
+#define LOAD                                                                                     \
     if (REAL) {                                                                                  \
-        y[r] = states[((time) + !reverse) * slab + STATE];                                       \
-        if (g_outputs) arrived[r] = g_outputs[(time) * slab + STATE];                            \
-        if (input) x[r] = input[(time) * time_stride + (row + r) * row_stride];                  \
+        y[r] = states_after[at_state + r * HIDDEN];                                              \
+        if (g_outputs) arrived[r] = g_outputs[at_state + r * HIDDEN];                            \
+        if (input) x[r] = input[at_input + r * row_stride];                                      \
     }
     EACH_ROW {
-        dh[r] = g_h && REAL ? g_h[STATE] : 0;
-        LOAD(time)
+        dh[r] = g_h && REAL ? g_h[STATE(r)] : 0;
+        LOAD
     }
-    for (int t = steps; t > 0; t--, time += step) {
+    for (int t = steps; t > 0; t--) {
         float* write = vectors + t % 2 * (ROWS_EACH * PADDED);
         float sum[ROWS_EACH][2];
         EACH_ROW {
             const float slope = relu ? (float)(y[r] > 0) : 1 - y[r] * y[r];
             const float z = REAL ? (dh[r] + arrived[r]) * slope : 0;
             if (half) write[r * PADDED + cell] = z;
-            if (REAL && half) dz[time * slab + STATE] = z;
+            if (REAL && half) dz[at_state + r * HIDDEN] = z;
             db += z;
             dw = fmaf(z, x[r], dw);
-            if (t > 1) LOAD(time + step)
         }
+        at_input += step * time_stride;
+        at_state += step * slab;
+        if (t > 1) EACH_ROW LOAD
         __syncthreads();
         multiply<4>(held, shared, write, sum);
         EACH_ROW {
@@ -343,7 +356,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) NAME(
             dh[r] = sum[r][0];
         }
     }
-    EACH_ROW if (REAL && half) dh0[STATE] = dh[r];
+    EACH_ROW if (REAL && half) dh0[STATE(r)] = dh[r];
     if (cell < HIDDEN && half) {
         float* out = sums + blockIdx.x * (2 * HIDDEN) + cell;
         out[0] = db;
