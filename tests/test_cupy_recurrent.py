@@ -120,11 +120,18 @@ def rows_each(monkeypatch):
     return choose
 
 
-def launches(gpu, run):
-    """The names of what a function launches."""
-    gpu.log.reset()
-    run()
-    return list(gpu.log.launches)
+@pytest.fixture
+def launched(monkeypatch):
+    """The names of our kernels, as they are launched."""
+    names: list[str] = []
+    launch = source.CudaKernel.__call__
+
+    def noted(self, *args, **options):
+        names.append(self.name)
+        launch(self, *args, **options)
+
+    monkeypatch.setattr(source.CudaKernel, "__call__", noted)
+    return names
 
 
 # --- values -----------------------------------------------------------------------------------
@@ -167,17 +174,18 @@ def test_step_by_step_equals_the_definition(name, sizes, dtype, step_by_step):
         assert_same(one, by_kernel(one, g), by_definition(one, g))
 
 
+@pytest.mark.usefixtures("gpu")
 @pytest.mark.parametrize("absent", [(), (0,), (0, 1), (1, 2), (0, 2)])
-def test_both_roads_give_the_same(absent, gpu, step_by_step):
+def test_both_roads_give_the_same(absent, launched, step_by_step):
     one = case("lstm", 4, 3, 1, 48, reverse=True)
     g = seeds(one, absent)
-    first: list[Any] = []
-    names = launches(gpu, lambda: first.extend(by_kernel(one, g)))
-    assert sum(name.startswith("lstm_forward_48") for name in names) == 1
+    first = by_kernel(one, g)
+    assert launched.count("lstm_forward_48_1") == launched.count("lstm_backward_48_1") == 1
+    assert "lstm_cell_forward" not in launched
     step_by_step()
-    second: list[Any] = []
-    names = launches(gpu, lambda: second.extend(by_kernel(one, g)))
-    assert names.count("lstm_cell_forward") == names.count("lstm_cell_backward") == 4
+    second = by_kernel(one, g)
+    assert launched.count("lstm_cell_forward") == launched.count("lstm_cell_backward") == 4
+    assert launched.count("lstm_forward_48_1") == 1
     assert_same(one, first, second)
 
 
@@ -328,44 +336,47 @@ def test_the_persistent_road_is_for_what_fits():
     assert not persistent.serves(x(1000, 1, 1, step=1 << 24), 128, 1)
 
 
-def test_a_gpu_with_little_shared_memory_goes_step_by_step(gpu, monkeypatch):
+@pytest.mark.usefixtures("gpu")
+def test_a_gpu_with_little_shared_memory_goes_step_by_step(launched, monkeypatch):
     monkeypatch.setattr(persistent, "_limits", lambda *_: (46, 64 << 10))
     assert [persistent.rows_each(128, 4, n) for n in (46, 47)] == [1, 1]  # two rows do not fit
     assert [persistent.rows_each(16, 4, n) for n in (46, 47)] == [1, 2]
     monkeypatch.setattr(persistent, "_limits", lambda *_: (46, 48 << 10))
     one = case("lstm", 2, 3, 1, 128)
-    names = launches(gpu, lambda: by_kernel(one, seeds(one)))
-    assert names.count("lstm_cell_forward") == 2
+    by_kernel(one, seeds(one))
+    assert launched.count("lstm_cell_forward") == 2
 
 
-def test_blocks_take_two_rows_where_there_are_more_than_multiprocessors(gpu):
+@pytest.mark.usefixtures("gpu")
+def test_blocks_take_two_rows_where_there_are_more_than_multiprocessors(launched, monkeypatch):
+    monkeypatch.setattr(persistent, "_limits", lambda *_: (132, SHARED))
     batches = (1, 128, 132, 133, 1000)
     assert [persistent.rows_each(128, 4, n) for n in batches] == [1, 1, 1, 2, 2]
     one = case("rnn", 1, 133, 1, 16)
     g = seeds(one)
-    names = launches(gpu, lambda: assert_same(one, by_kernel(one, g), by_definition(one, g)))
-    assert "rnn_forward_16_2" in names and "rnn_backward_16_2" in names
+    assert_same(one, by_kernel(one, g), by_definition(one, g))
+    assert "rnn_forward_16_2" in launched and "rnn_backward_16_2" in launched
 
 
 # --- launches, waits, replays -----------------------------------------------------------------
 
 
-def test_a_sequence_takes_the_same_few_launches_however_long_it_is(gpu):
-    def names(steps):
+def test_a_sequence_takes_the_same_few_launches_however_long_it_is(gpu, launched):
+    for steps in (2, 6):
         one = case("lstm", steps, 2, 1, 32)
         g, inputs = [there(x) for x in seeds(one)], [there(x) for x in one.inputs]
         needs = Needs(k > 2 and x is not None for k, x in enumerate(inputs))
 
-        def step():
-            y, residuals = recurrent.lstm.forward(*inputs, reverse=False)
-            recurrent.lstm.backward(g, needs, Slots(y), residuals, *inputs, reverse=False)
-
-        found = launches(gpu, step)
-        assert not gpu.log.syncs and not gpu.log.uploads and not gpu.log.downloads
-        return found
-
-    assert len(names(2)) == len(names(6)) == 5
-    assert names(6)[:3] == ["recurrent_pack", "lstm_forward_32_1", "lstm_backward_32_1"]
+        launched.clear()
+        if gpu is not None:
+            gpu.log.reset()
+        y, residuals = recurrent.lstm.forward(*inputs, reverse=False)
+        recurrent.lstm.backward(g, needs, Slots(y), residuals, *inputs, reverse=False)
+        names = ["recurrent_pack", "lstm_forward_32_1", "lstm_backward_32_1", "recurrent_fold"]
+        assert launched == names
+        if gpu is not None:  # with the one product, for W_hh
+            assert len(gpu.log.launches) == len(names) + 1
+            assert not gpu.log.syncs and not gpu.log.uploads and not gpu.log.downloads
 
 
 @pytest.mark.parametrize("name, dtype", [("lstm", "f"), ("lstm", "d"), ("rnn", "f"), ("gru", "f")])
