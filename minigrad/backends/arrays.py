@@ -14,7 +14,15 @@ import numpy as np
 
 from minigrad.backends import Array, Kernel, find_kernels
 
-__all__ = ["follow_statistics", "length", "shorten", "side_by_side", "sum_over"]
+__all__ = [
+    "concatenate",
+    "follow_statistics",
+    "length",
+    "shorten",
+    "side_by_side",
+    "stack",
+    "sum_over",
+]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -44,6 +52,18 @@ def sum_over(array: Array, axes: tuple[int, ...]) -> Array:
 
 
 @_with_kernels
+def concatenate(arrays: list[Array], axis: int | None) -> Array:
+    """Arrays joined along an axis, or with None as flat arrays."""
+    return np.concatenate(arrays, axis)
+
+
+@_with_kernels
+def stack(arrays: list[Array], axis: int) -> Array:
+    """Arrays of one shape joined along a new axis."""
+    return np.stack(arrays, axis)
+
+
+@_with_kernels
 def length(vectors: list[Array]) -> Array:
     """The Euclidean length of all elements of one array or more, as an array of shape ()."""
     squares = [np.sum(x * x) for x in vectors]
@@ -64,6 +84,7 @@ def follow_statistics(
     running_var: Array | None,
     momentum: float | Array,
     count: int,
+    batches: Array | None,
 ) -> None:
     """Move running statistics in place towards a batch's: `running += momentum (batch - running)`.
 
@@ -74,11 +95,14 @@ def follow_statistics(
         running_var: (C,), or None.
         momentum: How far they move.
         count: The number of values behind each mean, above 1.
+        batches: How many batches there have been (), int64, which goes up by one; or None.
     """
     for running, batch in ((running_mean, mean), (running_var, var * (count / (count - 1)))):
         if running is not None:
             running *= 1 - momentum
             running += momentum * batch
+    if batches is not None:
+        batches += 1
 
 
 @_with_kernels

@@ -81,8 +81,9 @@ _follow = kernel(
     "follow_statistics",
     r"""
 extern "C" __global__ void follow_statistics(
-    const T* mean, const T* var, T* running_mean, T* running_var,
+    const T* mean, const T* var, T* running_mean, T* running_var, Int* batches,
     double momentum, double unbiased, Int n) {
+    if (batches && blockIdx.x == 0 && threadIdx.x == 0) *batches += 1;
     for EACH(i, n) {
         if (running_mean) running_mean[i] += (T)momentum * (mean[i] - running_mean[i]);
         if (running_var) running_var[i] += (T)momentum * (var[i] * (T)unbiased - running_var[i]);
@@ -99,15 +100,50 @@ def _follow_statistics(
     running_var: Array | None,
     momentum: float | Array,
     count: int,
+    batches: Array | None,
 ) -> Any:
     given = [x for x in (mean, var, running_mean, running_var) if x is not None]
     if not served(*given) or not all(x.flags.c_contiguous for x in given):
         return NotImplemented
     if not isinstance(momentum, int | float):
         return NotImplemented
-    args = mean, var, running_mean, running_var, float(momentum), count / (count - 1), mean.size
+    unbiased = count / (count - 1)
+    args = mean, var, running_mean, running_var, batches, float(momentum), unbiased, mean.size
     _follow((blocks_for(mean.size),), (BLOCK,), args)
     return None
+
+
+_AT_ONCE = 8  # arrays that CuPy joins without a table on the device, which a capture refuses
+
+
+def _concatenate(arrays: list[Array], axis: int | None) -> Any:
+    if len(arrays) <= _AT_ONCE or axis is None:
+        return NotImplemented
+    shape, dtype = list(arrays[0].shape), arrays[0].dtype
+    fit = [
+        x.dtype == dtype and _without(list(x.shape), axis) == _without(shape, axis) for x in arrays
+    ]
+    if not -len(shape) <= axis < len(shape) or not all(fit):
+        return NotImplemented  # which the definition complains about, or converts
+    shape[axis] = sum(x.shape[axis] for x in arrays)
+    y = np.empty_like(arrays[0], shape=tuple(shape), order="C")
+    along = np.moveaxis(y, axis, 0)
+    start = 0
+    for x in arrays:
+        stop = start + x.shape[axis]
+        along[start:stop] = np.moveaxis(x, axis, 0)
+        start = stop
+    return y
+
+
+def _without(shape: list[int], axis: int) -> list[int]:
+    return [n for i, n in enumerate(shape) if i not in (axis, len(shape) + axis)]
+
+
+def _stack(arrays: list[Array], axis: int) -> Any:
+    if len(arrays) <= _AT_ONCE or len({x.shape for x in arrays}) > 1:
+        return NotImplemented
+    return _concatenate([np.expand_dims(x, axis) for x in arrays], axis)
 
 
 def _side_by_side(arrays: list[Array]) -> list[Array]:
@@ -130,6 +166,8 @@ def _side_by_side(arrays: list[Array]) -> list[Array]:
     return found
 
 
+concatenate = Kernel(_concatenate)
+stack = Kernel(_stack)
 sum_over = Kernel(_sum_over)
 length = Kernel(_length)
 shorten = Kernel(_shorten)

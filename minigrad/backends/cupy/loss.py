@@ -122,14 +122,16 @@ binary_cross_entropy = Kernel(_entropy_forward, {"p": _entropy_backward})
 
 # --- Several classes: a warp takes a row of logits ----------------------------------------------
 
+_NOTHING = -(1 << 63)  # an ignore_index that no class has
+
 _classes = kernel(
     "cross_entropy_of_classes",
     ROW_OF_WARP
     + r"""
-// y = -log softmax(z)[class]; nan where there is no such class
+// y = -log softmax(z)[class]; 0 where it is ignored, nan where there is no such class
 extern "C" __global__ void cross_entropy_of_classes(
     const T* logits, const Int* classes, T* y, T* peaks, T* totals,
-    Int rows, Int columns, Int down, Int right) {
+    Int ignored, Int rows, Int columns, Int down, Int right) {
     Int row = ROW;
     if (row >= rows) return;
     const T* z = logits + row * down;
@@ -138,9 +140,31 @@ extern "C" __global__ void cross_entropy_of_classes(
     if (LANE > 0) return;
     Int chosen = classes[row];
     bool exists = 0 <= chosen && chosen < columns;
-    y[row] = exists ? log(total) - (z[chosen * right] - peak) : INFINITE - INFINITE;
+    T loss = exists ? log(total) - (z[chosen * right] - peak) : INFINITE - INFINITE;
+    y[row] = chosen == ignored ? 0 : loss;
     peaks[row] = peak;
     totals[row] = total;
+}
+""",
+)
+
+_mean = kernel(
+    "mean_of_counted",
+    r"""
+// the sum of losses by the number of targets that count, which is left in count; one block
+extern "C" __global__ void mean_of_counted(
+    const T* losses, const Int* classes, T* y, T* count, Int ignored, Int n) {
+    T total = 0, counted = 0;
+    for EACH(i, n) {
+        total += losses[i];
+        counted += classes[i] != ignored;
+    }
+    total = block_sum(total);
+    counted = block_sum(counted);
+    if (threadIdx.x == 0) {
+        *y = total / counted;  // 0 / 0 is nan
+        *count = counted;
+    }
 }
 """,
 )
@@ -148,46 +172,83 @@ extern "C" __global__ void cross_entropy_of_classes(
 _classes_back = kernel(
     "cross_entropy_of_classes_back",
     r"""
-// dz = g (softmax(z) - 1 at the right class)
+// dz = g (softmax(z) - 1 at the right class), for a mean divided by the count, 0 where ignored
 extern "C" __global__ void cross_entropy_of_classes_back(
-    const T* g, const T* z, const Int* classes, const T* peaks, const T* totals, T* dz,
-    Int step, Int columns, Int down, Int right, Int n) {
+    const T* g, const T* z, const Int* classes, const T* peaks, const T* totals, const T* count,
+    T* dz, Int ignored, Int step, Int columns, Int down, Int right, Int n) {
     for EACH(i, n) {
         Int row = i / columns, k = i % columns;
         T p = exp(z[row * down + k * right] - peaks[row]) / totals[row];
-        dz[i] = g[row * step] * (k == classes[row] ? p - 1 : p);
+        T share = count ? g[row * step] / *count : g[row * step];
+        T slope = share * (k == classes[row] ? p - 1 : p);
+        dz[i] = classes[row] == ignored ? 0 : slope;
     }
 }
 """,
 )
 
 
-def _classes_forward(z: Array, classes: Array, axis: int) -> Any:
+def _losses(z: Array, classes: Array, axis: int, ignored: int) -> Any:
+    """The loss of each row, and what backward wants of it: class, largest logit, total."""
     if z.ndim != 2 or axis not in (1, -1) or not served(z) or classes.dtype.kind not in "iu":
         return NotImplemented
     rows, columns = z.shape
     chosen = in_c_order(classes.astype(np.int64, copy=False))
     y, peaks, totals = (np.empty_like(z, shape=(rows,)) for _ in range(3))
-    args = z, chosen, y, peaks, totals, rows, columns, *steps(z)
+    args = z, chosen, y, peaks, totals, ignored, rows, columns, *steps(z)
     _classes((blocks_for_rows(rows),), (BLOCK,), args)
     return y, (chosen, peaks, totals)
+
+
+def _pull_back(
+    g: Array, step: int, z: Array, found: tuple[Array, ...], count: Array | None, ignored: int
+) -> list[Array | None]:
+    dz = np.empty_like(z, order="C")
+    args = g, z, *found, count, dz, ignored, step, z.shape[1], *steps(z), z.size
+    _classes_back((blocks_for(z.size),), (BLOCK,), args)
+    return [dz, None]
+
+
+def _classes_forward(z: Array, classes: Array, axis: int) -> Any:
+    return _losses(z, classes, axis, _NOTHING)
 
 
 def _classes_backward(
     g: Array,
     needs: Needs,
     y: Array,
-    residuals: tuple[Array, Array, Array],
+    residuals: tuple[Array, ...],
     z: Array,
     classes: Array,
     axis: int,
 ) -> list[Array | None]:
-    chosen, peaks, totals = residuals
-    g, step = aligned(g, y)
-    dz = np.empty_like(z, order="C")
-    args = g, z, chosen, peaks, totals, dz, step, z.shape[1], *steps(z), z.size
-    _classes_back((blocks_for(z.size),), (BLOCK,), args)
-    return [dz, None]
+    return _pull_back(*aligned(g, y), z, residuals, None, _NOTHING)
 
 
 cross_entropy_of_classes = Kernel(_classes_forward, _classes_backward)
+
+
+def _mean_forward(z: Array, classes: Array, axis: int, ignore_index: int) -> Any:
+    losses = _losses(z, classes, axis, ignore_index)
+    if losses is NotImplemented:
+        return NotImplemented
+    each, found = losses
+    y, count = np.empty_like(z, shape=()), np.empty_like(z, shape=())
+    _mean((1,), (BLOCK,), (each, found[0], y, count, ignore_index, each.size))
+    return y, (found, count)
+
+
+def _mean_backward(
+    g: Array,
+    needs: Needs,
+    y: Array,
+    residuals: tuple[tuple[Array, ...], Array],
+    z: Array,
+    classes: Array,
+    axis: int,
+    ignore_index: int,
+) -> list[Array | None]:
+    return _pull_back(g, 0, z, *residuals, ignore_index)
+
+
+mean_cross_entropy = Kernel(_mean_forward, _mean_backward)

@@ -8,16 +8,20 @@ from typing import Any
 import numpy as np
 
 from minigrad.backends import Array, Kernel, Needs
-from minigrad.backends.cupy.activation import ROW_OF_WARP, blocks_for_rows
+from minigrad.backends.cupy.activation import (
+    FORMULAS,
+    ROW_OF_WARP,
+    Formula,
+    blocks_for_rows,
+    with_formula,
+)
 from minigrad.backends.cupy.reduce import column_sums, steps
 from minigrad.backends.cupy.source import BLOCK, COLUMNS, in_c_order, kernel, served
 
-_batch_norm = kernel(
-    "batch_norm",
-    r"""
-extern "C" __global__ void batch_norm(
+_FORWARD = r"""
+extern "C" __global__ void NAME(
     const T* x, const T* weight, const T* bias, T* y, T* mean, T* var,
-    double eps, Int rows, Int columns, Int down, Int right) {
+    double eps, double slope, Int rows, Int columns, Int down, Int right) {
     Int column = COLUMN;
     bool inside = column < columns;
     const T* xs = x + column * right;
@@ -34,35 +38,38 @@ extern "C" __global__ void batch_norm(
     if (!inside) return;
     T inverse = 1 / sqrt(variance + (T)eps);
     T scale = weight ? weight[column] : 1, shift = bias ? bias[column] : 0;
-    for (Int k = FIRST_ROW; k < rows; k += ROWS)
-        y[k * columns + column] = (xs[k * down] - mu) * inverse * scale + shift;
+    for (Int k = FIRST_ROW; k < rows; k += ROWS) {
+        T z = (xs[k * down] - mu) * inverse * scale + shift;
+        y[k * columns + column] = FORMULA;
+    }
     if (threadIdx.x < COLUMNS) {
         mean[column] = mu;
         var[column] = variance;
     }
 }
-""",
-)
+"""
 
-_batch_norm_back = kernel(
-    "batch_norm_back",
-    r"""
-// with x^ = (x - mean) / sqrt(var + eps) and means over the batch:
+_BACKWARD = r"""
+// the gradient of what y is the activation of
+__device__ __forceinline__ T pull_back(T g, T y, double slope) { return FORMULA; }
+
+// With that as g, x^ = (x - mean) / sqrt(var + eps), and means over the batch:
 // dx = weight / sqrt(var + eps) (g - mean(g) - x^ mean(g x^)), dweight = sum(g x^), dbias = sum(g)
-extern "C" __global__ void batch_norm_back(
-    const T* g, const T* x, const T* weight, const T* mean, const T* var,
-    T* dx, T* dweight, T* dbias, double eps, Int rows, Int columns,
+extern "C" __global__ void NAME(
+    const T* gradient, const T* x, const T* weight, const T* y, const T* mean, const T* var,
+    T* dx, T* dweight, T* dbias, double eps, double slope, Int rows, Int columns,
     Int down_g, Int right_g, Int down, Int right) {
     Int column = COLUMN;
     bool inside = column < columns;
-    const T *gs = g + column * right_g, *xs = x + column * right;
+    const T *gs = gradient + column * right_g, *xs = x + column * right, *ys = y + column;
     T mu = inside ? mean[column] : 0;
     T inverse = inside ? 1 / sqrt(var[column] + (T)eps) : 0;
     T total = 0, along = 0;
     if (inside)
         for (Int k = FIRST_ROW; k < rows; k += ROWS) {
-            total += gs[k * down_g];
-            along += gs[k * down_g] * ((xs[k * down] - mu) * inverse);
+            T g = pull_back(gs[k * down_g], ys[k * columns], slope);
+            total += g;
+            along += g * ((xs[k * down] - mu) * inverse);
         }
     total = column_sum(total);
     along = column_sum(along);
@@ -73,51 +80,74 @@ extern "C" __global__ void batch_norm_back(
     }
     if (!dx) return;
     T scale = weight ? inverse * weight[column] : inverse;
-    T shift = total / rows, slope = along / rows;
+    T shift = total / rows, tilt = along / rows;
     for (Int k = FIRST_ROW; k < rows; k += ROWS) {
+        T g = pull_back(gs[k * down_g], ys[k * columns], slope);
         T normalized = (xs[k * down] - mu) * inverse;
-        dx[k * columns + column] = scale * (gs[k * down_g] - shift - normalized * slope);
+        dx[k * columns + column] = scale * (g - shift - normalized * tilt);
     }
 }
-""",
-)
+"""
+
+_NAMES = "leaky_relu", "relu", "sigmoid", "tanh"
+_ALL = {None: Formula("z", "g")} | {name: FORMULAS[name] for name in _NAMES}
+_batch_norm = {
+    name: with_formula(f"batch_norm_{name or 'alone'}", f.value, _FORWARD)
+    for name, f in _ALL.items()
+}
+_batch_norm_back = {
+    name: with_formula(f"batch_norm_{name or 'alone'}_back", f.pull_back, _BACKWARD)
+    for name, f in _ALL.items()
+}
 
 
 def _in_rows(*vectors: Array | None) -> bool:
     return all(v is None or v.flags.c_contiguous for v in vectors)
 
 
-def _forward(x: Array, weight: Array | None, bias: Array | None, eps: float) -> Any:
+def _forward(
+    x: Array,
+    weight: Array | None,
+    bias: Array | None,
+    eps: float,
+    activation: str | None,
+    negative_slope: float,
+) -> Any:
     if x.ndim != 2 or not served(x, weight, bias) or not _in_rows(weight, bias):
         return NotImplemented
+    if activation == "leaky_relu" and negative_slope < 0:
+        return NotImplemented  # y does not tell the sign of what it is the activation of
     rows, columns = x.shape
     y = np.empty_like(x, order="C")
     mean, var = np.empty_like(x, shape=(columns,)), np.empty_like(x, shape=(columns,))
-    args = x, weight, bias, y, mean, var, float(eps), rows, columns, *steps(x)
-    _batch_norm((-(-columns // COLUMNS),), (BLOCK,), args)
+    numbers = float(eps), float(negative_slope), rows, columns
+    args = x, weight, bias, y, mean, var, *numbers, *steps(x)
+    _batch_norm[activation]((-(-columns // COLUMNS),), (BLOCK,), args)
     return (y, mean, var), None
 
 
 def _backward(
     g: Sequence[Array | None],
     needs: Needs,
-    y: Sequence[Array],
+    outputs: Sequence[Array],
     residuals: None,
     x: Array,
     weight: Array | None,
     bias: Array | None,
     eps: float,
+    activation: str | None,
+    negative_slope: float,
 ) -> list[Array | None]:
     gy, g_mean, g_var = g
-    _, mean, var = y
+    y, mean, var = outputs
     rows, columns = x.shape
     dx = dweight = dbias = None
     if gy is not None:
         dx = np.empty_like(x, order="C") if needs[0] else None
         dweight, dbias = (_place(needs, position, mean) for position in (1, 2))
-        sizes = rows, columns, *steps(gy), *steps(x)
-        args = gy, x, weight, mean, var, dx, dweight, dbias, float(eps), *sizes
-        _batch_norm_back((-(-columns // COLUMNS),), (BLOCK,), args)
+        numbers = float(eps), float(negative_slope), rows, columns
+        args = gy, x, weight, y, mean, var, dx, dweight, dbias, *numbers, *steps(gy), *steps(x)
+        _batch_norm_back[activation]((-(-columns // COLUMNS),), (BLOCK,), args)
     if needs[0] and g_mean is not None:
         part = np.broadcast_to(g_mean / rows, x.shape)
         dx = part if dx is None else dx + part

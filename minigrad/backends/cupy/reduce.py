@@ -109,7 +109,8 @@ def sum_of(x: Array, axes: tuple[int, ...], mean: bool = False) -> Any:
     kept = tuple(n for axis, n in enumerate(x.shape) if axis not in axes)
     plane = x.ndim == 2 or x.flags.c_contiguous  # so that it is a matrix without a copy
     if len(axes) == x.ndim and (x.flags.c_contiguous or x.flags.f_contiguous):
-        return row_sums(x.ravel(order="K").reshape(1, -1), divisor).reshape(())
+        in_order = x if x.flags.c_contiguous else x.T
+        return row_sums(in_order.reshape(1, -1), divisor).reshape(())
     if axes == tuple(range(len(axes))) and plane:
         return column_sums(x.reshape(count, -1), divisor).reshape(kept)
     if axes == tuple(range(len(kept), x.ndim)) and plane:
