@@ -1,6 +1,8 @@
 """Every operation over its samples on a GPU, and where there is none on a strict stand-in."""
 
 import importlib
+import importlib.util
+import re
 from dataclasses import replace
 
 import checks
@@ -91,20 +93,41 @@ def test_gpu_gives_what_the_cpu_gives(sample, gpu):
     assert_same(outcome(sample, Mover("gpu")), outcome(sample, Mover("cpu")), sample)
 
 
-@pytest.mark.parametrize("sample", SAMPLES, ids=ids)
-def test_recorded_operation_gives_what_the_cpu_gives(sample, gpu):
+# CuPy's own products, indices that come from the host, results whose shape depends on values
+NOT_RECORDED = re.compile(
+    r"einsum|getitem-(mask|pairs|grid|column|apart)|scatter-mask|(matmul|linear).*[(,]0[,)]"
+)
+REASONS = r"cuBLAS API during stream capture|cudaErrorStreamCapture|a copy from the host"
+
+
+def recorded(sample, stream):
+    """The outcome of a sample that is recorded on a stream, and then done."""
+    move = Mover("gpu")
+    outcome(sample, move)
+    move.again()
+    stream.begin_capture()
+    try:
+        found = outcome(sample, move)
+    finally:
+        graph = stream.end_capture()
+    graph.launch()
+    return found
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("minigrad.backends.cupy.cublas") is None,
+    reason="the backend has no products of its own",
+)
+@pytest.mark.parametrize(("sample", "name"), zip(SAMPLES, ids, strict=True), ids=ids)
+def test_recorded_operation_gives_what_the_cpu_gives(sample, name, gpu):
     cuda = importlib.import_module("cupy").cuda
-    move, pool = Mover("gpu"), cuda.MemoryPool()
+    pool = cuda.MemoryPool()
     with cuda.Stream(non_blocking=True) as stream, cuda.using_allocator(pool.malloc):
-        outcome(sample, move)
-        move.again()
-        stream.begin_capture()
-        try:
-            found = outcome(sample, move)
-        finally:
-            graph = stream.end_capture()
-        graph.launch()
-        assert_same(found, outcome(sample, Mover("cpu")), sample)
+        if not NOT_RECORDED.match(name):
+            assert_same(recorded(sample, stream), outcome(sample, Mover("cpu")), sample)
+        elif gpu is not None:  # a real one may know a way for some of them
+            with pytest.raises((NotImplementedError, RuntimeError), match=REASONS):
+                recorded(sample, stream)
 
 
 @pytest.mark.usefixtures("gpu")
