@@ -16,15 +16,26 @@ of them are called in the order in which they were recorded.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
+from threading import get_ident
 from typing import Any, Protocol
 
 import numpy as np
 
 from minigrad.backends import Array, to_device
 
-__all__ = ["NotRecordable", "Recorder", "array", "is_recording", "numbers", "recorder", "repeat"]
+__all__ = [
+    "NotRecordable",
+    "Recorder",
+    "array",
+    "depends",
+    "is_recording",
+    "numbers",
+    "recorders",
+    "refuse",
+    "repeat",
+    "uses_gradient",
+]
 
 
 class NotRecordable(RuntimeError):
@@ -32,38 +43,66 @@ class NotRecordable(RuntimeError):
 
 
 class Recorder(Protocol):
-    """What `capture` puts in the way of live values; `minigrad/recording.py` has both kinds."""
+    """What `capture` puts in the way of a step; watch.py and recording.py have them."""
 
     recording: bool
-    """Whether nothing is executed now; False in the step before, which is watched only."""
+    """Whether nothing is executed now; in the steps before, which are only watched, False."""
 
-    def array(self, draw: Callable[[], Any], shape: tuple[int, ...] | None, dtype: Any) -> Array:
-        """An array on the GPU that holds what `draw` gives; the shape None is any vector's."""
+    def array(
+        self,
+        draw: Callable[[], Any],
+        shape: tuple[int, ...] | None,
+        dtype: Any,
+        described: tuple[object, ...],
+    ) -> Array:
+        """An array on the GPU that holds what `draw` gives."""
 
     def repeat(self, action: Callable[[], object]) -> None:
         """Have something done on the host."""
 
+    def depends(self, settings: Callable[[], Sequence[object]]) -> None:
+        """A replay is right only as long as `settings` gives the same objects."""
 
-class _Local(threading.local):
-    recorder: Recorder | None = None
+    def called(self, module: Any) -> None:
+        """A replay is right only as long as a module has the same attributes."""
 
-
-_local = _Local()
-
-
-def recorder() -> Recorder | None:
-    """What records this thread's step; None outside `capture`."""
-    return _local.recorder
+    def uses_gradient(self, leaf: Any) -> None:
+        """The step reads the `.grad` of a leaf, which must be of its own making."""
 
 
-def set_recorder(new: Recorder | None) -> None:
-    """Begin, or with None end, to send this thread's live values through a recorder."""
-    _local.recorder = new
+recorders: dict[int, Recorder] = {}  # that of each thread whose step is watched or recorded
 
 
 def is_recording() -> bool:
     """Whether this thread's work on the GPU is being recorded, and not executed."""
-    return _local.recorder is not None and _local.recorder.recording
+    if not recorders:
+        return False
+    recorder = recorders.get(get_ident())
+    return recorder is not None and recorder.recording
+
+
+def refuse(reason: str) -> None:
+    """Refuse what cannot be recorded; outside a recording nothing happens.
+
+    Raises:
+        NotRecordable: This thread's step is being recorded.
+    """
+    if is_recording():
+        raise NotRecordable(reason)
+
+
+def depends(settings: Callable[[], Sequence[object]]) -> None:
+    """Say what the step of this thread relies on, see `Recorder.depends`."""
+    recorder = recorders.get(get_ident())
+    if recorder is not None:
+        recorder.depends(settings)
+
+
+def uses_gradient(leaf: Any) -> None:
+    """Say that the step of this thread reads the `.grad` of a leaf."""
+    recorder = recorders.get(get_ident())
+    if recorder is not None:
+        recorder.uses_gradient(leaf)
 
 
 def numbers(values: Callable[[], Sequence[float]]) -> Array:
@@ -84,6 +123,7 @@ def array(
     shape: tuple[int, ...] | None,
     dtype: Any,
     device: str = "gpu",
+    *described: object,
 ) -> Array:
     """An array that the host computes, in a recording anew at each replay.
 
@@ -93,9 +133,12 @@ def array(
             that never changes.
         dtype: Its dtype.
         device: Where it goes. On the CPU, and outside a recording, `draw` is called at once.
+        described: The name, and the numbers that `draw` keeps from the call that made it: a step
+            in which they change from call to call is not recorded.
     """
-    if _local.recorder is not None and device == "gpu":
-        return _local.recorder.array(draw, shape, dtype)
+    recorder = recorders.get(get_ident()) if recorders and device == "gpu" else None
+    if recorder is not None:
+        return recorder.array(draw, shape, dtype, described)
     return to_device(np.asarray(draw(), dtype=dtype), device)
 
 
@@ -105,7 +148,8 @@ def repeat(action: Callable[[], object]) -> None:
     Args:
         action: What changes the host's state, such as a count.
     """
-    if _local.recorder is None:
+    recorder = recorders.get(get_ident()) if recorders else None
+    if recorder is None:
         action()
     else:
-        _local.recorder.repeat(action)
+        recorder.repeat(action)

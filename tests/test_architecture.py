@@ -22,6 +22,8 @@ LEVELS = [
     ["minigrad.optim"],
     ["minigrad.data"],
     ["minigrad.serialization"],
+    ["minigrad.watch"],
+    ["minigrad.recording"],
     ["minigrad.capture"],
     ["minigrad.check"],
     ["minigrad.layout"],

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 
 import numpy as np
 
 from minigrad.backends import Array, as_array, to_device
 from minigrad.backends.arrays import length, shorten, side_by_side
+from minigrad.live import repeat
 from minigrad.ops.reduce import norm
 from minigrad.ops.shape import concatenate, reshape
 from minigrad.tensor import ShapeError, Tensor, made
@@ -147,5 +149,5 @@ def vector_to_parameters(vec: Tensor, parameters: Iterable[Tensor]) -> None:
     for parameter, size in zip(parameters, sizes, strict=True):
         part = to_device(vec._data[start : start + size], parameter.device)
         parameter._data[...] = part.reshape(parameter.shape)
-        note_write(parameter._data)
+        repeat(partial(note_write, parameter._data))
         start += size

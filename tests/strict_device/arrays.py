@@ -44,7 +44,7 @@ class ndarray(Held, np.lib.mixins.NDArrayOperatorsMixin):
             memory.silently(functools.partial(memory.poison, self.array))
         else:
             self.array = placed(shape, dtype, strides or like.strides, memptr)
-        self.allocation = memptr.mem
+        self.allocation, self.base = memptr.mem, None
 
     def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
         if method != "__call__" or not exists(ufunc.__name__):
@@ -88,10 +88,6 @@ class ndarray(Held, np.lib.mixins.NDArrayOperatorsMixin):
     @property
     def flags(self):
         return Flags(self.array.flags)
-
-    @property
-    def base(self):
-        raise NotImplementedError("the stand-in's arrays do not know whose views they are")
 
     dtype = property(lambda self: self.array.dtype)
     shape = property(lambda self: self.array.shape)

@@ -28,7 +28,7 @@ WRITING = {"copyto", "put", "putmask", "place", "fill_diagonal"}  # to their fir
 class Held:
     """An array and the memory that holds it; `kind` is the class that arrays have."""
 
-    __slots__ = ("__weakref__", "allocation", "array")
+    __slots__ = ("__weakref__", "allocation", "array", "base")
     kind = None
 
     def __init_subclass__(cls):
@@ -113,12 +113,12 @@ def meets(y, arrays):
 
 
 def view_of(x, array):
-    return made(array, x.allocation)
+    return made(array, x.allocation, x if x.base is None else x.base)
 
 
-def made(array, allocation):
+def made(array, allocation, base=None):
     y = object.__new__(Held.kind)
-    y.array, y.allocation = array, allocation
+    y.array, y.allocation, y.base = array, allocation, base
     return y
 
 
