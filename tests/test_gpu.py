@@ -118,7 +118,7 @@ def recorded(sample, stream):
     importlib.util.find_spec("minigrad.backends.cupy.cublas") is None,
     reason="the backend has no products of its own",
 )
-@pytest.mark.parametrize(("sample", "name"), zip(SAMPLES, ids, strict=True), ids=ids)
+@pytest.mark.parametrize(("sample", "name"), list(zip(SAMPLES, ids, strict=True)), ids=ids)
 def test_recorded_operation_gives_what_the_cpu_gives(sample, name, gpu):
     cuda = importlib.import_module("cupy").cuda
     pool = cuda.MemoryPool()
