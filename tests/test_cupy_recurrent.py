@@ -321,6 +321,27 @@ def test_what_the_kernels_do_not_take_is_left_to_the_definition():
 
 
 @pytest.mark.usefixtures("gpu")
+@pytest.mark.parametrize("name", ["lstm", "rnn", "gru"])
+def test_shapes_that_do_not_fit_are_not_read_as_if_they_did(name):
+    one = case(name, 2, 3, 1, 16)
+    first = 3 if name == "lstm" else 2  # of the weights
+    wrong = [(0, (2, 3, 2)), (1, (4, 16)), (1, (3, 15)), (first, (48, 1)), (first + 1, (15, 16))]
+    wrong += [(first + 1, (64, 15)), (first + 2, (15,)), (first + 3, (63,))]
+    for position, shape in wrong:
+        inputs = list(one.inputs)
+        inputs[position] = np.ones(shape, "f")
+        if inputs[position].shape == one.inputs[position].shape:
+            continue
+        with pytest.raises(mg.ShapeError):
+            getattr(ops, name)(*[None if x is None else made(there(x)) for x in inputs])
+    broadcast = one._replace(inputs=[one.inputs[0], one.inputs[1][:1], *one.inputs[2:]])
+    found = getattr(ops, name)(*[None if x is None else made(there(x)) for x in broadcast.inputs])
+    expected = by_definition(broadcast, seeds(one))
+    for y, like in zip(found, expected, strict=False):
+        assert_close(to_numpy(y.data), like, one.within(like), name)
+
+
+@pytest.mark.usefixtures("gpu")
 def test_the_persistent_road_is_for_what_fits():
     def x(*shape, dtype="f", step=0):
         return np.lib.stride_tricks.as_strided(np.zeros(1, dtype), shape, (step, 0, 0))

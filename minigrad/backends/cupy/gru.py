@@ -33,7 +33,7 @@ def _forward(
     bias_hh: Array | None,
     reverse: bool,
 ) -> Any:
-    if not takes(x, h, weight_ih, weight_hh, bias_ih, bias_hh):
+    if not takes(3, x, [h], weight_ih, weight_hh, bias_ih, bias_hh):
         return NotImplemented
     sequence = Sequence(x, reverse)
     (steps, n, _), size = x.shape, h.shape[1]

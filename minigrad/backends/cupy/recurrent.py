@@ -45,7 +45,7 @@ def _lstm_forward(
     weight_hr: Array | None,
     reverse: bool,
 ) -> Any:
-    if weight_hr is not None or not takes(x, h, c, weight_ih, weight_hh, bias_ih, bias_hh):
+    if weight_hr is not None or not takes(4, x, [h, c], weight_ih, weight_hh, bias_ih, bias_hh):
         return NotImplemented
     sequence = Sequence(x, reverse)
     (steps, n, _), size = x.shape, h.shape[1]
@@ -159,7 +159,7 @@ def _rnn_forward(
     nonlinearity: str,
     reverse: bool,
 ) -> Any:
-    if not takes(x, h, weight_ih, weight_hh, bias_ih, bias_hh):
+    if not takes(1, x, [h], weight_ih, weight_hh, bias_ih, bias_hh):
         return NotImplemented
     sequence, relu = Sequence(x, reverse), int(nonlinearity == "relu")
     (steps, n, _), size = x.shape, h.shape[1]

@@ -8,7 +8,7 @@ inputs of all steps are one product, and so is each gradient of weights, over al
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple, TypeAlias
 
 from minigrad.backends import Array, Needs
@@ -35,9 +35,35 @@ def run(made: CudaKernel, n: int, *args: Any) -> None:
     made((blocks_for(n),), (BLOCK,), args)
 
 
-def takes(*arrays: Array | None) -> bool:
-    """Whether kernels take the inputs of an operation, of which two biases are the last."""
-    return (arrays[-1] is None) == (arrays[-2] is None) and served(*arrays)
+def takes(
+    gates: int,
+    x: Array,
+    states: Iterable[Array],
+    weight_ih: Array,
+    weight_hh: Array,
+    bias_ih: Array | None,
+    bias_hh: Array | None,
+) -> bool:
+    """Whether kernels take these inputs: of one dtype, and of the very shapes that they read.
+
+    Args:
+        gates: G.
+        x: (T, N, D).
+        states: h and what there is besides (N, H).
+        weight_ih: (G H, D).
+        weight_hh: (G H, H).
+        bias_ih: (G H,), or None.
+        bias_hh: (G H,), or None like bias_ih.
+    """
+    h, *others = states
+    if (bias_ih is None) != (bias_hh is None) or x.ndim != 3 or h.ndim != 2:
+        return False
+    size, wide = h.shape[1], gates * h.shape[1]
+    expected: list[tuple[tuple[int, ...], Array]]
+    expected = [((x.shape[1], size), s) for s in (h, *others)]
+    expected += [((wide, x.shape[2]), weight_ih), ((wide, size), weight_hh)]
+    expected += [((wide,), bias) for bias in (bias_ih, bias_hh) if bias is not None]
+    return all(a.shape == shape for shape, a in expected) and served(x, *[a for _, a in expected])
 
 
 def flat(x: Array) -> Array:
