@@ -267,7 +267,7 @@ def test_a_gpu_that_fails_ends_in_one_line_and_a_whole_checkpoint(
     assert said == [
         "error: not enough memory; a smaller --batch-size or network needs less"
         if problem == "memory"
-        else "error: the GPU has failed: cudaErrorLaunchFailure: unspecified failure; go on "
+        else "error: the GPU has failed: cudaErrorLaunchFailure: unspecified launch failure; go on "
         f"from the last checkpoint: python -m train.lstm --resume {run}"
     ]
     assert lstm.main(["--resume", str(run), "--quiet", "--device", "cpu"]) == 0
