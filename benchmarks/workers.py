@@ -13,6 +13,7 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
@@ -62,20 +63,27 @@ class Worker:
         assert self.process.stdout is not None
         return self.process.stdout.readline().strip()
 
+    def say(self, what: str) -> str:
+        """Put a question; the answer's line, empty where the process has ended."""
+        assert self.process.stdin is not None
+        try:
+            self.process.stdin.write(what + "\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            return ""
+        return self._line()
+
     def ask(self, what: str) -> float:
         """Have something measured; NaN where the contestant cannot do it."""
-        assert self.process.stdin is not None
-        if self.process.poll() is not None:
-            return float("nan")
-        self.process.stdin.write(what + "\n")
-        self.process.stdin.flush()
-        return float(self._line() or "nan")
+        return float(self.say(what) or "nan")
 
     def close(self) -> None:
         """End the process."""
-        assert self.process.stdin is not None
-        self.process.stdin.close()
+        assert self.process.stdin is not None and self.process.stdout is not None
+        with suppress(BrokenPipeError):
+            self.process.stdin.close()
         self.process.wait()
+        self.process.stdout.close()
 
 
 def answer(version: str, measure: Callable[[str], float]) -> None:

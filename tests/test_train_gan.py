@@ -331,8 +331,21 @@ def test_recipes_differ_in_what_they_say() -> None:
         gan.make_state(config, game, Average(game.generator, config.average))
         for config, game in zip((best, report), games, strict=True)
     ]
-    assert [sorted(state.schedulers) for state in states] == [["discriminator", "generator"], []]
     assert ["average" in state.networks for state in states] == [True, False]
+
+
+def test_learning_rate_stays_or_falls_to_nothing() -> None:
+    ends = []
+    for decay in ("none", "cosine"):
+        config = gan.GANConfig(decay=decay, epochs=3)
+        game = gan.make_game(config)
+        state = gan.make_state(config, game, Average(game.generator, config.average))
+        for scheduler in list(state.schedulers.values()) * config.epochs:
+            game.generator_optimizer.step(), game.discriminator_optimizer.step()
+            scheduler.step()
+        optimizers = game.generator_optimizer, game.discriminator_optimizer
+        ends.append([each.param_groups[0]["lr"] for each in optimizers])
+    assert ends[0] == [5e-4, 5e-4] and max(ends[1]) < 1e-12
 
 
 def test_images_are_scaled_to_minus_one_and_one() -> None:

@@ -45,7 +45,6 @@ class GANConfig(RunConfig):
 
     REPORT: ClassVar[dict[str, Any]] = {
         "learning_rate": 2e-4,
-        "decay": "none",
         "betas": (0.9, 0.999),
         "r1": 0.0,
         "average": 0.0,
@@ -60,8 +59,8 @@ class GANConfig(RunConfig):
     learning_rate: Annotated[float, POSITIVE, RECIPE, tyro.conf.arg(aliases=["--lr"])] = 5e-4
     """The step size of both optimizers (Adam) at the start (recipe report: 0.0002)."""
 
-    decay: Annotated[Literal["cosine", "none"], RECIPE] = "cosine"
-    """Let the step size fall along a cosine to 0 at the end, or keep it (recipe report: none)."""
+    decay: Literal["none", "cosine"] = "none"
+    """Keep the step size, or let it fall along a cosine to 0 at the end."""
 
     betas: Annotated[tuple[float, float], BELOW_ONE, RECIPE] = (0.5, 0.999)
     """How long Adam remembers gradients and their squares (recipe report: 0.9 0.999)."""

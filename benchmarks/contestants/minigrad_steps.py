@@ -6,14 +6,23 @@ matplotlib: 40 MB that no step needs, and that the others have not.
 
 from __future__ import annotations
 
+import importlib
+import inspect
+from collections.abc import Callable
+from typing import Any
+
 from benchmarks.contestants.task import (
     BETAS,
     CLASSES,
     LATENT,
     MAX_NORM,
     RATES,
+    Clock,
+    Queue,
     Run,
+    Step,
     Task,
+    Unable,
     batch,
     values,
 )
@@ -23,12 +32,85 @@ PACKAGE = "minigrad"
 
 def make(task: Task, form: str) -> Run | None:
     """One step; forms: "textbook" and "layer", which is nn.LSTM."""
-    if task.kind == "lstm":
-        return _lstm(task, form)
-    return _gan(task) if form == "layer" else None
+    if task.kind == "gan" and form != "layer":
+        return None
+    step = _step(task, form, "cpu", captured=False)
+    return lambda: float(step().item())
 
 
-def _lstm(task: Task, form: str) -> Run:
+def queue(task: Task, form: str, mode: str, device: str) -> Queue:
+    """Steps that are not waited for; modes: "eager" and "captured".
+
+    Args:
+        task: Which step.
+        form: "textbook" or "layer".
+        mode: Whether `mg.capture` is to record it.
+        device: "cpu" or "gpu".
+    """
+    from minigrad.backends import require_device
+
+    require_device(device)
+    if device == "cpu":
+        return Queue(_step(task, form, device, mode == "captured"))
+    step = _step(task, form, device, mode == "captured")
+    if mode == "eager":
+        return Queue(step, _clock())
+    return Queue(step, _clock(), graph=_recorded_from_now_on())
+
+
+def _clock() -> Clock:
+    """The GPU's."""
+    cuda = importlib.import_module("cupy").cuda
+
+    def mark() -> Any:
+        event = cuda.Event()
+        event.record()
+        return event
+
+    def between(first: Any, last: Any) -> float:
+        return float(cuda.get_elapsed_time(first, last)) / 1e3
+
+    return Clock(lambda: cuda.Device().synchronize(), mark, between)
+
+
+def _recorded_from_now_on() -> Callable[[], str]:
+    """What gives the last graph that CuPy has recorded by then, in the DOT language."""
+    stream = importlib.import_module("cupy").cuda.Stream
+    plain = stream.end_capture
+    graphs: list[Any] = []
+
+    def end_capture(self: Any) -> Any:
+        graphs.append(plain(self))
+        return graphs[-1]
+
+    def graph() -> str:
+        stream.end_capture = plain
+        if not graphs:
+            raise Unable("mg.capture has recorded nothing")
+        return str(graphs[-1].debug_dot_str(1))  # 1: with the kind of each node
+
+    stream.end_capture = end_capture
+    return graph
+
+
+def _capture(step: Any, device: str) -> Any:
+    """`mg.capture`, which before it had a device ran every step as it stands."""
+    import minigrad as mg
+
+    takes = inspect.signature(mg.capture).parameters
+    return mg.capture(step, **({"device": device} if "device" in takes else {}))
+
+
+def _step(task: Task, form: str, device: str, captured: bool) -> Step:
+    step = _gan(device) if task.kind == "gan" else _lstm(task, form, device)
+    import minigrad as mg
+
+    first, second = (mg.tensor(x, device=device) for x in batch(task))
+    run = _capture(step, device) if captured else step
+    return lambda: run(first, second)
+
+
+def _lstm(task: Task, form: str, device: str) -> Any:
     import minigrad as mg
     from minigrad import nn, optim
     from models.lstm import LSTM
@@ -37,11 +119,11 @@ def _lstm(task: Task, form: str) -> Run:
     model: nn.Module = (LayerLSTM if form == "layer" else LSTM)(1, task.hidden, CLASSES)
     state = values({name: p.shape for name, p in model.named_parameters()})
     model.load_state_dict(state, strict=False)
+    model.to(device)
     optimizer = optim.RMSprop(model.parameters(), lr=RATES["lstm"])
     criterion = nn.CrossEntropyLoss()
-    x, labels = map(mg.tensor, batch(task))
 
-    def step() -> float:
+    def step(x: mg.Tensor, labels: mg.Tensor) -> mg.Tensor:
         logits = model(x)
         loss = criterion(logits, labels)
         optimizer.zero_grad()
@@ -49,12 +131,12 @@ def _lstm(task: Task, form: str) -> Run:
         nn.utils.clip_grad_norm_(model.parameters(), MAX_NORM)
         optimizer.step()
         (logits.detach().argmax(axis=1) == labels).astype("float32").mean()
-        return float(loss.item())
+        return loss.detach()
 
     return step
 
 
-def _gan(task: Task) -> Run:
+def _gan(device: str) -> Any:
     import minigrad as mg
     from minigrad import nn, optim
     from models.gan import Discriminator, Generator
@@ -63,13 +145,13 @@ def _gan(task: Task) -> Run:
     for model in (generator, discriminator):
         state = values({name: p.shape for name, p in model.named_parameters()})
         model.load_state_dict(state, strict=False)
+        model.to(device)
     of_generator, of_discriminator = (
         optim.Adam(model.parameters(), RATES["gan"], BETAS) for model in (generator, discriminator)
     )
     criterion = nn.BCELoss()
-    latent, real = map(mg.tensor, batch(task))
 
-    def step() -> float:
+    def step(latent: mg.Tensor, real: mg.Tensor) -> mg.Tensor:
         fake = generator(latent)
         on_fake = discriminator(fake)
         loss = criterion(on_fake, mg.ones_like(on_fake))
@@ -84,6 +166,6 @@ def _gan(task: Task) -> Run:
         of_discriminator.step()
         for right in (on_real > 0.5, on_fake < 0.5):
             right.astype("float32").mean()
-        return float(loss.item())
+        return loss.detach()
 
     return step

@@ -14,8 +14,8 @@ COUNTS = {"generator": (1, 1, 1), "discriminator": (2, 3, 2)}
 FIRST = {"generator": 0, "discriminator": 1}  # gradients of what the first layer is given
 
 
-def make(task: Task, form: str) -> Run:
-    """The products."""
+def pairs_of(task: Task) -> list[tuple[Array, Array]]:
+    """The two factors of each product."""
     random = np.random.RandomState(0)
 
     def matrix(*shape: int) -> Array:
@@ -33,6 +33,12 @@ def make(task: Task, form: str) -> Run:
         h, w = matrix(size, task.batch), matrix(4 * size, size)
         g = matrix(4 * size, task.batch)
         pairs = [(w, h), (w.T, g), (g, h.T)] * task.steps
+    return pairs
+
+
+def make(task: Task, form: str) -> Run:
+    """The products."""
+    pairs = pairs_of(task)
     outs = {(a.shape[0], b.shape[1]): np.empty((a.shape[0], b.shape[1]), "f4") for a, b in pairs}
 
     def step() -> float:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import time
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -16,6 +17,7 @@ import numpy as np
 
 Array = np.ndarray[Any, Any]
 Run = Callable[[], float]  # one step; its loss
+Step = Callable[[], Any]  # one step, not waited for; the loss, which .item() waits for
 
 CLASSES = 10
 LATENT = 100
@@ -42,6 +44,40 @@ class Task(NamedTuple):
         """The task of a name."""
         kind, *numbers = name.split()
         return cls(kind, *map(int, numbers))
+
+
+class Unable(Exception):
+    """A contestant cannot do this here, and says why."""
+
+
+class Clock(NamedTuple):
+    """How a device's time is taken; without arguments the CPU's, where what returns is done.
+
+    Attributes:
+        wait: Waits until the device has nothing left to do.
+        mark: Notes the time at which the device gets to what is asked of it next.
+        between: Seconds from one mark to a later one; only after `wait`.
+    """
+
+    wait: Callable[[], None] = lambda: None
+    mark: Callable[[], Any] = time.perf_counter
+    between: Callable[[Any, Any], float] = lambda first, last: float(last - first)
+
+
+class Queue(NamedTuple):
+    """Steps that are put into a device's queue, and done some time later.
+
+    Attributes:
+        step: Puts one into the queue.
+        clock: The device's.
+        made: How many steps were made before the first.
+        graph: The recorded step in the DOT language, after some steps; None where none is known.
+    """
+
+    step: Step
+    clock: Clock = Clock()
+    made: int = 0
+    graph: Callable[[], str | None] = lambda: None
 
 
 def values(shapes: dict[str, tuple[int, ...]]) -> dict[str, Array]:

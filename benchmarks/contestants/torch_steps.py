@@ -1,7 +1,8 @@
-"""PyTorch: eager, with its fused layer and optimizer, and compiled."""
+"""PyTorch: eager, with its fused layer and optimizer, compiled, and recorded as a CUDA graph."""
 
 from __future__ import annotations
 
+import inspect
 import os
 from typing import Any
 
@@ -11,14 +12,28 @@ from benchmarks.contestants.task import (
     MAX_NORM,
     RATES,
     SLOPE,
+    Clock,
+    Queue,
     Run,
+    Step,
     Task,
+    Unable,
     batch,
     layers,
     values,
 )
 
 PACKAGE = "torch"
+WARM_UP = 3  # steps before a recording, as PyTorch's manual has it
+LONGEST_UNROLLED = 20  # over 100 steps, compilation takes several minutes
+# Adam: one kernel for all parameters; capturable: what changes from step to step is on the GPU
+OPTIONS = {
+    "eager": {},
+    "fused": {"fused": True},
+    "compile": {"fused": True},
+    "reduce-overhead": {"fused": True},
+    "graph": {"fused": True, "capturable": True},
+}
 
 
 def make(task: Task, form: str) -> Run | None:
@@ -26,23 +41,126 @@ def make(task: Task, form: str) -> Run | None:
     import torch
 
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
-    if task.kind == "gan":
-        return None if form == "layer" else _gan(task, form)
-    # unrolled over 100 steps, compilation takes several minutes
-    if form == "fused" or (form == "compile" and task.steps > 20):
+    if (form == "layer") if task.kind == "gan" else (form == "fused"):
         return None
-    return _lstm(task, form)
+    if form == "compile" and task.steps > LONGEST_UNROLLED:
+        return None
+    step = _step(task, form == "layer", "eager" if form == "layer" else form, "cpu")
+    return lambda: float(step().item())
 
 
-def _filled(model: Any) -> Any:
+def queue(task: Task, form: str, mode: str, device: str) -> Queue:
+    """Steps that are not waited for, in float32 without TF32.
+
+    Args:
+        task: Which step.
+        form: "textbook", or "layer" for nn.LSTM, which is cuDNN's.
+        mode: "eager", "compile", "reduce-overhead" (compile's, with CUDA graphs), or "graph": the
+            whole step recorded by hand.
+        device: "cpu" or "gpu".
+
+    Raises:
+        Unable: This form, mode, device or version of PyTorch does not go.
+    """
+    import torch
+
+    place = "cpu" if device == "cpu" else "cuda"
+    if device == "gpu" and not torch.cuda.is_available():
+        raise Unable("this PyTorch finds no GPU")
+    if device == "cpu" and mode in ("reduce-overhead", "graph"):
+        raise Unable("CUDA graphs need a GPU")
+    if mode in ("compile", "reduce-overhead") and form == "textbook":
+        if task.steps > LONGEST_UNROLLED:
+            raise Unable(f"compiling {task.steps} unrolled time steps takes several minutes")
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
+    step = _step(task, form == "layer", mode, place)
+    clock = Clock() if device == "cpu" else _clock()
+    return Queue(_recorded(step), clock, WARM_UP) if mode == "graph" else Queue(step, clock)
+
+
+def _clock() -> Clock:
+    """The GPU's."""
+    import torch
+
+    def mark() -> Any:
+        event = torch.cuda.Event(enable_timing=True)
+        event.record()
+        return event
+
+    def between(first: Any, last: Any) -> float:
+        return float(first.elapsed_time(last)) / 1e3
+
+    return Clock(torch.cuda.synchronize, mark, between)
+
+
+def _recorded(step: Step) -> Step:
+    """The step as one CUDA graph, after `WARM_UP` steps on a stream of their own."""
+    import torch
+
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        for _ in range(WARM_UP):
+            step()
+    torch.cuda.current_stream().wait_stream(stream)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        loss = step()
+
+    def replay() -> Any:
+        graph.replay()
+        return loss
+
+    return replay
+
+
+def _optimizer(kind: str, parameters: Any, mode: str, place: str, *args: Any) -> Any:
+    """An optimizer in its fastest form that the mode allows; not all have a fused one."""
+    import torch
+
+    made = getattr(torch.optim, kind)
+    known = inspect.signature(made).parameters
+    wanted = OPTIONS[mode] if place == "cuda" or mode == "fused" else {}
+    if "capturable" in wanted and "capturable" not in known:
+        raise Unable(f"{kind} of PyTorch {torch.__version__} is not capturable")
+    return made(parameters, *args, **{name: on for name, on in wanted.items() if name in known})
+
+
+def _compiled(model: Any, mode: str) -> Any:
+    import torch
+
+    if mode == "compile":
+        return torch.compile(model)
+    return torch.compile(model, mode=mode) if mode == "reduce-overhead" else model
+
+
+def _step(task: Task, layer: bool, mode: str, place: str) -> Step:
+    import torch
+
+    data = [torch.tensor(x).to(place) for x in batch(task)]
+    step: Step = (
+        _gan(mode, place, *data) if task.kind == "gan" else _lstm(task, layer, mode, place, *data)
+    )
+    if mode != "reduce-overhead":
+        return step
+
+    def marked() -> Any:  # what earlier steps returned may be overwritten
+        torch.compiler.cudagraph_mark_step_begin()
+        return step()
+
+    return marked
+
+
+def _filled(model: Any, place: str) -> Any:
     import torch
 
     state = values({name: tuple(p.shape) for name, p in model.named_parameters()})
     model.load_state_dict({k: torch.tensor(v) for k, v in state.items()}, strict=False)
-    return model
+    return model.to(place)
 
 
-def _lstm(task: Task, form: str) -> Run:
+def _lstm(task: Task, layer: bool, mode: str, place: str, x: Any, labels: Any) -> Step:
     import torch
     from torch import nn
 
@@ -57,7 +175,7 @@ def _lstm(task: Task, form: str) -> Run:
             self.output = nn.Linear(hidden, CLASSES)
 
         def forward(self, x: Any) -> Any:
-            h = C = torch.zeros(hidden, len(x))
+            h = C = torch.zeros(hidden, len(x), device=x.device)
             for t in range(x.shape[1]):
                 z = torch.cat([x[:, t].T, h])
                 f = torch.sigmoid(self.W_f @ z + self.b_f)
@@ -76,12 +194,11 @@ def _lstm(task: Task, form: str) -> Run:
             _, (h, _) = self.lstm(x)
             return self.output(h[0])
 
-    model = _filled(Layer() if form == "layer" else Textbook())
-    called = torch.compile(model) if form == "compile" else model
-    optimizer = torch.optim.RMSprop(model.parameters(), lr=RATES["lstm"])
-    x, labels = map(torch.tensor, batch(task))
+    model = _filled(Layer() if layer else Textbook(), place)
+    called = _compiled(model, mode)
+    optimizer = _optimizer("RMSprop", model.parameters(), mode, place, RATES["lstm"])
 
-    def step() -> float:
+    def step() -> Any:
         logits = called(x)
         loss = nn.functional.cross_entropy(logits, labels)
         optimizer.zero_grad()
@@ -89,12 +206,12 @@ def _lstm(task: Task, form: str) -> Run:
         nn.utils.clip_grad_norm_(model.parameters(), MAX_NORM)
         optimizer.step()
         (logits.detach().argmax(1) == labels).float().mean()
-        return loss.item()  # type: ignore[no-any-return]
+        return loss.detach()
 
     return step
 
 
-def _gan(task: Task, form: str) -> Run:
+def _gan(mode: str, place: str, latent: Any, real: Any) -> Step:
     import torch
     from torch import nn
 
@@ -111,15 +228,14 @@ def _gan(task: Task, form: str) -> Run:
         def forward(self, x: Any) -> Any:
             return self.layers(x)
 
-    nets = _filled(Net("generator")), _filled(Net("discriminator"))
+    nets = [_filled(Net(kind), place) for kind in ("generator", "discriminator")]
     optimizers = [
-        torch.optim.Adam(m.parameters(), RATES["gan"], BETAS, fused=form == "fused") for m in nets
+        _optimizer("Adam", m.parameters(), mode, place, RATES["gan"], BETAS) for m in nets
     ]
-    generator, discriminator = (torch.compile(m) if form == "compile" else m for m in nets)
-    latent, real = map(torch.tensor, batch(task))
+    generator, discriminator = (_compiled(m, mode) for m in nets)
     criterion = nn.BCELoss()
 
-    def step() -> float:
+    def step() -> Any:
         fake = generator(latent)
         believed = discriminator(fake)
         loss = criterion(believed, torch.ones_like(believed))
@@ -133,6 +249,6 @@ def _gan(task: Task, form: str) -> Run:
         loss.backward()
         optimizers[1].step()
         (on_real > 0.5).float().mean(), (on_fake < 0.5).float().mean()
-        return loss.item()  # type: ignore[no-any-return]
+        return loss.detach()
 
     return step
