@@ -1,31 +1,68 @@
-"""Level 3: a training step as one function."""
+"""Level 3: a training step that the GPU repeats as a whole."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
-from typing import ParamSpec, TypeVar
+from threading import get_ident
+from typing import Any, ParamSpec, TypeVar
+
+from minigrad.backends import cheap_to_read, require_device, to_device
+from minigrad.backends.cupy.graph import StepGraph, own_stream
+from minigrad.engine import inspectors, is_grad_enabled
+from minigrad.live import NotRecordable, recorders
+from minigrad.recording import Recording
+from minigrad.tensor import Tensor, made
+from minigrad.watch import PLAIN, Watch, difference, mapped
 
 __all__ = ["capture"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
+MOST = 32  # recordings of a function: more would mean that something changes at each call
+WARM_UP = 2  # calls before the recording, the last two of which must have done the same
+MOST_WARM_UP = 3  # as the first may have made what the others find
 
-def capture(step: Callable[P, R]) -> Callable[P, R]:
-    """Mark a training step, which a backend may then record once and replay.
 
-    The decorated function does what `step` does. On the CPU, and for now on the GPU too, it is
-    `step`, run as it stands; nothing is recorded.
+def capture(step: Callable[P, R], device: str | None = None) -> Callable[P, R]:
+    """Let the GPU repeat a training step as a whole, instead of being told each kernel by Python.
+
+    A small network's step is hundreds of kernels of a few microseconds each, and Python needs
+    longer to start one than the GPU to run it: the GPU waits. A *CUDA graph* is the list of a
+    step's kernels, with the memory that each reads and writes. It is recorded once, by running
+    `step` while CUDA only writes down what it is told; then one call starts all of it again.
+
+    So Python runs in the first three calls only: twice to warm up (kernels are compiled, an
+    optimizer makes its state; these steps count), once to record. Each later call copies its
+    arguments to where the graph reads them and replays it. Therefore, in `step`:
+
+    - Tensors that change from call to call are arguments. Of other arguments each value has a
+      graph of its own, and so has each set of shapes, dtypes and `training` switches.
+    - What belongs to minigrad may change between calls: weights, learning rates, step counts,
+      random numbers. So may layers, their options and those of optimizers, and gradients may be
+      kept: these cause a new recording.
+    - Everything else that Python does (printing, counting, `if`) is done in those three calls,
+      and not again. Reading a value would make Python wait for the GPU, and cannot be recorded:
+      return it, and read it outside, and seldom.
+
+    A step that cannot be recorded, or does not do the same in two calls, runs as it stands, and
+    one warning says why. On the CPU nothing is recorded: the function does what `step` does.
 
     Args:
-        step: A function of a batch that computes the loss, its gradients, and the update.
+        step: A function of a batch that computes the loss, its gradients, and the update. It must
+            reset the gradients itself, as a replay cannot add to them.
+        device: "cpu" or "gpu"; "gpu" also moves Tensor arguments there, while the previous step is
+            still running. Default: where the Tensor arguments are.
 
     Returns:
-        A function with the same arguments and results.
+        A function with the same arguments and results. On the GPU its Tensors are outside the
+        graph of derivatives, and keep their values.
 
     Raises:
         TypeError: `step` is no function.
+        DeviceError: `device` is unknown or not usable.
 
     Example:
         >>> import minigrad as mg
@@ -43,9 +80,185 @@ def capture(step: Callable[P, R]) -> Callable[P, R]:
     """
     if not callable(step):
         raise TypeError(f"capture: expected a function, got {type(step).__name__}")
+    if device is not None and require_device(device) == "cpu":
+        steps: Callable[..., Any] = step
+    else:
+        steps = _Captured(step, moves=device is not None)
 
     @wraps(step)
     def captured(*args: P.args, **kwargs: P.kwargs) -> R:
-        return step(*args, **kwargs)
+        return steps(*args, **kwargs)  # type: ignore[no-any-return]
 
     return captured
+
+
+class _Take:
+    """The calls with one set of arguments and settings: warm-ups, a recording, replays."""
+
+    def __init__(self, objects: list[Any]) -> None:
+        self.graph = StepGraph()
+        self.objects = objects  # which the key knows by their ids, so that these stay theirs
+        self.calls = 0
+        self.is_warm = self.is_refused = False
+        self.watch: Watch | None = None
+
+    def fits(self) -> bool:
+        """Whether a call is like those so far, as far as its arguments do not tell."""
+        return self.watch is None or self.watch.holds()
+
+
+class _Captured:
+    """A step, and all takes of it by the key of their arguments."""
+
+    def __init__(self, step: Callable[..., Any], moves: bool) -> None:
+        self._step, self._moves = step, moves
+        self._takes: dict[Any, list[_Take]] = {}
+        self._count = 0
+        self._has_warned = False
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        inputs: list[Tensor] = []
+        objects: list[Any] = []
+        key = _key((args, kwargs), inputs, objects)
+        if not self._moves and (not inputs or any(cheap_to_read(x._data) for x in inputs)):
+            return self._step(*args, **kwargs)
+        call = _Call(self._step, args, kwargs, inputs)
+        thread = get_ident()
+        if thread in inspectors or thread in recorders:
+            return call.eagerly()
+        if any(isinstance(x, Tensor) and x._record is not None for x in objects):
+            self._warn("an argument is the result of operations that a gradient would go back to")
+            return call.eagerly()
+        takes = self._takes.setdefault((own_stream(), is_grad_enabled(), key), [])
+        take = next((take for take in takes if take.fits()), None)
+        if take is None:
+            # memory that is no longer a parameter's never becomes one again
+            takes[:] = [old for old in takes if old.watch is None or old.watch.has_its_memory()]
+            if self._count == MOST:
+                self._warn(
+                    f"it has met {MOST} different sets of arguments and settings, and records no "
+                    "more; what changes at each call must be a Tensor argument, and gradients "
+                    "must not be kept"
+                )
+                return call.eagerly()
+            take = _Take(objects)
+            takes.append(take)
+            self._count += 1
+        if take.is_refused:
+            return call.eagerly()
+        if isinstance(take.watch, Recording):
+            return take.watch.replay(inputs)
+        if not take.is_warm:
+            return self._warm_up(take, call)
+        return self._record(take, call)
+
+    def _warm_up(self, take: _Take, call: _Call) -> Any:
+        """Run the step as it stands, in the memory of the graph to come, and watch it."""
+        moved = call.on_gpu()
+        watch = Watch()
+        with take.graph.stream, take.graph.memory(), watch.watching():
+            result = call.run(moved)
+            watch.note("return", result)
+        watch.finish(moved)
+        before, take.watch, take.calls = take.watch, watch, take.calls + 1
+        trouble = watch.trouble
+        if before is not None:
+            changed = difference(before, watch)
+            take.is_warm = changed is None and take.calls >= WARM_UP
+            if take.calls == MOST_WARM_UP:
+                trouble = trouble or changed
+        if trouble is not None:
+            self._refuse(take, trouble)
+        return mapped(result, _outside_the_graph)
+
+    def _record(self, take: _Take, call: _Call) -> Any:
+        """Record the step, and replay it for the first time; or run it, where that fails."""
+        assert take.watch is not None
+        try:
+            with take.graph.stream:
+                recording = Recording(take.graph, take.watch, call.inputs)
+                recording.record(lambda: call.run(recording.inputs))
+        except Exception as error:
+            reason = " ".join(str(error).split())
+            if not isinstance(error, NotRecordable):
+                reason = f"{type(error).__name__}: {reason}"
+        else:
+            take.watch = recording
+            return recording.replay(call.inputs)
+        result = call.eagerly()  # which also raises the step's own errors
+        self._refuse(take, reason)
+        return result
+
+    def _refuse(self, take: _Take, reason: str) -> None:
+        take.is_refused = True
+        self._warn(reason, stacklevel=6)
+
+    def _warn(self, reason: str, stacklevel: int = 4) -> None:
+        if not self._has_warned:
+            self._has_warned = True
+            name = getattr(self._step, "__name__", type(self._step).__name__)
+            warnings.warn(
+                f"capture({name}) runs it as it stands, without a CUDA graph: {reason}",
+                RuntimeWarning,
+                stacklevel,
+            )
+
+
+class _Call:
+    """A step with arguments, among them Tensors that may be exchanged."""
+
+    def __init__(
+        self,
+        step: Callable[..., Any],
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        inputs: list[Tensor],
+    ) -> None:
+        self._step, self._args, self._kwargs, self.inputs = step, args, kwargs, inputs
+
+    def run(self, inputs: Sequence[Tensor]) -> Any:
+        """The step with other Tensors in the place of `self.inputs`."""
+        others = iter(inputs)
+
+        def exchanged(value: Any) -> Any:
+            return next(others) if _is_input(value) else value
+
+        args, kwargs = mapped((self._args, self._kwargs), exchanged)
+        return self._step(*args, **kwargs)
+
+    def on_gpu(self) -> list[Tensor]:
+        """The Tensors on the GPU, in C order, as a graph has them."""
+        arrays = [to_device(x._data, "gpu") for x in self.inputs]
+        return [made(x if x.flags.c_contiguous else x.copy()) for x in arrays]
+
+    def eagerly(self) -> Any:
+        """The step as it stands."""
+        return mapped(self.run(self.on_gpu()), _outside_the_graph)
+
+
+def _is_input(value: Any) -> bool:
+    """Whether an argument is a Tensor whose values may differ from call to call."""
+    return isinstance(value, Tensor) and not value._requires_grad
+
+
+def _outside_the_graph(value: Any) -> Any:
+    return value.detach() if isinstance(value, Tensor) and value._record is not None else value
+
+
+def _key(value: Any, inputs: list[Tensor], objects: list[Any]) -> Any:
+    """What of arguments decides over a recording; collects their Tensors, and other objects."""
+    kind = type(value)
+    if kind is tuple or kind is list:
+        return kind, *[_key(part, inputs, objects) for part in value]
+    if kind is dict:
+        return kind, *[(name, _key(part, inputs, objects)) for name, part in value.items()]
+    if kind is float:
+        return value.hex()  # tells 0.0 from -0.0, and is equal for nan
+    if kind in PLAIN:
+        return kind, value
+    if _is_input(value):
+        inputs.append(value)
+        array = value._data
+        return array.shape, array.dtype, cheap_to_read(array)
+    objects.append(value)
+    return id(value)

@@ -6,7 +6,7 @@ import linecache
 import sys
 import threading
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -38,7 +38,14 @@ class _Inspector:
     def __init__(self) -> None:
         self.seen: dict[int, tuple[str, int]] = {}  # a record's age: its line, its checksum
 
-    def forward(self, name: str, args: Iterable[Any], y: Any, record: Record | None) -> None:
+    def forward(
+        self,
+        name: str,
+        args: Iterable[Any],
+        options: Mapping[str, Any],
+        y: Any,
+        record: Record | None,
+    ) -> None:
         """Look at the result of an operation."""
         before, after = _troubles(args), _troubles([y])
         if "NaN" in after and "NaN" in before:

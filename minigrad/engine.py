@@ -14,7 +14,7 @@ Three sentences explain it all.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import ContextDecorator
 from heapq import heappop, heappush
@@ -23,7 +23,9 @@ from typing import Any, NamedTuple, Protocol, TypeAlias, cast
 
 import numpy as np
 
-from minigrad.backends import as_array, sum_over
+from minigrad.backends import as_array
+from minigrad.backends.arrays import sum_over
+from minigrad.live import recorders, uses_gradient
 from minigrad.tensor import ChangedValueError, GraphFreedError, ShapeError, Tensor, made, tensor
 from minigrad.writes import ages, last_write, was_replaced, was_written
 
@@ -377,6 +379,8 @@ def _accumulate(leaf: Tensor, g: Any, own: bool) -> None:
     if isinstance(g, Tensor):
         leaf._grad = g * 1 if leaf._grad is None else leaf._grad + g
     elif leaf._grad is not None:  # a new Tensor: whoever holds the old one keeps its values
+        if recorders:
+            uses_gradient(leaf)
         leaf._grad = made(as_array(leaf._grad._data + g))
     else:
         if _is_at_home(leaf, g):
@@ -443,9 +447,16 @@ grad_switch = _Switch()
 
 
 class Inspector(Protocol):
-    """What looks at every operation and every derivative; debug.py has one."""
+    """What looks at every operation and every derivative; debug.py and watch.py have one."""
 
-    def forward(self, name: str, args: Iterable[Any], y: Any, record: Record | None) -> None:
+    def forward(
+        self,
+        name: str,
+        args: Iterable[Any],
+        options: Mapping[str, Any],
+        y: Any,
+        record: Record | None,
+    ) -> None:
         """Look at the result of an operation."""
 
     def backward(self, record: Record) -> None:

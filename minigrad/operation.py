@@ -266,7 +266,7 @@ def primitive(**rules: Callable[..., Any]) -> Callable[[Callable[P, Any]], Primi
                 saved = saving.pick(arrays) if saving.few else saving.save(arrays, options)
                 record = Record(saving.plan, parents, saved, y)
             if inspectors:
-                _inspect(operation, args, y, record)
+                _inspect(operation, args, options, y, record)
             return made(y, record) if single else _wrapped(y, record)
 
         def call_on_sequence(*args: Any, **options: Any) -> Any:
@@ -287,7 +287,7 @@ def primitive(**rules: Callable[..., Any]) -> Callable[[Callable[P, Any]], Primi
                 saved = saving.save([arrays, y], options)
                 record = SequenceRecord(saving.plan, parents, saved, y)
             if inspectors:
-                _inspect(operation, inputs, y, record)
+                _inspect(operation, inputs, options, y, record)
             return _wrapped(y, record)
 
         return cast(
@@ -377,7 +377,7 @@ def fused(definition: Callable[P, R]) -> Callable[P, R]:
             record = FusedRecord(plan, parents, saved, y)
             record.definition, record.kernel = operation.definition, kernel.backward
         if inspectors:
-            _inspect(operation, args, y, record)
+            _inspect(operation, args, full, y, record)
         return _wrapped(y, record)
 
     return cast("Callable[P, R]", _dressed(call, operation))
@@ -479,11 +479,17 @@ def _tidied(y: Any) -> Any:
 _SHAPE_WORDS = "shape", "dimension", "size", "axis", "axes", "broadcast", "division", "sequence"
 
 
-def _inspect(operation: Operation, args: Sequence[Any], y: Any, record: Record | None) -> None:
+def _inspect(
+    operation: Operation,
+    args: Sequence[Any],
+    options: Mapping[str, Any],
+    y: Any,
+    record: Record | None,
+) -> None:
     """Show a result to this thread's inspector, where it has one."""
     inspector = inspectors.get(get_ident())
     if inspector is not None:
-        inspector.forward(operation.name, args, y, record)
+        inspector.forward(operation.name, args, options, y, record)
 
 
 def _complain(operation: Operation, args: Sequence[Any], error: Exception) -> None:

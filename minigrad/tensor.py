@@ -480,6 +480,12 @@ class GradientHome(Protocol):
     def holds(self, array: Array) -> bool:
         """Whether this is that array."""
 
+    def place(self) -> Array | None:
+        """That array, whoever holds it; None where there is none any more."""
+
+    def is_held(self, leaf: Tensor) -> bool:
+        """Whether somebody besides `leaf.grad` holds that array."""
+
 
 def made(array: Array, record: Record | None = None) -> Tensor:
     """The Tensor around an array, without a copy or a check: how every result is made."""

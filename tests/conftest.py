@@ -50,3 +50,17 @@ def late_gpu(gpu):
     yield gpu
     gpu.finish_all()
     gpu.settings.late = False
+
+
+@pytest.fixture
+def replays(gpu, monkeypatch):
+    """A list that grows by one with each launch of a captured step's graph."""
+    graphs = importlib.import_module("minigrad.backends.cupy.graph").StepGraph
+    launched, launch = [], graphs.launch
+
+    def counting(self):
+        launch(self)
+        launched.append(1)
+
+    monkeypatch.setattr(graphs, "launch", counting)
+    return launched

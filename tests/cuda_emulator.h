@@ -60,6 +60,12 @@ static inline uint4 make_uint4(unsigned x, unsigned y, unsigned z, unsigned w) {
     return {x, y, z, w};
 }
 
+extern "C" {  // what -fsanitize=alignment,bounds calls
+struct EmulatorPlace { const char* file; unsigned line, column; };
+void __ubsan_handle_type_mismatch_v1(EmulatorPlace*, uintptr_t);
+void __ubsan_handle_out_of_bounds(EmulatorPlace*, uintptr_t);
+}
+
 namespace emulator {
 
 constexpr size_t LARGEST_SHARED = 232448;  // of a block, on sm_90
@@ -247,6 +253,15 @@ static void run_block(char* stacks, size_t stack_size) {
                  : "deadlock: not all threads of the block reach this __syncthreads",
              fibers[current].line);
     }
+}
+
+extern "C" __attribute__((visibility("hidden"))) void __ubsan_handle_type_mismatch_v1(
+    EmulatorPlace* place, uintptr_t) {
+    fail("a misaligned address", place->line);
+}
+extern "C" __attribute__((visibility("hidden"))) void __ubsan_handle_out_of_bounds(
+    EmulatorPlace* place, uintptr_t) {
+    fail("an index outside of an array", place->line);
 }
 
 static void on_signal(int number) {

@@ -12,7 +12,7 @@ PACKAGES = ("minigrad", "models", "train")
 
 # docs/decisions.md and the README describe this order; a module is listed by the longest prefix
 LEVELS = [
-    ["minigrad.backends"],
+    ["minigrad.backends", "minigrad.live"],
     ["minigrad.writes"],
     ["minigrad.tensor"],
     ["minigrad.engine"],
@@ -22,6 +22,8 @@ LEVELS = [
     ["minigrad.optim"],
     ["minigrad.data"],
     ["minigrad.serialization"],
+    ["minigrad.watch"],
+    ["minigrad.recording"],
     ["minigrad.capture"],
     ["minigrad.check"],
     ["minigrad.layout"],

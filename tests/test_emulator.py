@@ -7,7 +7,7 @@ from strict_device import CompileException, CUDADriverError, DeviceFault
 
 cupy = strict_device.module
 needs_compiler = pytest.mark.skipif(
-    strict_device.COMPILER is None, reason="there is no C++ compiler"
+    strict_device.COMPILER is None, reason="there is no g++ for Linux here"
 )
 pytestmark = [needs_compiler, pytest.mark.usefixtures("clean")]
 
@@ -160,6 +160,8 @@ def test_shared_memory_in_a_template_is_each_blocks_own():
 FAULTS = {
     "outside an array of 256 bytes": "y[threadIdx.x + 1] = 1;",
     "an illegal memory access": "if (threadIdx.x == 0) *(float*)8 = 1;",
+    "a misaligned address": "*(float4*)(y + threadIdx.x) = make_float4(1, 2, 3, 4);",
+    "an index outside of an array": "__shared__ float s[8]; s[threadIdx.x] = 1;",
     "an integer was divided by zero": "y[threadIdx.x] = 7 / (int)y[0];",
     "beyond its end": "extern __shared__ float s[]; s[threadIdx.x] = 1;",
 }

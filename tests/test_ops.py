@@ -62,7 +62,7 @@ def test_every_operation_has_a_sample():
 
 def test_every_public_function_has_a_sample():
     sampled = {sample.function.__name__ for sample in SAMPLES}
-    helpers = {"shape_of", "index_of", "size_of", "axes_of", "largest", "move"}
+    helpers = {"shape_of", "index_of", "size_of", "axes_of", "largest", "move", "activated"}
     for module in families():
         if module.__name__.endswith(("creation", "random")):
             continue
@@ -76,13 +76,13 @@ def test_every_public_function_has_a_sample():
 
 
 def kernels():
-    """All kernels for the CPU by backend, family and name; those of optimizers are tested there."""
+    """All kernels of operations for the CPU, by backend, family and name."""
     found = {}
     for backend in ("numpy", "numba"):
         package = f"minigrad.backends.{backend}"
         for info in pkgutil.iter_modules(importlib.import_module(package).__path__):
             for name, value in vars(importlib.import_module(f"{package}.{info.name}")).items():
-                if isinstance(value, Kernel) and info.name != "optim":
+                if isinstance(value, Kernel) and info.name not in ("arrays", "optim"):
                     found[f"{backend}.{info.name}.{name}"] = value
     return found
 

@@ -396,7 +396,10 @@ def test_moving_to_the_gpu_and_back_takes_the_state_along(build, gpu):
         assert {p.device for p in model.parameters()} == {device}
         state = optimizer.state_dict()["state"]
         assert all(v.device == device for e in state.values() for k, v in e.items() if k != "step")
-    assert_same(model.parameters(), values(twin.parameters()))
+    # four updates, each a dozen roundings and those of a norm of 8 elements; nothing exceeds 1
+    within = 4 * (12 + 8) * np.finfo(np.float64).eps
+    for p, value in zip(model.parameters(), values(twin.parameters()), strict=True):
+        np.testing.assert_allclose(p.data, value, rtol=0, atol=within)
 
 
 def test_tied_weights_are_updated_once():

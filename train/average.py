@@ -3,7 +3,7 @@
 from copy import deepcopy
 
 import minigrad as mg
-from minigrad import nn
+from minigrad import Tensor, nn
 
 EVERY = 10  # training steps from one update to the next: a tenth of the work, and as good
 
@@ -28,6 +28,7 @@ class Average:
     def __init__(self, network: nn.Module, decay: float) -> None:
         self.network = deepcopy(network).eval().requires_grad_(False)
         self._source, self._decay = network, decay**EVERY
+        self._mix = mg.capture(mix, next(network.parameters()).device)
 
     def update(self, step: int) -> None:
         """Take the weights in after a training step, counted from 1; most steps need nothing."""
@@ -35,10 +36,22 @@ class Average:
             return
         count = step // EVERY
         decay = min(self._decay, (1 + count) / (10 + count))
-        averages = self.network.state_dict()
-        with mg.no_grad():
-            mixed = {
-                name: value + decay * (averages[name] - value) if value.dtype.kind == "f" else value
-                for name, value in self._source.state_dict().items()
-            }
-        self.network.load_state_dict(mixed)
+        self._mix(self.network, self._source, mg.tensor(decay))
+
+
+def mix(average: nn.Module, network: nn.Module, decay: Tensor) -> None:
+    """Move the weights and buffers of an average towards those of a network.
+
+    Args:
+        average: What is moved.
+        network: Towards this one.
+        decay: The share of the average that stays, a number on the average's device.
+    """
+    averages = {**dict(average.named_parameters()), **dict(average.named_buffers())}
+    values = {**dict(network.named_parameters()), **dict(network.named_buffers())}
+    with mg.no_grad():
+        mixed = {
+            name: value + decay * (averages[name] - value) if value.dtype.kind == "f" else value
+            for name, value in values.items()
+        }
+    average.load_state_dict(mixed)

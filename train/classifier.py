@@ -87,7 +87,7 @@ def moved(images: Bytes, most: int) -> Bytes:
     return chosen
 
 
-def to_tensors(images: Bytes, labels: Bytes, device: str) -> tuple[Tensor, Tensor]:
+def to_tensors(images: Bytes, labels: Bytes, device: str = "cpu") -> tuple[Tensor, Tensor]:
     """Return digits as x (N, 784), float32, 0 to 1, and their labels (N,), int64."""
     x = images.reshape(len(images), 784).astype(np.float32) / 255
     return mg.tensor(x, device=device), mg.tensor(labels.astype(np.int64), device=device)
@@ -156,13 +156,14 @@ def train(config: ClassifierConfig, make_run: Callable[..., RunFolder]) -> int:
     shuffle = np.random.default_rng(config.seed)
     state = State({"": model}, {"": optimizer}, shuffle, {"": scheduler})
 
+    take_step = mg.capture(step, config.device)  # it moves x and labels there
     steps_per_epoch = math.ceil(len(learnt) / config.batch_size)
     with training(state, run, config, steps_per_epoch) as loop:
         for _ in loop.epochs():
             for chosen in loop.steps(batches(len(learnt), config.batch_size, state.shuffle)):
                 images = moved(learnt.images[chosen], config.shift)
-                x, labels = to_tensors(images, learnt.labels[chosen], config.device)
-                loop.meter.add(len(chosen), **step(model, optimizer, x, labels))
+                x, labels = to_tensors(images, learnt.labels[chosen])
+                loop.meter.add(len(chosen), **take_step(model, optimizer, x, labels))
             scheduler.step()
             check = evaluate(model, unseen, config.device)
             found = {"val_accuracy": check["accuracy"], "val_loss": check["loss"]}

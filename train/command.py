@@ -6,8 +6,10 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 
 import minigrad as mg
+from minigrad.backends import is_device_failure
 from minigrad.data import DataError
 
 from .config import BadInput, Config, parse
@@ -36,9 +38,11 @@ def command(
     Returns:
         The exit code: 0 done, 1 failed, 2 bad input, 130 interrupted by Ctrl-C, 143 by SIGTERM.
     """
+    runs: list[Path] = []
 
     def make_run(config: Config, **notes: str) -> RunFolder:
         path = config.resume or new_folder(config.out, program.split(".")[-1])
+        runs.append(path)
         run = RunFolder(path, config.resume is not None)
         run.write_json("config.json", {"program": program} | config.settings())
         here = environment(program, sys.argv[1:] if args is None else args) | notes
@@ -58,14 +62,22 @@ def command(
             summary_writer()
         return train(config, partial(make_run, config))
 
-    return guarded(run)
+    def resuming() -> str:
+        return "".join(
+            f"; go on from the last checkpoint: python -m {program} --resume "
+            f"{shlex.quote(str(path))}"
+            for path in runs
+        )
+
+    return guarded(run, resuming)
 
 
-def guarded(run: Callable[[], int]) -> int:
+def guarded(run: Callable[[], int], advice: Callable[[], str] = str) -> int:
     """Run a command; what goes wrong becomes one message on standard error.
 
     Args:
         run: The command, which returns its exit code.
+        advice: What to say besides if the GPU fails.
 
     Returns:
         The exit code: 0 done, 1 failed, 2 bad input, 130 interrupted by Ctrl-C.
@@ -85,6 +97,11 @@ def guarded(run: Callable[[], int]) -> int:
         code, message = FAILED, "not enough memory; a smaller --batch-size or network needs less"
     except OSError as error:
         code, message = FAILED, f"cannot go on: {error}"
+    except RuntimeError as error:
+        if not is_device_failure(error):
+            raise
+        words = " ".join(str(error).split())
+        code, message = FAILED, f"the GPU has failed: {words}{advice()}"
     print(f"error: {message}", file=sys.stderr)
     return code
 

@@ -182,7 +182,7 @@ def share(truths: Tensor) -> Tensor:
     return truths.astype(np.float32).mean()
 
 
-def to_tensor(images: Bytes, device: str) -> Tensor:
+def to_tensor(images: Bytes, device: str = "cpu") -> Tensor:
     """Return images (N, 28, 28), 0 to 255, as (N, 784), float32, -1 to 1."""
     pixels = images.reshape(len(images), 784)
     return mg.tensor(pixels.astype(np.float32) / 127.5 - 1, device=device)
@@ -213,16 +213,17 @@ def train(config: GANConfig, make_run: Callable[..., RunFolder]) -> int:
     average = Average(game.generator, config.average)
     artist = average.network if config.average > 0 else game.generator
     state = make_state(config, game, average)
+    take_step = mg.capture(step, config.device)  # it moves digits and random numbers there
     steps_per_epoch = math.ceil(len(images) / config.batch_size)
     with training(state, run, config, steps_per_epoch, check_cost=config.is_judged) as loop:
         if state.step == 0:
             save_samples(artist, shown, run, 0)
         for epoch in loop.epochs():
             for chosen in loop.steps(batches(len(images), config.batch_size, state.shuffle)):
-                real = to_tensor(images[chosen], config.device)
-                latent = mg.randn(config.batch_size, config.latent_dim, device=config.device)
+                real = to_tensor(images[chosen])
+                latent = mg.randn(config.batch_size, config.latent_dim)
                 r1 = config.r1 * R1_EVERY if state.step % R1_EVERY == 0 else 0.0
-                loop.meter.add(len(chosen), **step(game, real, latent, r1))
+                loop.meter.add(len(chosen), **take_step(game, real, latent, r1))
                 average.update(state.step)
                 if state.step % LOG_INTERVAL == 0:
                     loop.log()

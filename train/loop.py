@@ -23,35 +23,55 @@ from .progress import Cost, Plan, Progress
 from .run import RunFolder
 
 MOST_OF_TIME = 0.01  # the share of a run's time that its checkpoints may take
+MOST_WAITING = 1000  # batches whose measurements a meter leaves on the GPU
 
 
 class Meter:
-    """Averages over examples; the sums stay on the device until somebody reads them."""
+    """Averages over examples.
+
+    To read from a GPU is to wait for it. So what comes from there is kept as it is until somebody
+    asks, and is then read all at once.
+    """
 
     def __init__(self) -> None:
         self._count = 0
         self._sums: dict[str, Tensor] = {}
+        self._waiting: list[tuple[int, dict[str, Tensor]]] = []
 
     def add(self, count: int, **means: Tensor) -> None:
         """Add what a batch of `count` examples gave, as means over the batch."""
         self._count += count
+        self._waiting.append((count, means))
+        if len(self._waiting) == MOST_WAITING or all(m.device == "cpu" for m in means.values()):
+            self._sum_up()
+
+    def _sum_up(self) -> None:
+        """Add what is waiting to the sums, in the order in which it came."""
+        means = [mean for _, batch in self._waiting for mean in batch.values()]
         with mg.no_grad():
-            for name, mean in means.items():
-                total = mean * count
-                self._sums[name] = self._sums[name] + total if name in self._sums else total
+            if any(mean.device != "cpu" for mean in means):
+                read = mg.stack([mean.to(means[-1].device) for mean in means]).to("cpu")
+                means = [x.astype(mean.dtype) for x, mean in zip(read, means, strict=True)]
+            found = iter(means)
+            for count, batch in self._waiting:
+                for name in batch:
+                    total = next(found) * count
+                    self._sums[name] = self._sums[name] + total if name in self._sums else total
+        self._waiting = []
 
     def read(self) -> dict[str, float]:
         """Return the averages over all that was added, nothing if nothing was."""
+        self._sum_up()
         return {name: total.item() / self._count for name, total in self._sums.items()}
 
     def state_dict(self) -> dict[str, Any]:
         """Return what has been added."""
+        self._sum_up()
         return {"count": self._count, "sums": dict(self._sums)}
 
-    def load_state_dict(self, state: Mapping[str, Any], device: str = "cpu") -> None:
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from what had been added."""
-        self._count = state["count"]
-        self._sums = {name: total.to(device) for name, total in state["sums"].items()}
+        self._count, self._sums, self._waiting = state["count"], dict(state["sums"]), []
 
 
 @dataclass
@@ -124,8 +144,7 @@ class State:
                 part.load_state_dict(state[kind][name])
         self.epoch, self.step, self.batch = state["epoch"], state["step"], state["batch"]
         self.best = state["best"]
-        devices = [p.device for network in self.networks.values() for p in network.parameters()]
-        self.meter.load_state_dict(state["meter"], *devices[:1])
+        self.meter.load_state_dict(state["meter"])
         self.shuffle.bit_generator.state = state["shuffle"]
         generator().bit_generator.state = state["random"]
 

@@ -167,7 +167,7 @@ def evaluate(model: nn.Module, examples: Examples, device: str) -> dict[str, flo
     return meter.read()
 
 
-def to_tensors(examples: Examples, chosen: Any, device: str) -> tuple[Tensor, Tensor]:
+def to_tensors(examples: Examples, chosen: Any, device: str = "cpu") -> tuple[Tensor, Tensor]:
     """Return the chosen examples as x (N, T, 1), float32, and labels (N,), int64."""
     x = examples.digits[chosen, :, None].astype(np.float32)
     return mg.tensor(x, device=device), mg.tensor(examples.labels[chosen], device=device)
@@ -223,14 +223,16 @@ def learn(config: LSTMConfig, run: RunFolder) -> Loop:
     shuffle = np.random.default_rng([config.seed, 1])
     state = State({"": model}, {"": optimizer}, shuffle, {"": scheduler})
 
+    take_step = mg.capture(step, config.device)  # it moves x and labels there
     steps_per_epoch = math.ceil(len(learnt) / config.batch_size)
     cost = partial(digits_read, config)
     with training(state, run, config, steps_per_epoch, step_cost=cost) as loop:
         for epoch in loop.epochs():
             read = digits_read(config, epoch)
             for chosen in loop.steps(batches(len(learnt), config.batch_size, shuffle)):
-                x, labels = to_tensors(learnt.first(read), chosen, config.device)
-                loop.meter.add(len(chosen), **step(model, optimizer, x, labels, config.max_norm))
+                x, labels = to_tensors(learnt.first(read), chosen)
+                found = take_step(model, optimizer, x, labels, config.max_norm)
+                loop.meter.add(len(chosen), **found)
             scheduler.step()
             check = evaluate(model, unseen, config.device)
             found = {"val_accuracy": check["accuracy"], "val_loss": check["loss"]}

@@ -32,8 +32,8 @@ __all__ = [
     "cheap_to_read",
     "device_of",
     "find_kernels",
+    "is_device_failure",
     "require_device",
-    "sum_over",
     "to_device",
     "to_numpy",
 ]
@@ -155,6 +155,15 @@ def require_device(device: str) -> str:
     raise DeviceError(f"unknown device {device!r}: expected 'cpu' or 'gpu'")
 
 
+def is_device_failure(error: BaseException) -> bool:
+    """Whether an error says that the GPU has failed: it is lost, or its memory or program is."""
+    cupy = sys.modules.get("cupy")  # without which there is no such error
+    if cupy is None:
+        return False
+    failures = cupy.cuda.runtime.CUDARuntimeError, cupy.cuda.driver.CUDADriverError
+    return isinstance(error, failures)
+
+
 def array_module(device: str) -> ModuleType:
     """The module that makes arrays on `device`: `numpy` for "cpu", `cupy` for "gpu"."""
     return np if require_device(device) == "cpu" else importlib.import_module("cupy")
@@ -177,19 +186,6 @@ def cache_block(array: Array) -> int:
     costs a launch.
     """
     return 131_072 // array.itemsize if device_of(array) == "cpu" else sys.maxsize
-
-
-def sum_over(array: Array, axes: tuple[int, ...]) -> Array:
-    """The sum over axes of an array, or of anything else that has a method `sum`.
-
-    For a matrix in NumPy it is a product with ones, which is two to six times as fast as its sum.
-    """
-    if isinstance(array, np.ndarray) and array.ndim == 2 and array.dtype.kind == "f":
-        if axes == (0,):
-            return np.ones(len(array), array.dtype) @ array
-        if axes == (1,):
-            return array @ np.ones(array.shape[1], array.dtype)
-    return array.sum(axis=axes)
 
 
 def span_of(array: Array) -> tuple[int, int]:

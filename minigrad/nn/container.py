@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Self, overload
+from functools import partial
+from typing import Any, Self, overload
 
-from minigrad.nn.linear import with_activation
+from minigrad.nn.activation import LeakyReLU, ReLU, Sigmoid, Tanh
+from minigrad.nn.linear import Linear
 from minigrad.nn.module import Module
+from minigrad.nn.norm import BatchNorm1d
+from minigrad.ops.activation import Activation
 from minigrad.tensor import Tensor
 
 __all__ = ["ModuleList", "Sequential"]
@@ -117,11 +121,11 @@ class Sequential(_Ordered):
         return input
 
     def _steps(self) -> Iterator[Callable[[Tensor], Tensor]]:
-        """The modules; a linear layer and the activation after it are one step."""
+        """The modules; some layers and the activation after them are one step."""
         modules = deque(self)
         while modules:
             module = modules.popleft()
-            both = with_activation(module, modules[0]) if modules else None
+            both = _with_activation(module, modules[0]) if modules else None
             if both is not None:
                 modules.popleft()
             yield both or module
@@ -149,3 +153,24 @@ class ModuleList(_Ordered):
 
     def _part(self, index: slice) -> Self:
         return type(self)(list(self)[index])
+
+
+_ACTIVATIONS: dict[type, Activation] = {
+    LeakyReLU: "leaky_relu",
+    ReLU: "relu",
+    Sigmoid: "sigmoid",
+    Tanh: "tanh",
+}
+
+
+def _with_activation(layer: Module, after: Module) -> Callable[[Tensor], Tensor] | None:
+    """A layer and the activation that gets its output as one operation; None without such one."""
+    name = _ACTIVATIONS.get(type(after))
+    if name is None or "forward" in {**vars(layer), **vars(after)}:
+        return None
+    if type(layer) is not Linear and type(layer) is not BatchNorm1d:
+        return None
+    options: dict[str, Any] = (
+        {"negative_slope": after.negative_slope} if isinstance(after, LeakyReLU) else {}
+    )
+    return partial(layer._activated, activation=name, **options)

@@ -11,7 +11,7 @@ from minigrad.backends import Array, cheap_to_read
 from minigrad.nn.loss import Loss, Reduction, check_reduction, reduced
 from minigrad.ops.activation import log_softmax
 from minigrad.ops.elementwise import where
-from minigrad.ops.loss import cross_entropy_of_classes
+from minigrad.ops.loss import cross_entropy_of_classes, mean_cross_entropy
 from minigrad.ops.reduce import sum
 from minigrad.ops.shape import reshape, take_along_axis
 from minigrad.tensor import DTypeError, ShapeError, Tensor
@@ -102,6 +102,10 @@ def cross_entropy(
     if input.ndim == 0:
         raise ShapeError("cross_entropy: expected logits (C,), (N, C) or (N, C, ...), got shape ()")
     if target.shape != input.shape:
+        if weight is None and label_smoothing == 0 and reduction == "mean":
+            _check_classes("cross_entropy", input, target, None, ignore_index)
+            axis = _class_axis(input)
+            return mean_cross_entropy(input, target._data, axis=axis, ignore_index=ignore_index)
 
         def loss_of(classes: Array, axis: int) -> Tensor:
             return cross_entropy_of_classes(input, classes, axis=axis)
@@ -156,8 +160,9 @@ def _of_classes(
 ) -> tuple[Tensor, Array]:
     """The loss of each target class, and its weight: 0 where it is ignored."""
     axis = _class_axis(input)
-    classes = _checked_classes(name, input, target, weight, ignore_index)
+    _check_classes(name, input, target, weight, ignore_index)
     ignored = target._data == ignore_index
+    classes = np.where(ignored, 0, target._data)
     weights = (~ignored).astype(input.dtype)
     loss = loss_of(classes, axis)
     if weight is not None:
@@ -169,10 +174,10 @@ def _of_classes(
     return where(ignored, 0.0, loss), weights
 
 
-def _checked_classes(
+def _check_classes(
     name: str, input: Tensor, target: Tensor, weight: Tensor | None, ignore_index: int
-) -> Array:
-    """The target classes, 0 in the place of ignored ones; an error where they do not fit."""
+) -> None:
+    """Raise where targets are no classes of the input; on the GPU their values go unseen."""
     axis = _class_axis(input)
     expected = input.shape[:axis] + input.shape[axis + 1 :]
     if input.ndim == 0 or target.shape != expected:
@@ -188,13 +193,14 @@ def _checked_classes(
         )
     if weight is not None and weight.shape != (count,):
         raise ShapeError(f"{name}: weight has shape {weight.shape}, but there are {count} classes")
+    if not cheap_to_read(target._data):
+        return
     classes = np.where(target._data == ignore_index, 0, target._data)
-    if cheap_to_read(classes) and classes.size and not 0 <= classes.min() <= classes.max() < count:
+    if classes.size and not 0 <= classes.min() <= classes.max() < count:
         raise IndexError(
             f"{name}: targets go from {classes.min()} to {classes.max()}, but the input has "
             f"{count} classes, 0 to {count - 1}"
         )
-    return classes
 
 
 class NLLLoss(Loss):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
-from minigrad.backends import to_device
+from minigrad.live import array
 from minigrad.nn.module import Module
 from minigrad.ops.random import generator
 from minigrad.tensor import Tensor, made
@@ -35,10 +37,14 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool 
     _check(p)
     if not training or p == 0:
         return input
-    kept = generator().random(input.shape, dtype=np.float32) >= p
+    shape, dtype = input.shape, input.dtype
     scale = 0.0 if p == 1 else 1 / (1 - p)
-    mask = np.asarray(kept * scale, dtype=input.dtype)
-    return input * made(to_device(mask, input.device))
+
+    def draw() -> Any:
+        kept = generator().random(shape, dtype=np.float32) >= p
+        return np.asarray(kept * scale, dtype=dtype)
+
+    return input * made(array(draw, shape, dtype, input.device, "dropout", p))
 
 
 def _check(p: float) -> None:

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 from minigrad.nn import init
-from minigrad.nn.activation import LeakyReLU, ReLU, Sigmoid, Tanh
 from minigrad.nn.module import Module, Parameter
 from minigrad.ops.creation import zeros
-from minigrad.ops.linear import Activation
 from minigrad.ops.linear import linear as operation
 from minigrad.tensor import ShapeError, Tensor
 
@@ -101,7 +97,11 @@ class Linear(Module):
         Raises:
             ShapeError: The last axis of the input is not in_features long.
         """
-        return linear(input, self.weight, self.bias)
+        return self._activated(input)
+
+    def _activated(self, input: Tensor, **activation: Any) -> Tensor:
+        """The output, or an activation of it as `minigrad.ops.linear` takes it."""
+        return _checked(input, self.weight, self.bias, **activation)
 
     def extra_repr(self) -> str:
         """The sizes."""
@@ -109,30 +109,6 @@ class Linear(Module):
             f"in_features={self.in_features}, out_features={self.out_features}, "
             f"bias={self.bias is not None}"
         )
-
-
-_ACTIVATIONS: dict[type, Activation] = {
-    LeakyReLU: "leaky_relu",
-    ReLU: "relu",
-    Sigmoid: "sigmoid",
-    Tanh: "tanh",
-}
-
-
-def with_activation(layer: Module, after: Module) -> Callable[[Tensor], Tensor] | None:
-    """A linear layer and the activation after it as one operation; None where they are not that.
-
-    Args:
-        layer: Any module.
-        after: The one that gets its output.
-    """
-    name = _ACTIVATIONS.get(type(after))
-    if name is None or type(layer) is not Linear or "forward" in {**vars(layer), **vars(after)}:
-        return None
-    options: dict[str, Any] = (
-        {"negative_slope": after.negative_slope} if isinstance(after, LeakyReLU) else {}
-    )
-    return partial(_checked, weight=layer.weight, bias=layer.bias, activation=name, **options)
 
 
 class Identity(Module):

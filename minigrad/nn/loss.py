@@ -14,7 +14,7 @@ import numpy as np
 from minigrad.backends import cheap_to_read
 from minigrad.nn.module import Buffer, Module
 from minigrad.ops import loss as elementwise_loss
-from minigrad.ops.reduce import sum
+from minigrad.ops.reduce import mean, sum
 from minigrad.tensor import ShapeError, Tensor
 
 __all__ = [
@@ -34,12 +34,12 @@ def reduced(loss: Tensor, reduction: Reduction, count: Any = None) -> Tensor:
     """All elements, their sum, or their mean (over `count` of them): nan where there are none."""
     if reduction == "none":
         return loss
+    if reduction == "mean" and count is None and loss.size:
+        return mean(loss)
     total = sum(loss)
     if reduction == "sum":
         return total
-    if count is None:
-        return total / (loss.size or math.nan)
-    return total / np.where(count == 0, math.nan, count)
+    return total / (math.nan if count is None else np.where(count == 0, math.nan, count))
 
 
 def check_reduction(reduction: str) -> None:

@@ -7,11 +7,14 @@ worth saving are `Buffer`s, parts are modules; nothing is registered and nothing
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from threading import get_ident
 from typing import Any, NamedTuple, ParamSpec, Protocol, Self, TypeVar, cast
 
 import numpy as np
 
 from minigrad.backends import Array, require_device, to_device
+from minigrad.live import recorders, repeat
 from minigrad.tensor import Tensor, made
 from minigrad.writes import note_replaced, note_write
 
@@ -121,6 +124,8 @@ class Module:
 
     def __call__(self: _Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Compute the module's output: what `forward` returns."""
+        if recorders and (recorder := recorders.get(get_ident())) is not None:
+            recorder.called(self)
         return self.forward(*args, **kwargs)
 
     # what it consists of, in the order of definition
@@ -346,7 +351,7 @@ class Module:
             )
         for name, array in arrays.items():
             entries[name]._data[...] = array
-            note_write(entries[name]._data)
+            repeat(partial(note_write, entries[name]._data))
         return IncompatibleKeys(missing, unexpected)
 
     # how it prints

@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 
 from minigrad.backends import Array
+from minigrad.backends.arrays import follow_statistics
 from minigrad.nn.module import Buffer, Module, Parameter
 from minigrad.ops import norm
+from minigrad.ops.activation import Activation, activated
 from minigrad.ops.creation import ones, ones_like, zeros, zeros_like
 from minigrad.tensor import ShapeError, Tensor
 
@@ -55,6 +57,25 @@ def batch_norm(
         tensor([[-1.],
                 [ 1.]])
     """
+    return _batch_norm(
+        input, running_mean, running_var, weight, bias, training, momentum, eps, None
+    )
+
+
+def _batch_norm(
+    input: Tensor,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    training: bool,
+    momentum: float | Array,
+    eps: float,
+    batches: Tensor | None,
+    activation: Activation | None = None,
+    negative_slope: float = 0.01,
+) -> Tensor:
+    """As `batch_norm`, with an activation, and the number of batches of training, which goes up."""
     if input.ndim < 2:
         raise ShapeError(f"batch_norm: expected (N, C) or (N, C, L), got shape {input.shape}")
     for name, given in (("running_mean", running_mean), ("weight", weight), ("bias", bias)):
@@ -66,7 +87,8 @@ def batch_norm(
     if not training:
         if running_mean is None or running_var is None:
             raise ValueError("batch_norm: without training it needs running_mean and running_var")
-        return norm.normalize_channels(input, running_mean, running_var, weight, bias, eps)
+        y = norm.normalize_channels(input, running_mean, running_var, weight, bias, eps)
+        return y if activation is None else activated(y, activation, negative_slope)
     if not eps > 0:
         raise ValueError(f"batch_norm: eps must be above 0 in training, got {eps}")
     count = input.size // max(input.shape[1], 1)
@@ -77,13 +99,17 @@ def batch_norm(
         )
     if count == 0:  # there is nothing to normalize, and nothing to learn from
         flat = np.ones_like(input._data, shape=(input.shape[1],))
-        return norm.normalize_channels(input, flat, flat, weight, bias, eps)
-    y, mean, var = norm.batch_norm(input, weight, bias, eps=eps)
-    unbiased = var._data * (count / max(count - 1, 1))
-    for running, batch in ((running_mean, mean._data), (running_var, unbiased)):
-        if running is not None:
-            running._data *= 1 - momentum
-            running._data += momentum * batch
+        if batches is not None:
+            batches._data += 1
+        y = norm.normalize_channels(input, flat, flat, weight, bias, eps)
+        return y if activation is None else activated(y, activation, negative_slope)
+    y, mean, var = norm.batch_norm(
+        input, weight, bias, eps=eps, activation=activation, negative_slope=negative_slope
+    )
+    moving_mean = None if running_mean is None else running_mean._data
+    moving_var = None if running_var is None else running_var._data
+    tracked = None if batches is None else batches._data
+    follow_statistics(mean._data, var._data, moving_mean, moving_var, momentum, count, tracked)
     return y
 
 
@@ -193,6 +219,10 @@ class BatchNorm1d(Module):
         Raises:
             ShapeError: The input has not these axes, or training has only one value per channel.
         """
+        return self._activated(input)
+
+    def _activated(self, input: Tensor, **activation: Any) -> Tensor:
+        """The output, or an activation of it as `minigrad.ops.norm.batch_norm` takes it."""
         if input.ndim not in (2, 3):
             raise ShapeError(
                 f"BatchNorm1d({self.num_features}): expected an input (N, C) or (N, C, L), got "
@@ -202,7 +232,7 @@ class BatchNorm1d(Module):
         momentum: Any = self.momentum
         if momentum is None and count is not None:
             momentum = 1 / (count._data + 1)
-        y = batch_norm(
+        return _batch_norm(
             input,
             self.running_mean,
             self.running_var,
@@ -211,10 +241,9 @@ class BatchNorm1d(Module):
             self.training or self.running_mean is None,
             momentum,
             self.eps,
+            count if self.training else None,
+            **activation,
         )
-        if self.training and count is not None:
-            count._data += 1
-        return y
 
     def extra_repr(self) -> str:
         """The options."""

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 
 import numpy as np
 
 from minigrad.backends import Array, as_array, to_device
+from minigrad.backends.arrays import length, shorten, side_by_side
+from minigrad.live import repeat
 from minigrad.ops.reduce import norm
 from minigrad.ops.shape import concatenate, reshape
 from minigrad.tensor import ShapeError, Tensor, made
@@ -28,12 +31,12 @@ def _gradients(parameters: Tensor | Iterable[Tensor]) -> list[Array]:
     return [p._grad._data for p in _listed(parameters) if p._grad is not None]
 
 
-def _norm(gradient: Array, norm_type: float) -> Array:
-    """The norm of all elements of an array of any memory order."""
+def _norm(gradients: list[Array], norm_type: float) -> Array:
+    """The norm of all elements of arrays of any memory order, as one vector."""
     if norm_type == 2:
-        flat = gradient.ravel(order="K")
-        return np.sqrt(flat @ flat)
-    return norm(gradient, norm_type)
+        return as_array(length(gradients))
+    norms = [norm(gradient, norm_type) for gradient in gradients]
+    return as_array(norm(np.stack(norms), norm_type))
 
 
 def clip_grad_norm_(
@@ -71,19 +74,17 @@ def clip_grad_norm_(
         >>> x.grad
         tensor([0.5999999 , 0.79999983])
     """
-    gradients = _gradients(parameters)
+    gradients = side_by_side(_gradients(parameters))
     if not gradients:
         return made(np.zeros((), dtype=np.float32))
-    norms = [_norm(gradient, norm_type) for gradient in gradients]
-    total = as_array(_norm(np.stack(norms), norm_type))
+    total = _norm(gradients, norm_type)
     if error_if_nonfinite and not np.isfinite(total):
         raise RuntimeError(
             f"clip_grad_norm_: the norm of order {norm_type} is {float(total)}; pass "
             "error_if_nonfinite=False to scale by it all the same"
         )
-    scale = np.minimum(max_norm / (total + 1e-6), 1)
     for gradient in gradients:
-        gradient *= scale
+        shorten(gradient, total, max_norm)
     return made(total)
 
 
@@ -148,5 +149,5 @@ def vector_to_parameters(vec: Tensor, parameters: Iterable[Tensor]) -> None:
     for parameter, size in zip(parameters, sizes, strict=True):
         part = to_device(vec._data[start : start + size], parameter.device)
         parameter._data[...] = part.reshape(parameter.shape)
-        note_write(parameter._data)
+        repeat(partial(note_write, parameter._data))
         start += size

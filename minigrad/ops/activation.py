@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
@@ -11,6 +11,8 @@ from minigrad.operation import fused, primitive
 from minigrad.ops.elementwise import exp, where
 from minigrad.ops.reduce import largest, sum
 from minigrad.tensor import Tensor
+
+Activation: TypeAlias = Literal["leaky_relu", "relu", "sigmoid", "tanh"]
 
 
 @primitive(x=lambda g, y: g * (1 - y * y))
@@ -128,3 +130,10 @@ def log_softmax(x: Array, *, axis: int = -1) -> Array:
     """
     shifted = x - largest(x, axis)
     return shifted - np.log(np.sum(np.exp(shifted), axis=axis, keepdims=True))
+
+
+def activated(x: Any, activation: Activation, negative_slope: float) -> Tensor:
+    """An activation of x, by its name; the slope is that of leaky_relu."""
+    if activation == "leaky_relu":
+        return leaky_relu(x, negative_slope=negative_slope)
+    return {"relu": relu, "sigmoid": sigmoid, "tanh": tanh}[activation](x)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.backends import Array, array_module, device_of
+from minigrad.backends import arrays as backend_arrays
 from minigrad.operation import primitive
 from minigrad.ops.shape import broadcast_to, expand_dims, reshape, swapaxes
 from minigrad.tensor import ShapeError, Tensor, array_of
@@ -24,16 +25,16 @@ def _left_rule(g: Any, a_shape: tuple[int, ...], b: Any) -> Any:
     if b.ndim == 1:
         return expand_dims(g, -1) * b
     if len(a_shape) == 1:
-        return (b @ expand_dims(g, -1))[..., 0]
+        return matmul(b, expand_dims(g, -1))[..., 0]
     return matmul(g, _transposed(b))
 
 
 def _right_rule(g: Any, a: Any, b_shape: tuple[int, ...]) -> Any:
     """Y = a b, so dL/db = a^T g; a vector counts as a column."""
     if len(b_shape) == 1:
-        return (
-            expand_dims(g, -1) * a if a.ndim == 1 else (_transposed(a) @ expand_dims(g, -1))[..., 0]
-        )
+        if a.ndim == 1:
+            return expand_dims(g, -1) * a
+        return matmul(_transposed(a), expand_dims(g, -1))[..., 0]
     if a.ndim == 1:
         return expand_dims(a, -1) * expand_dims(g, -2)
     if len(b_shape) == 2 and a.ndim > 2:  # one product for the whole batch, not one for each
@@ -111,7 +112,7 @@ def _contract_rule(g: Any, operands: Sequence[Any], subscripts: str) -> list[Any
 @primitive(operands=_contract_rule)
 def contract(operands: Sequence[Array], subscripts: str = "") -> Array:
     """Sum of products over labelled axes: einsum with every label written out, once a term."""
-    return np.einsum(subscripts, *operands)
+    return backend_arrays.contract(list(operands), subscripts)
 
 
 def einsum(subscripts: str, *operands: Any) -> Tensor:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 from minigrad.operation import fused
-from minigrad.ops.activation import leaky_relu, relu, sigmoid, tanh
+from minigrad.ops.activation import Activation, activated
 from minigrad.ops.shape import swapaxes
 from minigrad.tensor import Tensor
-
-Activation: TypeAlias = Literal["leaky_relu", "relu", "sigmoid", "tanh"]
 
 
 @fused
@@ -33,9 +31,7 @@ def linear(
     Returns:
         (..., out_features), without the last axis for a single output.
     """
-    if activation == "leaky_relu":
-        return leaky_relu(linear(x, weight, bias), negative_slope=negative_slope)
     if activation is not None:
-        return {"relu": relu, "sigmoid": sigmoid, "tanh": tanh}[activation](linear(x, weight, bias))
+        return activated(linear(x, weight, bias), activation, negative_slope)
     y: Tensor = x @ weight if weight.ndim == 1 else x @ swapaxes(weight, 0, 1)
     return y if bias is None else y + bias

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,8 @@ import numpy as np
 from minigrad.backends import Array
 from minigrad.operation import fused, primitive
 from minigrad.ops.activation import log_softmax, softplus
-from minigrad.ops.elementwise import clip, log, log1p
+from minigrad.ops.elementwise import cast, clip, log, log1p, where
+from minigrad.ops.reduce import sum
 from minigrad.ops.shape import expand_dims, squeeze, take_along_axis
 from minigrad.tensor import Tensor
 
@@ -70,3 +72,20 @@ def cross_entropy_of_classes(z: Any, classes: Any, *, axis: int = 1) -> Tensor:
     """
     places = expand_dims(classes, axis)
     return squeeze(-take_along_axis(log_softmax(z, axis=axis), places, axis), axis=axis)
+
+
+@fused
+def mean_cross_entropy(z: Any, classes: Any, *, axis: int = 1, ignore_index: int = -100) -> Tensor:
+    """The mean of `cross_entropy_of_classes` over the targets that count; nan where none does.
+
+    Args:
+        z: Logits, any shape.
+        classes: Integers from 0, of z's shape without the axis, or `ignore_index`.
+        axis: That of the classes.
+        ignore_index: Targets of this value do not count.
+    """
+    counted = classes != ignore_index
+    losses = cross_entropy_of_classes(z, where(counted, classes, 0), axis=axis)
+    count = sum(cast(counted, z.dtype))
+    y: Tensor = sum(where(counted, losses, 0.0)) / where(count == 0, math.nan, count)
+    return y

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from minigrad.operation import fused
+from minigrad.ops.activation import Activation, activated
 from minigrad.ops.elementwise import sqrt
 from minigrad.ops.reduce import mean
 from minigrad.ops.shape import reshape
@@ -18,9 +19,15 @@ def _per_channel(x: Any, like: Any) -> Tensor:
 
 @fused
 def batch_norm(
-    x: Any, weight: Any, bias: Any, *, eps: float = 1e-5
+    x: Any,
+    weight: Any,
+    bias: Any,
+    *,
+    eps: float = 1e-5,
+    activation: Activation | None = None,
+    negative_slope: float = 0.01,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Normalize each channel by the mean and variance of the batch, then scale and shift.
+    """Normalize each channel by the mean and variance of the batch, scale, shift, and activate.
 
     `y = (x - mean) / sqrt(var + eps) * weight + bias`, with mean and (biased) variance over the
     batch and, for (N, C, L), the positions. Running statistics are the layer's affair.
@@ -30,6 +37,8 @@ def batch_norm(
         weight: (C,), or None for 1.
         bias: (C,), or None for 0.
         eps: Added to the variance.
+        activation: What is applied to y, elementwise.
+        negative_slope: That of leaky_relu.
 
     Returns:
         y of x's shape, and the batch's mean (C,) and variance (C,).
@@ -37,6 +46,9 @@ def batch_norm(
     Source:
         Ioffe and Szegedy 2015, "Batch normalization", algorithm 1.
     """
+    if activation is not None:
+        y, mu, var = batch_norm(x, weight, bias, eps=eps)
+        return activated(y, activation, negative_slope), mu, var
     axes = (0, *range(2, x.ndim))
     mu = mean(x, axis=axes)
     centred = x - _per_channel(mu, x)

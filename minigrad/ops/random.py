@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.backends import to_device
+from minigrad.live import array
 from minigrad.ops.shape import shape_of
 from minigrad.tensor import Tensor, made
 
@@ -58,8 +58,12 @@ def rand(
         >>> mg.rand(2, 3).shape
         (2, 3)
     """
-    values = generator().random(shape_of(shape), dtype=np.dtype(dtype).type)
-    return made(to_device(np.asarray(values), device)).requires_grad_(requires_grad)
+
+    def draw() -> Any:
+        return generator().random(sizes, dtype=kind.type)
+
+    sizes, kind = shape_of(shape), np.dtype(dtype)
+    return made(array(draw, sizes, kind, device, "rand")).requires_grad_(requires_grad)
 
 
 def randn(
@@ -78,8 +82,12 @@ def randn(
         >>> mg.randn(2, 3).shape
         (2, 3)
     """
-    values = generator().standard_normal(shape_of(shape), dtype=np.dtype(dtype).type)
-    return made(to_device(np.asarray(values), device)).requires_grad_(requires_grad)
+
+    def draw() -> Any:
+        return generator().standard_normal(sizes, dtype=kind.type)
+
+    sizes, kind = shape_of(shape), np.dtype(dtype)
+    return made(array(draw, sizes, kind, device, "randn")).requires_grad_(requires_grad)
 
 
 def rand_like(x: Tensor, requires_grad: bool = False) -> Tensor:

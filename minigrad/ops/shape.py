@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.backends import Array, array_module, device_of
+from minigrad.backends import arrays as backend_arrays
 from minigrad.operation import primitive
 from minigrad.tensor import ShapeError, Tensor, array_of
 
@@ -180,7 +181,7 @@ def concatenate(arrays: Sequence[Array], *, axis: int | None = 0) -> Array:
         >>> mg.concatenate([mg.ones(2, 3), mg.zeros(2, 1)], axis=1).shape
         (2, 4)
     """
-    return np.concatenate(arrays, axis)
+    return backend_arrays.concatenate(list(arrays), axis)
 
 
 def _unstack(g: Any, axis: int) -> list[Any]:
@@ -204,7 +205,7 @@ def stack(arrays: Sequence[Array], *, axis: int = 0) -> Array:
         tensor([[0., 1.],
                 [0., 1.]])
     """
-    return np.stack(arrays, axis)
+    return backend_arrays.stack(list(arrays), axis)
 
 
 def _join(parts: Any, x_shape: tuple[int, ...], sections: Any, axis: int) -> Any:

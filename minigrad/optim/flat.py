@@ -12,14 +12,17 @@ import sys
 import weakref
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
-from typing import NamedTuple
+from operator import attrgetter
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from minigrad.backends import Array, cache_block
-from minigrad.tensor import Tensor
+from minigrad.tensor import Tensor, made
 
-__all__ = ["FlatVector", "Run"]
+__all__ = ["FlatVector", "Run", "lay_out", "owner_of"]
+
+_grad_of, _place_of = attrgetter("_grad"), attrgetter("_grad._data")
 
 
 class Run(NamedTuple):
@@ -54,6 +57,16 @@ class Home:
         """Whether an array is that place."""
         vector = self.vector()
         return vector is not None and vector.slots[self.number] is array
+
+    def place(self) -> Array | None:
+        """The place, whoever holds it; None where the vector is gone."""
+        vector = self.vector()
+        return None if vector is None else vector.slots[self.number]
+
+    def is_held(self, leaf: Tensor) -> bool:
+        """Whether somebody besides the parameter's `.grad` holds what is in the place."""
+        vector = self.vector()
+        return vector is not None and vector.is_held(self.number, leaf)
 
 
 class FlatVector:
@@ -155,6 +168,27 @@ class FlatVector:
             return None
         return self.slots[number]
 
+    def is_held(self, number: int, leaf: Tensor) -> bool:
+        """Whether somebody besides `leaf.grad` holds what is in a gradient's place."""
+        places, memory = self._holders(number)
+        own = self._is_home(number)
+        if own and _counted(leaf) > _ONE_HOLDER:
+            return True
+        return (places - own, memory) != self.unheld[number]
+
+    def references(self) -> tuple[object, ...] | None:
+        """Where the gradients are, and how many refer to them; None where one is missing.
+
+        As long as this is the same, each gradient is where it was, and nobody else holds it.
+        """
+        counts, parameters = sys.getrefcount, self.parameters
+        try:
+            places = list(map(id, map(_place_of, parameters)))
+        except AttributeError:
+            return None
+        grads = list(map(counts, map(_grad_of, parameters)))
+        return places, grads, list(map(counts, self.slots)), counts(self.twin)
+
     def runs(self) -> Iterator[Run]:
         """The sweeps over all parameters that have a gradient; those without are left out.
 
@@ -194,3 +228,27 @@ def owner_of(parameter: Tensor) -> FlatVector | None:
     """The vector that a parameter lives in, if that vector's optimizer is still alive."""
     home = parameter._home
     return home.vector() if isinstance(home, Home) else None
+
+
+def lay_out(parameters: list[Tensor]) -> list[FlatVector]:
+    """Vectors for parameters: one for each dtype and device, and one for each that others own."""
+    together: dict[Any, list[Tensor]] = {}
+    for p in parameters:
+        key = p if owner_of(p) is not None else (p.dtype, p.device)
+        together.setdefault(key, []).append(p)
+    return [FlatVector(group) for group in together.values()]
+
+
+def _counted(leaf: Tensor) -> int:
+    """How many refer to a leaf's gradient, as Python counts them."""
+    return sys.getrefcount(leaf._grad)
+
+
+def _counted_of_one() -> int:
+    """The same for a gradient that only its leaf refers to."""
+    leaf = made(np.zeros(1))
+    leaf._grad = made(np.zeros(1))
+    return _counted(leaf)
+
+
+_ONE_HOLDER = _counted_of_one()

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 
 from minigrad.backends import Array, Kernel, find_kernels, to_device
 from minigrad.engine import enable_grad
-from minigrad.optim.flat import FlatVector, Run, owner_of
+from minigrad.live import depends, recorders, refuse, repeat, uses_gradient
+from minigrad.optim.flat import FlatVector, Run, lay_out, owner_of
+from minigrad.optim.groups import Group, OwnState, listed_parameters, own_state, with_numbers
 from minigrad.tensor import Tensor, made
 from minigrad.writes import note_write
 
 __all__ = ["Optimizer"]
 
 Parameters: TypeAlias = Iterable[Tensor] | Iterable[tuple[str, Tensor]] | Iterable[dict[str, Any]]
-Group: TypeAlias = dict[str, Any]
-OwnState: TypeAlias = tuple[int, dict[str, Array]]  # a parameter's updates so far, and its arrays
 
 
 class Optimizer:
@@ -113,8 +114,8 @@ class Optimizer:
         """
         if not isinstance(param_group, dict):
             raise TypeError(f"param_group: expected a dictionary, got {type(param_group).__name__}")
-        group = _with_numbers(self.defaults | param_group)
-        group["params"] = _listed(param_group["params"], group)
+        group = with_numbers(self.defaults | param_group)
+        group["params"] = listed_parameters(param_group["params"], group)
         self.check(group)
         seen = {p for other in self.param_groups for p in other["params"]}
         for p in group["params"]:
@@ -125,7 +126,7 @@ class Optimizer:
                 )
             seen.add(p)
         self.param_groups.append(group)
-        self._vectors.append(_laid_out(group["params"]))
+        self._vectors.append(lay_out(group["params"]))
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Drop the gradients of all parameters.
@@ -161,23 +162,40 @@ class Optimizer:
             for vector in self._vectors[number]:
                 for run in vector.runs():
                     self._sweep(vector, run, group)
+            if recorders:
+                depends(partial(self._settings, number))
         return loss
+
+    def _settings(self, number: int) -> list[object]:
+        """What a recorded step relies on: all options but the learning rate, and the memory."""
+        group = self.param_groups[number]
+        found: list[object] = [len(self.param_groups), group, self._vectors[number]]
+        for name, value in group.items():
+            if name == "params":
+                found.append(len(value))
+            elif name != "lr":
+                found.append(value)
+        for vector in self._vectors[number]:
+            found += [vector.data, *vector.state.values()]
+        return found
 
     def _settle(self, number: int) -> None:
         """Bring back what was rebound, and lay the group out anew where that is not enough."""
         vectors, parameters = self._vectors[number], self.param_groups[number]["params"]
         laid_out = {p for vector in vectors for p in vector.parameters}
         if laid_out != set(parameters) or not all(vector.holds_good() for vector in vectors):
+            refuse("an optimizer lays out its parameters anew")
             states = self._own_states(number)
             for p in laid_out:
                 if owner_of(p) in vectors:
                     p._home = None
-            self._vectors[number] = _laid_out(parameters)
+            self._vectors[number] = lay_out(parameters)
             self._set_own_states(number, states)
         for vector in self._vectors[number]:
             # all values are copied before any is written: two parameters may have been swapped
             found = [(i, vector.parameters[i]._data.copy()) for i in vector.strangers()]
             for i, values in found:
+                refuse("an optimizer brings back a parameter whose .data was assigned")
                 vector.adopt(i, values)
 
     def _sweep(self, vector: FlatVector, run: Run, group: Group) -> None:
@@ -185,27 +203,44 @@ class Optimizer:
         names = self.state_names(group)
         for name in names:
             if name not in vector.state:
+                refuse(f"{type(self).__name__} makes its state {name!r}")
                 vector.state[name] = vector.zeros()
-        step = vector.steps[run.first] + 1
-        start, stop = vector.bounds[run.first], vector.bounds[run.last]
+        first, last = run.first, run.last  # a recording keeps these, but must keep no gradient
+        start, stop = vector.bounds[first], vector.bounds[last]
+        if recorders:
+            for parameter in vector.parameters[first:last]:
+                uses_gradient(parameter)
+            depends(lambda: [len(set(vector.steps[first:last])) == 1])
 
-        def part(begin: int, end: int) -> tuple[Array, Array, dict[str, Array], int, Group]:
+        def step() -> int:
+            return vector.steps[first] + 1
+
+        def part(begin: int, end: int) -> tuple[Array, Array, dict[str, Array]]:
             state = {name: vector.state[name][begin:end] for name in names}
-            gradient = run.gradient[begin - start : end - start]
-            return vector.data[begin:end], gradient, state, step, group
+            return vector.data[begin:end], run.gradient[begin - start : end - start], state
 
         for kernel in _update_kernels(type(self), type(vector.data)):
-            if kernel.forward(*part(start, stop)) is not NotImplemented:
+            if kernel.forward(*part(start, stop), step, group) is not NotImplemented:
                 break
         else:
+            refuse(
+                f"{type(self).__name__} has no kernel for a {vector.dtype} vector on this device, "
+                "so its learning rate would stay what it is now"
+            )
             block = vector.scratch.shape[1]
             for begin in range(start, stop, max(block, 1)):
                 end = min(begin + block, stop)
-                self.update(*part(begin, end), vector.scratch[:, : end - begin])
-        note_write(vector.data[start:stop])
-        if names:
-            for i in range(run.first, run.last):
-                vector.steps[i] = step
+                scratch = vector.scratch[:, : end - begin]
+                self.update(*part(begin, end), step(), group, scratch)
+
+        changed = vector.data[start:stop]
+
+        def finish() -> None:
+            note_write(changed)
+            if names:
+                vector.steps[first:last] = [step()] * (last - first)
+
+        repeat(finish)
 
     # the state
 
@@ -302,7 +337,7 @@ class Optimizer:
             pairs = zip(group["params"], own["params"], strict=True)
             states.append(
                 {
-                    p: _own_state(state_dict["state"][number], p, number)
+                    p: own_state(state_dict["state"][number], p, number)
                     for number, p in pairs
                     if state_dict["state"].get(number)
                 }
@@ -319,7 +354,7 @@ class Optimizer:
     def __setstate__(self, state: dict[str, Any]) -> None:
         states = state.pop("_vectors")
         vars(self).update(state)
-        self._vectors = [_laid_out(group["params"]) for group in self.param_groups]
+        self._vectors = [lay_out(group["params"]) for group in self.param_groups]
         for number, own in enumerate(states):
             self._set_own_states(number, own)
 
@@ -342,50 +377,3 @@ def _update_kernels(optimizer: type[Optimizer], array_type: type) -> list[Kernel
         own = author.__module__.rpartition(".")[0] == __name__.rpartition(".")[0]
         _found[key] = find_kernels(array_type, "optim", author.__name__) if own else []
     return _found[key]
-
-
-def _with_numbers(group: Group) -> Group:
-    """The group with plain numbers for options that are Tensors of one element."""
-    options = {name: value for name, value in group.items() if name != "params"}
-    return group | {k: v.item() for k, v in options.items() if isinstance(v, Tensor)}
-
-
-def _listed(params: Any, group: Group) -> list[Tensor]:
-    """A group's parameters in order; their names, where there are any, go into the group."""
-    if isinstance(params, set):
-        raise TypeError("params: a set has no order; pass a list")
-    listed: list[Any] = [params] if isinstance(params, Tensor) else list(params)
-    if listed and all(isinstance(p, tuple) for p in listed):
-        group["param_names"] = [name for name, _ in listed]
-        listed = [p for _, p in listed]
-    for p in listed:
-        if not isinstance(p, Tensor):
-            raise TypeError(f"params: an optimizer changes Tensors, got {type(p).__name__}")
-        if p._record is not None:
-            raise ValueError("params: an optimizer changes leaves; one of these is a result")
-    return listed
-
-
-def _laid_out(parameters: list[Tensor]) -> list[FlatVector]:
-    """Vectors for parameters: one for each dtype and device, and one for each that others own."""
-    together: dict[Any, list[Tensor]] = {}
-    for p in parameters:
-        key = p if owner_of(p) is not None else (p.dtype, p.device)
-        together.setdefault(key, []).append(p)
-    return [FlatVector(group) for group in together.values()]
-
-
-def _own_state(entry: Mapping[str, Any], parameter: Tensor, number: int) -> OwnState:
-    """A parameter's state out of a saved entry; "step" is 1 where a state comes without it."""
-    arrays = {}
-    for name, value in entry.items():
-        if name == "step" or value is None:
-            continue
-        array = value._data if isinstance(value, Tensor) else np.asarray(value)
-        if array.shape != parameter.shape:
-            raise ValueError(
-                f"load_state_dict: {name} of parameter {number} has shape {array.shape}, the "
-                f"parameter has {parameter.shape}"
-            )
-        arrays[name] = array
-    return int(entry.get("step", 1 if arrays else 0)), arrays

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from minigrad.backends import Array
-from minigrad.optim.optimizer import Group, Optimizer, Parameters
+from minigrad.optim.groups import Group
+from minigrad.optim.optimizer import Optimizer, Parameters
 from minigrad.optim.update import at_least_zero, check_implementation, descent_direction
 
 __all__ = ["SGD"]

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.ops import loss as ops
-from samples.base import F, normal, positive, sample, torch, unit
+from samples.base import F, integers, normal, positive, sample, torch, unit
 
 
 def cross_entropy(p: Any, target: Any) -> Any:
@@ -21,6 +21,11 @@ def with_logits(z: Any, target: Any, pos_weight: Any = None) -> Any:
 def of_classes(z: Any, classes: Any, axis: int = 1) -> Any:
     z, classes = torch.as_tensor(z).movedim(axis, 1), torch.as_tensor(classes)
     return F.cross_entropy(z, classes.long(), reduction="none")
+
+
+def mean_of_classes(z: Any, classes: Any, axis: int = 1, ignore_index: int = -100) -> Any:
+    z, classes = torch.as_tensor(z).movedim(axis, 1), torch.as_tensor(classes)
+    return F.cross_entropy(z, classes.long(), ignore_index=ignore_index)
 
 
 SAMPLES = [
@@ -66,4 +71,12 @@ SAMPLES = [
         torch=of_classes,
         axis=2,
     ),
+]
+SAMPLES += [
+    sample(ops.mean_cross_entropy, z, classes, torch=mean_of_classes, **options)
+    for z, classes, options in [
+        (normal(3, 4), np.array([3, 0, 1]), {}),
+        (normal(3, 4), np.array([3, 0, 1]), {"ignore_index": 0}),
+        (normal(2, 3, 4), integers(4, 2, 3), {"axis": 2}),
+    ]
 ]

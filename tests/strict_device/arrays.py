@@ -9,7 +9,7 @@ import functools
 import numpy as np
 
 from strict_device import memory
-from strict_device.calls import Held, Index, compute, empty_like, is_mask, parts, view_of
+from strict_device.calls import Held, Index, compute, empty_like, is_mask, parts, view_of, write
 from strict_device.host import send
 from strict_device.memory import MemoryPointer, placed
 from strict_device.real import check_arguments, exists, parameters_of, real, theirs_of
@@ -44,7 +44,7 @@ class ndarray(Held, np.lib.mixins.NDArrayOperatorsMixin):
             memory.silently(functools.partial(memory.poison, self.array))
         else:
             self.array = placed(shape, dtype, strides or like.strides, memptr)
-        self.allocation = memptr.mem
+        self.allocation, self.base = memptr.mem, None
 
     def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
         if method != "__call__" or not exists(ufunc.__name__):
@@ -89,10 +89,6 @@ class ndarray(Held, np.lib.mixins.NDArrayOperatorsMixin):
     def flags(self):
         return Flags(self.array.flags)
 
-    @property
-    def base(self):
-        raise NotImplementedError("the stand-in's arrays do not know whose views they are")
-
     dtype = property(lambda self: self.array.dtype)
     shape = property(lambda self: self.array.shape)
     strides = property(lambda self: self.array.strides)
@@ -122,14 +118,12 @@ class ndarray(Held, np.lib.mixins.NDArrayOperatorsMixin):
     def __setitem__(self, index, value):
         if isinstance(value, np.ndarray) and value.ndim:
             raise ValueError("non-scalar numpy.ndarray cannot be used for fill")
-        if any(is_mask(part) for part in parts(index)) and isinstance(value, ndarray):
-            waits("writing an array by a boolean mask")
         value = value[()] if isinstance(value, np.ndarray) else value
 
         def put(x, at, y):
             x[at] = y
 
-        compute("setitem", put, (self, Index(index), value), {}, writes=self)
+        write("setitem", put, self, index, value)
 
     # --- what looks at values, so that the host waits ---
 

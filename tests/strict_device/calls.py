@@ -17,7 +17,7 @@ from strict_device.streams import (
 # what CuPy computes with cuBLAS or cuSOLVER, which it refuses to do in a capture
 PRODUCTS = {"matmul", "dot", "vdot", "inner", "outer", "tensordot", "einsum", "kron"}
 # what needs to know values before it goes on, or sorts with Thrust, which waits
-WAITING = {"reading by a boolean mask"} | set(
+WAITING = {"reading by a boolean mask", "writing by a boolean mask"} | set(
     "nonzero flatnonzero argwhere unique allclose array_equiv bincount histogram compress extract "
     "array2string array_repr array_str delete trim_zeros setdiff1d union1d intersect1d".split()
 )
@@ -28,7 +28,7 @@ WRITING = {"copyto", "put", "putmask", "place", "fill_diagonal"}  # to their fir
 class Held:
     """An array and the memory that holds it; `kind` is the class that arrays have."""
 
-    __slots__ = ("__weakref__", "allocation", "array")
+    __slots__ = ("__weakref__", "allocation", "array", "base")
     kind = None
 
     def __init_subclass__(cls):
@@ -113,12 +113,12 @@ def meets(y, arrays):
 
 
 def view_of(x, array):
-    return made(array, x.allocation)
+    return made(array, x.allocation, x if x.base is None else x.base)
 
 
-def made(array, allocation):
+def made(array, allocation, base=None):
     y = object.__new__(Held.kind)
-    y.array, y.allocation = array, allocation
+    y.array, y.allocation, y.base = array, allocation, base
     return y
 
 
@@ -215,3 +215,13 @@ def inside(numpys, args, kwargs):
     if not Call(args, kwargs).arrays:
         raise TypeError(f"{numpys.__name__}: no cupy.ndarray among the arguments")
     return numpys(*args, **kwargs)
+
+
+def write(name, function, x, index, value):
+    """Write to where an index shows, as CuPy does: it counts a mask, and sends a number over."""
+    chosen = [part for part in parts(index) if isinstance(part, Held | np.ndarray | list)]
+    if any(is_mask(part) for part in parts(index)):
+        name = "writing by a boolean mask"
+    if chosen and not isinstance(value, Held):
+        upload("a number to be written by index")
+    compute(name, function, (x, Index(index), value), {}, writes=x)

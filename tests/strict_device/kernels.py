@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -20,10 +21,10 @@ from strict_device.streams import work
 
 HERE = Path(__file__).parent.parent
 HEADERS = [HERE / "cuda_emulator.h", HERE / "cuda_functions.h"]
-COMPILER = shutil.which("g++") or shutil.which("c++")
+COMPILER = shutil.which("g++") if sys.platform == "linux" else None
 OPTIONS = (
-    "-std=c++17 -O1 -w -fPIC -shared -fvisibility=hidden -fno-gnu-unique -fno-strict-aliasing "
-    "-Wl,-Bsymbolic"
+    "-std=c++17 -O1 -w -fsanitize=alignment,bounds -fPIC -shared -fvisibility=hidden "
+    "-fno-gnu-unique -fno-strict-aliasing -Wl,-Bsymbolic"
 ).split()
 FOLDER = Path(tempfile.gettempdir()) / f"minigrad-emulated-kernels-{getpass.getuser()}"
 
@@ -71,7 +72,7 @@ def emulated(code):
 def library(code, name, options):
     """The compiled kernel, from this user's temporary folder where it has been compiled before."""
     if COMPILER is None:
-        raise CompileException("no C++ compiler (g++) was found")
+        raise CompileException("no g++ was found, which compiles kernels for the CPU on Linux")
     defines = [option for option in options if option.startswith(("-D", "--define-macro"))]
     text = f'#include "cuda_emulator.h"\n#line 1 "{name}.cu"\n{emulated(code)}\n'
     text += f"EMULATOR_EXPORT({name})\n"

@@ -286,12 +286,14 @@ def work(name, run, allocations, stream=None):
         recording.pending.add(stream)
     uses = [
         (
-            weakref.ref(memory),
-            memory.pool if memory.pool is default_pool else weakref.ref(memory.pool),
+            weakref.ref(allocation),
+            default_pool if allocation.pool is default_pool else weakref.ref(allocation.pool),
         )
-        for memory in allocations
+        for allocation in allocations
     ]
     recording.work.append((name, run, uses))
+    for allocation in allocations:
+        allocation.block.recorded = True
 
 
 def waits(what):

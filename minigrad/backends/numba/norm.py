@@ -53,8 +53,15 @@ def _normalize_back(g: Any, normalized: Any, scale: Any, dx: Any, dweight: Any, 
             out[k] = scale[c] * (row[k] - shift - standard[k] * slope)
 
 
-def _forward(x: Array, weight: Array | None, bias: Array | None, eps: float) -> Any:
-    if x.ndim != 2 or not served(x):
+def _forward(
+    x: Array,
+    weight: Array | None,
+    bias: Array | None,
+    eps: float,
+    activation: str | None,
+    negative_slope: float,
+) -> Any:
+    if x.ndim != 2 or activation is not None or not served(x):
         return NotImplemented
     channels = x.shape[1]
     scale = np.ones(channels, np.float32) if weight is None else weight
@@ -78,10 +85,12 @@ def _backward(
     weight: Array | None,
     bias: Array | None,
     eps: float,
+    activation: str | None,
+    negative_slope: float,
 ) -> list[Array | None]:
     gy, g_mean, g_var = g
     if gy is None or g_mean is not None or g_var is not None:
-        return plain.batch_norm.backward(g, needs, y, residuals, x, weight, bias, eps)  # type: ignore[no-any-return]
+        return plain.batch_norm.backward(g, needs, y, residuals, x, weight, bias, eps, None, 0.0)  # type: ignore[no-any-return]
     normalized, inverse = residuals
     scale = inverse if weight is None else inverse * weight
     rows = np.ascontiguousarray(gy.T)

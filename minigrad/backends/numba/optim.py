@@ -1,19 +1,22 @@
 """The optimizers' updates in one pass over parameters, gradients and state.
 
 The equations are those of `minigrad/optim/`, each option an `if` that the compiler takes out of the
-loop. A kernel takes what `Optimizer.update` takes, without room for intermediate results.
+loop. A kernel takes what `Optimizer.update` takes, but the number of the update through a function,
+and no room for intermediate results.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from minigrad.backends import Array, Kernel
 from minigrad.backends.numba.compiled import in_float32, loop
+
+Step: TypeAlias = Callable[[], int]
 
 _ABSENT = np.empty(0, np.float32)
 _f = np.float32
@@ -56,7 +59,7 @@ def _adam(
 
 
 def _adam_update(
-    p: Array, g: Array, state: Mapping[str, Array], step: int, group: Mapping[str, Any]
+    p: Array, g: Array, state: Mapping[str, Array], step: Step, group: Mapping[str, Any]
 ) -> None:
     lr, (beta1, beta2) = float(group["lr"]), group["betas"]
     sign, decay = _direction(group)
@@ -64,7 +67,8 @@ def _adam_update(
     if group["decoupled_weight_decay"]:
         keep, decay = _f(1 - lr * group["weight_decay"]), _f(0)
     m, v, *largest = state.values()
-    c = math.sqrt(1 - beta2**step)  # on both sides of the fraction, as in the definition
+    count = step()
+    c = math.sqrt(1 - beta2**count)  # on both sides of the fraction, as in the definition
     _adam(
         p,
         g,
@@ -79,7 +83,7 @@ def _adam_update(
         _f(beta2),
         _f(1 - beta2),
         _f(group["eps"] * c),
-        _f(lr * c / (1 - beta1**step)),
+        _f(lr * c / (1 - beta1**count)),
     )
 
 
@@ -117,7 +121,7 @@ def _rmsprop(
 
 
 def _rmsprop_update(
-    p: Array, g: Array, state: Mapping[str, Array], step: int, group: Mapping[str, Any]
+    p: Array, g: Array, state: Mapping[str, Array], step: Step, group: Mapping[str, Any]
 ) -> None:
     _rmsprop(
         p,
@@ -159,9 +163,9 @@ def _sgd(
 
 
 def _sgd_update(
-    p: Array, g: Array, state: Mapping[str, Array], step: int, group: Mapping[str, Any]
+    p: Array, g: Array, state: Mapping[str, Array], step: Step, group: Mapping[str, Any]
 ) -> None:
-    first = step == 1  # then the running sum is the gradient, whatever the dampening
+    first = step() == 1  # then the running sum is the gradient, whatever the dampening
     _sgd(
         p,
         g,

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minigrad.backends import Array, Kernel, Needs, sum_over
+from minigrad.backends import Array, Kernel, Needs
+from minigrad.backends.arrays import sum_over
 from minigrad.backends.numpy.activation import leaky_slopes
 from minigrad.backends.numpy.linalg import product, product_by_rows
 

@@ -10,8 +10,15 @@ import numpy as np
 from minigrad.backends import Array, Kernel, Needs
 
 
-def _forward(x: Array, weight: Array | None, bias: Array | None, eps: float) -> Any:
-    if x.ndim != 2 or x.dtype.kind != "f" or 0 in x.shape:
+def _forward(
+    x: Array,
+    weight: Array | None,
+    bias: Array | None,
+    eps: float,
+    activation: str | None,
+    negative_slope: float,
+) -> Any:
+    if x.ndim != 2 or activation is not None or x.dtype.kind != "f" or 0 in x.shape:
         return NotImplemented
     mean = x.mean(axis=0)
     normalized = x - mean  # (N, C)
@@ -33,6 +40,8 @@ def _backward(
     weight: Array | None,
     bias: Array | None,
     eps: float,
+    activation: str | None,
+    negative_slope: float,
 ) -> list[Array | None]:
     """With x^ = normalized, s = weight / sqrt(var + eps), and means over the batch.
 

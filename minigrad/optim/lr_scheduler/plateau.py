@@ -6,8 +6,9 @@ import math
 from collections.abc import Sequence
 from typing import Any, Literal
 
+from minigrad.optim.groups import Group
 from minigrad.optim.lr_scheduler.base import LRScheduler
-from minigrad.optim.optimizer import Group, Optimizer
+from minigrad.optim.optimizer import Optimizer
 
 __all__ = ["ReduceLROnPlateau"]
 

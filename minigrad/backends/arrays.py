@@ -1,0 +1,122 @@
+"""Level 0: what several levels ask of raw arrays, said with NumPy; a backend may know it better.
+
+These functions are no operations: they know no Tensor and have no derivative, and some write to
+what they are given. The kernel of one is the object of its name in `backends/<backend>/arrays.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, TypeVar
+
+import numpy as np
+
+from minigrad.backends import Array, Kernel, find_kernels
+
+__all__ = [
+    "concatenate",
+    "contract",
+    "follow_statistics",
+    "length",
+    "shorten",
+    "side_by_side",
+    "stack",
+    "sum_over",
+]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _with_kernels(definition: F) -> F:
+    """The function, computed by the kernels for the type of its first array where they take it."""
+    found: dict[type, list[Kernel]] = {}
+
+    @wraps(definition)
+    def call(first: Any, *others: Any) -> Any:
+        kind = type(first[0] if isinstance(first, list) else first)
+        if kind not in found:
+            found[kind] = find_kernels(kind, "arrays", definition.__name__)
+        for kernel in found[kind]:
+            y = kernel.forward(first, *others)
+            if y is not NotImplemented:
+                return y
+        return definition(first, *others)
+
+    return call  # type: ignore[return-value]
+
+
+@_with_kernels
+def sum_over(array: Array, axes: tuple[int, ...]) -> Array:
+    """The sum over axes of an array, or of anything else that has a method `sum`."""
+    return array.sum(axis=axes)
+
+
+@_with_kernels
+def concatenate(arrays: list[Array], axis: int | None) -> Array:
+    """Arrays joined along an axis, or with None as flat arrays."""
+    return np.concatenate(arrays, axis)
+
+
+@_with_kernels
+def stack(arrays: list[Array], axis: int) -> Array:
+    """Arrays of one shape joined along a new axis."""
+    return np.stack(arrays, axis)
+
+
+@_with_kernels
+def contract(operands: list[Array], subscripts: str) -> Array:
+    """The sum of products over labelled axes, with every label written out, once a term."""
+    return np.einsum(subscripts, *operands)
+
+
+@_with_kernels
+def length(vectors: list[Array]) -> Array:
+    """The Euclidean length of all elements of one array or more, as an array of shape ()."""
+    squares = [np.sum(x * x) for x in vectors]
+    return np.sqrt(sum(squares[1:], start=squares[0]))
+
+
+@_with_kernels
+def shorten(array: Array, size: Array, most: float) -> None:
+    """Multiply an array in place by `min(1, most / (size + 1e-6))`, size being of shape ()."""
+    array *= np.minimum(most / (size + 1e-6), 1)
+
+
+@_with_kernels
+def follow_statistics(
+    mean: Array,
+    var: Array,
+    running_mean: Array | None,
+    running_var: Array | None,
+    momentum: float | Array,
+    count: int,
+    batches: Array | None,
+) -> None:
+    """Move running statistics in place towards a batch's: `running += momentum (batch - running)`.
+
+    Args:
+        mean: The batch's means (C,).
+        var: Its biased variances (C,); the running ones follow the unbiased.
+        running_mean: (C,), or None.
+        running_var: (C,), or None.
+        momentum: How far they move.
+        count: The number of values behind each mean, above 1.
+        batches: How many batches there have been (), int64, which goes up by one; or None.
+    """
+    for running, batch in ((running_mean, mean), (running_var, var * (count / (count - 1)))):
+        if running is not None:
+            running *= 1 - momentum
+            running += momentum * batch
+    if batches is not None:
+        batches += 1
+
+
+@_with_kernels
+def side_by_side(arrays: list[Array]) -> list[Array]:
+    """The same elements in as few arrays as possible: neighbours in memory may become one vector.
+
+    Args:
+        arrays: Of any shape; what is joined shares their memory.
+    """
+    return arrays

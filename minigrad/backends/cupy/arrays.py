@@ -1,0 +1,177 @@
+"""What layers and optimizers ask of arrays besides operations, without a look at their values."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from minigrad.backends import Array, Kernel
+from minigrad.backends.cupy.linalg import contracted
+from minigrad.backends.cupy.reduce import sum_of
+from minigrad.backends.cupy.source import BLOCK, blocks_for, kernel, served
+
+
+def _sum_over(array: Array, axes: tuple[int, ...]) -> Any:
+    return sum_of(array, axes)
+
+
+_PARTS = 256  # blocks at most, each with a sum of its own
+
+_squares = kernel(
+    "sums_of_squares",
+    r"""
+extern "C" __global__ void sums_of_squares(const T* x, T* sums, Int n) {
+    T total = 0;
+    for EACH(i, n) total += x[i] * x[i];
+    total = block_sum(total);
+    if (threadIdx.x == 0) sums[blockIdx.x] = total;
+}
+""",
+)
+
+_root = kernel(
+    "root_of_sum",
+    r"""
+extern "C" __global__ void root_of_sum(const T* sums, T* y, Int n) {  // one block
+    T total = 0;
+    for EACH(i, n) total += sums[i];
+    total = block_sum(total);
+    if (threadIdx.x == 0) *y = sqrt(total);
+}
+""",
+)
+
+
+def _length(vectors: list[Array]) -> Any:
+    in_a_row = all(x.flags.c_contiguous or x.flags.f_contiguous for x in vectors)
+    if not in_a_row or not served(*vectors):
+        return NotImplemented
+    counts = [min(blocks_for(x.size, 4 * BLOCK), _PARTS) for x in vectors]
+    sums = np.empty_like(vectors[0], shape=(sum(counts),))
+    start = 0
+    for x, count in zip(vectors, counts, strict=True):
+        _squares((count,), (BLOCK,), (x, sums[start:], x.size))
+        start += count
+    y = np.empty_like(sums, shape=())
+    _root((1,), (BLOCK,), (sums, y, sums.size))
+    return y
+
+
+_shorten_kernel = kernel(
+    "shorten",
+    r"""
+extern "C" __global__ void shorten(T* x, const T* size, double most, Int n) {
+    T factor = (T)most / (*size + (T)1e-6);
+    if (factor >= 1) return;  // nan is not, and shows
+    for EACH(i, n) x[i] *= factor;
+}
+""",
+)
+
+
+def _shorten(array: Array, size: Array, most: float) -> Any:
+    in_a_row = array.flags.c_contiguous or array.flags.f_contiguous
+    if not in_a_row or not served(array, size):
+        return NotImplemented
+    _shorten_kernel((blocks_for(array.size),), (BLOCK,), (array, size, float(most), array.size))
+    return None
+
+
+_follow = kernel(
+    "follow_statistics",
+    r"""
+extern "C" __global__ void follow_statistics(
+    const T* mean, const T* var, T* running_mean, T* running_var, Int* batches,
+    double momentum, double unbiased, Int n) {
+    if (batches && blockIdx.x == 0 && threadIdx.x == 0) *batches += 1;
+    for EACH(i, n) {
+        if (running_mean) running_mean[i] += (T)momentum * (mean[i] - running_mean[i]);
+        if (running_var) running_var[i] += (T)momentum * (var[i] * (T)unbiased - running_var[i]);
+    }
+}
+""",
+)
+
+
+def _follow_statistics(
+    mean: Array,
+    var: Array,
+    running_mean: Array | None,
+    running_var: Array | None,
+    momentum: float | Array,
+    count: int,
+    batches: Array | None,
+) -> Any:
+    given = [x for x in (mean, var, running_mean, running_var) if x is not None]
+    if not served(*given) or not all(x.flags.c_contiguous for x in given):
+        return NotImplemented
+    if not isinstance(momentum, int | float):
+        return NotImplemented
+    unbiased = count / (count - 1)
+    args = mean, var, running_mean, running_var, batches, float(momentum), unbiased, mean.size
+    _follow((blocks_for(mean.size),), (BLOCK,), args)
+    return None
+
+
+_AT_ONCE = 8  # arrays that CuPy joins without a table on the device, which a capture refuses
+
+
+def _concatenate(arrays: list[Array], axis: int | None) -> Any:
+    if len(arrays) <= _AT_ONCE or axis is None:
+        return NotImplemented
+    shape, dtype = list(arrays[0].shape), arrays[0].dtype
+    fit = [
+        x.dtype == dtype and _without(list(x.shape), axis) == _without(shape, axis) for x in arrays
+    ]
+    if not -len(shape) <= axis < len(shape) or not all(fit):
+        return NotImplemented  # which the definition complains about, or converts
+    shape[axis] = sum(x.shape[axis] for x in arrays)
+    y = np.empty_like(arrays[0], shape=tuple(shape), order="C")
+    along = np.moveaxis(y, axis, 0)
+    start = 0
+    for x in arrays:
+        stop = start + x.shape[axis]
+        along[start:stop] = np.moveaxis(x, axis, 0)
+        start = stop
+    return y
+
+
+def _without(shape: list[int], axis: int) -> list[int]:
+    return [n for i, n in enumerate(shape) if i not in (axis, len(shape) + axis)]
+
+
+def _stack(arrays: list[Array], axis: int) -> Any:
+    if len(arrays) <= _AT_ONCE or len({x.shape for x in arrays}) > 1:
+        return NotImplemented
+    return _concatenate([np.expand_dims(x, axis) for x in arrays], axis)
+
+
+def _side_by_side(arrays: list[Array]) -> list[Array]:
+    """Parts of one allocation that lie one after the other, as one vector."""
+    make = type(arrays[0])
+    found: list[Array] = []
+    for array in arrays:
+        before = found[-1] if found else None
+        if (
+            before is not None
+            and before.flags.c_contiguous
+            and array.flags.c_contiguous
+            and before.dtype == array.dtype
+            and before.data.mem is array.data.mem
+            and before.data.ptr + before.nbytes == array.data.ptr
+        ):
+            found[-1] = make((before.size + array.size,), array.dtype, before.data)
+        else:
+            found.append(array)
+    return found
+
+
+concatenate = Kernel(_concatenate)
+contract = Kernel(contracted)
+stack = Kernel(_stack)
+sum_over = Kernel(_sum_over)
+length = Kernel(_length)
+shorten = Kernel(_shorten)
+follow_statistics = Kernel(_follow_statistics)
+side_by_side = Kernel(_side_by_side)

@@ -1,0 +1,188 @@
+"""What a recorded step needs of CUDA: a stream, a graph with its own memory, and copies to it."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import numpy as np
+
+from minigrad.backends import Array
+
+__all__ = ["Feed", "Results", "StepGraph", "own_stream"]
+
+Spec = tuple[tuple[int, ...], Any]  # an array's shape and dtype
+_LINE = 256  # bytes: where arrays begin in a block of memory, as cudaMalloc's do
+_BUFFERS = 2  # blocks of host memory: one is being copied from while the other is written to
+
+
+def own_stream() -> Any:
+    """The stream of this thread's work on the GPU, which is not the default stream.
+
+    Work on the default stream cannot be recorded. If a thread still uses it, it gets a stream of
+    its own from now on, which begins where the default stream has ended.
+    """
+    cuda = importlib.import_module("cupy").cuda
+    stream = cuda.get_current_stream()
+    if stream.ptr == cuda.Stream.null.ptr:
+        cuda.Stream.null.synchronize()
+        stream = cuda.Stream(non_blocking=True).use()
+    return stream
+
+
+class StepGraph:
+    """A recorded step: work on the GPU that is launched as a whole, and the memory it works in.
+
+    The graph holds addresses, not arrays. So all that is allocated while it is recorded comes from
+    a pool of its own, which lives as long as the graph and serves nobody else: what a replay
+    writes to can be nobody else's memory.
+    """
+
+    def __init__(self) -> None:
+        cupy = importlib.import_module("cupy")
+        self.stream = own_stream()
+        self._cuda = cupy.cuda
+        self._pool = cupy.cuda.MemoryPool()
+        self._graph: Any = None
+
+    @contextmanager
+    def memory(self) -> Iterator[None]:
+        """Arrays made inside come from the pool: first in the steps before, which fill it."""
+        with self._cuda.using_allocator(self._pool.malloc):
+            yield
+
+    @contextmanager
+    def recorded(self) -> Iterator[None]:
+        """Work given to the stream inside is recorded and not done.
+
+        Raises:
+            Exception: What is inside, or CUDA, found something that cannot be recorded. The
+                recording has ended, and nothing has been done.
+        """
+        self.stream.begin_capture()
+        try:
+            with self.memory():
+                yield
+        except BaseException:
+            with suppress(Exception):  # the first error says more
+                self.stream.end_capture()
+            raise
+        self._graph = self.stream.end_capture()
+
+    def launch(self) -> None:
+        """Do the work; returns at once."""
+        self._graph.launch(self.stream)
+
+
+class Feed:
+    """Arrays on the GPU that the host refills before each replay, all of them by one copy.
+
+    While a replay runs, the next values are written to pinned memory and copied beside it, on
+    another stream, to a second block on the GPU; only from there, when the replay has ended, they
+    are copied to where the graph reads them. Two blocks take turns, so that the host waits for a
+    copy only where it is two replays ahead.
+
+    Args:
+        specs: The shapes and dtypes of the arrays.
+
+    Attributes:
+        arrays: The arrays on the GPU, whose addresses never change.
+    """
+
+    def __init__(self, specs: Sequence[Spec], stream: Any) -> None:
+        cupy = importlib.import_module("cupy")
+        self._is_empty = not specs
+        starts, size = [], 0
+        for shape, dtype in specs:
+            starts.append(size)
+            size += -(-int(np.prod(shape)) * np.dtype(dtype).itemsize // _LINE) * _LINE
+
+        size = max(size, _LINE)
+
+        def cut(block: Array) -> list[Array]:
+            parts = []
+            for (shape, dtype), start in zip(specs, starts, strict=True):
+                stop = start + int(np.prod(shape)) * np.dtype(dtype).itemsize
+                parts.append(block[start:stop].view(dtype).reshape(shape))
+            return parts
+
+        self._block = cupy.empty(size, np.uint8)
+        self.arrays = cut(self._block)
+        pinned = importlib.import_module("cupyx").empty_pinned
+        self._pinned = [pinned(size, np.uint8) for _ in range(_BUFFERS)]
+        self._hosts = [cut(block) for block in self._pinned]
+        self._waiting = [cupy.empty(size, np.uint8) for _ in range(_BUFFERS)]
+        self._stream, self._copies = stream, cupy.cuda.Stream(non_blocking=True)
+        self._copied, self._taken = (
+            [cupy.cuda.Event(disable_timing=True) for _ in range(_BUFFERS)] for _ in range(2)
+        )
+        self._copies.wait_event(stream.record())  # the blocks may be somebody's until now
+        self._turn = 0
+
+    def begin(self) -> list[np.ndarray[Any, Any]]:
+        """NumPy arrays in pinned memory, one for each of `arrays`, to write the next values to."""
+        self._turn = (self._turn + 1) % _BUFFERS
+        self._copied[self._turn].synchronize()
+        return self._hosts[self._turn]
+
+    def send(self) -> None:
+        """Have what was written copied to `arrays` as soon as the work given so far is done."""
+        if self._is_empty:
+            return
+        turn, copied, taken = self._turn, self._copied[self._turn], self._taken[self._turn]
+        self._copies.wait_event(taken)
+        self._waiting[turn].set(self._pinned[turn], stream=self._copies)
+        copied.record(self._copies)
+        self._stream.wait_event(copied)
+        self._block[...] = self._waiting[turn]
+        taken.record(self._stream)
+
+    def __del__(self) -> None:
+        with suppress(Exception):  # pinned memory may be used again when its copy has ended
+            for event in self._copied:
+                event.synchronize()
+
+
+class Results:
+    """Arrays that a graph fills at each replay, and copies of them that outlive the next one.
+
+    Small arrays of one dtype are put side by side by the graph itself, so that one copy does for
+    all of them. Make it while the graph is recorded.
+
+    Args:
+        arrays: What the step gives.
+    """
+
+    def __init__(self, arrays: Sequence[Array]) -> None:
+        self._shapes = [array.shape for array in arrays]
+        together: dict[Any, list[int]] = {}
+        for number, array in enumerate(arrays):
+            together.setdefault(array.dtype, []).append(number)
+        self._packs = [_packed(arrays, numbers) for numbers in together.values()]
+
+    def copies(self) -> list[Array]:
+        """Copies of the arrays as the work given so far will leave them."""
+        found: list[Array] = [None] * len(self._shapes)
+        for flat, places in self._packs:
+            fresh = flat.copy()
+            for number, start, stop in places:
+                found[number] = fresh[start:stop].reshape(self._shapes[number])
+        return found
+
+
+def _packed(
+    arrays: Sequence[Array], numbers: Sequence[int]
+) -> tuple[Array, list[tuple[int, int, int]]]:
+    """Arrays of one dtype in a row, and where in it each begins and ends."""
+    places, size = [], 0
+    for number in numbers:
+        places.append((number, size, size + arrays[number].size))
+        size += arrays[number].size
+    if len(numbers) == 1:
+        return arrays[numbers[0]].reshape(-1), places
+    flat = np.empty_like(arrays[numbers[0]], shape=size)
+    for number, start, stop in places:
+        flat[start:stop] = arrays[number].reshape(-1)
+    return flat, places

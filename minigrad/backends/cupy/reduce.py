@@ -1,0 +1,137 @@
+"""Sums and means in one launch, or a few where there is much to add; always in the same order."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from minigrad.backends import Array, Kernel
+from minigrad.backends.cupy.source import BLOCK, COLUMNS, kernel, served
+
+_SHARE = 8192  # elements of a row that one block adds up
+_ROWS = 512  # rows of a column that one block adds up
+
+_row_sums = kernel(
+    "row_sums",
+    r"""
+// y[row, part] = the sum of that part of the row of x, divided
+extern "C" __global__ void row_sums(
+    const T* x, T* y, Int columns, Int down, Int right, Int share, double divisor) {
+    Int row = blockIdx.x, first = blockIdx.y * share;
+    Int last = first + share < columns ? first + share : columns;
+    T total = 0;
+    for (Int k = first + threadIdx.x; k < last; k += blockDim.x) total += x[row * down + k * right];
+    total = block_sum(total);
+    if (threadIdx.x == 0) y[row * gridDim.y + blockIdx.y] = total / (T)divisor;
+}
+""",
+)
+
+_column_sums = kernel(
+    "column_sums",
+    r"""
+// y[part, column] = the sum of that part of the column of x, divided
+extern "C" __global__ void column_sums(
+    const T* x, T* y, Int rows, Int columns, Int down, Int right, Int share, double divisor) {
+    Int column = COLUMN, first = blockIdx.y * share;
+    Int last = first + share < rows ? first + share : rows;
+    T total = 0;
+    if (column < columns)
+        for (Int k = first + FIRST_ROW; k < last; k += ROWS) total += x[k * down + column * right];
+    total = column_sum(total);
+    if (column < columns && threadIdx.x < COLUMNS)
+        y[blockIdx.y * columns + column] = total / (T)divisor;
+}
+""",
+)
+
+
+def row_sums(x: Array, divisor: float = 1.0) -> Array:
+    """The sum (rows,) of each row of a matrix of any memory order, divided.
+
+    Args:
+        x: (rows, columns), float32 or float64, not empty.
+        divisor: What each sum is divided by.
+    """
+    rows, columns = x.shape
+    if columns < BLOCK < rows:  # a block for each would do little
+        return column_sums(x.T, divisor)
+    parts = -(-columns // _SHARE)
+    y = np.empty_like(x, shape=(rows, parts), order="C")
+    down, right = steps(x)
+    last = divisor if parts == 1 else 1.0
+    _row_sums((rows, parts), (BLOCK,), (x, y, columns, down, right, _SHARE, last))
+    return y.reshape(rows) if parts == 1 else row_sums(y, divisor)
+
+
+def column_sums(x: Array, divisor: float = 1.0, out: Array | None = None) -> Array:
+    """The sum (columns,) of each column of a matrix of any memory order, divided.
+
+    Args:
+        x: (rows, columns), float32 or float64, not empty.
+        divisor: What each sum is divided by.
+        out: Where the sums go, in a row; by default a new array.
+    """
+    rows, columns = x.shape
+    parts = -(-rows // _ROWS)
+    if parts > 1:
+        y = np.empty_like(x, shape=(parts, columns), order="C")
+    else:
+        y = np.empty_like(x, shape=(columns,)) if out is None else out
+    down, right = steps(x)
+    last = divisor if parts == 1 else 1.0
+    grid = -(-columns // COLUMNS), parts
+    _column_sums(grid, (BLOCK,), (x, y, rows, columns, down, right, _ROWS, last))
+    return y if parts == 1 else column_sums(y, divisor, out)
+
+
+def steps(x: Array) -> tuple[int, int]:
+    """How many elements a matrix's next row, and its next column, are away in memory."""
+    down, right = x.strides
+    return down // x.itemsize, right // x.itemsize
+
+
+def sum_of(x: Array, axes: tuple[int, ...], mean: bool = False) -> Any:
+    """The sum or mean over axes of an array, without them; NotImplemented for some that lie apart.
+
+    Args:
+        x: Any shape.
+        axes: The axes, counted from the front, in order.
+        mean: Whether to divide by the number of elements.
+    """
+    if not served(x) or not axes:
+        return NotImplemented
+    count = math.prod(x.shape[axis] for axis in axes)
+    divisor = float(count) if mean else 1.0
+    kept = tuple(n for axis, n in enumerate(x.shape) if axis not in axes)
+    plane = x.ndim == 2 or x.flags.c_contiguous  # so that it is a matrix without a copy
+    if len(axes) == x.ndim and (x.flags.c_contiguous or x.flags.f_contiguous):
+        in_order = x if x.flags.c_contiguous else x.T
+        return row_sums(in_order.reshape(1, -1), divisor).reshape(())
+    if axes == tuple(range(len(axes))) and plane:
+        return column_sums(x.reshape(count, -1), divisor).reshape(kept)
+    if axes == tuple(range(len(kept), x.ndim)) and plane:
+        return row_sums(x.reshape(-1, count), divisor).reshape(kept)
+    return NotImplemented
+
+
+def _kernel(mean: bool) -> Callable[..., Any]:
+    def forward(x: Array, *, axis: Any = None, keepdims: bool = False) -> Any:
+        several = isinstance(axis, tuple | list)
+        given = range(x.ndim) if axis is None else axis if several else (axis,)
+        axes = tuple(sorted(int(i) % max(x.ndim, 1) for i in given))
+        if any(not -x.ndim <= i < x.ndim for i in given) or len(set(axes)) < len(axes):
+            return NotImplemented  # which the definition complains about
+        y = sum_of(x, axes, mean)
+        if y is NotImplemented or not keepdims:
+            return y
+        return y.reshape(tuple(1 if i in axes else n for i, n in enumerate(x.shape)))
+
+    return forward
+
+
+sum = Kernel(_kernel(mean=False))
+mean = Kernel(_kernel(mean=True))

@@ -1,0 +1,195 @@
+"""What recurrent networks over a whole sequence have in common: its order, and learning from it.
+
+States lie at their place in time, in (T + 1, N, H) with the first one before them, or after them
+where the sequence is read backwards: states before and after each step are slices, in C order. The
+inputs of all steps are one product, and so is each gradient of weights, over all steps and rows.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple, TypeAlias
+
+from minigrad.backends import Array, Needs
+from minigrad.backends.cupy import persistent
+from minigrad.backends.cupy.cublas import gemm
+from minigrad.backends.cupy.reduce import column_sums
+from minigrad.backends.cupy.source import BLOCK, CudaKernel, blocks_for, served
+
+Gradients: TypeAlias = list[Array | None]
+
+
+def in_order(*arrays: Array | None) -> Iterator[Array | None]:
+    """The arrays in C order; None stays None."""
+    return (x if x is None or x.flags.c_contiguous else x.copy() for x in arrays)
+
+
+def empty(like: Array, *shape: int) -> Array:
+    """A new array of the same dtype."""
+    return importlib.import_module("cupy").empty(shape, like.dtype)
+
+
+def run(made: CudaKernel, n: int, *args: Any) -> None:
+    """Launch a kernel over n elements."""
+    made((blocks_for(n),), (BLOCK,), args)
+
+
+def takes(
+    gates: int,
+    x: Array,
+    states: Iterable[Array],
+    weight_ih: Array,
+    weight_hh: Array,
+    bias_ih: Array | None,
+    bias_hh: Array | None,
+) -> bool:
+    """Whether kernels take these inputs: of one dtype, and of the very shapes that they read.
+
+    Args:
+        gates: G.
+        x: (T, N, D).
+        states: h and what there is besides (N, H).
+        weight_ih: (G H, D).
+        weight_hh: (G H, H).
+        bias_ih: (G H,), or None.
+        bias_hh: (G H,), or None like bias_ih.
+    """
+    h, *others = states
+    if (bias_ih is None) != (bias_hh is None) or x.ndim != 3 or h.ndim != 2:
+        return False
+    size, wide = h.shape[1], gates * h.shape[1]
+    expected: list[tuple[tuple[int, ...], Array]]
+    expected = [((x.shape[1], size), s) for s in (h, *others)]
+    expected += [((wide, x.shape[2]), weight_ih), ((wide, size), weight_hh)]
+    expected += [((wide,), bias) for bias in (bias_ih, bias_hh) if bias is not None]
+    return all(a.shape == shape for shape, a in expected) and served(x, *[a for _, a in expected])
+
+
+def flat(x: Array) -> Array:
+    """Steps (T, N, G) one below the other (T N, G)."""
+    return x.reshape(-1, x.shape[2])
+
+
+def at(parts: Array | None, t: int) -> Array | None:
+    """One of the parts, if there are any."""
+    return None if parts is None else parts[t]
+
+
+class Sequence(NamedTuple):
+    """A sequence, and in which direction it is read.
+
+    Attributes:
+        x: (T, N, D), of any memory order.
+        reverse: Whether from the last step to the first.
+    """
+
+    x: Array
+    reverse: bool
+
+    def order(self) -> range:
+        """The steps, as they are read."""
+        steps = range(len(self.x))
+        return steps[::-1] if self.reverse else steps
+
+    def before(self, states: Array) -> Array:
+        """The states before each step (T, N, H)."""
+        return states[1:] if self.reverse else states[:-1]
+
+    def after(self, states: Array) -> Array:
+        """The states after each step (T, N, H)."""
+        return states[:-1] if self.reverse else states[1:]
+
+    def start(self, states: Array, first: Array) -> None:
+        """Put the first state in its place."""
+        states[len(self.x) if self.reverse else 0] = first
+
+    def last(self, states: Array) -> Array:
+        """The state after the last step that is read (N, H)."""
+        return states[0 if self.reverse else len(self.x)]
+
+    def rows(self) -> Array:
+        """All x_t, one below the other (T N, D), in C order."""
+        [x] = in_order(self.x)
+        return flat(x)
+
+    def narrow(self) -> tuple[Array, int, int] | tuple[None, int, int]:
+        """Where D is 1: x, and how many elements it is to the next step, and to the next row."""
+        down, right, _ = self.x.strides
+        steps = down // self.x.itemsize, right // self.x.itemsize
+        return (self.x if self.x.shape[2] == 1 else None), *steps
+
+
+class Inputs(NamedTuple):
+    """What a persistent kernel adds to W_hh h at each step, as its first four arguments.
+
+    Attributes:
+        values: x itself where D is 1, else W_ih x for all steps (T, N, G).
+        step: Elements from one step to the next.
+        row: Elements from one row to the next.
+        weight: W_ih (G, 1) where D is 1.
+    """
+
+    values: Array
+    step: int
+    row: int
+    weight: Array | None
+
+
+def inputs_of(sequence: Sequence, weight_ih: Array) -> tuple[Inputs, Array | None]:
+    """The inputs, and all x_t as a matrix where they are more than one column."""
+    x, step, row = sequence.narrow()
+    if x is not None:
+        return Inputs(x, step, row, weight_ih), None
+    rows, size = sequence.rows(), len(weight_ih)
+    values = gemm(rows, weight_ih.T)
+    return Inputs(values, sequence.x.shape[1] * size, size, None), rows
+
+
+def learnt(
+    needs: Needs,
+    first: int,
+    dz: Array,
+    db: Array,
+    rows: Array | None,
+    before: Array,
+    sums: Array | None = None,
+) -> Gradients:
+    """Gradients of W_ih, W_hh, b_ih and b_hh, written where an optimizer wants them.
+
+    Args:
+        needs: Of the operation.
+        first: The position of W_ih among its inputs; the others follow.
+        dz: Of what W_ih gives (T, N, G).
+        db: Of what W_hh gives (T, N, G); the same array where both are added.
+        rows: All x_t (T N, D); None where D is 1 and `sums` hold that gradient.
+        before: h before each step (T, N, H).
+        sums: What the blocks of a persistent kernel have added up.
+    """
+    wanted = needs[first : first + 4]
+    places = [needs.place(first + k) if wanted[k] else None for k in range(4)]
+    found: Gradients = [None] * 4
+    if wanted[0] and rows is not None:
+        found[0] = gemm(flat(dz).T, rows, places[0])
+    if wanted[1]:
+        found[1] = gemm(flat(db).T, flat(before), places[1])
+    if sums is None:
+        for k, part in ((2, dz), (3, db)):
+            if wanted[k]:
+                found[k] = column_sums(flat(part), out=places[k])
+        return found
+    width = dz.shape[2]
+    by_fold = (wanted[0] and rows is None, False, *wanted[2:])
+    for k, shape in ((0, (width, 1)), (2, (width,)), (3, (width,))):
+        if by_fold[k]:
+            place = places[k]
+            found[k] = empty(dz, *shape) if place is None else place
+    if any(by_fold):
+        outputs = [part if folded else None for part, folded in zip(found, by_fold, strict=True)]
+        persistent.fold(sums, outputs[2], outputs[3], outputs[0])
+    return found
+
+
+def of_inputs(needs: Needs, dz: Array, x: Array, weight_ih: Array) -> Array | None:
+    """The gradient of x (T, N, D)."""
+    return gemm(flat(dz), weight_ih).reshape(x.shape) if needs[0] else None

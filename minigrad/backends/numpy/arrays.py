@@ -1,0 +1,63 @@
+"""Sums as products, which BLAS computes two to six times as fast as NumPy adds; joined arrays."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from minigrad.backends import Array, Kernel, span_of
+
+
+def _sum_over(array: Array, axes: tuple[int, ...]) -> Any:
+    if array.ndim == 2 and array.dtype.kind == "f":
+        if axes == (0,):
+            return np.ones(len(array), array.dtype) @ array
+        if axes == (1,):
+            return array @ np.ones(array.shape[1], array.dtype)
+    return NotImplemented
+
+
+def _length(vectors: list[Array]) -> Any:
+    rows = [x.ravel(order="K") for x in vectors]
+    if any(row.dtype.kind != "f" for row in rows):
+        return NotImplemented
+    return np.sqrt(sum(row @ row for row in rows))
+
+
+def _is_part(array: Array, vector: Any) -> bool:
+    """Whether an array is some of a vector's elements in a row."""
+    return (
+        isinstance(vector, np.ndarray)
+        and vector.ndim == 1
+        and vector.flags.c_contiguous
+        and array.flags.c_contiguous
+        and array.dtype == vector.dtype
+        and array.size > 0
+    )
+
+
+def _side_by_side(arrays: list[Array]) -> list[Array]:
+    """Parts of a vector that lie one after the other, as one part of it."""
+    found: list[Array] = []
+    owner: Array = None  # the vector whose part was found last, and where that begins, ends
+    first = last = 0
+    for array in arrays:
+        vector = array.base
+        if not _is_part(array, vector):
+            found.append(array)
+            owner = None
+            continue
+        start = (span_of(array)[0] - span_of(vector)[0]) // array.itemsize
+        if vector is owner and start == last:
+            last += array.size
+            found[-1] = vector[first:last]
+        else:
+            owner, first, last = vector, start, start + array.size
+            found.append(array)
+    return found
+
+
+sum_over = Kernel(_sum_over)
+length = Kernel(_length)
+side_by_side = Kernel(_side_by_side)
