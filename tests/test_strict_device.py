@@ -101,6 +101,7 @@ def test_what_cupy_lacks_is_refused(stream):
         lambda: np.add(x, x, where=x > 0),
         lambda: np.add.reduce(x),
         lambda: np.add.at(x, np.array([0]), 1),
+        lambda: cupy.add.at(cupy.zeros(2, np.int64), cupy.zeros(1, int), cupy.ones(1, int)),
         lambda: np.block([x, x]),
         lambda: x.newbyteorder(),
         lambda: x.ctypes,
@@ -203,11 +204,12 @@ def test_replay_computes_with_what_is_there_then(stream):
     with Captured(stream) as capture:
         chosen = x[at]
         mean = np.mean(x, keepdims=True)
-        x[x > 100] = 0
+        x[at] = chosen * 2
+        cupy.add.at(x, at, mean)
     x.set(np.array([3.0, 500.0]))
     at.set(np.array([0]))
     capture.graph.launch()
-    assert (chosen.get(), mean.get(), x.get().tolist()) == (3, 251.5, [3, 0])
+    assert (chosen.get(), mean.get(), x.get().tolist()) == (3, 251.5, [257.5, 500])
 
 
 REFUSED = {
@@ -220,6 +222,9 @@ REFUSED = {
     "index": lambda x: x[np.array([0])],
     "list": lambda x: x[[0]],
     "mask": lambda x: x[x > 0],
+    "writing by a mask": lambda x: x.__setitem__(x > 0, 0),
+    "adding by a mask": lambda x: cupy.add.at(x, x > 0, x),
+    "a number by index": lambda x: x.__setitem__(np.argmax(x, keepdims=True), 0),
     "nonzero": lambda x: np.nonzero(x),
     "where": lambda x: np.where(x > 0),
     "sort": lambda x: np.sort(x),

@@ -17,7 +17,7 @@ import numpy as np
 from strict_device import memory, streams
 from strict_device.arrays import ndarray
 from strict_device.blas import CublasError, blas
-from strict_device.calls import Index, compute, empty_like, inside, made
+from strict_device.calls import empty_like, inside, made, write
 from strict_device.host import alloc_pinned_memory, empty_pinned, send, upload, zeros_pinned
 from strict_device.kernels import (
     COMPILER,
@@ -139,7 +139,9 @@ class Ufunc:
         return inside(self.numpys, args, kwargs)
 
     def at(self, y, index, x):
-        compute(f"{self.numpys.__name__}.at", self.numpys.at, (y, Index(index), x), {}, writes=y)
+        if y.dtype.char not in "iIefdLQ":  # what CUDA's atomicAdd takes
+            raise TypeError(f"{self.numpys.__name__}.at: CuPy takes no {y.dtype}")
+        write(f"{self.numpys.__name__}.at", self.numpys.at, y, index, x)
 
 
 def function(numpys):

@@ -9,7 +9,7 @@ import functools
 import numpy as np
 
 from strict_device import memory
-from strict_device.calls import Held, Index, compute, empty_like, is_mask, parts, view_of
+from strict_device.calls import Held, Index, compute, empty_like, is_mask, parts, view_of, write
 from strict_device.host import send
 from strict_device.memory import MemoryPointer, placed
 from strict_device.real import check_arguments, exists, parameters_of, real, theirs_of
@@ -122,14 +122,12 @@ class ndarray(Held, np.lib.mixins.NDArrayOperatorsMixin):
     def __setitem__(self, index, value):
         if isinstance(value, np.ndarray) and value.ndim:
             raise ValueError("non-scalar numpy.ndarray cannot be used for fill")
-        if any(is_mask(part) for part in parts(index)) and isinstance(value, ndarray):
-            waits("writing an array by a boolean mask")
         value = value[()] if isinstance(value, np.ndarray) else value
 
         def put(x, at, y):
             x[at] = y
 
-        compute("setitem", put, (self, Index(index), value), {}, writes=self)
+        write("setitem", put, self, index, value)
 
     # --- what looks at values, so that the host waits ---
 

@@ -17,7 +17,7 @@ from strict_device.streams import (
 # what CuPy computes with cuBLAS or cuSOLVER, which it refuses to do in a capture
 PRODUCTS = {"matmul", "dot", "vdot", "inner", "outer", "tensordot", "einsum", "kron"}
 # what needs to know values before it goes on, or sorts with Thrust, which waits
-WAITING = {"reading by a boolean mask"} | set(
+WAITING = {"reading by a boolean mask", "writing by a boolean mask"} | set(
     "nonzero flatnonzero argwhere unique allclose array_equiv bincount histogram compress extract "
     "array2string array_repr array_str delete trim_zeros setdiff1d union1d intersect1d".split()
 )
@@ -215,3 +215,13 @@ def inside(numpys, args, kwargs):
     if not Call(args, kwargs).arrays:
         raise TypeError(f"{numpys.__name__}: no cupy.ndarray among the arguments")
     return numpys(*args, **kwargs)
+
+
+def write(name, function, x, index, value):
+    """Write to where an index shows, as CuPy does: it counts a mask, and sends a number over."""
+    chosen = [part for part in parts(index) if isinstance(part, Held | np.ndarray | list)]
+    if any(is_mask(part) for part in parts(index)):
+        name = "writing by a boolean mask"
+    if chosen and not isinstance(value, Held):
+        upload("a number to be written by index")
+    compute(name, function, (x, Index(index), value), {}, writes=x)
