@@ -74,9 +74,10 @@ def clip_grad_norm_(
         >>> x.grad
         tensor([0.5999999 , 0.79999983])
     """
-    gradients = side_by_side(_gradients(parameters))
+    gradients = _gradients(parameters)
     if not gradients:
         return made(np.zeros((), dtype=np.float32))
+    gradients = side_by_side(gradients)
     total = _norm(gradients, norm_type)
     if error_if_nonfinite and not np.isfinite(total):
         raise RuntimeError(
