@@ -289,7 +289,10 @@ def addressed(table):
 
 
 def launch(kernel, grid, block, values, shared, memories, exact):
-    """Run a kernel in every order of threads, on the same memory, and compare."""
+    """Run a kernel in every order of threads, on the same memory, and compare.
+
+    Sums by atomic operations are rounded differently in each, so those are not compared.
+    """
     blocks = [memory.all for memory, _ in memories]
     before = [bytes_.copy() for bytes_ in blocks] if len(orders) > 1 else []
     first = None
