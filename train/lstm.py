@@ -235,8 +235,8 @@ def learn(config: LSTMConfig, run: RunFolder) -> Loop:
                 loop.meter.add(len(chosen), **found)
             scheduler.step()
             check = evaluate(model, unseen, config.device)
-            found = {"val_accuracy": check["accuracy"], "val_loss": check["loss"]}
-            loop.log(show=("val_accuracy",), **found, digits_read=read)
+            unknown = {"val_accuracy": check["accuracy"], "val_loss": check["loss"]}
+            loop.log(show=("val_accuracy",), **unknown, digits_read=read)
             loop.keep_best(check["accuracy"], -check["loss"])
     return loop
 
