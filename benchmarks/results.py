@@ -109,7 +109,7 @@ def tables(records: Iterable[Record]) -> str:
         for each in sorted(records, key=lambda each: each["seed"]):
             if each["program"] == program:
                 words = command(program, each["settings"]).split()[3:]
-                rows.setdefault(f"`{' '.join(words)}`" if words else "", []).append(each)
+                rows.setdefault(f"`{' '.join(words)}`" if words else "none", []).append(each)
         if rows:
             parts.append(draw(rows))
     return "\n\n".join(parts) + "\n"

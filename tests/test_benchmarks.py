@@ -111,6 +111,13 @@ def test_parts_of_a_sweep_are_results_too(tmp_path):
     assert found["command"] == f"python -m train.lstm {options}" and found["commit"]
 
 
+def test_tables_in_the_documentation_are_those_of_its_records():
+    found = json.loads((ROOT / "docs" / "results.json").read_text(encoding="utf-8"))
+    page = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    for table in results.tables(found).strip().split("\n\n"):
+        assert table.count("\n") > 2 and table in page
+
+
 def test_runs_that_have_not_ended_and_other_folders_are_refused(runs, tmp_path):
     config = json.loads((runs[0] / "config.json").read_text(encoding="utf-8"))
     for name in ("environment.json", "metrics.jsonl"):

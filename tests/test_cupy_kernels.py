@@ -17,12 +17,16 @@ import minigrad as mg
 from minigrad import nn, optim
 from minigrad.backends import Kernel, arrays, to_device, to_numpy
 from minigrad.backends.cupy import cublas
-from minigrad.ops import activation, linalg, linear, loss, norm, reduce
+from minigrad.ops import activation, linalg, linear, loss, norm, recurrent, reduce
 
-FAMILIES = [
-    info.name
-    for info in pkgutil.iter_modules(importlib.import_module("minigrad.backends.cupy").__path__)
-]
+
+def files_in(package):
+    found = pkgutil.iter_modules(importlib.import_module(package).__path__)
+    return {info.name for info in found}
+
+
+# a file that belongs to no family of operations is a part of another
+FAMILIES = sorted(files_in("minigrad.backends.cupy") & files_in("minigrad.ops"))
 NEEDS_COMPILER = pytest.mark.skipif(
     importlib.import_module("strict_device").COMPILER is None,
     reason="no C++ compiler (g++) was found, which runs the kernels where there is no GPU",
@@ -35,7 +39,6 @@ def kernels():
     return {
         f"{family}.{name}": value
         for family in FAMILIES
-        if family not in ("arrays", "optim")
         for name, value in vars(importlib.import_module(f"minigrad.backends.cupy.{family}")).items()
         if isinstance(value, Kernel)
     }
@@ -94,6 +97,13 @@ def on_gpu(kernel, error=1.0):
 def sized(function, *inputs, **options):
     name = f"{function.__name__}-{'-'.join(str(np.shape(x)) for x in inputs)}-{options}"
     return Sample(function, inputs, None, options, name=name.replace(" ", ""))
+
+
+def layer(gates):
+    """Inputs of a recurrent layer: 3 steps of 9 sequences, 5 numbers each, and 37 cells."""
+    states = [normal(9, 37)] * (1 + (gates == 4))
+    weights = [normal(gates * 37, size) / 6 for size in (5, 37)]
+    return [normal(3, 9, 5), *states, *weights, *[normal(gates * 37)] * 2]
 
 
 LARGER = [  # than a warp, a block, or what a block adds up; no multiples of them
@@ -172,6 +182,11 @@ LARGER = [  # than a warp, a block, or what a block adds up; no multiples of the
         sized(loss.mean_cross_entropy, normal(*size), integers(size[1], size[0]), **options)
         for size, options in [((300, 10), {}), ((37, 10), {"ignore_index": 3}), ((5, 300), {})]
     ],
+    sized(recurrent.lstm_cell, normal(9, 4 * 37), normal(9, 37)),
+    sized(recurrent.gru_cell, normal(9, 3 * 37), normal(9, 3 * 37), normal(9, 37)),
+    sized(recurrent.rnn, *layer(1)),
+    sized(recurrent.gru, *layer(3)),
+    sized(recurrent.lstm, *layer(4), None),
 ]
 
 

@@ -15,7 +15,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-WITHOUT_BLOCKS = {"benchmarks.md", "decisions.md"}
+WITHOUT_BLOCKS = {"benchmarks.md", "decisions.md", "results.md"}
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 
 

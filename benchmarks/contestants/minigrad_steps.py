@@ -7,7 +7,6 @@ matplotlib: 40 MB that no step needs, and that the others have not.
 from __future__ import annotations
 
 import importlib
-import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -93,20 +92,12 @@ def _recorded_from_now_on() -> Callable[[], str]:
     return graph
 
 
-def _capture(step: Any, device: str) -> Any:
-    """`mg.capture`, which before it had a device ran every step as it stands."""
-    import minigrad as mg
-
-    takes = inspect.signature(mg.capture).parameters
-    return mg.capture(step, **({"device": device} if "device" in takes else {}))
-
-
 def _step(task: Task, form: str, device: str, captured: bool) -> Step:
     step = _gan(device) if task.kind == "gan" else _lstm(task, form, device)
     import minigrad as mg
 
     first, second = (mg.tensor(x, device=device) for x in batch(task))
-    run = _capture(step, device) if captured else step
+    run = mg.capture(step, device) if captured else step
     return lambda: run(first, second)
 
 
