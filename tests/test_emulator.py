@@ -31,7 +31,8 @@ extern "C" __global__ void total(const float* x, float* y, int n) {
 
 @pytest.fixture
 def clean():
-    """Each test begins and ends with whole memory."""
+    """Each test begins and ends with whole memory, of which no graph has a part."""
+    strict_device.memory.default_pool.free_all_blocks()
     yield
     strict_device.check_guards()
 

@@ -57,6 +57,8 @@ class Allocation:
         live[self.ptr] = self
 
     def __del__(self):
+        if silently is None:  # the interpreter ends, and has taken this module apart
+            return
         block, nbytes = self.block, self.nbytes
 
         def check():
