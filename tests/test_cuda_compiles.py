@@ -110,8 +110,8 @@ def bodies():
                     yield path.name, name.strip(), body.strip()
 
 
-@pytest.mark.skipif(not KERNELS, reason="the backend has no kernels yet")
 def test_every_kernel_in_the_backend_is_registered():
+    assert KERNELS
     found = list(bodies())
     assert found, "no CUDA text was found"
     for file, name, body in found:
