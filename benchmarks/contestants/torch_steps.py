@@ -72,8 +72,9 @@ def queue(task: Task, form: str, mode: str, device: str) -> Queue:
     if mode in ("compile", "reduce-overhead") and form == "textbook":
         if task.steps > LONGEST_UNROLLED:
             raise Unable(f"compiling {task.steps} unrolled time steps takes several minutes")
-    torch.backends.cuda.matmul.allow_tf32 = False
-    torch.backends.cudnn.allow_tf32 = False
+    if device == "gpu":
+        torch.backends.cuda.matmul.allow_tf32 = False
+        torch.backends.cudnn.allow_tf32 = False
     step = _step(task, form == "layer", mode, place)
     clock = Clock() if device == "cpu" else _clock()
     return Queue(_recorded(step), clock, WARM_UP) if mode == "graph" else Queue(step, clock)
