@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from samples import Sample, is_float
 
 import minigrad as mg
-from minigrad.backends import Kernel, Needs
+from minigrad.backends import Kernel, Needs, array_module, to_device, to_numpy
 from minigrad.engine import Slots
 from minigrad.tensor import made
 
@@ -41,9 +42,21 @@ def assert_close(actual: Any, expected: Any, within: float, what: str) -> None:
 # --- calls on both sides ----------------------------------------------------------------------
 
 
-def tensors(inputs: Sequence[Any]) -> list[Any]:
-    """Arrays as Tensors (sharing memory, so that their order stays), floats with a gradient."""
-    return [made(x).requires_grad_(is_float(x)) if isinstance(x, np.ndarray) else x for x in inputs]
+def tensors(inputs: Sequence[Any], device: str = "cpu") -> list[Any]:
+    """Arrays as Tensors, floats with a gradient; on the CPU they share memory and its order."""
+    return [
+        made(to_device(x, device)).requires_grad_(is_float(x)) if isinstance(x, np.ndarray) else x
+        for x in inputs
+    ]
+
+
+def placed(sample: Sample, device: str) -> Sample:
+    """The sample with the arrays among its options on a device."""
+    options = {
+        name: to_device(value, device) if isinstance(value, np.ndarray) else value
+        for name, value in sample.options.items()
+    }
+    return replace(sample, options=options)
 
 
 def listed(y: Any) -> list[Any]:
@@ -56,16 +69,24 @@ def seeds_for(outputs: Sequence[Any]) -> list[np.ndarray]:
     return [np.asarray(random.standard_normal(y.shape)).astype(y.dtype) for y in outputs]
 
 
-def gradients(sample: Sample, inputs: Sequence[Any] | None = None) -> list[np.ndarray] | None:
+def gradients(
+    sample: Sample, inputs: Sequence[Any] | None = None, device: str = "cpu"
+) -> list[np.ndarray] | None:
     """The gradients of a random combination of the outputs; None where nothing has one."""
-    args = tensors(sample.inputs if inputs is None else inputs)
-    outputs = [y for y in listed(sample(*args)) if y.requires_grad]
+    args = tensors(sample.inputs if inputs is None else inputs, device)
+    outputs = [y for y in listed(placed(sample, device)(*args)) if y.requires_grad]
     if not outputs:
         return None
     leaves = [x for x in args if isinstance(x, mg.Tensor) and x.requires_grad]
-    found = mg.grad(outputs, leaves, [made(s) for s in seeds_for([y.data for y in outputs])])
+    seeds = [made(to_device(s, device)) for s in seeds_for(outputs)]
+    return values_or_zeros(mg.grad(outputs, leaves, seeds), leaves)
+
+
+def values_or_zeros(found: Sequence[Any], leaves: Sequence[mg.Tensor]) -> list[np.ndarray]:
+    """Gradients as NumPy arrays, where a leaf has none of zeros."""
     return [
-        np.zeros_like(x.data) if g is None else g.data for x, g in zip(leaves, found, strict=True)
+        np.zeros(x.shape, x.dtype) if g is None else to_numpy(g.data)
+        for x, g in zip(leaves, found, strict=True)
     ]
 
 
@@ -73,22 +94,21 @@ def connected(g: Any) -> bool:
     return g is not None and g.requires_grad
 
 
-def second_gradients(sample: Sample) -> tuple[list[Any], list[np.ndarray]] | None:
+def second_gradients(
+    sample: Sample, device: str = "cpu"
+) -> tuple[list[Any], list[np.ndarray]] | None:
     """First gradients, and those of a random combination of them: of inputs, then of seeds."""
-    args = tensors(sample.inputs)
-    outputs = [y for y in listed(sample(*args)) if y.requires_grad]
+    args = tensors(sample.inputs, device)
+    outputs = [y for y in listed(placed(sample, device)(*args)) if y.requires_grad]
     if not outputs:
         return None
     leaves = [x for x in args if isinstance(x, mg.Tensor) and x.requires_grad]
-    seeds = tensors(seeds_for([y.data for y in outputs]))
+    seeds = tensors(seeds_for(outputs), device)
     first = mg.grad(outputs, leaves, seeds, create_graph=True)
-    weights = seeds_for([x.data for x in leaves])
-    reached = [(g, made(w)) for g, w in zip(first, weights, strict=True) if connected(g)]
+    weights = [made(to_device(w, device)) for w in seeds_for(leaves)]
+    reached = [(g, w) for g, w in zip(first, weights, strict=True) if connected(g)]
     second = mg.grad([g for g, _ in reached], [*leaves, *seeds], [weight for _, weight in reached])
-    return first, [
-        np.zeros_like(x.data) if g is None else g.data
-        for x, g in zip([*leaves, *seeds], second, strict=True)
-    ]
+    return first, values_or_zeros(second, [*leaves, *seeds])
 
 
 # --- against PyTorch --------------------------------------------------------------------------
@@ -103,25 +123,25 @@ def torch_arguments(inputs: Sequence[Any]) -> list[Any]:
     ]
 
 
-def check_forward(sample: Sample) -> None:
-    ours = listed(sample(*tensors(sample.inputs)))
+def check_forward(sample: Sample, device: str = "cpu") -> None:
+    ours = listed(placed(sample, device)(*tensors(sample.inputs, device)))
     theirs = [
         y.detach().numpy()
         for y in listed(sample.torch(*torch_arguments(sample.inputs), **sample.options))
     ]
     assert len(ours) == len(theirs)
     for y, expected in zip(ours, theirs, strict=True):
-        assert type(y.data) is np.ndarray
+        assert type(y.data) is array_module(device).ndarray
         assert y.dtype == expected.dtype, f"dtype {y.dtype}, not {expected.dtype}"
         dtype = expected.dtype if expected.dtype.kind == "f" else np.float64
         within = tolerance(dtype, expected, *[x for x in sample.inputs if is_float(x)])
-        assert_close(y.data, expected, within, "forward")
+        assert_close(to_numpy(y.data), expected, within, "forward")
 
 
-def check_gradient(sample: Sample) -> None:
+def check_gradient(sample: Sample, device: str = "cpu") -> None:
     import torch
 
-    ours = gradients(sample)
+    ours = gradients(sample, device=device)
     args = torch_arguments(sample.inputs)
     outputs = [y for y in listed(sample.torch(*args, **sample.options)) if y.requires_grad]
     if ours is None:
@@ -139,10 +159,10 @@ def check_gradient(sample: Sample) -> None:
         assert_close(g, expected, tolerance(g.dtype, *magnitudes), "gradient")
 
 
-def check_second_gradient(sample: Sample) -> None:
+def check_second_gradient(sample: Sample, device: str = "cpu") -> None:
     import torch
 
-    found = second_gradients(sample)
+    found = second_gradients(sample, device)
     if found is None or not sample.second:
         return
     args = torch_arguments(sample.inputs)
@@ -162,7 +182,7 @@ def check_second_gradient(sample: Sample) -> None:
         expected = np.zeros(leaf.shape) if expected is None else expected.numpy(force=True)
         magnitudes = [
             expected,
-            *[g.data for g in found[0] if g is not None],
+            *[to_numpy(g.data) for g in found[0] if g is not None],
             *filter(is_float, sample.inputs),
         ]
         # each of two passes amplifies the error of the one before, up to its magnitude
@@ -238,10 +258,7 @@ def check_second_against_differences(sample: Sample) -> None:
         outputs = [y for y in listed(sample(*args)) if y.requires_grad]
         seeds = [made(s) for s in seeds_for([y.data for y in outputs])]
         wanted = [x for x in args if isinstance(x, mg.Tensor) and x.requires_grad]
-        return [
-            np.zeros_like(x.data) if g is None else g.data
-            for x, g in zip(wanted, mg.grad(outputs, wanted, seeds), strict=True)
-        ]
+        return values_or_zeros(mg.grad(outputs, wanted, seeds), wanted)
 
     check_finite_differences(first, sample.inputs, found[1][: len(leaves)], "second difference")
 

@@ -11,18 +11,18 @@ import pytest  # noqa: E402
 
 cupy_backend = importlib.import_module("minigrad.backends.cupy")
 
+# to try what needs a real GPU, at the cost of minutes: STAND_IN=1 python -m pytest tests
+STAND_IN = os.environ.get("STAND_IN") == "1"
+
 
 def real_gpus():
     """The parameter that stands for a real GPU, where one works."""
     return [] if cupy_backend._problem() else [pytest.param("cupy", marks=pytest.mark.gpu)]
 
 
-@pytest.fixture(params=["stand-in", *real_gpus()])
-def gpu(request, monkeypatch):
-    """A GPU for the test: `strict_device`, or None where it is a real one."""
-    if request.param == "cupy":
-        yield None
-        return
+@pytest.fixture
+def stand_in(monkeypatch):
+    """`strict_device`, in the place of CuPy."""
     import strict_device
 
     monkeypatch.setattr(cupy_backend, "_problem", lambda: None)
@@ -38,6 +38,32 @@ def gpu(request, monkeypatch):
     strict_device.finish_all()
     strict_device.check_guards()
     assert not unfinished, "the test left a stream that is being captured"
+
+
+@pytest.fixture(params=["stand-in", *real_gpus()])
+def gpu(request):
+    """A GPU for the test: `strict_device`, or None where it is a real one."""
+    return None if request.param == "cupy" else request.getfixturevalue("stand_in")
+
+
+@pytest.fixture(params=["cpu", *(["stand-in"] if STAND_IN else []), *real_gpus()])
+def device(request):
+    """Where minigrad computes what PyTorch, on its CPU, is to agree with."""
+    if request.param == "stand-in":
+        request.getfixturevalue("stand_in")
+    return "cpu" if request.param == "cpu" else "gpu"
+
+
+@pytest.fixture
+def quick_gpu(gpu):
+    """The stand-in runs each kernel once, not in every order of its threads."""
+    if gpu is None:
+        yield None
+        return
+    orders = list(gpu.orders)
+    gpu.orders[:] = orders[:1]
+    yield gpu
+    gpu.orders[:] = orders
 
 
 @pytest.fixture

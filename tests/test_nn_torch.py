@@ -6,6 +6,7 @@ from checks import assert_close, tolerance
 
 import minigrad as mg
 from minigrad import nn
+from minigrad.backends import to_device, to_numpy
 from minigrad.tensor import made
 
 torch = pytest.importorskip("torch")
@@ -23,8 +24,8 @@ def in_dtype(values, dtype):
     return values.astype(dtype) if values.dtype.kind == "f" else values
 
 
-def ours(values):
-    return made(values.copy()).requires_grad_(values.dtype.kind == "f")
+def ours(values, device="cpu"):
+    return made(to_device(values.copy(), device)).requires_grad_(values.dtype.kind == "f")
 
 
 def theirs(values):
@@ -36,7 +37,7 @@ def check_close(actual, expected, what, *inputs):
     expected = expected.detach().numpy()
     assert actual.dtype == expected.dtype, what
     within = tolerance(actual.dtype, expected, *inputs)
-    assert_close(actual.data, expected, within, what)
+    assert_close(to_numpy(actual.data), expected, within, what)
 
 
 def check_same_state(ours, theirs, *inputs):
@@ -49,16 +50,17 @@ def check_same_state(ours, theirs, *inputs):
             np.testing.assert_array_equal(value.numpy(), theirs[name].numpy())
 
 
-def check_layer(layer, reference, *inputs, second=True):
+def check_layer(device, layer, reference, *inputs, second=True):
     """The same state, outputs, gradients, and gradients of a penalty on the gradients."""
-    layer.load_state_dict(reference.state_dict())
+    layer.to(device).load_state_dict(reference.state_dict())
     check_same_state(layer, reference)
-    x, t = [ours(value) for value in inputs], [theirs(value) for value in inputs]
+    x, t = [ours(value, device) for value in inputs], [theirs(value) for value in inputs]
     y, expected = layer(*x), reference(*t)
+    assert y.device == device
     check_close(y, expected, "output", *inputs)
     check_same_state(layer, reference, *inputs)
     seed = normal(*y.shape, seed=9).astype(y.dtype)
-    y.backward(made(seed), create_graph=second)
+    y.backward(ours(seed, device).detach(), create_graph=second)
     expected.backward(torch.tensor(seed), create_graph=second)
     leaves = [*[v for v in x if v.requires_grad], *layer.parameters()]
     others = [*[v for v in t if v.requires_grad], *reference.parameters()]
@@ -76,12 +78,12 @@ def check_layer(layer, reference, *inputs, second=True):
     for gradient, other in zip(found, expected, strict=True):
         if gradient is not None and other is not None:
             # a gradient of squares of gradients: their sizes multiply
-            scale = max(1.0, *(float(np.abs(g.data).max(initial=0)) for g in gradients))
-            within = tolerance(gradient.dtype, other.numpy(), *inputs) * scale
-            assert_close(gradient.data, other.numpy(), within, "second gradient")
+            sizes = [float(np.abs(to_numpy(g.data)).max(initial=0)) for g in gradients]
+            within = tolerance(gradient.dtype, other.numpy(), *inputs) * max(1.0, *sizes)
+            assert_close(to_numpy(gradient.data), other.numpy(), within, "second gradient")
         else:  # one side says None where the other computes zeros
             for known in (gradient, other):
-                assert known is None or not np.any(np.asarray(known))
+                assert known is None or not np.any(known.numpy())
 
 
 # --- layers -----------------------------------------------------------------------------------
@@ -146,7 +148,7 @@ def to_dtype(dtype, layer, reference):
 
 @both_dtypes
 @pytest.mark.parametrize(("name", "args", "options", "size"), LAYERS, ids=layer_ids)
-def test_layer_matches_torch(name, args, options, size, dtype):
+def test_layer_matches_torch(name, args, options, size, dtype, device):
     layer, reference = to_dtype(dtype, *pair(name, args, options))
     # where an inplace layer changes its input, PyTorch refuses a leaf as input
     x = normal(*size).astype(dtype)
@@ -154,15 +156,16 @@ def test_layer_matches_torch(name, args, options, size, dtype):
         reference.inplace = False
     # PyTorch's second derivative of BatchNorm without weight fails
     second = not (name == "BatchNorm1d" and not options.get("affine", True))
-    check_layer(layer, reference, x, second=second and x.size > 0)
+    check_layer(device, layer, reference, x, second=second and x.size > 0)
 
 
 @both_dtypes
 @pytest.mark.parametrize(("name", "args", "options", "size"), LAYERS, ids=layer_ids)
-def test_layer_after_eval_matches_torch(name, args, options, size, dtype):
+def test_layer_after_eval_matches_torch(name, args, options, size, dtype, device):
     layer, reference = to_dtype(dtype, *pair(name, args, options))
     reference.inplace = False
-    check_layer(layer.eval(), reference.eval(), normal(*size).astype(dtype), second=False)
+    x = normal(*size).astype(dtype)
+    check_layer(device, layer.eval(), reference.eval(), x, second=False)
 
 
 @pytest.mark.parametrize(("name", "args", "options", "size"), LAYERS, ids=layer_ids)
@@ -173,16 +176,16 @@ def test_layer_prints_as_torch(name, args, options, size):
 
 @both_dtypes
 @pytest.mark.parametrize("momentum", [0.1, 0.7, None, 0.0, 1.0])
-def test_batch_norm_statistics_over_several_batches_match_torch(momentum, dtype):
+def test_batch_norm_statistics_over_several_batches_match_torch(momentum, dtype, device):
     layer, reference = to_dtype(dtype, *pair("BatchNorm1d", (3,), {"momentum": momentum}))
-    layer.load_state_dict(reference.state_dict())
+    layer.to(device).load_state_dict(reference.state_dict())
     for seed in range(4):
         x = normal(5, 3, seed=seed).astype(dtype)
-        check_close(layer(ours(x)), reference(theirs(x)), "output", x)
+        check_close(layer(ours(x, device)), reference(theirs(x)), "output", x)
         check_same_state(layer, reference, x)
     assert layer.num_batches_tracked.item() == 4
     x = normal(5, 3, seed=4).astype(dtype)
-    check_close(layer.eval()(ours(x)), reference.eval()(theirs(x)), "evaluated", x)
+    check_close(layer.eval()(ours(x, device)), reference.eval()(theirs(x)), "evaluated", x)
     check_same_state(layer, reference, x)
 
 
@@ -202,11 +205,11 @@ def test_batch_norm_statistics_over_several_batches_match_torch(momentum, dtype)
     ids=str,
 )
 @pytest.mark.parametrize("rows", [[1, 2, 4, 2], [[0, 1], [1, 1]], 3, []], ids=str)
-def test_embedding_matches_torch(rows, options, dtype):
+def test_embedding_matches_torch(rows, options, dtype, device):
     layer, reference = to_dtype(dtype, *pair("Embedding", (5, 3), options))
     rows = np.array(rows, dtype=np.int64)
     second = "max_norm" not in options  # PyTorch changes the table in place: no second pass
-    check_layer(layer, reference, rows, second=second and rows.size > 0)
+    check_layer(device, layer, reference, rows, second=second and rows.size > 0)
     assert repr(layer) == repr(reference)
 
 
@@ -242,14 +245,14 @@ def test_initial_distribution_is_that_of_torch(name, args):
 # --- losses -----------------------------------------------------------------------------------
 
 
-def check_loss(name, options, *inputs, second=True):
+def check_loss(device, name, options, *inputs, second=True):
     """Layer and function with arrays as options, under all three reductions."""
     for reduction in ("mean", "sum", "none"):
         own = {k: made(v) if isinstance(v, np.ndarray) else v for k, v in options.items()}
         other = {k: torch.tensor(v) if isinstance(v, np.ndarray) else v for k, v in options.items()}
         layer = getattr(nn, name)(reduction=reduction, **own)
         reference = getattr(torch.nn, name)(reduction=reduction, **other)
-        check_layer(layer, reference, *inputs, second=second)
+        check_layer(device, layer, reference, *inputs, second=second)
 
 
 def logits(*size, dtype):
@@ -295,59 +298,61 @@ def class_case(options, target_size, dtype):
 @pytest.mark.parametrize("sizes", CLASSES, ids=str)
 @pytest.mark.parametrize("options", CLASS_OPTIONS, ids=str)
 @pytest.mark.parametrize("smoothing", [0.0, 0.1, 1.0])
-def test_cross_entropy_of_classes_matches_torch(sizes, options, smoothing, dtype):
+def test_cross_entropy_of_classes_matches_torch(sizes, options, smoothing, dtype, device):
     options, target = class_case(options, sizes[1], dtype)
     options["label_smoothing"] = smoothing
-    check_loss("CrossEntropyLoss", options, logits(*sizes[0], dtype=dtype), target)
+    check_loss(device, "CrossEntropyLoss", options, logits(*sizes[0], dtype=dtype), target)
 
 
 @both_dtypes
 @pytest.mark.parametrize("sizes", CLASSES, ids=str)
 @pytest.mark.parametrize("options", CLASS_OPTIONS, ids=str)
-def test_nll_of_classes_matches_torch(sizes, options, dtype):
+def test_nll_of_classes_matches_torch(sizes, options, dtype, device):
     options, target = class_case(options, sizes[1], dtype)
-    check_loss("NLLLoss", options, -np.abs(logits(*sizes[0], dtype=dtype)), target)
+    check_loss(device, "NLLLoss", options, -np.abs(logits(*sizes[0], dtype=dtype)), target)
 
 
 @both_dtypes
 @pytest.mark.parametrize("size", [s for s, _ in CLASSES], ids=str)
 @pytest.mark.parametrize("weight", [False, True])
 @pytest.mark.parametrize("smoothing", [0.0, 0.3])
-def test_cross_entropy_of_probabilities_matches_torch(size, weight, smoothing, dtype):
+def test_cross_entropy_of_probabilities_matches_torch(size, weight, smoothing, dtype, device):
     target = np.random.RandomState(3).dirichlet(np.ones(4), size=size[:1] + size[2:])
     target = np.moveaxis(target, -1, 1) if len(size) > 1 else target[0]
     options = {"label_smoothing": smoothing}
     if weight:
         options["weight"] = WEIGHT.astype(dtype)
-    check_loss("CrossEntropyLoss", options, logits(*size, dtype=dtype), target.astype(dtype).copy())
+    check_loss(
+        device, "CrossEntropyLoss", options, logits(*size, dtype=dtype), target.astype(dtype).copy()
+    )
 
 
 @pytest.mark.parametrize("value", [1e4, -1e4])
-def test_cross_entropy_of_huge_logits_matches_torch(value):
+def test_cross_entropy_of_huge_logits_matches_torch(value, device):
     x = np.array([[value, 0.0, -value], [0.0, value, 1.0]], np.float32)
-    check_loss("CrossEntropyLoss", {}, x, np.array([1, 2]))
+    check_loss(device, "CrossEntropyLoss", {}, x, np.array([1, 2]))
 
 
-def test_cross_entropy_where_all_is_ignored_is_nan_as_in_torch():
+def test_cross_entropy_where_all_is_ignored_is_nan_as_in_torch(device):
     target = np.full(3, -100)
-    assert np.isnan(nn.CrossEntropyLoss()(mg.randn(3, 4), mg.tensor(target)).item())
+    assert np.isnan(nn.CrossEntropyLoss()(ours(normal(3, 4), device), ours(target, device)).item())
     assert np.isnan(torch.nn.CrossEntropyLoss()(torch.randn(3, 4), torch.tensor(target)).item())
 
 
 @pytest.mark.parametrize("target", [np.zeros((0,), np.int64), np.zeros((0, 4))], ids=["i", "p"])
-def test_cross_entropy_of_nothing_matches_torch(target):
-    check_loss("CrossEntropyLoss", {}, np.zeros((0, 4)), target, second=False)
+def test_cross_entropy_of_nothing_matches_torch(target, device):
+    check_loss(device, "CrossEntropyLoss", {}, np.zeros((0, 4)), target, second=False)
 
 
-def test_nll_skips_infinite_losses_that_are_ignored():
+def test_nll_skips_infinite_losses_that_are_ignored(device):
     x = np.array([[-np.inf, -1.0], [-2.0, -0.5]])
-    check_loss("NLLLoss", {"ignore_index": 0}, x, np.array([0, 1]), second=False)
+    check_loss(device, "NLLLoss", {"ignore_index": 0}, x, np.array([0, 1]), second=False)
 
 
 @both_dtypes
 @pytest.mark.parametrize("size", [(5, 1), (3, 4), (), (0,)], ids=str)
 @pytest.mark.parametrize("weight", [None, (), (1,), "same"], ids=str)
-def test_binary_cross_entropy_matches_torch(size, weight, dtype):
+def test_binary_cross_entropy_matches_torch(size, weight, dtype, device):
     random = np.random.RandomState(0)
     p = np.asarray(random.uniform(0.05, 0.95, size), dtype)
     t = np.asarray(random.uniform(0, 1, size), dtype)
@@ -356,48 +361,48 @@ def test_binary_cross_entropy_matches_torch(size, weight, dtype):
         weight = size if weight == "same" else weight if size else ()
         options["weight"] = np.asarray(random.uniform(0.5, 2, weight), dtype)
     # PyTorch's second derivative adds 1e-12 to denominators; ours meets finite differences
-    check_loss("BCELoss", options, p, t, second=False)
-    check_loss("BCEWithLogitsLoss", options, logits(*size, dtype=dtype), t)
+    check_loss(device, "BCELoss", options, p, t, second=False)
+    check_loss(device, "BCEWithLogitsLoss", options, logits(*size, dtype=dtype), t)
 
 
 @both_dtypes
 @pytest.mark.parametrize("reduction", ["mean", "none"])
-def test_binary_cross_entropy_at_0_and_1_matches_torch(reduction, dtype):
+def test_binary_cross_entropy_at_0_and_1_matches_torch(reduction, dtype, device):
     p = np.array([0.0, 0.0, 1.0, 1.0, 0.0, 1.0], dtype)
     t = np.array([0.0, 1.0, 0.0, 1.0, 0.5, 0.5], dtype)
-    x, other = ours(p), theirs(p)
-    nn.BCELoss(reduction=reduction)(x, made(t)).sum().backward()
+    x, target, other = ours(p, device), ours(t, device).detach(), theirs(p)
+    nn.BCELoss(reduction=reduction)(x, target).sum().backward()
     torch.nn.BCELoss(reduction=reduction)(other, torch.tensor(t)).sum().backward()
-    np.testing.assert_allclose(x.grad.data, other.grad.numpy(), rtol=8 * np.finfo(dtype).eps)
-    y = nn.BCELoss(reduction=reduction)(x, made(t))
+    np.testing.assert_allclose(x.grad.numpy(), other.grad.numpy(), rtol=8 * np.finfo(dtype).eps)
+    y = nn.BCELoss(reduction=reduction)(x, target)
     expected = torch.nn.BCELoss(reduction=reduction)(other, torch.tensor(t))
     check_close(y, expected, "loss", p)
 
 
 @both_dtypes
 @pytest.mark.parametrize("pos_weight", [(4,), (1,), (3, 1)], ids=str)
-def test_pos_weight_matches_torch(pos_weight, dtype):
+def test_pos_weight_matches_torch(pos_weight, dtype, device):
     random = np.random.RandomState(0)
     options = {
         "pos_weight": random.uniform(0.5, 3, pos_weight).astype(dtype),
         "weight": random.uniform(0.5, 2, (4,)).astype(dtype),
     }
     t = random.uniform(0, 1, (3, 4)).astype(dtype)
-    check_loss("BCEWithLogitsLoss", options, logits(3, 4, dtype=dtype), t)
+    check_loss(device, "BCEWithLogitsLoss", options, logits(3, 4, dtype=dtype), t)
 
 
 @pytest.mark.parametrize("value", [1e4, -1e4, 0.0])
 @pytest.mark.parametrize("t", [0.0, 1.0, 0.5])
-def test_binary_cross_entropy_of_huge_logits_matches_torch(value, t):
+def test_binary_cross_entropy_of_huge_logits_matches_torch(value, t, device):
     x, target = np.array([value], np.float32), np.array([t], np.float32)
-    check_loss("BCEWithLogitsLoss", {}, x, target)
-    check_loss("BCEWithLogitsLoss", {"pos_weight": np.array([3.0], np.float32)}, x, target)
+    check_loss(device, "BCEWithLogitsLoss", {}, x, target)
+    check_loss(device, "BCEWithLogitsLoss", {"pos_weight": np.array([3.0], np.float32)}, x, target)
 
 
 @both_dtypes
 @pytest.mark.parametrize("size", [(5, 2), (), (0, 3)], ids=str)
-def test_mse_matches_torch(size, dtype):
-    check_loss("MSELoss", {}, logits(*size, dtype=dtype), np.asarray(normal(*size), dtype))
+def test_mse_matches_torch(size, dtype, device):
+    check_loss(device, "MSELoss", {}, logits(*size, dtype=dtype), np.asarray(normal(*size), dtype))
 
 
 def test_mse_warns_of_shapes_that_broadcast_as_torch():
@@ -429,20 +434,21 @@ def test_softmax_converts_first():
     check_close(y, expected, "softmax")
 
 
-def test_linear_with_a_vector_as_weight_matches_torch():
+def test_linear_with_a_vector_as_weight_matches_torch(device):
     x, w, b = normal(5, 4), normal(4), np.asarray(normal())
-    y = nn.functional.linear(made(x), made(w))
+    own = [ours(value, device).detach() for value in (x, w, b)]
+    y = nn.functional.linear(*own[:2])
     check_close(y, F.linear(torch.tensor(x), torch.tensor(w)), "linear", x)
-    np.testing.assert_array_equal(nn.functional.linear(made(x), made(w), made(b)).data, y.data + b)
+    np.testing.assert_array_equal(nn.functional.linear(*own).numpy(), y.numpy() + b)
 
 
 @both_dtypes
 @pytest.mark.parametrize("training", [True, False])
-def test_batch_norm_function_changes_statistics_in_place_as_torch(training, dtype):
+def test_batch_norm_function_changes_statistics_in_place_as_torch(training, dtype, device):
     x, mean, var = normal(6, 3).astype(dtype), np.zeros(3, dtype), np.ones(3, dtype)
-    own = made(mean.copy()), made(var.copy())
+    z, *own = [ours(value, device).detach() for value in (x, mean, var)]
     other = torch.tensor(mean), torch.tensor(var)
-    y = nn.functional.batch_norm(made(x), *own, training=training, momentum=0.3)
+    y = nn.functional.batch_norm(z, *own, training=training, momentum=0.3)
     expected = F.batch_norm(torch.tensor(x), *other, training=training, momentum=0.3)
     check_close(y, expected, "output", x)
     for a, b in zip(own, other, strict=True):
@@ -452,16 +458,19 @@ def test_batch_norm_function_changes_statistics_in_place_as_torch(training, dtyp
 # --- clipping ---------------------------------------------------------------------------------
 
 
-def with_gradients(dtype, sizes=((3, 4), (5,), (), (2, 3, 2)), scale=1.0):
-    arrays = [scale * np.asarray(normal(*size, seed=i)) for i, size in enumerate(sizes)]
+def with_gradients(dtype, device="cpu"):
+    sizes = (3, 4), (5,), (), (2, 3, 2)
+    arrays = [np.asarray(normal(*size, seed=i)) for i, size in enumerate(sizes)]
     own, other = [], []
     for array in arrays:
         array = np.asarray(array, dtype)
-        p, t = nn.Parameter(made(array.copy())), torch.nn.Parameter(torch.tensor(array))
-        p.grad, t.grad = made(np.array(2 * array, order="F")), torch.tensor(2 * array)
+        p = nn.Parameter(made(to_device(array.copy(), device)))
+        t = torch.nn.Parameter(torch.tensor(array))
+        p.grad = made(to_device(np.array(2 * array, order="F"), device))
+        t.grad = torch.tensor(2 * array)
         own.append(p)
         other.append(t)
-    own.append(nn.Parameter(mg.zeros(2)))  # without a gradient
+    own.append(nn.Parameter(mg.zeros(2, device=device)))  # without a gradient
     other.append(torch.nn.Parameter(torch.zeros(2)))
     return own, other
 
@@ -469,8 +478,8 @@ def with_gradients(dtype, sizes=((3, 4), (5,), (), (2, 3, 2)), scale=1.0):
 @both_dtypes
 @pytest.mark.parametrize("norm_type", [2, 2.0, 1, 3.5, float("inf")])
 @pytest.mark.parametrize("max_norm", [0.1, 2, 1e3])
-def test_clip_grad_norm_matches_torch(norm_type, max_norm, dtype):
-    own, other = with_gradients(dtype)
+def test_clip_grad_norm_matches_torch(norm_type, max_norm, dtype, device):
+    own, other = with_gradients(dtype, device)
     held = own[0].grad
     norm = nn.utils.clip_grad_norm_(iter(own), max_norm, norm_type)
     expected = torch.nn.utils.clip_grad_norm_(other, max_norm, norm_type)
@@ -481,15 +490,15 @@ def test_clip_grad_norm_matches_torch(norm_type, max_norm, dtype):
         check_close(p.grad, t.grad, "gradient")
 
 
-def test_clip_grad_norm_of_one_tensor_and_of_nothing():
-    [p, *_], [t, *_] = with_gradients(np.float64)
+def test_clip_grad_norm_of_one_tensor_and_of_nothing(device):
+    [p, *_], [t, *_] = with_gradients(np.float64, device)
     check_close(nn.utils.clip_grad_norm_(p, 0.5), torch.nn.utils.clip_grad_norm_(t, 0.5), "norm")
     check_close(p.grad, t.grad, "gradient")
     assert nn.utils.clip_grad_norm_([], 1.0).item() == 0.0
 
 
-def test_clip_grad_norm_with_nan_matches_torch():
-    own, other = with_gradients(np.float64)
+def test_clip_grad_norm_with_nan_matches_torch(device):
+    own, other = with_gradients(np.float64, device)
     own[0].grad.data[0] = np.nan
     other[0].grad[0] = torch.nan
     with pytest.raises(RuntimeError, match=r"norm of order 2\.0 is nan"):
@@ -497,20 +506,20 @@ def test_clip_grad_norm_with_nan_matches_torch():
     assert np.isnan(nn.utils.clip_grad_norm_(own, 1.0).item())
     torch.nn.utils.clip_grad_norm_(other, 1.0)
     for p, t in zip(own[:-1], other[:-1], strict=True):
-        np.testing.assert_array_equal(np.isnan(p.grad.data), np.isnan(t.grad.numpy()))
+        np.testing.assert_array_equal(np.isnan(p.grad.numpy()), np.isnan(t.grad.numpy()))
 
 
 @both_dtypes
-def test_clip_grad_value_matches_torch(dtype):
-    own, other = with_gradients(dtype)
+def test_clip_grad_value_matches_torch(dtype, device):
+    own, other = with_gradients(dtype, device)
     nn.utils.clip_grad_value_(own, 0.3)
     torch.nn.utils.clip_grad_value_(other, 0.3)
     for p, t in zip(own[:-1], other[:-1], strict=True):
         check_close(p.grad, t.grad, "gradient")
 
 
-def test_parameters_to_vector_and_back_match_torch():
-    own, other = with_gradients(np.float32)
+def test_parameters_to_vector_and_back_match_torch(device):
+    own, other = with_gradients(np.float32, device)
     vector = nn.utils.parameters_to_vector(own)
     expected = torch.nn.utils.parameters_to_vector(other)
     check_close(vector, expected, "vector")
@@ -579,10 +588,10 @@ def test_a_network_prints_as_torch():
     assert repr(network()) == repr(torch_network())
 
 
-def test_weighted_squared_errors():
+def test_weighted_squared_errors(device):
     values = [normal(3, 2, seed=seed) for seed in (0, 1)] + [np.abs(normal(3, 2, seed=2))]
     for reduction in ("none", "sum", "mean"):
-        x, target, weight = map(ours, values)
+        x, target, weight = [ours(value, device) for value in values]
         t, expected_target, expected_weight = map(theirs, values)
         loss = nn.functional.mse_loss(x, target, weight=weight, reduction=reduction)
         expected = F.mse_loss(t, expected_target, weight=expected_weight, reduction=reduction)
@@ -592,4 +601,4 @@ def test_weighted_squared_errors():
         for a, b in ((x, t), (target, expected_target), (weight, expected_weight)):
             check_close(a.grad, b.grad, "gradient", *values)
     with pytest.raises(mg.ShapeError, match="the weight"):
-        nn.functional.mse_loss(x, target, weight=mg.ones(2))
+        nn.functional.mse_loss(x, target, weight=mg.ones(2, device=device))

@@ -18,19 +18,19 @@ over_dtypes = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 
 @over_dtypes
 @over_samples
-def test_forward_matches_torch(sample, dtype):
-    checks.check_forward(sample.with_dtype(dtype))
+def test_forward_matches_torch(sample, dtype, device):
+    checks.check_forward(sample.with_dtype(dtype), device)
 
 
 @over_dtypes
 @over_samples
-def test_gradient_matches_torch(sample, dtype):
-    checks.check_gradient(sample.with_dtype(dtype))
+def test_gradient_matches_torch(sample, dtype, device):
+    checks.check_gradient(sample.with_dtype(dtype), device)
 
 
 @over_samples
-def test_second_gradient_matches_torch(sample):
-    checks.check_second_gradient(sample)
+def test_second_gradient_matches_torch(sample, device):
+    checks.check_second_gradient(sample, device)
 
 
 # --- the checks themselves: an operation that is wrong by one percent must not pass ----------

@@ -7,6 +7,7 @@ import pytest
 
 import minigrad as mg
 from minigrad import nn, optim
+from minigrad.backends import to_device, to_numpy
 from minigrad.tensor import made
 
 torch = pytest.importorskip("torch")
@@ -67,11 +68,11 @@ one_of_each = pytest.mark.parametrize(
 )
 
 
-def parameters(dtype, shapes=SHAPES):
+def parameters(dtype, device, shapes=SHAPES):
     random = np.random.RandomState(0)
     arrays = [np.asarray(random.standard_normal(shape), dtype) for shape in shapes]
     return (
-        [nn.Parameter(made(a.copy())) for a in arrays],
+        [nn.Parameter(made(to_device(a.copy(), device))) for a in arrays],
         [torch.nn.Parameter(torch.tensor(a)) for a in arrays],
     )
 
@@ -83,7 +84,7 @@ def set_gradients(own, other, step, skipped=()):
         g = np.asarray(random.standard_normal(p.shape), p.dtype)
         if i in skipped:
             continue
-        (p * made(g)).sum().backward()
+        (p * made(to_device(g, p.device))).sum().backward()
         t.grad = torch.tensor(g)
 
 
@@ -92,7 +93,7 @@ def check_same(own, other, steps=STEPS):
     for p, t in zip(own, other, strict=True):
         assert p.dtype == t.detach().numpy().dtype
         within = 100 * (1 + steps) * np.finfo(p.dtype).eps
-        np.testing.assert_allclose(p.data, t.detach().numpy(), rtol=within, atol=within)
+        np.testing.assert_allclose(to_numpy(p.data), t.detach().numpy(), rtol=within, atol=within)
 
 
 def check_same_state(own, other, steps=STEPS):
@@ -104,7 +105,8 @@ def check_same_state(own, other, steps=STEPS):
             mine, expected = own["state"][number][name], np.asarray(value)
             assert (mine.dtype, mine.shape) == (expected.dtype, expected.shape), name
             within = 100 * (1 + steps) * np.finfo(mine.dtype).eps
-            np.testing.assert_allclose(mine.data, expected, rtol=within, atol=within, err_msg=name)
+            mine = to_numpy(mine.data)
+            np.testing.assert_allclose(mine, expected, rtol=within, atol=within, err_msg=name)
     for mine, group in zip(own["param_groups"], other["param_groups"], strict=True):
         assert {name: group[name] for name in mine} == mine
 
@@ -126,22 +128,22 @@ def both(name, options, own, other):
 
 @both_dtypes
 @optimizers
-def test_steps_match_torch(name, options, dtype):
-    own, other = parameters(dtype)
+def test_steps_match_torch(name, options, dtype, device):
+    own, other = parameters(dtype, device)
     run(own, other, *both(name, options, own, other))
 
 
 @both_dtypes
 @one_of_each
-def test_steps_with_missing_gradients_match_torch(name, options, dtype):
-    own, other = parameters(dtype)
+def test_steps_with_missing_gradients_match_torch(name, options, dtype, device):
+    own, other = parameters(dtype, device)
     missing = [(1,), (), (0, 2, 5), (0, 1, 2, 3, 4, 5), (3,), ()]
     run(own, other, *both(name, options, own, other), steps=6, skipped=lambda s: missing[s])
 
 
 @one_of_each
-def test_groups_match_torch(name, options):
-    own, other = parameters(np.float64)
+def test_groups_match_torch(name, options, device):
+    own, other = parameters(np.float64, device)
     a, b = (
         [{"params": p[:2], "lr": 0.5}, {"params": p[2], "weight_decay": 0.2}] for p in (own, other)
     )
@@ -153,16 +155,16 @@ def test_groups_match_torch(name, options):
 
 
 @one_of_each
-def test_options_changed_between_steps_match_torch(name, options):
-    own, other = parameters(np.float64)
+def test_options_changed_between_steps_match_torch(name, options, device):
+    own, other = parameters(np.float64, device)
     optimizer, reference = both(name, options, own, other)
     for step, lr in enumerate([0.1, 0.0, 0.3]):
         optimizer.param_groups[0]["lr"] = reference.param_groups[0]["lr"] = lr
         run(own, other, optimizer, reference, steps=1, first=step)
 
 
-def test_momentum_that_starts_later_matches_torch():
-    own, other = parameters(np.float64)
+def test_momentum_that_starts_later_matches_torch(device):
+    own, other = parameters(np.float64, device)
     optimizer, reference = both("SGD", {"lr": 0.1, "dampening": 0.5}, own, other)
     run(own, other, optimizer, reference, steps=2)
     optimizer.param_groups[0]["momentum"] = reference.param_groups[0]["momentum"] = 0.9
@@ -170,8 +172,8 @@ def test_momentum_that_starts_later_matches_torch():
 
 
 @one_of_each
-def test_zero_gradients_are_gradients_as_in_torch(name, options):
-    own, other = parameters(np.float64)
+def test_zero_gradients_are_gradients_as_in_torch(name, options, device):
+    own, other = parameters(np.float64, device)
     optimizer, reference = both(name, options, own, other)
     run(own, other, optimizer, reference, steps=2)
     optimizer.zero_grad(set_to_none=False)
@@ -184,8 +186,8 @@ def test_zero_gradients_are_gradients_as_in_torch(name, options):
 
 @both_dtypes
 @one_of_each
-def test_state_of_torch_goes_on_here_and_back(name, options, dtype):
-    own, other = parameters(dtype)
+def test_state_of_torch_goes_on_here_and_back(name, options, dtype, device):
+    own, other = parameters(dtype, device)
     optimizer, reference = both(name, options, own, other)
     missing = {0: (2,), 1: (2, 4)}
     run(own, other, optimizer, reference, steps=3, skipped=lambda s: missing.get(s, ()))
@@ -204,14 +206,22 @@ def test_state_of_torch_goes_on_here_and_back(name, options, dtype):
     run(own, other, resumed, back, steps=2, first=5)
 
 
+def numbers(values):
+    """Those of a Tensor or an array, wherever it is."""
+    return values.numpy() if isinstance(values, mg.Tensor) else to_numpy(values)
+
+
 class Pair:
     """The same parameters and optimizer here and in PyTorch, and things that a user may do."""
 
-    def __init__(self, name, options, seed):
-        self.random = np.random.RandomState(seed)
-        self.own, self.other = parameters(np.float64, [(3, 4), (5,), (), (2, 3)])
+    def __init__(self, name, options, seed, device):
+        self.random, self.device = np.random.RandomState(seed), device
+        self.own, self.other = parameters(np.float64, device, [(3, 4), (5,), (), (2, 3)])
         self.optimizer, self.reference = both(name, options, self.own, self.other)
         self.held = []
+
+    def there(self, array):
+        return made(to_device(array, self.device))
 
     def pick(self):
         i = self.random.randint(len(self.own))
@@ -222,7 +232,7 @@ class Pair:
         chosen = [i for i in range(len(self.own)) if self.random.uniform() < 0.8]
         chosen = [i for i in chosen if self.own[i].requires_grad]
         if chosen:
-            a = sum((self.own[i] * self.own[i] * made(arrays[i])).sum() for i in chosen)
+            a = sum((self.own[i] * self.own[i] * self.there(arrays[i])).sum() for i in chosen)
             b = sum((self.other[i] ** 2 * torch.tensor(arrays[i])).sum() for i in chosen)
             create_graph = self.random.uniform() < 0.2
             a.backward(create_graph=create_graph)
@@ -245,7 +255,7 @@ class Pair:
         p, t = self.pick()
         g = np.asarray(self.random.standard_normal(p.shape))
         if p.requires_grad:  # PyTorch updates a frozen parameter that has a gradient; we do not
-            p.grad, t.grad = made(np.array(g, order="F")), torch.tensor(g)
+            p.grad, t.grad = self.there(np.array(g, order="F")), torch.tensor(g)
 
     def freeze(self):
         p, t = self.pick()
@@ -259,13 +269,13 @@ class Pair:
         if p.grad is not None:
             g = p.grad.detach()
             view = [g, g.data, g.data.T, g.data[..., :2] if g.ndim else g][self.random.randint(4)]
-            self.held.append((view, np.asarray(view).copy()))
+            self.held.append((view, numbers(view).copy()))
             del self.held[:-5]
 
     def rebind(self):
         p, t = self.pick()
         new = np.asarray(self.random.standard_normal(p.shape))
-        p.data, t.data = np.array(new, order="F"), torch.tensor(new)
+        p.data, t.data = self.there(np.array(new, order="F")).data, torch.tensor(new)
 
     def write(self):
         p, t = self.pick()
@@ -312,8 +322,8 @@ class Pair:
 
 @one_of_each
 @pytest.mark.parametrize("seed", range(10))
-def test_whatever_a_user_does_matches_torch(name, options, seed):
-    pair = Pair(name, options, seed)
+def test_whatever_a_user_does_matches_torch(name, options, seed, device):
+    pair = Pair(name, options, seed, device)
     steps = 0
     for _ in range(80):
         action = pair.ACTIONS[pair.random.randint(len(pair.ACTIONS))]
@@ -321,22 +331,23 @@ def test_whatever_a_user_does_matches_torch(name, options, seed):
         steps += action is Pair.step
         check_same(pair.own, pair.other, steps)
         for view, kept in pair.held:
-            np.testing.assert_array_equal(np.asarray(view), kept)
+            np.testing.assert_array_equal(numbers(view), kept)
     check_same_state(pair.optimizer, pair.reference, steps)
 
 
-def test_whole_network_trains_as_in_torch():
+def test_whole_network_trains_as_in_torch(device):
     model = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Tanh(), nn.Linear(8, 3))
     reference = torch.nn.Sequential(
         torch.nn.Linear(4, 8), torch.nn.BatchNorm1d(8), torch.nn.Tanh(), torch.nn.Linear(8, 3)
     ).double()
-    model.astype("float64").load_state_dict(reference.state_dict())
+    model.astype("float64").to(device).load_state_dict(reference.state_dict())
     a = optim.Adam(model.parameters(), lr=0.01)
     b = torch.optim.Adam(reference.parameters(), lr=0.01)
     random = np.random.RandomState(0)
     for _ in range(20):
         x, t = random.standard_normal((16, 4)), random.randint(0, 3, 16)
-        loss = nn.CrossEntropyLoss()(model(made(x)), made(t))
+        inputs = (made(to_device(values, device)) for values in (x, t))
+        loss = nn.CrossEntropyLoss()(model(next(inputs)), next(inputs))
         expected = torch.nn.CrossEntropyLoss()(reference(torch.tensor(x)), torch.tensor(t))
         for optimizer, value in ((a, loss), (b, expected)):
             optimizer.zero_grad()

@@ -10,6 +10,7 @@ from checks import assert_close, tolerance
 
 import minigrad as mg
 from minigrad import nn
+from minigrad.backends import to_device, to_numpy
 from minigrad.tensor import made
 
 torch = pytest.importorskip("torch")
@@ -35,13 +36,18 @@ def normal(*size, seed=0):
     return np.random.RandomState(seed).standard_normal(size)
 
 
-def pair(kind, dtype, **flags):
+def pair(kind, dtype, device="cpu", **flags):
     """Our layer and PyTorch's, with PyTorch's weights."""
     name, options = kind.partition("-")[0], KINDS[kind] | flags
     theirs = getattr(torch.nn, name)(D, H, **options).to(getattr(torch, dtype))
-    ours = getattr(nn, name)(D, H, **options, dtype=dtype)
+    ours = getattr(nn, name)(D, H, **options, dtype=dtype).to(device)
     ours.load_state_dict(theirs.state_dict())
     return ours, theirs
+
+
+def on(device, arrays):
+    """Tensors there, none of which wants a gradient yet."""
+    return [made(to_device(a.copy(), device)) for a in arrays]
 
 
 def data(layer, dtype, batched=True):
@@ -58,56 +64,60 @@ def flat(result):
     return [output, *(state if isinstance(state, tuple) else [state])]
 
 
+def values(layer):
+    return [to_numpy(p.data) for p in layer.parameters()]
+
+
 def packed(layer, states):
     return tuple(states) if "LSTM" in type(layer).__name__ else states[0]
 
 
-def check(ours, theirs, arrays, given=True, second=False):
+def check(device, ours, theirs, arrays, given=True, second=False):
     """Outputs, gradients of inputs, states and parameters, and gradients of those gradients."""
-    x = [made(a.copy()).requires_grad_() for a in arrays]
+    x = [a.requires_grad_() for a in on(device, arrays)]
     t = [torch.tensor(a, requires_grad=True) for a in arrays]
     y = flat(ours(x[0], packed(ours, x[1:])) if given else ours(x[0]))
     u = flat(theirs(t[0], packed(theirs, t[1:])) if given else theirs(t[0]))
     # the number of steps and layers multiplies the sums through which an error can grow
     depth = T * ours.num_layers
-    within = depth * tolerance(arrays[0].dtype, *arrays, *[p.data for p in ours.parameters()])
+    within = depth * tolerance(arrays[0].dtype, *arrays, *values(ours))
     for actual, expected in zip(y, u, strict=True):
-        assert actual.dtype == arrays[0].dtype
-        assert_close(actual.data, expected.detach().numpy(), within, "output")
+        assert (actual.dtype, actual.device) == (arrays[0].dtype, device)
+        assert_close(to_numpy(actual.data), expected.detach().numpy(), within, "output")
     seeds = [normal(*part.shape, seed=7 + k).astype(part.dtype) for k, part in enumerate(y)]
     wanted = [*(x if given else x[:1]), *ours.parameters()]
     sought = [*(t if given else t[:1]), *theirs.parameters()]
-    g = mg.grad(y, wanted, [made(s) for s in seeds], create_graph=second)
+    g = mg.grad(y, wanted, on(device, seeds), create_graph=second)
     e = torch.autograd.grad(u, sought, [torch.tensor(s) for s in seeds], create_graph=second)
     for actual, expected in zip(g, e, strict=True):
         scale = max(1.0, float(expected.detach().abs().max()))
-        assert_close(actual.data, expected.detach().numpy(), within * scale, "gradient")
+        assert_close(to_numpy(actual.data), expected.detach().numpy(), within * scale, "gradient")
     if second:
         h = mg.grad(sum((a * a).sum() for a in g), wanted)
         f = torch.autograd.grad(sum((a * a).sum() for a in e), sought, allow_unused=True)
         for actual, expected in zip(h, f, strict=True):
             expected = torch.zeros(actual.shape) if expected is None else expected
             scale = max(1.0, float(expected.abs().max())) * T
-            assert_close(actual.data, expected.numpy(), within * scale, "second gradient")
+            assert_close(to_numpy(actual.data), expected.numpy(), within * scale, "second gradient")
 
 
 @pytest.mark.parametrize("flags", FLAGS, ids=lambda f: "-".join(map(str, f.values())))
 @pytest.mark.parametrize("kind", KINDS)
-def test_layer_equals_pytorch(kind, flags):
+def test_layer_equals_pytorch(kind, flags, device):
     for dtype in ("float64", "float32"):
-        ours, theirs = pair(kind, dtype, **flags)
+        ours, theirs = pair(kind, dtype, device, **flags)
         assert repr(ours) == repr(theirs)
         assert list(ours.state_dict()) == list(theirs.state_dict())
         assert [p.shape for p in ours.parameters()] == [tuple(p.shape) for p in theirs.parameters()]
         for batched, given in itertools.product((True, False), repeat=2):
-            check(ours, theirs, data(ours, dtype, batched), given)
+            check(device, ours, theirs, data(ours, dtype, batched), given)
 
 
 @pytest.mark.parametrize("flags", [{}, {"num_layers": 2, "bidirectional": True}, {"bias": False}])
 @pytest.mark.parametrize("kind", KINDS)
-def test_second_derivative_equals_pytorch(kind, flags):
-    ours, theirs = pair(kind, "float64", **flags)
-    check(ours, theirs, data(ours, "float64"), second=True)
+def test_second_derivative_equals_pytorch(kind, flags, device):
+    ours, theirs = pair(kind, "float64", device, **flags)
+    check(device, ours, theirs, data(ours, "float64"), second=True)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -130,29 +140,29 @@ def test_gradcheck(kind):
     "name, options",
     [("RNNCell", {}), ("RNNCell", {"nonlinearity": "relu"}), ("LSTMCell", {}), ("GRUCell", {})],
 )
-def test_cell_equals_pytorch(name, options, size, bias):
+def test_cell_equals_pytorch(name, options, size, bias, device):
     for dtype, given in itertools.product(("float64", "float32"), (True, False)):
         theirs = getattr(torch.nn, name)(D, H, bias=bias, **options).to(getattr(torch, dtype))
-        ours = getattr(nn, name)(D, H, bias=bias, **options, dtype=dtype)
+        ours = getattr(nn, name)(D, H, bias=bias, **options, dtype=dtype).to(device)
         ours.load_state_dict(theirs.state_dict())
         assert repr(ours) == repr(theirs)
         count = 2 if name == "LSTMCell" else 1
         arrays = [normal(*size).astype(dtype)]
         arrays += [normal(*size[:-1], H, seed=1 + k).astype(dtype) for k in range(count)]
-        x = [made(a).requires_grad_() for a in arrays]
+        x = [a.requires_grad_() for a in on(device, arrays)]
         t = [torch.tensor(a, requires_grad=True) for a in arrays]
         y = ours(x[0], packed(ours, x[1:])) if given else ours(x[0])
         u = theirs(t[0], packed(theirs, t[1:])) if given else theirs(t[0])
         y, u = (list(r) if isinstance(r, tuple) else [r] for r in (y, u))
-        within = tolerance(dtype, *arrays, *[p.data for p in ours.parameters()])
+        within = tolerance(dtype, *arrays, *values(ours))
         for actual, expected in zip(y, u, strict=True):
-            assert_close(actual.data, expected.detach().numpy(), within, "output")
+            assert_close(to_numpy(actual.data), expected.detach().numpy(), within, "output")
         wanted = [*(x if given else x[:1]), *ours.parameters()]
         sought = [*(t if given else t[:1]), *theirs.parameters()]
         g = mg.grad([part.sum() for part in y], wanted)
         e = torch.autograd.grad([part.sum() for part in u], sought)
         for actual, expected in zip(g, e, strict=True):
-            assert_close(actual.data, expected.numpy(), 4 * within, "gradient")
+            assert_close(to_numpy(actual.data), expected.numpy(), 4 * within, "gradient")
 
 
 @pytest.mark.parametrize("name", ["RNN", "LSTM", "GRU", "RNNCell", "LSTMCell", "GRUCell"])
@@ -213,14 +223,14 @@ def test_checkpoints_go_both_ways(tmp_path):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_training_follows_pytorch(kind):
-    ours, theirs = pair(kind, "float64", num_layers=2)
+def test_training_follows_pytorch(kind, device):
+    ours, theirs = pair(kind, "float64", device, num_layers=2)
     x = normal(T, N, D)
     mine = mg.optim.Adam(ours.parameters(), lr=0.01)
     other = torch.optim.Adam(theirs.parameters(), lr=0.01)
     for _ in range(30):
         mine.zero_grad()
-        ((ours(mg.tensor(x))[0] - 0.5) ** 2).mean().backward()
+        ((ours(mg.tensor(x, device=device))[0] - 0.5) ** 2).mean().backward()
         mine.step()
         other.zero_grad()
         ((theirs(torch.tensor(x))[0] - 0.5) ** 2).mean().backward()

@@ -1,4 +1,4 @@
-"""The same 50 steps of both trainers in minigrad and in PyTorch: weights, batches, programs.
+"""The same steps of both trainers in minigrad, on each device, and in PyTorch.
 
 Initial weights and batches come from NumPy's legacy generator, whose stream is frozen, so that the
 values which reference/make_trajectories.py wrote can be compared with where PyTorch is absent.
@@ -23,7 +23,7 @@ Arrays = dict[str, np.ndarray]
 
 @dataclass
 class Trajectory:
-    """What 50 steps gave: the losses (steps, losses per step), and the weights at the end."""
+    """What some steps gave: the losses (steps, losses per step), and the weights at the end."""
 
     losses: np.ndarray
     weights: Arrays
@@ -43,28 +43,65 @@ def lstm_weights() -> Arrays:
     return weights
 
 
-def lstm_batches(dtype: Any) -> list[tuple[np.ndarray, np.ndarray]]:
+def layer_weights() -> Arrays:
+    """The same for models/lstm_layer.py, which has them one below the other, and two biases."""
+    weights = lstm_weights()
+    both = np.concatenate([weights.pop(f"W_{gate}") for gate in "ifCo"])
+    bias = np.concatenate([weights.pop(f"b_{gate}")[:, 0] for gate in "ifCo"])
+    layer = {
+        "weight_ih": both[:, :1],
+        "weight_hh": both[:, 1:],
+        "bias_ih": bias,
+        "bias_hh": 0 * bias,
+    }
+    return {name: weights[name] for name in weights if name.startswith("output")} | {
+        f"lstm.{name}_l0": value for name, value in layer.items()
+    }
+
+
+def lstm_batches(dtype: Any, steps: int = STEPS) -> list[tuple[np.ndarray, np.ndarray]]:
     """Palindromes of six digits: the first five to read, the last to predict."""
     random = np.random.RandomState(1)
-    halves = random.randint(0, 10, (STEPS, LSTM_BATCH, 3))
+    halves = random.randint(0, 10, (steps, LSTM_BATCH, 3))
     digits = np.concatenate([halves, halves[:, :, :0:-1]], axis=2)
     return [(d[:, :LENGTH, None].astype(dtype), d[:, 0].astype(np.int64)) for d in digits]
 
 
-def lstm_in_minigrad(dtype: Any) -> Trajectory:
+def lstm_in_minigrad(dtype: Any, device: str = "cpu", steps: int = STEPS) -> Trajectory:
     import minigrad as mg
     from models.lstm import LSTM
+
+    model = LSTM(1, HIDDEN, CLASSES).astype(dtype).to(device)
+    model.load_state_dict(_cast(lstm_weights(), dtype))
+    optimizer = mg.optim.RMSprop(model.parameters(), lr=1e-3, alpha=0.99)
+    return _trained(model, optimizer, lstm_batches(dtype, steps), device)
+
+
+def layer_in_minigrad(dtype: Any, device: str = "cpu", steps: int = STEPS) -> Trajectory:
+    """The trainer's own network; by RMSprop, not by Adam at the trainer's rate of 0.003.
+
+    With that, two programs whose sums are in different orders are a percent apart after 200 steps.
+    """
+    import minigrad as mg
+    from models.lstm_layer import LayerLSTM
+
+    model = LayerLSTM(1, HIDDEN, CLASSES).astype(dtype).to(device)
+    model.load_state_dict(_cast(layer_weights(), dtype))
+    optimizer = mg.optim.RMSprop(model.parameters(), lr=1e-3, alpha=0.99)
+    return _trained(model, optimizer, lstm_batches(dtype, steps), device)
+
+
+def _trained(model: Any, optimizer: Any, batches: Any, device: str) -> Trajectory:
+    import minigrad as mg
     from train.lstm import step
 
-    model = LSTM(1, HIDDEN, CLASSES).astype(dtype)
-    model.load_state_dict({name: w.astype(dtype) for name, w in lstm_weights().items()})
-    optimizer = mg.optim.RMSprop(model.parameters(), lr=1e-3, alpha=0.99)
-    losses = [
-        [step(model, optimizer, mg.tensor(x), mg.tensor(labels), MAX_NORM)["loss"].item()]
-        for x, labels in lstm_batches(dtype)
+    take_step = mg.capture(step, device)
+    seen = [
+        take_step(model, optimizer, mg.tensor(x), mg.tensor(labels), MAX_NORM)["loss"]
+        for x, labels in batches
     ]
     weights = {name: value.numpy() for name, value in model.state_dict().items()}
-    return Trajectory(np.array(losses), weights)
+    return Trajectory(np.array([[loss.item()] for loss in seen]), weights)
 
 
 def lstm_in_torch(dtype: Any) -> Trajectory:
@@ -124,7 +161,7 @@ def gan_weights() -> tuple[Arrays, Arrays]:
     return generator, discriminator
 
 
-def gan_batches(dtype: Any) -> list[tuple[np.ndarray, np.ndarray]]:
+def gan_batches(dtype: Any, steps: int = STEPS) -> list[tuple[np.ndarray, np.ndarray]]:
     """Pictures of random strokes in [-1, 1], and noise for the generator."""
     random = np.random.RandomState(3)
     return [
@@ -132,7 +169,7 @@ def gan_batches(dtype: Any) -> list[tuple[np.ndarray, np.ndarray]]:
             np.tanh(3 * random.standard_normal((GAN_BATCH, 784))).astype(dtype),
             random.standard_normal((GAN_BATCH, LATENT)).astype(dtype),
         )
-        for _ in range(STEPS)
+        for _ in range(steps)
     ]
 
 
@@ -140,23 +177,25 @@ def _cast(weights: Arrays, dtype: Any) -> Arrays:
     return {n: w if w.dtype.kind == "i" else w.astype(dtype) for n, w in weights.items()}
 
 
-def gan_in_minigrad(dtype: Any) -> Trajectory:
+def gan_in_minigrad(dtype: Any, device: str = "cpu", steps: int = STEPS) -> Trajectory:
     import minigrad as mg
     from models.gan import Discriminator, Generator
     from train.gan import Game, step
 
     generator, discriminator = Generator(LATENT).astype(dtype), Discriminator().astype(dtype)
     for model, weights in zip((generator, discriminator), gan_weights(), strict=True):
-        model.load_state_dict(_cast(weights, dtype))
+        model.to(device).load_state_dict(_cast(weights, dtype))
     adam = [
         mg.optim.Adam(model.parameters(), lr=2e-4, betas=(0.5, 0.999))
         for model in (generator, discriminator)
     ]
     game = Game(generator, discriminator, *adam)
-    losses = []
-    for real, latent in gan_batches(dtype):
-        seen = step(game, mg.tensor(real), mg.tensor(latent))
-        losses.append([seen["g_loss"].item(), seen["d_loss"].item()])
+    take_step = mg.capture(step, device)
+    seen = [
+        take_step(game, mg.tensor(real), mg.tensor(latent))
+        for real, latent in gan_batches(dtype, steps)
+    ]
+    losses = [[each["g_loss"].item(), each["d_loss"].item()] for each in seen]
     weights = {f"generator.{n}": w.numpy() for n, w in generator.state_dict().items()}
     weights |= {f"discriminator.{n}": w.numpy() for n, w in discriminator.state_dict().items()}
     return Trajectory(np.array(losses), weights)
@@ -222,6 +261,7 @@ PROGRAMS = {
     "lstm": (lstm_in_minigrad, lstm_in_torch),
     "gan": (gan_in_minigrad, gan_in_torch),
 }
+ON_EACH_DEVICE = {"lstm": lstm_in_minigrad, "layer": layer_in_minigrad, "gan": gan_in_minigrad}
 
 
 def digest(weights: Arrays) -> Arrays:

@@ -13,9 +13,14 @@ import weakref
 from strict_device import memory
 from strict_device.memory import DeviceFault, default_pool
 
+STATUS = {719: "cudaErrorLaunchFailure: unspecified launch failure"}
+
 
 class CUDARuntimeError(RuntimeError):
-    """As cupy.cuda.runtime's."""
+    """As cupy.cuda.runtime's, which knows the words to CUDA's number; it also takes the words."""
+
+    def __init__(self, status):
+        super().__init__(STATUS[status] if isinstance(status, int) else status)
 
 
 class Log:
