@@ -171,6 +171,14 @@ def run_of(out: Path) -> Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory) -> Path:
+    """A run of the LSTM's on the CPU, from beginning to end."""
+    out = tmp_path_factory.mktemp("whole")
+    assert lstm.main([*TINY[lstm], "--quiet", "--out", str(out)]) == 0
+    return run_of(out)
+
+
 def metrics(run: Path) -> list[dict[str, float]]:
     return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
 
@@ -202,13 +210,12 @@ def test_a_training_on_the_gpu_ends_as_one_on_the_cpu(module, quick_gpu, replays
 
 
 def test_a_run_broken_off_on_one_device_ends_on_the_other_as_if_unbroken(
-    quick_gpu, tmp_path, monkeypatch
+    quick_gpu, unbroken, tmp_path, monkeypatch
 ):
     class Crash(BaseException):
         pass
 
     words = [*TINY[lstm], "--quiet"]
-    assert lstm.main([*words, "--out", str(tmp_path / "whole")]) == 0
     for first, second in (("cpu", "gpu"), ("gpu", "cpu")):
         out, add, added = tmp_path / first, Meter.add, []
 
@@ -224,12 +231,12 @@ def test_a_run_broken_off_on_one_device_ends_on_the_other_as_if_unbroken(
                 lstm.main([*words, "--device", first, "--checkpoint-steps", "2", "--out", str(out)])
         run = run_of(out)
         assert lstm.main(["--resume", str(run), "--quiet", "--device", second]) == 0
-        assert_alike(lstm, run, run_of(tmp_path / "whole"))
+        assert_alike(lstm, run, unbroken)
         assert json.loads((run / "config.json").read_text())["device"] == second
 
 
 def memory_is_out(patch):
-    """From its fifth step, whose batch is smaller, a training may allocate nothing on the GPU."""
+    """The fifth step, whose batch is smaller, may allocate nothing on the GPU."""
     begin, begun = StepGraph.__init__, []
 
     def limited(self):
@@ -241,23 +248,49 @@ def memory_is_out(patch):
     patch.setattr(StepGraph, "__init__", limited)
 
 
+def lost(*_):
+    raise importlib.import_module("cupy").cuda.runtime.CUDARuntimeError(LAUNCH_FAILURE)
+
+
 def gpu_is_lost(patch):
-    """The fifth replay fails as where a GPU has fallen from the bus: no GPU is broken for it."""
+    """The fifth replay fails as on a lost GPU; none is broken for it."""
     launch, launched = StepGraph.launch, []
 
     def failing(self):
         launched.append(1)
-        if len(launched) == 5:
-            raise importlib.import_module("cupy").cuda.runtime.CUDARuntimeError(LAUNCH_FAILURE)
-        launch(self)
+        (lost if len(launched) == 5 else launch)(self)
 
     patch.setattr(StepGraph, "launch", failing)
 
 
-@pytest.mark.parametrize("problem", [memory_is_out, gpu_is_lost])
+def library_meets_a_lost_gpu(patch):
+    """The fifth step, which is no replay, ends in an error of a library's own."""
+    criterion, called = lstm.criterion, []
+
+    class StatusError(Exception):
+        """As nvmath's cuBLASError."""
+
+    def failing(*args):
+        called.append(1)
+        if len(called) < 4:  # two steps and a recording; others are replays
+            return criterion(*args)
+        patch.setattr(importlib.import_module("cupy").cuda.runtime, "deviceSynchronize", lost)
+        raise StatusError("EXECUTION_FAILED (13)")
+
+    patch.setattr(lstm, "criterion", failing)
+
+
+ENDINGS = {
+    memory_is_out: "not enough memory; a smaller --batch-size or network needs less",
+    gpu_is_lost: "the GPU has failed: cudaErrorLaunchFailure: unspecified launch failure; {go_on}",
+    library_meets_a_lost_gpu: "the GPU has failed: EXECUTION_FAILED (13); {go_on}",
+}
+
+
+@pytest.mark.parametrize("problem", ENDINGS)
 @pytest.mark.usefixtures("quick_gpu")
 def test_a_gpu_that_fails_ends_in_one_line_and_a_whole_checkpoint(
-    problem, tmp_path, monkeypatch, capsys
+    problem, unbroken, tmp_path, monkeypatch, capsys
 ):
     words = [*TINY[lstm], "--quiet", "--device", "gpu", "--checkpoint-steps", "2"]
     with monkeypatch.context() as patch:
@@ -265,21 +298,18 @@ def test_a_gpu_that_fails_ends_in_one_line_and_a_whole_checkpoint(
         assert lstm.main([*words, "--out", str(tmp_path / "runs")]) == 1
     run = run_of(tmp_path / "runs")
     said = capsys.readouterr().err.splitlines()
-    assert said == [
-        "error: not enough memory; a smaller --batch-size or network needs less"
-        if problem is memory_is_out
-        else "error: the GPU has failed: cudaErrorLaunchFailure: unspecified launch failure; go on "
-        f"from the last checkpoint: python -m train.lstm --resume {run}"
-    ]
+    go_on = f"go on from the last checkpoint: python -m train.lstm --resume {run}"
+    assert said == [f"error: {ENDINGS[problem].format(go_on=go_on)}"]
     assert lstm.main(["--resume", str(run), "--quiet", "--device", "cpu"]) == 0
-    assert lstm.main([*TINY[lstm], "--quiet", "--out", str(tmp_path / "whole")]) == 0
-    assert_alike(lstm, run, run_of(tmp_path / "whole"))
+    assert_alike(lstm, run, unbroken)
 
 
-def test_other_errors_keep_their_traceback(monkeypatch, tmp_path):
+@pytest.mark.usefixtures("gpu")
+@pytest.mark.parametrize("device", ["cpu", "gpu"])
+def test_other_errors_keep_their_traceback(device, monkeypatch, tmp_path):
     def broken(*_):
         raise RuntimeError("a mistake in the program")
 
     monkeypatch.setattr(lstm, "learn", broken)
     with pytest.raises(RuntimeError, match="a mistake in the program"):
-        lstm.main([*TINY[lstm], "--quiet", "--out", str(tmp_path)])
+        lstm.main([*TINY[lstm], "--quiet", "--device", device, "--out", str(tmp_path)])

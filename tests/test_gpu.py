@@ -1,4 +1,8 @@
-"""Every operation over its samples on a GPU, and where there is none on a strict stand-in."""
+"""Every operation over its samples, as Python calls it and recorded, on a GPU or a stand-in for it.
+
+What a real GPU computes when it is called is compared with PyTorch, in both dtypes, by
+test_ops_torch.py; here it is for the stand-in, which refuses what CuPy does.
+"""
 
 import importlib
 import importlib.util
@@ -88,8 +92,9 @@ def assert_same(actual, expected, sample):
         checks.assert_close(to_numpy(x), like, within, "gpu")
 
 
+@pytest.mark.usefixtures("stand_in")
 @pytest.mark.parametrize("sample", SAMPLES, ids=ids)
-def test_gpu_gives_what_the_cpu_gives(sample, gpu):
+def test_gpu_gives_what_the_cpu_gives(sample):
     assert_same(outcome(sample, Mover("gpu")), outcome(sample, Mover("cpu")), sample)
 
 

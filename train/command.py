@@ -97,7 +97,7 @@ def guarded(run: Callable[[], int], advice: Callable[[], str] = str) -> int:
         code, message = FAILED, "not enough memory; a smaller --batch-size or network needs less"
     except OSError as error:
         code, message = FAILED, f"cannot go on: {error}"
-    except RuntimeError as error:
+    except Exception as error:
         if not is_device_failure(error):
             raise
         words = " ".join(str(error).split())

@@ -161,7 +161,12 @@ def is_device_failure(error: BaseException) -> bool:
     if cupy is None:
         return False
     failures = cupy.cuda.runtime.CUDARuntimeError, cupy.cuda.driver.CUDADriverError
-    return isinstance(error, failures)
+    if isinstance(error, failures):
+        return True
+    # cuBLAS may be the first to find it, and says so in an error of its own
+    from minigrad.backends import cupy as cupy_backend
+
+    return cupy_backend.is_lost()
 
 
 def array_module(device: str) -> ModuleType:

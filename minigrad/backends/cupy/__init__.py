@@ -52,6 +52,18 @@ def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())
 
 
+def is_lost() -> bool:
+    """Whether a GPU that has worked does not any more: then CUDA answers every call by an error."""
+    if _problem() is not None:
+        return False
+    runtime = importlib.import_module("cupy").cuda.runtime
+    try:
+        runtime.deviceSynchronize()
+    except runtime.CUDARuntimeError:
+        return True
+    return False
+
+
 def require_gpu() -> None:
     """Check once that CuPy, the driver, a GPU, the kernel compiler and cuBLAS all work.
 
