@@ -57,6 +57,8 @@ class Watch:
         """The step runs inside."""
         thread = get_ident()
         self._there = _all_tensors()
+        if gc.get_freeze_count():
+            self.trouble = "gc.freeze() hides Tensors from it; call gc.unfreeze() before"
         recorders[thread] = inspectors[thread] = self
         try:
             yield

@@ -366,14 +366,29 @@ def test_a_parameter_as_an_argument_is_itself_and_learns(gpu, replays):
     assert len(replays) == 3
 
 
-def test_too_many_kinds_of_arguments_end_in_one_warning(gpu, replays):
+def test_too_many_kinds_of_arguments_end_in_one_warning(gpu, replays, monkeypatch):
+    assert MOST == 32
+    most = 4
+    monkeypatch.setattr(sys.modules["minigrad.capture"], "MOST", most)
     call = mg.capture(lambda x, factor: x * factor, "gpu")
     x = mg.ones(1)
-    with pytest.warns(RuntimeWarning, match=f"met {MOST} different sets") as warned:
-        for number in range(MOST + 2):
+    with pytest.warns(RuntimeWarning, match=f"met {most} different sets") as warned:
+        for number in range(most + 2):
             for _ in range(3):
                 assert call(x, float(number)).item() == number
-    assert len(warned) == 1 and len(replays) == MOST
+    assert len(warned) == 1 and len(replays) == most
+
+
+def test_tensors_that_are_hidden_end_in_one_warning(replays):
+    call = mg.capture(lambda x: x * 2, "gpu")
+    gc.freeze()
+    try:
+        with pytest.warns(RuntimeWarning, match=r"gc\.freeze\(\) hides Tensors"):
+            for number in range(5):
+                assert call(mg.ones(1) * number).item() == 2 * number
+    finally:
+        gc.unfreeze()
+    assert not replays
 
 
 def test_gradients_are_part_of_the_key(replays):
