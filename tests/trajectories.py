@@ -54,9 +54,7 @@ def layer_weights() -> Arrays:
         "bias_ih": bias,
         "bias_hh": 0 * bias,
     }
-    return {name: weights[name] for name in weights if name.startswith("output")} | {
-        f"lstm.{name}_l0": value for name, value in layer.items()
-    }
+    return weights | {f"lstm.{name}_l0": value for name, value in layer.items()}
 
 
 def lstm_batches(dtype: Any, steps: int = STEPS) -> list[tuple[np.ndarray, np.ndarray]]:
