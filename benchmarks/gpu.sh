@@ -23,7 +23,7 @@ TEST_SECONDS=${TEST_SECONDS:-240}
 BENCH_SECONDS=${BENCH_SECONDS:-270}
 DEVICE=${DEVICE:-gpu}
 LIMIT=525 # seconds for all of it
-NEEDED=(safetensors tyro tqdm matplotlib pillow pytest hypothesis expecttest nvmath-python)
+NEEDED=(safetensors tyro tqdm matplotlib pillow pytest pytest-xdist hypothesis expecttest nvmath-python)
 
 OUT=$(cd "$start" && mkdir -p "$OUT" && cd "$OUT" && pwd)
 export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}" PYTHONDONTWRITEBYTECODE=1 MPLBACKEND=Agg
@@ -34,6 +34,7 @@ has() { # whether Python finds a package
     case $name in
         pillow) name=PIL ;;
         nvmath-python) name=nvmath ;;
+        pytest-xdist) name=xdist ;;
     esac
     "$PYTHON" -c 'import importlib.util as u, sys; sys.exit(u.find_spec(sys.argv[1]) is None)' "$name"
 }
@@ -89,6 +90,8 @@ if has pytest; then
             done < <(grep -lE "^(import|from) (minigrad\\.backends\\.)?$package\\b" tests/test_*.py)
         fi
     done
+    # PyTorch's half of a comparison leaves the GPU idle
+    if has pytest-xdist; then options+=(-n 4); fi
     limited "$TEST_SECONDS" "$OUT/tests.log" "$PYTHON" -m pytest "${options[@]}" tests ||
         failed+=("tests (exit code $?; 124: not done in $TEST_SECONDS s, 5: there were none)")
 else
