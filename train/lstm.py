@@ -23,8 +23,9 @@ from .config import COUNT, NOT_NEGATIVE, PAIR, POSITIVE, RECIPE, SHARE, BadInput
 from .insight import Recurrent, gradient_norms, unrolled
 from .loop import Loop, Meter, State, training
 from .palindromes import Examples
+from .pictures import TITLES
 from .plots import LSTM as PROGRAM
-from .plots import TITLES, learning_curves
+from .plots import learning_curves
 from .progress import talker
 from .run import RunFolder
 from .sweep import Part, sweep

@@ -31,6 +31,11 @@ STYLES: tuple[dict[str, Any], ...] = (
     {"color": "#E69F00", "linestyle": (0, (3, 1))},
 )
 MARKERS = dict(zip((style["color"] for style in STYLES), "os^DvPX", strict=True))
+TITLES = {
+    "lstm": "LSTM",
+    "textbook": "LSTM (textbook form)",
+    "rnn": "Plain recurrent network",
+}
 PAPER = 255
 MOST_POINTS = 250
 MOST_FRAMES = 100
@@ -182,7 +187,7 @@ def accuracy_by_length(results: Mapping[str, Mapping[int, Sequence[float]]], pat
         means = [100 * fmean(row[length]) for length in lengths]
         low, high = ([100 * f(row[length]) for length in lengths] for f in (min, max))
         points = [{"T": a, "mean": b} for a, b in zip(lengths, means, strict=True)]
-        curve(axis, "T", "mean", points, model, style)
+        curve(axis, "T", "mean", points, TITLES.get(model, model), style)
         axis.fill_between(lengths, low, high, color=style["color"], alpha=0.2, linewidth=0)
     axis.axhline(10, color="black", linestyle=":", label="10 %: guessing")
     seeds = max(len(each) for row in results.values() for each in row.values())

@@ -10,11 +10,6 @@ from .judge import Judge
 from .run import RunFolder
 
 LSTM, GAN, CLASSIFIER = "train.lstm", "train.gan", "train.classifier"
-TITLES = {
-    "lstm": "LSTM",
-    "textbook": "LSTM (textbook form)",
-    "rnn": "Plain recurrent network",
-}
 
 
 def draw(run: RunFolder, into: RunFolder) -> list[str]:
@@ -40,7 +35,8 @@ def learning_curves(run: RunFolder, into: RunFolder) -> list[str]:
     config = run.read_json("config.json")
     title = "Reading handwritten digits"
     if config["program"] == LSTM:
-        title = f"{TITLES[config['model']]} on palindromes: {config['input_length']} digits read"
+        name, length = pictures.TITLES[config["model"]], config["input_length"]
+        title = f"{name} on palindromes: {length} digits read"
     with into.replacing("curves.png") as path:
         pictures.learning_curves(run.read_lines("metrics.jsonl"), title, path)
     return ["curves.png"]
