@@ -100,7 +100,7 @@ def run(program, **environment):
     command = [sys.executable, "-c", program]
     settings = os.environ | {"OPENBLAS_NUM_THREADS": "1"} | environment
     done = subprocess.run(
-        command, env=settings, capture_output=True, text=True, timeout=120, check=True, cwd=ROOT
+        command, env=settings, capture_output=True, text=True, timeout=600, check=True, cwd=ROOT
     )
     return float(done.stdout)
 

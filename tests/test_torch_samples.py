@@ -317,7 +317,7 @@ def test_modules_take_any_memory_order(name):
 def test_optimizer(name, dtype):
     reference = OPTIMIZER_REFERENCES[name]
     for sample in reference.optim_inputs_func("cpu"):
-        own, other = parameters(dtype)
+        own, other = parameters(dtype, "cpu")
         mine = getattr(optim, name)(own, **ours(sample.kwargs, []))
         theirs = reference.optim_cls(other, **sample.kwargs)
         for step in range(STEPS):
