@@ -91,10 +91,16 @@ def pathfinder(path):
 
 
 def test_bindings_come_first_then_the_shared_library_then_nothing(stub, monkeypatch):
-    bindings = types.SimpleNamespace()
+    def without_library():
+        raise RuntimeError("Failure finding libcublas.so")
+
+    bindings = types.SimpleNamespace(get_cudart_version=lambda: 13000)
     both = {"nvmath.bindings.cublas": bindings, "cuda.pathfinder": pathfinder(stub)}
     finder(monkeypatch, **both)
     assert library() is bindings
+    bindings.get_cudart_version = without_library
+    finder(monkeypatch, **both)
+    assert isinstance(library(), cublas._FromCtypes)
     finder(monkeypatch, **{"cuda.pathfinder": pathfinder(stub)})
     assert isinstance(library(), cublas._FromCtypes)
     finder(monkeypatch, **{"cuda.pathfinder": pathfinder("/nowhere/libcublas.so")})

@@ -72,8 +72,10 @@ def library() -> Any:
     None where neither is found; then `cupy.matmul` computes, which cannot be captured.
     """
     try:
-        return importlib.import_module("nvmath.bindings.cublas")
-    except Exception:  # not installed, or not for this driver
+        bindings = importlib.import_module("nvmath.bindings.cublas")
+        bindings.get_cudart_version()  # they look for the shared library at their first call
+        return bindings
+    except Exception:  # not installed, not for this driver, or no library
         pass
     try:
         finder = importlib.import_module("cuda.pathfinder")
