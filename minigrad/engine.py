@@ -17,7 +17,9 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import ContextDecorator
+from functools import lru_cache
 from heapq import heappop, heappush
+from operator import attrgetter
 from threading import get_ident
 from typing import Any, NamedTuple, Protocol, TypeAlias, cast
 
@@ -233,8 +235,8 @@ def _leading_to(targets: AbstractSet[Node], roots: Iterable[Node]) -> set[Node]:
             reached.add(node)
             stack += [parent for parent in node.parents if parent is not None]
     leading = set(targets)
-    for record in sorted(reached, key=lambda record: record.age):
-        if any(parent in leading for parent in record.parents or ()):
+    for record in sorted(reached, key=attrgetter("age")):
+        if not leading.isdisjoint(cast("Sequence[Node]", record.parents)):
             leading.add(record)
     return leading
 
@@ -280,16 +282,22 @@ def _fit(g: Any, node: Node) -> Any:
 
 def _unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:
     """Sum over the axes along which `shape` was repeated; works on arrays and on Tensors."""
-    added = g.ndim - len(shape)
+    return sum_over(g, _repeated_axes(shape, g.shape)).reshape(shape)
+
+
+@lru_cache(1024)
+def _repeated_axes(shape: tuple[int, ...], longer: tuple[int, ...]) -> tuple[int, ...]:
+    """The axes of a shape along which broadcasting has repeated another one."""
+    added = len(longer) - len(shape)
     repeated = list(range(added))
-    for axis, (n, m) in enumerate(zip(shape, g.shape[max(added, 0) :], strict=False), start=added):
+    for axis, (n, m) in enumerate(zip(shape, longer[max(added, 0) :], strict=False), start=added):
         if n == 1 != m:
             repeated.append(axis)
         elif n != m:
             added = -1
     if added < 0:
-        raise ShapeError(f"a rule gave a gradient of shape {g.shape} for an input of shape {shape}")
-    return sum_over(g, tuple(repeated)).reshape(shape)
+        raise ShapeError(f"a rule gave a gradient of shape {longer} for an input of shape {shape}")
+    return tuple(repeated)
 
 
 # --- Gradients on request ---------------------------------------------------------------------

@@ -170,8 +170,10 @@ class Saving:
         self.plan = Plan(operation.name, rules, numeric, saves, origins)
         slots = [*operation.inputs, "y"]
         self.shapes = [i for i, name in enumerate(operation.inputs) if f"{name}_shape" in saves]
-        self.options = [name for name in operation.defaults if name in saves]
-        slots += [f"{operation.inputs[i]}_shape" for i in self.shapes] + self.options
+        self.shape_of = _shapes_of if operation.takes_sequence else _shape_of
+        self.options = [item for item in operation.defaults.items() if item[0] in saves]
+        slots += [f"{operation.inputs[i]}_shape" for i in self.shapes]
+        slots += [name for name, _ in self.options]
         self.few = not self.shapes and not self.options
         chosen = [slots.index(name) for name in saves]
         # itemgetter of one place would give no tuple; of a slice it does
@@ -179,15 +181,25 @@ class Saving:
         self.pick = itemgetter(*chosen) if len(chosen) > 1 else itemgetter(one)
 
     def save(self, values: list[Any], options: Mapping[str, Any]) -> Sequence[Any]:
-        """Pick what the rules name out of a call: its inputs and its output, as arrays."""
-        shapes = [self._shape(values[position]) for position in self.shapes]
-        defaults = self.operation.defaults
-        given = [options.get(name, defaults[name]) for name in self.options]
-        return self.pick([*values, *shapes, *given])  # type: ignore[no-any-return]
+        """Pick what the rules name out of a call: its inputs and its output, as arrays.
 
-    def _shape(self, value: Any) -> Any:
-        several = self.operation.takes_sequence
-        return [np.shape(item) for item in value] if several else np.shape(value)
+        Args:
+            values: The inputs and the output; more is added to the list.
+            options: Those that were given.
+        """
+        for position in self.shapes:
+            values.append(self.shape_of(values[position]))
+        for name, default in self.options:
+            values.append(options.get(name, default))
+        return self.pick(values)  # type: ignore[no-any-return]
+
+
+def _shape_of(value: Any) -> tuple[int, ...]:
+    return value.shape if hasattr(value, "shape") else np.shape(value)
+
+
+def _shapes_of(values: Sequence[Any]) -> list[tuple[int, ...]]:
+    return [_shape_of(value) for value in values]
 
 
 def primitive(**rules: Callable[..., Any]) -> Callable[[Callable[P, Any]], PrimitiveCall[P]]:
@@ -352,16 +364,19 @@ def fused(definition: Callable[P, R]) -> Callable[P, R]:
     operation = Operation(definition, {})
     plan = Plan(operation.name, (), (), FusedRecord.saves, [None] * len(FusedRecord.saves))
     found: dict[Any, list[Kernel]] = {None: []}  # by the type of array
+    count = len(operation.inputs)
 
     def call(*args: Any, **options: Any) -> Any:
-        args, options = operation.bind(args, options)
+        if len(args) != count:
+            args, options = operation.bind(args, options)
+        arrays = [arg._data if isinstance(arg, Tensor) else arg for arg in args]
         kind: Any = next((type(arg._data) for arg in args if isinstance(arg, Tensor)), None)
         if kind not in found:
             found[kind] = find_kernels(kind, operation.family, operation.name)
         full = operation.defaults | options
         for kernel in found[kind]:
             try:
-                result = kernel.forward(*[array_of(arg) for arg in args], **full)
+                result = kernel.forward(*arrays, **full)
             except Exception as error:
                 _complain(operation, args, error)
                 raise
@@ -393,7 +408,9 @@ class FusedRecord(Record):
 
     def pull(self, g: Any, wanted: AbstractSet[Node] | None, create_graph: bool) -> Gradients:
         assert self.parents is not None
-        needs = _LeafNeeds(p is not None and (wanted is None or p in wanted) for p in self.parents)
+        needs = _LeafNeeds(
+            [p is not None and (wanted is None or p in wanted) for p in self.parents]
+        )
         needs.parents = self.parents
         args, options, y, residuals = self.saved
         if create_graph or self.kernel is None:

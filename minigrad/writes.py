@@ -52,10 +52,12 @@ def was_written(array: Array, age: int) -> bool:
     Memory that was freed and used again raises no false alarm: what uses it now is younger.
     """
     start, stop = span_of(array)
-    return any(
-        isinstance(place, tuple) and when > age and place[0] < stop and start < place[1]
-        for place, when in _written.items()
-    )
+    for place in reversed(_written):  # the youngest write first
+        if _written[place] <= age:
+            break
+        if isinstance(place, tuple) and place[0] < stop and start < place[1]:
+            return True
+    return False
 
 
 def was_replaced(holder: object, age: int) -> bool:

@@ -22,6 +22,7 @@ FUNCTIONS = {
     "tanh": mg.tanh,
     "leaky_relu": lambda x: nn.functional.leaky_relu(x, 0.2),
     "batch_norm": nn.BatchNorm1d(32),
+    "batch_norm and leaky_relu": nn.Sequential(nn.BatchNorm1d(32), nn.LeakyReLU(0.2)),
 }
 
 

@@ -166,7 +166,7 @@ _ACTIVATIONS: dict[type, Activation] = {
 def _with_activation(layer: Module, after: Module) -> Callable[[Tensor], Tensor] | None:
     """A layer and the activation that gets its output as one operation; None without such one."""
     name = _ACTIVATIONS.get(type(after))
-    if name is None or "forward" in {**vars(layer), **vars(after)}:
+    if name is None or "forward" in vars(layer) or "forward" in vars(after):
         return None
     if type(layer) is not Linear and type(layer) is not BatchNorm1d:
         return None

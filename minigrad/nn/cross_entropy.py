@@ -195,7 +195,10 @@ def _check_classes(
         raise ShapeError(f"{name}: weight has shape {weight.shape}, but there are {count} classes")
     if not cheap_to_read(target._data):
         return
-    classes = np.where(target._data == ignore_index, 0, target._data)
+    classes = target._data
+    if classes.size and 0 <= classes.min() <= classes.max() < count:
+        return
+    classes = np.where(classes == ignore_index, 0, classes)
     if classes.size and not 0 <= classes.min() <= classes.max() < count:
         raise IndexError(
             f"{name}: targets go from {classes.min()} to {classes.max()}, but the input has "

@@ -45,12 +45,23 @@ def in_float32(kernel: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def in_a_row(*arrays: Array) -> list[Array] | None:
-    """Views of arrays as vectors in the order of their memory; None where their orders differ."""
-    if all(a.flags.c_contiguous for a in arrays):
-        return [a.reshape(-1) for a in arrays]
-    if all(a.flags.f_contiguous for a in arrays):
-        return [a.T.reshape(-1) for a in arrays]
-    return None
+    """Views of arrays of one shape as vectors in the order of their memory; None where it differs.
+
+    Args:
+        arrays: The last one lies in one piece.
+    """
+    last = arrays[-1]
+    strides = last.strides
+    for array in arrays:
+        if array.strides != strides and not _in_one_order(array, last):
+            return None
+    return [array.ravel("K") for array in arrays]
+
+
+def _in_one_order(a: Array, b: Array) -> bool:
+    """Whether both are in C or both in F order, whatever the stride of an axis of size 1."""
+    in_c_order = a.flags.c_contiguous and b.flags.c_contiguous
+    return in_c_order or bool(a.flags.f_contiguous and b.flags.f_contiguous)
 
 
 def ordered_like(x: Array, g: Array) -> Array:

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
-from minigrad.backends import Array, Kernel, span_of
+from minigrad.backends import Array, Kernel
+
+
+@lru_cache(64)
+def _ones(n: int, dtype: np.dtype[Any]) -> Array:
+    return np.ones(n, dtype)
 
 
 def _sum_over(array: Array, axes: tuple[int, ...]) -> Any:
     if array.ndim == 2 and array.dtype.kind == "f":
         if axes == (0,):
-            return np.ones(len(array), array.dtype) @ array
+            return _ones(array.shape[0], array.dtype) @ array
         if axes == (1,):
-            return array @ np.ones(array.shape[1], array.dtype)
+            return array @ _ones(array.shape[1], array.dtype)
     return NotImplemented
 
 
@@ -40,15 +46,17 @@ def _is_part(array: Array, vector: Any) -> bool:
 def _side_by_side(arrays: list[Array]) -> list[Array]:
     """Parts of a vector that lie one after the other, as one part of it."""
     found: list[Array] = []
-    owner: Array = None  # the vector whose part was found last, and where that begins, ends
-    first = last = 0
+    owner: Array = None  # the vector whose part was found last, from first to last
+    address = first = last = 0
     for array in arrays:
         vector = array.base
         if not _is_part(array, vector):
             found.append(array)
             owner = None
             continue
-        start = (span_of(array)[0] - span_of(vector)[0]) // array.itemsize
+        if vector is not owner:
+            address = _address(vector)
+        start = (_address(array) - address) // array.itemsize
         if vector is owner and start == last:
             last += array.size
             found[-1] = vector[first:last]
@@ -56,6 +64,10 @@ def _side_by_side(arrays: list[Array]) -> list[Array]:
             owner, first, last = vector, start, start + array.size
             found.append(array)
     return found
+
+
+def _address(array: Array) -> int:
+    return array.__array_interface__["data"][0]  # type: ignore[no-any-return]
 
 
 sum_over = Kernel(_sum_over)

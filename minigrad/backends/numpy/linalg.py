@@ -18,9 +18,10 @@ _WORTH_CUTTING = 1 << 20  # multiplications; below it a product has one thread a
 
 def product(a: Array, b: Array) -> Array:
     """The product of two matrices, with the longer side of the result as the outer one."""
-    if b.shape[1] > a.shape[0]:
-        return np.matmul(b.T, a.T).T
-    return np.matmul(a, b)
+    wide = b.shape[1] > a.shape[0]
+    if a.shape[1] == 1:  # BLAS has much to do before it multiplies a column by a row
+        return (b.T * a.T).T if wide else a * b
+    return np.matmul(b.T, a.T).T if wide else np.matmul(a, b)
 
 
 def product_by_rows(a: Array, b: Array, y: Array | None = None) -> Array:
@@ -42,4 +43,12 @@ def _matmul(a: Array, b: Array) -> Any:
     return NotImplemented
 
 
-matmul = Kernel(_matmul)
+def _left(g: Array, a_shape: tuple[int, ...], b: Array) -> Any:
+    return product(g, b.T) if g.ndim == b.ndim == len(a_shape) == 2 else NotImplemented
+
+
+def _right(g: Array, a: Array, b_shape: tuple[int, ...]) -> Any:
+    return product(a.T, g) if g.ndim == a.ndim == len(b_shape) == 2 else NotImplemented
+
+
+matmul = Kernel(_matmul, {"a": _left, "b": _right})

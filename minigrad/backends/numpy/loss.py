@@ -29,14 +29,43 @@ def _classes_backward(
     classes: Array,
     axis: int,
 ) -> list[Array | None]:
-    """The gradient by the logits: softmax(z), minus 1 at the right class."""
+    """The gradient by the logits: softmax(z), minus 1 at the right class; g is (N,) or ()."""
     p, rows = residuals
-    dz = p * g[:, None]
+    dz = p * g[..., None]
     dz[rows, classes] -= g
     return [dz, None]
 
 
 cross_entropy_of_classes = Kernel(_classes_forward, _classes_backward)
+
+
+def _mean_forward(z: Array, classes: Array, axis: int, ignore_index: int) -> Any:
+    counted = classes != ignore_index
+    count = np.count_nonzero(counted)
+    if not 0 < count == classes.size:  # some are ignored, or there are none
+        return NotImplemented
+    found = _classes_forward(z, classes, axis)
+    if found is NotImplemented:
+        return NotImplemented
+    losses, residuals = found
+    return losses.sum() / losses.dtype.type(count), residuals
+
+
+def _mean_backward(
+    g: Array,
+    needs: Needs,
+    y: Array,
+    residuals: tuple[Array, Array],
+    z: Array,
+    classes: Array,
+    axis: int,
+    ignore_index: int,
+) -> list[Array | None]:
+    share = g / g.dtype.type(len(z))
+    return _classes_backward(share, needs, y, residuals, z, classes, axis)
+
+
+mean_cross_entropy = Kernel(_mean_forward, _mean_backward)
 
 
 def _logits_forward(z: Array, target: Array, pos_weight: Array | None) -> Any:
