@@ -297,8 +297,6 @@ def measuring(module: Any, form: str) -> Callable[[str], float]:
 
 def cost(module: Any, form: str, name: str) -> dict[str, float] | None:
     """What a process of its own costs that makes 200 steps."""
-    import resource
-
     program = f"import time; t = time.perf_counter(); import {module.PACKAGE}; "
     program += "print(time.perf_counter() - t)"
     imported = float(subprocess.check_output([sys.executable, "-c", program]))
@@ -311,13 +309,27 @@ def cost(module: Any, form: str, name: str) -> dict[str, float] | None:
     first = time.perf_counter() - start + imported
     for _ in range(COST_STEPS - 1):
         run()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return {
         "import_s": imported,
         "first_step_s": first,
-        "peak_mb": peak / 1e3 if sys.platform != "darwin" else peak / 1e6,
+        "peak_mb": peak_memory() / 1e6,
         "installed_mb": installed(module.PACKAGE, set()) / 1e6,
     }
+
+
+def peak_memory() -> int:
+    """The largest resident size of this process so far, in bytes.
+
+    `getrusage` would do on macOS only: on Linux it also counts the process that started this one.
+    """
+    try:
+        status = Path("/proc/self/status").read_text(encoding="ascii")
+    except OSError:
+        import resource
+
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    [line] = [line for line in status.splitlines() if line.startswith("VmHWM")]
+    return int(line.split()[1]) * 1024
 
 
 def installed(name: str, seen: set[str]) -> float:

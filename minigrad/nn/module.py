@@ -131,7 +131,7 @@ class Module:
     # what it consists of, in the order of definition
 
     def _own(self, kind: type[T]) -> list[tuple[str, T]]:
-        return [(name, value) for name, value in vars(self).items() if isinstance(value, kind)]
+        return [item for item in vars(self).items() if isinstance(item[1], kind)]
 
     def named_modules(
         self, prefix: str = "", remove_duplicate: bool = True
@@ -151,8 +151,8 @@ class Module:
             if remove_duplicate:
                 seen.add(module)
             yield name, module
-            inner = [(f"{name}.{key}".lstrip("."), part) for key, part in module._own(Module)]
-            stack += reversed(inner)
+            if inner := module._own(Module):
+                stack += [(f"{name}.{key}".lstrip("."), part) for key, part in reversed(inner)]
 
     def modules(self) -> Iterator[Module]:
         """This module and all inside it, each once."""

@@ -29,6 +29,7 @@ def _normalize(
     normalized: Any,
     mean: Any,
     var: Any,
+    inverse: Any,
 ) -> None:
     channels, n = x.shape
     share = _one / np.float32(n)
@@ -42,9 +43,10 @@ def _normalize(
         for k in range(n):
             total += (row[k] - mu) * (row[k] - mu)
         mean[c], var[c] = mu, total * share
-        inverse = _one / np.sqrt(total * share + eps)
+        factor = _one / np.sqrt(total * share + eps)
+        inverse[c] = factor
         for k in range(n):
-            standard[k] = (row[k] - mu) * inverse
+            standard[k] = (row[k] - mu) * factor
         for k in range(n):
             value = standard[k] * weight[c] + bias[c]
             out[k] = value if value > 0 else slope * value
@@ -96,10 +98,9 @@ def _forward(
         return NotImplemented
     rows = np.ascontiguousarray(x.T)  # (C, N), as the linear layer's kernel leaves it
     y, normalized = np.empty_like(rows), np.empty_like(rows)
-    mean, var = np.empty(channels, np.float32), np.empty(channels, np.float32)
+    mean, var, inverse = (np.empty(channels, np.float32) for _ in range(3))
     slope = _slope(activation, negative_slope)
-    _normalize(rows, scale, shift, np.float32(eps), slope, y, normalized, mean, var)
-    inverse = 1 / np.sqrt(var + np.float32(eps))
+    _normalize(rows, scale, shift, np.float32(eps), slope, y, normalized, mean, var, inverse)
     return (y.T, mean, var), (normalized.T, inverse)
 
 
