@@ -17,14 +17,10 @@ def _forward(x: Array, negative_slope: float) -> Any:
 
 
 def leaky_slopes(g: Array, x: Array, negative_slope: float) -> Array:
-    """G where x > 0, else slope g: chosen bit by bit, `a ^ ((a ^ b) & mask)`."""
-    integer = np.dtype(f"i{x.itemsize}")
-    mask = (x > 0).view(np.int8).astype(integer)
-    np.negative(mask, out=mask)  # all bits set where x > 0
-    dx = g * negative_slope
-    bits = dx.view(integer)
-    mask &= bits ^ g.view(integer)
-    bits ^= mask
+    """G where x > 0, else slope g, with a slope from 0 to 1."""
+    dx: Array = (x > 0).astype(x.dtype)
+    np.clip(dx, negative_slope, 1, out=dx)  # `maximum` by a number is three times as slow
+    dx *= g
     return dx
 
 

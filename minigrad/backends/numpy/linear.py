@@ -92,7 +92,7 @@ ACTIVATIONS = {
         _after_bias(lambda z, slope: np.maximum(z, z * slope, out=z)), leaky_slopes
     ),
     "relu": Activation(
-        _after_bias(lambda z, _: np.maximum(z, 0, out=z)), lambda g, y, _: g * (y > 0)
+        _after_bias(lambda z, _: np.clip(z, 0, np.inf, out=z)), lambda g, y, _: g * (y > 0)
     ),
     "sigmoid": Activation(_after_bias(_sigmoid), lambda g, y, _: g * (y * (1 - y))),
     "tanh": Activation(

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.backends import Array, Kernel, Needs
+from minigrad.backends.arrays import sum_over
 
 
 def _forward(
@@ -20,9 +21,9 @@ def _forward(
 ) -> Any:
     if x.ndim != 2 or activation is not None or x.dtype.kind != "f" or 0 in x.shape:
         return NotImplemented
-    mean = x.mean(axis=0)
+    mean = sum_over(x, (0,)) / len(x)
     normalized = x - mean  # (N, C)
-    var = np.einsum("nc,nc->c", normalized, normalized) / len(x)
+    var = sum_over(normalized * normalized, (0,)) / len(x)
     inverse = 1 / np.sqrt(var + eps)
     normalized *= inverse
     y = normalized if weight is None else normalized * weight
@@ -53,8 +54,8 @@ def _backward(
     n = len(x)
     dx = dweight = dbias = None
     if gy is not None:
-        dbias = gy.sum(axis=0)
-        dweight = np.einsum("nc,nc->c", gy, normalized)
+        dbias = sum_over(gy, (0,))
+        dweight = sum_over(gy * normalized, (0,))
         if needs[0]:
             dx = normalized * (-dweight / n)
             dx += gy
