@@ -344,8 +344,11 @@ def check_inputs_stay(sample: Sample) -> None:
 # --- kernel = definition ----------------------------------------------------------------------
 
 
-def check_kernel(kernel: Kernel, sample: Sample, in_parts: bool = True) -> bool:
-    """Compare a kernel with the definition that it stands for; False where it declines.
+def check_kernel(kernel: Kernel, sample: Sample, in_parts: bool = True) -> set[str]:
+    """Compare a kernel with the definition that it stands for.
+
+    Returns "forward", and the inputs whose rule it has something in place of; nothing where it
+    declines.
 
     Args:
         kernel: The kernel.
@@ -356,7 +359,7 @@ def check_kernel(kernel: Kernel, sample: Sample, in_parts: bool = True) -> bool:
     options = operation.defaults | sample.options
     result = kernel.forward(*sample.inputs, **options)
     if result is NotImplemented:
-        return False
+        return set()
     expected = listed(operation.definition(*sample.inputs, **options))
     y, residuals = (result, None) if operation.rules else result
     dtype = np.result_type(*[x for x in sample.inputs if is_float(x)])
@@ -366,9 +369,9 @@ def check_kernel(kernel: Kernel, sample: Sample, in_parts: bool = True) -> bool:
         assert part.dtype == like.dtype
         assert_close(part, like, tolerance(dtype, like, *floats), "kernel forward")
     if operation.rules:
-        _check_rules(kernel, sample, expected[0], options, dtype)
-    if operation.rules or kernel.backward is None:
-        return True
+        return {"forward", *_check_rules(kernel, sample, expected[0], options, dtype)}
+    if kernel.backward is None:
+        return {"forward"}
     inputs = [i for i, x in enumerate(sample.inputs) if is_float(x)]
     seeds, several = seeds_for(expected), isinstance(y, tuple)
     for seeded in _subsets(range(len(expected)), in_parts):
@@ -401,18 +404,19 @@ def check_kernel(kernel: Kernel, sample: Sample, in_parts: bool = True) -> bool:
                 got = np.zeros_like(like) if found[i] is None else found[i]
                 within = tolerance(dtype, like, *seeds, *floats)
                 assert_close(got, like, within, f"kernel backward, input {i} of {asked}, {seeded}")
-    return True
+    return {"forward"}
 
 
 def _check_rules(
     kernel: Kernel, sample: Sample, y: Any, options: dict[str, Any], dtype: Any
-) -> None:
-    """Compare what a kernel has in place of a primitive's rules with these."""
+) -> list[str]:
+    """Compare what a kernel has in place of a primitive's rules with these; which it had."""
     operation = sample.function.operation
     inputs = dict(zip(operation.inputs, sample.inputs, strict=False))
     shapes = {f"{name}_shape": np.shape(value) for name, value in inputs.items()}
-    known = inputs | shapes | operation.defaults | options | {"y": y}
+    known = inputs | shapes | options | {"y": y}
     [g] = seeds_for([y])
+    served = []
     for name, function in (kernel.backward or {}).items():
         rule = operation.rules[name]
         needs = [known[need] for need in rule.needs]
@@ -421,6 +425,8 @@ def _check_rules(
             continue
         within = tolerance(dtype, expected, g, *filter(is_float, needs))
         assert_close(found, expected, within, f"kernel's rule of {name}")
+        served.append(name)
+    return served
 
 
 def _subsets(items: Sequence[int], in_parts: bool) -> list[tuple[int, ...]]:

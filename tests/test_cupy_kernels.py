@@ -201,7 +201,7 @@ def of_kernel(name):
 def test_kernel_equals_definition_and_rules(name, dtype, gpu):
     kernel = on_gpu(kernels()[name])
     served = [checks.check_kernel(kernel, s.with_dtype(dtype)) for s in of_kernel(name)]
-    assert sum(served) >= len(served) / 2, f"the kernel {name} serves few of its samples"
+    assert sum(map(bool, served)) >= len(served) / 2, f"the kernel {name} serves few of its samples"
 
 
 @pytest.mark.parametrize("sample", LARGER, ids=lambda sample: sample.name)

@@ -9,9 +9,15 @@ import numpy as np
 
 from minigrad.backends import Array, Kernel
 
+_KEPT = 4096  # ones; more of them are made anew, so that 64 vectors are at most 2 MiB
+
+
+def _ones(n: int, dtype: np.dtype[Any]) -> Array:
+    return _kept_ones(n, dtype) if n <= _KEPT else np.ones(n, dtype)
+
 
 @lru_cache(64)
-def _ones(n: int, dtype: np.dtype[Any]) -> Array:
+def _kept_ones(n: int, dtype: np.dtype[Any]) -> Array:
     return np.ones(n, dtype)
 
 

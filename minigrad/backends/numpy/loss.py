@@ -42,7 +42,7 @@ cross_entropy_of_classes = Kernel(_classes_forward, _classes_backward)
 def _mean_forward(z: Array, classes: Array, axis: int, ignore_index: int) -> Any:
     counted = classes != ignore_index
     count = np.count_nonzero(counted)
-    if not 0 < count == classes.size:  # some are ignored, or there are none
+    if count == 0 or count < classes.size:  # some are ignored, or there are none
         return NotImplemented
     found = _classes_forward(z, classes, axis)
     if found is NotImplemented:
