@@ -52,10 +52,12 @@ def in_a_row(*arrays: Array) -> list[Array] | None:
     """
     last = arrays[-1]
     strides = last.strides
+    rows = []
     for array in arrays:
         if array.strides != strides and not _in_one_order(array, last):
             return None
-    return [array.ravel("K") for array in arrays]
+        rows.append(array.ravel("K"))
+    return rows
 
 
 def _in_one_order(a: Array, b: Array) -> bool:

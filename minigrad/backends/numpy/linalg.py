@@ -17,11 +17,14 @@ _WORTH_CUTTING = 1 << 20  # multiplications; below it a product has one thread a
 
 
 def product(a: Array, b: Array) -> Array:
-    """The product of two matrices, with the longer side of the result as the outer one."""
+    """The product of two matrices, with the longer side of the result as the outer one.
+
+    `dot` is as fast as `matmul`, and called in half a microsecond less.
+    """
     wide = b.shape[1] > a.shape[0]
     if a.shape[1] == 1:  # BLAS has much to do before it multiplies a column by a row
         return (b.T * a.T).T if wide else a * b
-    return np.matmul(b.T, a.T).T if wide else np.matmul(a, b)
+    return b.T.dot(a.T).T if wide else a.dot(b)
 
 
 def product_by_rows(a: Array, b: Array, y: Array | None = None) -> Array:
