@@ -20,13 +20,17 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.contestants.task import Run, Task
-from benchmarks.workers import TUNED, Contestant, answer, interleaved, machine, summary
-from train.processor import wide_kernels
+from benchmarks.workers import (
+    TUNED,
+    Contestant,
+    answer,
+    interleaved,
+    machine,
+    summary,
+    warn_of_openblas,
+)
 
 PLAIN, FAST = {"MINIGRAD_FAST": "0"}, {"MINIGRAD_FAST": "1"}
-# OpenBLAS does not know every processor; on one with AVX-512 that it takes for an older one this
-# doubles the speed of its products, and elsewhere changes nothing
-WIDE = wide_kernels()
 CONTESTANTS = (
     Contestant("PyTorch, eager", ("torch", "eager")),
     Contestant("PyTorch, nn.LSTM", ("torch", "layer")),
@@ -41,11 +45,6 @@ CONTESTANTS = (
     Contestant("minigrad, textbook, fast", ("minigrad", "textbook"), FAST),
     Contestant("minigrad", ("minigrad", "layer"), PLAIN),
     Contestant("minigrad, fast", ("minigrad", "layer"), FAST),
-    Contestant("minigrad, textbook, AVX-512", ("minigrad", "textbook"), PLAIN | WIDE),
-    Contestant("minigrad, textbook, fast, AVX-512", ("minigrad", "textbook"), FAST | WIDE),
-    Contestant("minigrad, AVX-512", ("minigrad", "layer"), PLAIN | WIDE),
-    Contestant("minigrad, fast, AVX-512", ("minigrad", "layer"), FAST | WIDE),
-    Contestant("matrix products alone, AVX-512", ("products", ""), WIDE),
     Contestant("matrix products alone", ("products", "")),
 )
 REFERENCE, PRODUCTS = CONTESTANTS[0].name, CONTESTANTS[-1].name
@@ -133,6 +132,7 @@ def print_table(table: Table, versions: dict[str, str], reference: str) -> None:
             cells += f"{cell:>18}"
         print(f"{name + ' ' + number:<44}{cells}")
     print()
+    warn_of_openblas()
 
 
 def draw(table: Table, reference: str, path: Path) -> None:

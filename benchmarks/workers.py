@@ -140,5 +140,16 @@ def summary(values: Sequence[float]) -> dict[str, float]:
 
 
 def machine() -> dict[str, Any]:
-    """What the measurements were made on."""
-    return {"python": platform.python_version(), "system": platform.platform()}
+    """What the measurements were made on, and what the environment tells OpenBLAS of it."""
+    told = {name: value for name, value in os.environ.items() if name.startswith("OPENBLAS_")}
+    return {"python": platform.python_version(), "system": platform.platform()} | told
+
+
+def warn_of_openblas() -> None:
+    """Say so where the environment keeps OpenBLAS from looking at the processor itself."""
+    if taken_for := os.environ.get("OPENBLAS_CORETYPE"):
+        print(
+            f"OPENBLAS_CORETYPE={taken_for} is set, so NumPy's products are computed as for that "
+            "processor, perhaps\nat half of this one's speed. Unset it to measure what OpenBLAS "
+            "does by itself.\n"
+        )

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from benchmarks import results, steps
+from benchmarks import results, steps, workers
 from train import gan, lstm
 from train.run import read_lines
 
@@ -130,3 +130,13 @@ def test_runs_that_have_not_ended_and_other_folders_are_refused(runs, tmp_path):
             results.record(folder)
     done = run("results", str(tmp_path))
     assert done.returncode == 1 and "error:" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_processor_that_openblas_is_told_of_is_named(monkeypatch, capsys):
+    monkeypatch.delenv("OPENBLAS_CORETYPE", raising=False)
+    workers.warn_of_openblas()
+    assert not capsys.readouterr().out
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "Nehalem")
+    workers.warn_of_openblas()
+    assert "OPENBLAS_CORETYPE=Nehalem is set" in capsys.readouterr().out
+    assert workers.machine()["OPENBLAS_CORETYPE"] == "Nehalem"
