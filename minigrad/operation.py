@@ -282,8 +282,9 @@ def primitive(**rules: Callable[..., Any]) -> Callable[[Callable[P, Any]], Primi
             return made(y, record) if single else _wrapped(y, record)
 
         def call_on_sequence(*args: Any, **options: Any) -> Any:
-            (sequence, *_), options = operation.bind(args, options)
-            inputs = tuple(sequence)
+            if len(args) != 1:
+                args, options = operation.bind(args, options)
+            inputs = tuple(args[0])
             if not any(isinstance(x, Tensor) for x in inputs):
                 return operation.definition(inputs, **options)
             arrays = [array_of(x) for x in inputs]
