@@ -151,8 +151,8 @@ class Module:
             if remove_duplicate:
                 seen.add(module)
             yield name, module
-            if inner := module._own(Module):
-                stack += [(f"{name}.{key}".lstrip("."), part) for key, part in reversed(inner)]
+            inner = [(f"{name}.{key}".lstrip("."), part) for key, part in module._own(Module)]
+            stack += reversed(inner)
 
     def modules(self) -> Iterator[Module]:
         """This module and all inside it, each once."""
