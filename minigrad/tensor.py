@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeAlias
 
 import numpy as np
 
-from minigrad.backends import Array, DeviceError, as_array, device_of, to_device, to_numpy
+from minigrad.backends import (
+    Array,
+    DeviceError,
+    as_array,
+    device_of,
+    is_array,
+    to_device,
+    to_numpy,
+)
 from minigrad.writes import note_replaced
 
 if TYPE_CHECKING:
@@ -501,6 +509,28 @@ def made(array: Array, record: Record | None = None) -> Tensor:
 def array_of(value: Any) -> Any:
     """The raw array of a Tensor; anything else as it is."""
     return value._data if isinstance(value, Tensor) else value
+
+
+def as_tensor(value: Any, name: str) -> Tensor:
+    """What a user gave for a Tensor: a Tensor as it is, an array as the Tensor around it.
+
+    Args:
+        value: A Tensor, or an array, whose memory is shared.
+        name: What it is, for the message, such as "cross_entropy: target".
+
+    Raises:
+        TypeError: It is neither.
+        DTypeError: It is an array, but not of numbers.
+    """
+    if isinstance(value, Tensor):
+        return value
+    if not is_array(value):
+        kind = f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")
+        remedy = "mg.tensor(np.asarray(x))" if hasattr(value, "__array__") else "mg.tensor(x)"
+        raise TypeError(f"{name}: expected a Tensor or an array, got {kind}; {remedy} makes one")
+    if value.dtype.kind not in "biuf":
+        raise DTypeError(f"{name}: expected an array of numbers, got one of dtype {value.dtype}")
+    return made(as_array(value))
 
 
 def tensor(

@@ -8,11 +8,21 @@ places in memory compared, which finds a change through any view.
 from __future__ import annotations
 
 import itertools
+from functools import partial
 from typing import Any
 
 from minigrad.backends import Array, span_of
+from minigrad.live import repeat
 
-__all__ = ["ages", "last_write", "note_replaced", "note_write", "was_replaced", "was_written"]
+__all__ = [
+    "ages",
+    "last_write",
+    "note_replaced",
+    "note_write",
+    "was_replaced",
+    "was_written",
+    "write",
+]
 
 ages = itertools.count(1)
 _LIMIT = 10_000  # places remembered; the oldest half is forgotten beyond
@@ -36,9 +46,26 @@ def _note(place: Any) -> None:
             del _written[old]
 
 
-def note_write(array: Array) -> None:
-    """Remember that these elements were changed in place, outside the graph."""
-    _note(span_of(array))
+def write(array: Array, values: Any, index: Any = ...) -> None:
+    """Write values into an array in place: the only way in which a Tensor's elements change.
+
+    Args:
+        array: What is changed.
+        values: Of the shape of `array[index]`, or one that broadcasts to it.
+        index: Which elements; all of them if not given.
+    """
+    array[index] = values
+    note_write(array)
+
+
+def note_write(*arrays: Array) -> None:
+    """Remember that a kernel has changed these arrays in place, outside the graph."""
+    repeat(partial(_note_spans, arrays))  # a recorded step writes at each replay
+
+
+def _note_spans(arrays: tuple[Array, ...]) -> None:
+    for array in arrays:
+        _note(span_of(array))
 
 
 def note_replaced(holder: object) -> None:

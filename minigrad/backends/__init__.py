@@ -32,6 +32,7 @@ __all__ = [
     "cheap_to_read",
     "device_of",
     "find_kernels",
+    "is_array",
     "is_device_failure",
     "require_device",
     "to_device",
@@ -87,7 +88,7 @@ def _kernel_folders(array_type: type) -> tuple[str, ...]:
 
         keep_freed_memory()
         return ("numba", "numpy") if _can_compile() else ("numpy",)
-    if array_type.__module__.partition(".")[0] == "cupy":
+    if _is_cupy(array_type):
         return ("cupy",)
     return ()
 
@@ -177,6 +178,15 @@ def array_module(device: str) -> ModuleType:
 def device_of(array: Array) -> str:
     """The device that holds `array`: "cpu" or "gpu"."""
     return "cpu" if isinstance(array, (np.ndarray, np.generic)) else "gpu"
+
+
+def is_array(value: object) -> bool:
+    """Whether a value is an array of a backend's, or one of NumPy's scalars."""
+    return isinstance(value, np.ndarray | np.generic) or _is_cupy(type(value))
+
+
+def _is_cupy(kind: type) -> bool:
+    return kind.__module__.partition(".")[0] == "cupy"
 
 
 def cheap_to_read(array: Array) -> bool:

@@ -14,7 +14,7 @@ import numpy as np
 from minigrad.backends import to_device
 from minigrad.ops.random import generator
 from minigrad.tensor import ShapeError, Tensor
-from minigrad.writes import note_write
+from minigrad.writes import write
 
 __all__ = [
     "calculate_gain",
@@ -35,8 +35,7 @@ FanMode: TypeAlias = Literal["fan_in", "fan_out"]
 
 
 def _fill(tensor: Tensor, values: Any) -> Tensor:
-    tensor._data[...] = to_device(np.asarray(values, dtype=tensor.dtype), tensor.device)
-    note_write(tensor._data)
+    write(tensor._data, to_device(np.asarray(values, dtype=tensor.dtype), tensor.device))
     return tensor
 
 

@@ -7,16 +7,15 @@ worth saving are `Buffer`s, parts are modules; nothing is registered and nothing
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from functools import partial
 from threading import get_ident
 from typing import Any, NamedTuple, ParamSpec, Protocol, Self, TypeVar, cast
 
 import numpy as np
 
 from minigrad.backends import Array, require_device, to_device
-from minigrad.live import recorders, repeat
+from minigrad.live import recorders
 from minigrad.tensor import Tensor, made
-from minigrad.writes import note_replaced, note_write
+from minigrad.writes import note_replaced, write
 
 __all__ = [
     "Buffer",
@@ -350,8 +349,7 @@ class Module:
                 "changed:\n  " + "\n  ".join(problems)
             )
         for name, array in arrays.items():
-            entries[name]._data[...] = array
-            repeat(partial(note_write, entries[name]._data))
+            write(entries[name]._data, array)
         return IncompatibleKeys(missing, unexpected)
 
     # how it prints

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import partial
 
 import numpy as np
 
 from minigrad.backends import Array, as_array, to_device
 from minigrad.backends.arrays import length, shorten, side_by_side
-from minigrad.live import repeat
 from minigrad.ops.reduce import norm
 from minigrad.ops.shape import concatenate, reshape
 from minigrad.tensor import ShapeError, Tensor, made
-from minigrad.writes import note_write
+from minigrad.writes import write
 
 __all__ = [
     "clip_grad_norm_",
@@ -149,6 +147,5 @@ def vector_to_parameters(vec: Tensor, parameters: Iterable[Tensor]) -> None:
     start = 0
     for parameter, size in zip(parameters, sizes, strict=True):
         part = to_device(vec._data[start : start + size], parameter.device)
-        parameter._data[...] = part.reshape(parameter.shape)
-        repeat(partial(note_write, parameter._data))
+        write(parameter._data, part.reshape(parameter.shape))
         start += size
