@@ -12,7 +12,8 @@ from minigrad.backends import DeviceError
 from minigrad.capture import capture
 from minigrad.debug import AnomalyError, detect_anomaly
 from minigrad.draw import draw
-from minigrad.engine import enable_grad, grad, is_grad_enabled, no_grad
+from minigrad.engine import grad
+from minigrad.grad_mode import enable_grad, is_grad_enabled, no_grad
 from minigrad.operation import fused, primitive
 from minigrad.ops.activation import sigmoid, tanh
 from minigrad.ops.creation import (

@@ -10,7 +10,8 @@ from typing import Any, ParamSpec, TypeVar
 
 from minigrad.backends import cheap_to_read, require_device, to_device
 from minigrad.backends.cupy.graph import StepGraph, own_stream
-from minigrad.engine import inspectors, is_grad_enabled
+from minigrad.engine import inspectors
+from minigrad.grad_mode import is_grad_enabled
 from minigrad.live import NotRecordable, recorders
 from minigrad.recording import Recording
 from minigrad.tensor import Tensor, made

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from minigrad.backends import to_device, to_numpy
-from minigrad.engine import enable_grad, grad, no_grad
+from minigrad.engine import grad
+from minigrad.grad_mode import enable_grad, no_grad
 from minigrad.tensor import DTypeError, Tensor, made
 
 __all__ = ["GradcheckError", "gradcheck", "gradgradcheck"]

@@ -13,10 +13,8 @@ Three sentences explain it all.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from contextlib import ContextDecorator
 from functools import lru_cache
 from heapq import heappop, heappush
 from operator import attrgetter
@@ -25,10 +23,21 @@ from typing import Any, NamedTuple, Protocol, TypeAlias, cast
 
 import numpy as np
 
-from minigrad.backends import as_array
+from minigrad.backends import as_array, is_array
 from minigrad.backends.arrays import sum_over
+from minigrad.grad_mode import enable_grad, no_grad
 from minigrad.live import recorders, uses_gradient
-from minigrad.tensor import ChangedValueError, GraphFreedError, ShapeError, Tensor, made, tensor
+from minigrad.tensor import (
+    ChangedValueError,
+    DTypeError,
+    GraphFreedError,
+    ShapeError,
+    Tensor,
+    described,
+    made,
+    new_leaf,
+    tensor,
+)
 from minigrad.writes import ages, last_write, was_replaced, was_written
 
 __all__ = [
@@ -36,10 +45,7 @@ __all__ = [
     "Plan",
     "Record",
     "backpropagate",
-    "enable_grad",
     "grad",
-    "is_grad_enabled",
-    "no_grad",
 ]
 
 
@@ -54,6 +60,7 @@ class Plan(NamedTuple):
         saves: The names of the saved values.
         inputs: For each saved value its position among the inputs; -1 for the output `y`, and None
             for what is neither.
+        arguments: The names of the inputs, for messages.
     """
 
     name: str
@@ -61,6 +68,7 @@ class Plan(NamedTuple):
     numeric: Sequence[tuple[int, Callable[..., Any], slice]] = ()
     saves: Sequence[str] = ()
     inputs: Sequence[int | None] = ()
+    arguments: Sequence[str] = ()
 
 
 class Record:
@@ -138,6 +146,7 @@ class Slots(tuple[Any, ...]):
 
 
 Node: TypeAlias = Record | Tensor  # what a gradient can arrive at: a result's record, or a leaf
+Parents: TypeAlias = Sequence[Node | None] | None
 Gradients: TypeAlias = Sequence[tuple[Node, Any]]
 
 
@@ -187,10 +196,16 @@ def backpropagate(
     summed: set[Node] = set()  # nodes whose sum is an array of our own, so it may grow in place
     queue: list[tuple[int, Record]] = []  # a heap, the youngest record first
     written, inspector = last_write(), inspectors.get(get_ident())
+    record, parents = None, None  # where the gradients come from
+    usual = type(gradients[0][1]) if gradients else None
     while True:
         for node, gradient in gradients:
+            if type(gradient) is not usual:
+                gradient = _checked(gradient, node, record, parents, create_graph)
+                if gradient is None:
+                    continue
             if gradient.shape != node.shape or gradient.dtype != node.dtype:
-                gradient = _fit(gradient, node)
+                gradient = _fit(gradient, node, record, parents)
             if node not in arrived:
                 arrived[node] = gradient
                 if isinstance(node, Record):
@@ -214,6 +229,7 @@ def backpropagate(
             _check_unchanged(record)
         if inspector is not None:
             inspector.backward(record)
+        parents = record.parents
         gradients = record.pull(g, wanted, create_graph)
         if inspector is not None:
             inspector.pulled(record, g, [gradient for _, gradient in gradients])
@@ -271,13 +287,46 @@ def _freed(record: Record) -> GraphFreedError:
     )
 
 
-def _fit(g: Any, node: Node) -> Any:
+def _checked(
+    g: Any, node: Node, record: Record | None, parents: Parents, create_graph: bool
+) -> Any:
+    """What a rule gave, where it is not just another array: None stands for no gradient."""
+    if g is None or isinstance(g, Slots):
+        return g
+    if isinstance(g, Tensor):
+        return g if create_graph else g._data
+    if is_array(g):
+        return made(as_array(g)) if create_graph else as_array(g)
+    raise TypeError(
+        f"{_rule_of(record, parents, node)} returned {described(g)}; it must return the gradient, "
+        f"an array of shape {node.shape}, or None for no gradient"
+    )
+
+
+def _fit(g: Any, node: Node, record: Record | None, parents: Parents) -> Any:
     """Give a gradient the shape and dtype of what it belongs to: here broadcasting is undone."""
     if g.shape != node.shape:
-        g = _unbroadcast(g, node.shape)
+        try:
+            g = _unbroadcast(g, node.shape)
+        except ShapeError as error:
+            raise ShapeError(f"{_rule_of(record, parents, node)} returned {error}") from None
     if g.dtype != node.dtype:
+        if g.dtype.kind not in "biuf":
+            raise DTypeError(
+                f"{_rule_of(record, parents, node)} returned {described(g)}; a gradient holds real "
+                "numbers"
+            )
         g = g.astype(node.dtype)
     return g
+
+
+def _rule_of(record: Record | None, parents: Parents, node: Node) -> str:
+    """The rule that a gradient comes from, for a message."""
+    if record is None:
+        return "backward: what it starts from"
+    position = next(i for i, parent in enumerate(parents or ()) if parent is node)
+    names = record.plan.arguments or ["x"]
+    return f"{record.plan.name}: the rule of {names[min(position, len(names) - 1)]!r}"
 
 
 def _unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:
@@ -296,7 +345,7 @@ def _repeated_axes(shape: tuple[int, ...], longer: tuple[int, ...]) -> tuple[int
         elif n != m:
             added = -1
     if added < 0:
-        raise ShapeError(f"a rule gave a gradient of shape {longer} for an input of shape {shape}")
+        raise ShapeError(f"a gradient of shape {longer} for an input of shape {shape}")
     return tuple(repeated)
 
 
@@ -389,7 +438,7 @@ def _accumulate(leaf: Tensor, g: Any, own: bool) -> None:
     elif leaf._grad is not None:  # a new Tensor: whoever holds the old one keeps its values
         if recorders:
             uses_gradient(leaf)
-        leaf._grad = made(as_array(leaf._grad._data + g))
+        leaf._grad = new_leaf(as_array(leaf._grad._data + g))
     else:
         if _is_at_home(leaf, g):
             place = g
@@ -397,7 +446,7 @@ def _accumulate(leaf: Tensor, g: Any, own: bool) -> None:
             place[...] = g
         else:
             place = as_array(g if own else g.copy())
-        leaf._grad = made(place)
+        leaf._grad = new_leaf(place)
 
 
 def _is_at_home(node: Node, gradient: Any) -> bool:
@@ -442,16 +491,7 @@ def _run(
         return backpropagate(roots, None if targets is None else set(targets), create_graph, retain)
 
 
-# --- The gradient switch ----------------------------------------------------------------------
-
-
-class _Switch(threading.local):
-    """Per thread: whether operations are recorded."""
-
-    on = True
-
-
-grad_switch = _Switch()
+# --- Who looks on ---------------------------------------------------------------------------
 
 
 class Inspector(Protocol):
@@ -475,62 +515,3 @@ class Inspector(Protocol):
 
 
 inspectors: dict[int, Inspector] = {}  # that of each thread which has one
-
-
-def is_grad_enabled() -> bool:
-    """Whether operations are being recorded in this thread.
-
-    Example:
-        >>> is_grad_enabled()
-        True
-    """
-    return grad_switch.on
-
-
-class _GradMode(ContextDecorator):
-    """A context manager, and a decorator, that turns recording on or off."""
-
-    on: bool
-
-    def __init__(self) -> None:
-        self.before: list[bool] = []  # a stack, so that one object may be entered twice
-
-    def __enter__(self) -> None:
-        self.before.append(grad_switch.on)
-        grad_switch.on = self.on
-
-    def __exit__(self, *_: object) -> None:
-        grad_switch.on = self.before.pop()
-
-    def _recreate_cm(self) -> _GradMode:  # a decorated function may call itself
-        return type(self)()
-
-
-class no_grad(_GradMode):
-    """Nothing inside is recorded: `with mg.no_grad():`, or `@mg.no_grad()` on a function.
-
-    Example:
-        >>> import minigrad as mg
-        >>> x = mg.tensor(2.0, requires_grad=True)
-        >>> with mg.no_grad():
-        ...     y = x * x
-        >>> y.requires_grad
-        False
-    """
-
-    on = False
-
-
-class enable_grad(_GradMode):
-    """Operations inside are recorded, also within `no_grad`.
-
-    Example:
-        >>> import minigrad as mg
-        >>> x = mg.tensor(2.0, requires_grad=True)
-        >>> with mg.no_grad(), mg.enable_grad():
-        ...     y = x * x
-        >>> y.requires_grad
-        True
-    """
-
-    on = True

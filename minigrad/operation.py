@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import builtins
+import collections.abc
+import reprlib
+import sys
+import typing
+from collections import ChainMap, defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping, Reversible, Sequence
 from collections.abc import Set as AbstractSet
+from contextlib import suppress
 from functools import cache, partial, update_wrapper
 from operator import itemgetter
 from threading import get_ident
-from typing import Any, ClassVar, NamedTuple, ParamSpec, Protocol, TypeVar, cast
+from types import FunctionType, UnionType
+from typing import Annotated, Any, ClassVar, NamedTuple, ParamSpec, Protocol, TypeVar, cast
 
 import numpy as np
 
-from minigrad.backends import Array, DeviceError, Kernel, Needs, as_array, find_kernels
+from minigrad.backends import (
+    Array,
+    DeviceError,
+    Kernel,
+    Needs,
+    as_array,
+    find_kernels,
+    is_array,
+    is_array_type,
+)
 from minigrad.engine import (
     Gradients,
     Node,
@@ -19,14 +36,13 @@ from minigrad.engine import (
     Plan,
     Record,
     Slots,
-    enable_grad,
     grad,
-    grad_switch,
     in_graph,
     inspectors,
     node_of,
 )
-from minigrad.tensor import DTypeError, ShapeError, Tensor, array_of, made
+from minigrad.grad_mode import enable_grad, grad_switch
+from minigrad.tensor import DTypeError, ShapeError, Tensor, array_of, described, made
 
 __all__ = ["Operation", "fused", "primitive"]
 
@@ -56,7 +72,7 @@ class Operation:
     Attributes:
         definition: The function, of raw arrays for a primitive, of Tensors for a fused operation.
         name: Its name.
-        family: The name of the file in `ops/` that holds it; kernels are found by both names.
+        family: The name of its file; `kernels_of` says whether it has kernels.
         inputs: The parameters without a default.
         defaults: The options, which are the parameters with a default, and their values.
         takes_sequence: Whether the one input is a sequence of arrays.
@@ -67,6 +83,11 @@ class Operation:
         self, definition: Callable[..., Any], rules: Mapping[str, Callable[..., Any]]
     ) -> None:
         self.definition = definition
+        if not isinstance(definition, FunctionType):
+            raise TypeError(
+                f"an operation's definition is a Python function, got {definition!r}; write one "
+                "that calls it"
+            )
         self.name = definition.__name__
         self.family = definition.__module__.rpartition(".")[2]
         parameters, self.defaults = _signature(definition)
@@ -76,8 +97,28 @@ class Operation:
                 f"{self.name}: an input cannot be called {reserved!r}; in rules g is the gradient "
                 "of the output, and y the output"
             )
-        annotation = definition.__annotations__.get(self.inputs[0], "")
-        self.takes_sequence = str(annotation).startswith("Sequence")
+        sequences = [name for name in self.inputs if _takes_sequence(definition, name)]
+        alone = len(self.inputs) == 1
+        self.takes_sequence = alone and bool(sequences)
+        if not self.inputs or not (alone or rules.keys().isdisjoint(sequences)):
+            raise TypeError(
+                f"{self.name}: its inputs, the parameters without a default, are {self.inputs}; an "
+                "operation has at least one, and a sequence of arrays with a rule must be the only "
+                "one: give the others a default"
+            )
+        for reserved in {"g", "y"}.intersection(self.inputs):
+            raise TypeError(
+                f"{self.name}: an input cannot be called {reserved!r}; in rules g is the gradient "
+                "of the output, and y the output"
+            )
+        sequences = [name for name in self.inputs if _takes_sequence(definition, name)]
+        if not self.inputs or (sequences and len(self.inputs) > 1):
+            raise TypeError(
+                f"{self.name}: takes {self.inputs} as inputs, the parameters without a default; an "
+                "operation has at least one, and a sequence of arrays must be the only one: give "
+                "the others a default"
+            )
+        self.takes_sequence = bool(sequences)
         known = ["y", *self.inputs, *[f"{name}_shape" for name in self.inputs], *self.defaults]
         self.rules: dict[str, Rule] = {}
         for name, function in rules.items():
@@ -116,6 +157,65 @@ def _signature(function: Callable[..., Any]) -> tuple[list[str], dict[str, Any]]
     )
 
 
+def _takes_sequence(definition: Callable[..., Any], name: str) -> bool:
+    """Whether an input is annotated as a sequence of arrays, however that is spelt."""
+    annotation = definition.__annotations__.get(name)
+    if isinstance(annotation, str):
+        # what is imported for type checkers only is looked for where annotations come from
+        known = [closure_of(definition), definition.__globals__, vars(builtins)]
+        names = ChainMap(*known, vars(collections.abc), vars(typing), defaultdict(lambda: Any))
+        try:
+            annotation = eval(annotation, {}, names)
+        except Exception:
+            return False  # a call with a list of Tensors says so
+    return _is_sequence(annotation)
+
+
+def closure_of(function: Callable[..., Any]) -> dict[str, Any]:
+    """The variables of the functions around one, as far as it uses them and they have a value."""
+    cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
+    found = {}
+    for name, cell in cells:
+        with suppress(ValueError):  # an empty cell
+            found[name] = cell.cell_contents
+    return found
+
+
+def _is_sequence(annotation: Any) -> bool:
+    """Whether a type is a sequence, or has one among its members."""
+    for inner in ("__value__", "__supertype__", "__bound__"):  # `type X = ...`, NewType, TypeVar
+        if (meant := getattr(annotation, inner, None)) is not None:
+            return _is_sequence(meant)
+    origin = typing.get_origin(annotation) or annotation
+    if origin in (Annotated, typing.Union, UnionType):
+        members = typing.get_args(annotation)
+        return any(map(_is_sequence, members[:1] if origin is Annotated else members))
+    if origin in (Iterable, Collection, Reversible):
+        origin = Sequence
+    if not isinstance(origin, type) or origin in (str, bytes) or not issubclass(origin, Sequence):
+        return False
+    members = typing.get_args(annotation)
+    return not members or not _NUMBERS.issuperset(members)
+
+
+_NUMBERS = {int, float, complex, bool, str, slice, ...}  # of these a sequence holds no arrays
+
+
+def kernels_of(operation: Operation, kind: type) -> list[Kernel]:
+    """The kernels of an operation for a type of array, fastest first.
+
+    A kernel belongs to the operation that stands under its name in the file of its family in
+    `ops/`: to that object, so an operation of a user's never meets it, whatever it is called.
+    """
+    file = sys.modules.get(f"{_OPERATIONS}.{operation.family}")
+    if getattr(getattr(file, operation.name, None), "operation", None) is not operation:
+        return []
+    return find_kernels(kind, operation.family, operation.name)
+
+
+_OPERATIONS = f"{__name__.rpartition('.')[0]}.ops"
+
+
 class _Served(dict[type, tuple[Callable[..., Any], Callable[[int], "Saving"]]]):
     """How a primitive computes on each type of array, and what it saves there; found once."""
 
@@ -126,8 +226,12 @@ class _Served(dict[type, tuple[Callable[..., Any], Callable[[int], "Saving"]]]):
     def __missing__(self, kind: type) -> tuple[Callable[..., Any], Callable[[int], Saving]]:
         operation = self.operation
         forward = operation.definition
+        if issubclass(kind, list | tuple):
+            forward = _without_tensors(operation)
+        elif hasattr(kind, "__array__") and not is_array_type(kind):
+            raise TypeError(_foreign(operation, kind))
         rules = {name: rule.function for name, rule in operation.rules.items()}
-        for kernel in reversed(find_kernels(kind, operation.family, operation.name)):
+        for kernel in reversed(kernels_of(operation, kind)):
             forward = _kernel_first(kernel.forward, forward)
             for name, rule in (kernel.backward or {}).items():
                 rules[name] = _kernel_first(rule, rules[name])
@@ -167,7 +271,7 @@ class Saving:
                 numeric.append((position, numeric_rules[name], places))
         inputs = {name: i for i, name in enumerate(operation.inputs)} | {"y": -1}
         origins = [inputs.get(name) for name in saves]
-        self.plan = Plan(operation.name, rules, numeric, saves, origins)
+        self.plan = Plan(operation.name, rules, numeric, saves, origins, operation.inputs)
         slots = [*operation.inputs, "y"]
         self.shapes = [i for i, name in enumerate(operation.inputs) if f"{name}_shape" in saves]
         self.shape_of = _shapes_of if operation.takes_sequence else _shape_of
@@ -260,19 +364,19 @@ def primitive(**rules: Callable[..., Any]) -> Callable[[Callable[P, Any]], Primi
                 arrays.append(arg)
                 parents.append(parent)
                 bit += bit
-            if kind is None:
-                return served[type(args[0])][0](*args, **options)
-            forward, saving_for = served[kind]
+            forward, saving_for = served[type(args[0]) if kind is None else kind]
             try:
                 y = forward(*arrays, **options) if options else forward(*arrays)
             except Exception as error:
                 _complain(operation, args, error)
                 raise
+            if kind is None:
+                return y
             single = type(y) is kind
             if not single:
-                y = _tidied(y)
+                y = _tidied(y, operation, args)
             record = None
-            if wanted & has_rule and grad_switch.on:
+            if wanted & has_rule and grad_switch.on and _is_floating(y):
                 saving = saving_for(wanted)
                 arrays.append(y)
                 saved = saving.pick(arrays) if saving.few else saving.save(arrays, options)
@@ -289,13 +393,15 @@ def primitive(**rules: Callable[..., Any]) -> Callable[[Callable[P, Any]], Primi
                 return operation.definition(inputs, **options)
             arrays = [array_of(x) for x in inputs]
             try:
-                y = _tidied(operation.definition(arrays, **options))
+                y = operation.definition(arrays, **options)
             except Exception as error:
                 _complain(operation, inputs, error)
                 raise
+            y = _tidied(y, operation, inputs)
             parents = [node_of(x) for x in inputs]
             record = None
-            if grad_switch.on and any(parent is not None for parent in parents):
+            wanted = any(parent is not None for parent in parents)
+            if wanted and operation.rules and grad_switch.on and _is_floating(y):
                 saving = served[type(None)][1](1)
                 saved = saving.save([arrays, y], options)
                 record = SequenceRecord(saving.plan, parents, saved, y)
@@ -319,10 +425,18 @@ class SequenceRecord(Record):
     def pull(self, g: Any, wanted: AbstractSet[Node] | None, create_graph: bool) -> Gradients:
         values = self.connected() if create_graph else self.saved
         [(_, rule, needs)] = self.plan.rules
-        gradients = rule(g, *values[needs])
+        gradients, parents = rule(g, *values[needs]), self.parents or ()
+        if gradients is None:
+            return []
+        if not isinstance(gradients, list | tuple) or len(gradients) != len(parents):
+            raise TypeError(
+                f"{self.plan.name}: the rule of {self.plan.arguments[0]!r} returned "
+                f"{described(gradients)}; for a sequence of {len(parents)} inputs it must return a "
+                "list with as many gradients, or None"
+            )
         return [
             (parent, gradient)
-            for parent, gradient in zip(self.parents or (), gradients, strict=True)
+            for parent, gradient in zip(parents, gradients, strict=True)
             if parent is not None and (wanted is None or parent in wanted)
         ]
 
@@ -363,7 +477,8 @@ def fused(definition: Callable[P, R]) -> Callable[P, R]:
         0.5
     """
     operation = Operation(definition, {})
-    plan = Plan(operation.name, (), (), FusedRecord.saves, [None] * len(FusedRecord.saves))
+    origins = [None] * len(FusedRecord.saves)
+    plan = Plan(operation.name, (), (), FusedRecord.saves, origins, operation.inputs)
     found: dict[Any, list[Kernel]] = {None: []}  # by the type of array
     count = len(operation.inputs)
 
@@ -373,7 +488,7 @@ def fused(definition: Callable[P, R]) -> Callable[P, R]:
         arrays = [arg._data if isinstance(arg, Tensor) else arg for arg in args]
         kind: Any = next((type(arg._data) for arg in args if isinstance(arg, Tensor)), None)
         if kind not in found:
-            found[kind] = find_kernels(kind, operation.family, operation.name)
+            found[kind] = kernels_of(operation, kind)
         full = operation.defaults | options
         for kernel in found[kind]:
             try:
@@ -385,10 +500,11 @@ def fused(definition: Callable[P, R]) -> Callable[P, R]:
                 break
         else:
             return operation.definition(*args, **options)
-        y, residuals = _tidied(result[0]), result[1]
+        y, residuals = _tidied(result[0], operation, args), result[1]
         parents = [node_of(arg) for arg in args]
         record = None
-        if grad_switch.on and any(parent is not None for parent in parents):
+        wanted = any(parent is not None for parent in parents)
+        if wanted and grad_switch.on and _is_floating(y):
             saved = args, full, y, residuals
             record = FusedRecord(plan, parents, saved, y)
             record.definition, record.kernel = operation.definition, kernel.backward
@@ -484,14 +600,57 @@ def _wrapped(y: Any, record: Record | None) -> Any:
         return made(y, record)
     count = len(y)
     return tuple(
-        made(part, None if record is None else Output(record, k, count, part))
+        made(part, Output(record, k, count, part) if record and _is_floating(part) else None)
         for k, part in enumerate(y)
     )
 
 
-def _tidied(y: Any) -> Any:
-    """NumPy's scalars become arrays again, and several outputs become Slots."""
-    return Slots(as_array(part) for part in y) if isinstance(y, tuple | list) else as_array(y)
+def _tidied(y: Any, operation: Operation, args: Sequence[Any]) -> Any:
+    """NumPy's scalars become arrays again, and several outputs become Slots.
+
+    Raises:
+        TypeError: The definition has returned something else than arrays.
+    """
+    parts = y if isinstance(y, tuple | list) else (y,)
+    for part in parts:
+        if not is_array_type(type(part)):
+            for arg in args:
+                if hasattr(arg, "__array__") and not isinstance(arg, Tensor) and not is_array(arg):
+                    raise TypeError(_foreign(operation, type(arg)))
+            raise TypeError(
+                f"{operation.name}: its definition returned {described(part)}; it must return an "
+                "array, or a tuple of arrays (np.asarray(y) makes one of a number)"
+            )
+    return as_array(y) if parts is not y else Slots(map(as_array, parts))
+
+
+def _is_floating(y: Any) -> bool:
+    """Whether a result, or one of several, is of a kind that has a gradient."""
+    if isinstance(y, Slots):
+        return any(map(_is_floating, y))
+    return y.dtype.kind == "f"  # type: ignore[no-any-return]
+
+
+def _foreign(operation: Operation, kind: type) -> str:
+    """What to say of an array of another library's."""
+    return (
+        f"{operation.name}: got a {kind.__module__}.{kind.__qualname__}; it takes Tensors, arrays "
+        "and numbers: mg.tensor(np.asarray(x)) makes a Tensor of other arrays"
+    )
+
+
+def _without_tensors(operation: Operation) -> Callable[..., Any]:
+    """A definition for lists, which may hold numbers; Tensors in them would lose their graph."""
+
+    def call(values: Any, *others: Any, **options: Any) -> Any:
+        if any(isinstance(value, Tensor) for value in values):
+            raise TypeError(
+                f"{operation.inputs[0]!r} is not annotated as a sequence of arrays, so its Tensors "
+                "would lose their graph; join them by mg.stack or mg.concatenate"
+            )
+        return operation.definition(values, *others, **options)
+
+    return call
 
 
 _SHAPE_WORDS = "shape", "dimension", "size", "axis", "axes", "broadcast", "division", "sequence"
@@ -521,7 +680,8 @@ def _complain(operation: Operation, args: Sequence[Any], error: Exception) -> No
             "move them with .to(device)"
         ) from error
     came = ", ".join(
-        f"{arg.dtype}{list(arg.shape)}" if hasattr(arg, "shape") else repr(arg) for arg in args
+        f"{arg.dtype}{list(arg.shape)}" if hasattr(arg, "shape") else reprlib.repr(arg)
+        for arg in args
     )
     if isinstance(error, ValueError):
         of_shapes = any(word in str(error) for word in _SHAPE_WORDS)

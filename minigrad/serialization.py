@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.backends import to_device, to_numpy
-from minigrad.tensor import Tensor, made
+from minigrad.tensor import Tensor, new_leaf
 
 __all__ = ["load", "save"]
 
@@ -105,4 +105,4 @@ def load(path: str | os.PathLike[str], device: str = "cpu") -> dict[str, Tensor]
             f"cannot read weights: {os.fspath(path)!r} is damaged or no safetensors file ({error});"
             " save it anew"
         ) from error
-    return {name: made(to_device(array, device)) for name, array in arrays.items()}
+    return {name: new_leaf(to_device(array, device)) for name, array in arrays.items()}

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, Self, TypeAlias
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from minigrad.backends import (
     to_device,
     to_numpy,
 )
-from minigrad.writes import note_replaced
+from minigrad.writes import note_replaced, note_write
 
 if TYPE_CHECKING:
     from minigrad.engine import Record
@@ -102,12 +102,13 @@ class Tensor:
         tensor([2., 4.])
     """
 
-    __slots__ = ("__weakref__", "_data", "_grad", "_home", "_record", "_requires_grad")
+    __slots__ = ("__weakref__", "_data", "_grad", "_home", "_record", "_requires_grad", "_writable")
     _data: Array
     _record: Record | None
     _requires_grad: bool
     _grad: Tensor | None
     _home: GradientHome | None
+    _writable: bool  # whether `+=` may write in place; results of operations do not have it
 
     __array_ufunc__ = None  # NumPy's operators step back, so that ours are asked: array + Tensor
     __hash__ = object.__hash__
@@ -119,21 +120,35 @@ class Tensor:
         self._requires_grad = False
         self._grad = None
         self._home = None
+        self._writable = True
         self.requires_grad = requires_grad
 
     # what it is
 
     @property
     def data(self) -> Array:
-        """The raw NumPy or CuPy array. Assigning one of the same shape replaces the values."""
+        """The raw NumPy or CuPy array. Assigning one of the same shape replaces the values.
+
+        It is the Tensor's own memory only until the Tensor gets another array: by an assignment,
+        by `Module.to` or `astype`, or by an optimizer, which moves its parameters into one vector
+        when it is made. An array, or a `detach()`, from before keeps the old values.
+        """
         return self._data
 
     @data.setter
     def data(self, value: Array) -> None:
-        value = value._data if isinstance(value, Tensor) else as_array(value)
-        if value.shape != self.shape:
-            raise ShapeError(f"data: an array of shape {value.shape} for a Tensor of {self.shape}")
-        self._data = value
+        array = as_tensor(value, "data")._data
+        if array.shape != self.shape:
+            raise ShapeError(f"data: an array of shape {array.shape} for a Tensor of {self.shape}")
+        if self._requires_grad and array.dtype.kind != "f":
+            raise DTypeError(
+                f"data: an array of dtype {array.dtype} for a Tensor that requires a gradient, "
+                "which must be floating-point; use .astype('float32')"
+            )
+        if array is self._data:  # changed in place, as by `x.data -= 1`
+            note_write(array)
+            return
+        self._data = array
         note_replaced(self)
 
     @property
@@ -207,7 +222,7 @@ class Tensor:
     # what leaves the graph
 
     def numpy(self) -> np.ndarray[Any, Any]:
-        """The values as a NumPy array: shared memory on the CPU, a copy from the GPU.
+        """The values as a NumPy array: shared memory on the CPU (see `data`), a copy from the GPU.
 
         Raises:
             RuntimeError: The Tensor requires a gradient; say `.detach().numpy()`.
@@ -227,8 +242,11 @@ class Tensor:
         return self._data.item()
 
     def detach(self) -> Tensor:
-        """The same values (shared memory) outside the graph."""
-        return made(self._data, None)
+        """The same values outside the graph, in the same memory (for how long, see `data`)."""
+        twin = made(self._data)
+        if self._record is None and hasattr(self, "_writable"):
+            twin._writable = True
+        return twin
 
     def backward(
         self,
@@ -335,6 +353,7 @@ class Tensor:
     def __setstate__(self, state: tuple[Array, bool]) -> None:
         self._data, self._requires_grad = state
         self._record = self._grad = self._home = None
+        self._writable = True
 
     # Declared here for readers and type checkers; minigrad.ops supplies the bodies.
 
@@ -359,6 +378,15 @@ class Tensor:
     def __gt__(self, other: Operand) -> Tensor: ...
     def __ge__(self, other: Operand) -> Tensor: ...
     def __getitem__(self, index: Any) -> Tensor: ...
+
+    # A leaf is changed in place; for anything else `x += y` is `x = x + y`.
+
+    def __iadd__(self, other: Operand) -> Self: ...
+    def __isub__(self, other: Operand) -> Self: ...
+    def __imul__(self, other: Operand) -> Self: ...
+    def __itruediv__(self, other: Operand) -> Self: ...
+    def __ipow__(self, other: Operand) -> Self: ...
+    def __imatmul__(self, other: Operand) -> Self: ...
 
     def to(self, device: str) -> Tensor:
         """The same values on `device` ("cpu" or "gpu"); differentiable."""
@@ -506,9 +534,27 @@ def made(array: Array, record: Record | None = None) -> Tensor:
     return result
 
 
+def new_leaf(array: Array) -> Tensor:
+    """The Tensor around an array that its owner may change in place, by `+=` and its like."""
+    result = made(array)
+    result._writable = True
+    return result
+
+
 def array_of(value: Any) -> Any:
     """The raw array of a Tensor; anything else as it is."""
     return value._data if isinstance(value, Tensor) else value
+
+
+def described(value: object) -> str:
+    """What a value is, for a message: its kind, and the dtype and shape or the number."""
+    if value is None or isinstance(value, int | float | complex):
+        return repr(value)
+    if isinstance(value, Tensor) or is_array(value):
+        kind = "a Tensor" if isinstance(value, Tensor) else "an array"
+        return f"{kind} {value.dtype}{list(value.shape)}"  # type: ignore[attr-defined]
+    kind = f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")
+    return f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}"
 
 
 def as_tensor(value: Any, name: str) -> Tensor:
@@ -525,9 +571,10 @@ def as_tensor(value: Any, name: str) -> Tensor:
     if isinstance(value, Tensor):
         return value
     if not is_array(value):
-        kind = f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")
         remedy = "mg.tensor(np.asarray(x))" if hasattr(value, "__array__") else "mg.tensor(x)"
-        raise TypeError(f"{name}: expected a Tensor or an array, got {kind}; {remedy} makes one")
+        raise TypeError(
+            f"{name}: expected a Tensor or an array, got {described(value)}; {remedy} makes one"
+        )
     if value.dtype.kind not in "biuf":
         raise DTypeError(f"{name}: expected an array of numbers, got one of dtype {value.dtype}")
     return made(as_array(value))
@@ -570,9 +617,7 @@ def tensor(
         raise DTypeError(f"tensor: expected numbers of one shape, got data of dtype {array.dtype}")
     if dtype is not None:
         array = array.astype(dtype, copy=False)
-    leaf = made(to_device(array, device) if device else array)
-    leaf.requires_grad = requires_grad
-    return leaf
+    return new_leaf(to_device(array, device) if device else array).requires_grad_(requires_grad)
 
 
 def _has_dtype(data: Any) -> bool:

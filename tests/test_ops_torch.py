@@ -94,11 +94,11 @@ def test_checks_catch_a_kernel_wrong_by_one_percent(part, monkeypatch):
     kernel = Kernel(**parts)
     if part == "no backward":
         kernel = kernel._replace(backward=None)  # the definition is replayed
-    find = minigrad.operation.find_kernels
+    find = minigrad.operation.kernels_of
     monkeypatch.setattr(
         minigrad.operation,
-        "find_kernels",
-        lambda kind, family, name: [kernel] if name == "squashed" else find(kind, family, name),
+        "kernels_of",
+        lambda operation, kind: [kernel] if operation.name == "squashed" else find(operation, kind),
     )
 
     @mg.fused

@@ -7,7 +7,7 @@ from typing import Any, Self
 import numpy as np
 
 from minigrad.backends import Array, cheap_to_read
-from minigrad.engine import no_grad
+from minigrad.grad_mode import no_grad
 from minigrad.nn import init
 from minigrad.nn.module import Module, Parameter
 from minigrad.operation import primitive

@@ -14,7 +14,7 @@ import numpy as np
 
 from minigrad.backends import Array, require_device, to_device
 from minigrad.live import recorders
-from minigrad.tensor import Tensor, made
+from minigrad.tensor import Tensor, new_leaf
 from minigrad.writes import note_replaced, write
 
 __all__ = [
@@ -260,7 +260,7 @@ class Module:
                 value._data = array
                 note_replaced(value)
             if value._grad is not None:
-                value._grad = made(convert(value._grad._data))
+                value._grad = new_leaf(convert(value._grad._data))
         return self
 
     def to(self, device: str) -> Self:
@@ -311,7 +311,7 @@ class Module:
             >>> [(name, value.shape) for name, value in mg.nn.Linear(2, 3).state_dict().items()]
             [('weight', (3, 2)), ('bias', (3,))]
         """
-        return {name: made(value._data.copy()) for name, value in self._entries().items()}
+        return {name: new_leaf(value._data.copy()) for name, value in self._entries().items()}
 
     def load_state_dict(
         self, state_dict: Mapping[str, Any], strict: bool = True

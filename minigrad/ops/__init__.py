@@ -8,8 +8,11 @@ from typing import Any
 import numpy as np
 
 from minigrad.backends import require_device
+from minigrad.engine import node_of
+from minigrad.grad_mode import grad_switch, no_grad
 from minigrad.ops import activation, elementwise, linalg, reduce, shape
-from minigrad.tensor import Tensor, made
+from minigrad.tensor import DTypeError, ShapeError, Tensor, made
+from minigrad.writes import write
 
 __all__ = ["METHODS"]
 
@@ -21,6 +24,41 @@ def _swapped(operation: Callable[..., Any]) -> Callable[[Any, Any], Any]:
         return operation(other, self)  # type: ignore[no-any-return]
 
     return reflected
+
+
+def _in_place(operation: Callable[..., Any], symbol: str) -> Callable[[Any, Any], Any]:
+    """An operator such as `+=`: it writes into a leaf, and gives a new Tensor for a result.
+
+    A result is never changed, with recording or without: whatever else holds it, or its memory,
+    would change with it. So the same code does the same under `no_grad`.
+    """
+
+    def change(self: Tensor, other: Any) -> Tensor:
+        if self._record is not None or not hasattr(self, "_writable"):
+            return operation(self, other)  # type: ignore[no-any-return]
+        if grad_switch.on and (self._requires_grad or node_of(other) is not None):
+            reason = "x requires a gradient" if self._requires_grad else "y is in a graph"
+            raise RuntimeError(
+                f"x {symbol}= y would change the leaf x in place, which no graph can record, and "
+                f"{reason}; write x = x {symbol} y for a new Tensor, or to change the values, as "
+                f"an update of parameters does, `with mg.no_grad(): x {symbol}= y`"
+            )
+        with no_grad():
+            y = operation(self, other)
+        if y.shape != self.shape:
+            raise ShapeError(
+                f"x {symbol}= y: the result has shape {y.shape}, but x keeps its shape "
+                f"{self.shape}; write x = x {symbol} y for a new Tensor"
+            )
+        if not np.can_cast(y.dtype, self.dtype, "same_kind"):
+            raise DTypeError(
+                f"x {symbol}= y: the result is {y.dtype}, but x stays {self.dtype}; write "
+                f"x = x {symbol} y for a new Tensor"
+            )
+        write(self._data, y._data)
+        return self
+
+    return change
 
 
 def _getitem(self: Tensor, index: Any) -> Tensor:
@@ -68,6 +106,12 @@ METHODS: dict[str, Callable[..., Any]] = {
     "__gt__": elementwise.greater,
     "__ge__": elementwise.greater_equal,
     "__getitem__": _getitem,
+    "__iadd__": _in_place(elementwise.add, "+"),
+    "__isub__": _in_place(elementwise.subtract, "-"),
+    "__imul__": _in_place(elementwise.multiply, "*"),
+    "__itruediv__": _in_place(elementwise.divide, "/"),
+    "__ipow__": _in_place(elementwise.power, "**"),
+    "__imatmul__": _in_place(linalg.matmul, "@"),
     "to": _to,
     "astype": _astype,
     "reshape": _reshape,

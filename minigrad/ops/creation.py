@@ -8,7 +8,7 @@ import numpy as np
 
 from minigrad.backends import array_module
 from minigrad.ops.shape import shape_of
-from minigrad.tensor import ShapeError, Tensor, made
+from minigrad.tensor import ShapeError, Tensor, new_leaf
 
 
 def full(
@@ -46,7 +46,7 @@ def full(
             f"a new Tensor: expected a shape of integers of at least 0, and a value, got the shape "
             f"{shape!r} and {fill_value!r} ({error})"
         ) from None
-    return made(array).requires_grad_(requires_grad)
+    return new_leaf(array).requires_grad_(requires_grad)
 
 
 def zeros(
@@ -102,7 +102,7 @@ def arange(*bounds: Any, dtype: Any = None, device: str = "cpu") -> Tensor:
     """
     if dtype is None:
         dtype = np.float32 if any(isinstance(bound, float) for bound in bounds) else np.int64
-    return made(array_module(device).arange(*bounds, dtype=dtype))
+    return new_leaf(array_module(device).arange(*bounds, dtype=dtype))
 
 
 def eye(n: int, m: int | None = None, dtype: Any = np.float32, device: str = "cpu") -> Tensor:
@@ -120,7 +120,7 @@ def eye(n: int, m: int | None = None, dtype: Any = np.float32, device: str = "cp
         tensor([[1., 0.],
                 [0., 1.]])
     """
-    return made(array_module(device).eye(n, m, dtype=dtype))
+    return new_leaf(array_module(device).eye(n, m, dtype=dtype))
 
 
 def full_like(x: Tensor, fill_value: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:

@@ -9,7 +9,7 @@ import numpy as np
 
 from minigrad.live import array
 from minigrad.ops.shape import shape_of
-from minigrad.tensor import Tensor, made
+from minigrad.tensor import Tensor, new_leaf
 
 
 class _Source(threading.local):
@@ -63,7 +63,7 @@ def rand(
         return generator().random(sizes, dtype=kind.type)
 
     sizes, kind = shape_of(shape), np.dtype(dtype)
-    return made(array(draw, sizes, kind, device, "rand")).requires_grad_(requires_grad)
+    return new_leaf(array(draw, sizes, kind, device, "rand")).requires_grad_(requires_grad)
 
 
 def randn(
@@ -87,7 +87,7 @@ def randn(
         return generator().standard_normal(sizes, dtype=kind.type)
 
     sizes, kind = shape_of(shape), np.dtype(dtype)
-    return made(array(draw, sizes, kind, device, "randn")).requires_grad_(requires_grad)
+    return new_leaf(array(draw, sizes, kind, device, "randn")).requires_grad_(requires_grad)
 
 
 def rand_like(x: Tensor, requires_grad: bool = False) -> Tensor:

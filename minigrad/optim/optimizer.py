@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, ClassVar, TypeAlias
@@ -10,11 +11,11 @@ from typing import Any, ClassVar, TypeAlias
 import numpy as np
 
 from minigrad.backends import Array, Kernel, find_kernels, to_device
-from minigrad.engine import enable_grad
+from minigrad.grad_mode import enable_grad
 from minigrad.live import depends, recorders, refuse, repeat, uses_gradient
 from minigrad.optim.flat import FlatVector, Run, lay_out, owner_of
 from minigrad.optim.groups import Group, OwnState, listed_parameters, own_state, with_numbers
-from minigrad.tensor import Tensor, made
+from minigrad.tensor import Tensor, made, new_leaf
 from minigrad.writes import note_write
 
 __all__ = ["Optimizer"]
@@ -140,7 +141,7 @@ class Optimizer:
                 if set_to_none:
                     p._grad = None
                 elif p._grad is not None:
-                    p.grad = made(np.zeros_like(p._grad._data))
+                    p.grad = new_leaf(np.zeros_like(p._grad._data))
 
     # the step
 
@@ -272,7 +273,7 @@ class Optimizer:
     def _entry(self, own: OwnState) -> dict[str, Tensor]:
         steps, arrays = own
         count = {"step": made(np.array(steps, dtype=np.float32))} if self.counts_steps else {}
-        return count | {name: made(array) for name, array in arrays.items()}
+        return count | {name: new_leaf(array) for name, array in arrays.items()}
 
     @property
     def state(self) -> dict[Tensor, dict[str, Tensor]]:
@@ -300,7 +301,7 @@ class Optimizer:
         numbers = {p: number for number, p in enumerate(parameters)}
         return {
             "state": {
-                numbers[p]: {name: made(value._data.copy()) for name, value in entry.items()}
+                numbers[p]: {name: new_leaf(value._data.copy()) for name, value in entry.items()}
                 for p, entry in self.state.items()
             },
             "param_groups": [
@@ -370,10 +371,14 @@ _found: dict[tuple[type, type], list[Kernel]] = {}
 
 
 def _update_kernels(optimizer: type[Optimizer], array_type: type) -> list[Kernel]:
-    """What a backend has in place of `update`; nothing for an `update` that is not ours."""
+    """What a backend has in place of `update`; nothing for an `update` that is not ours.
+
+    Ours is the class that stands under its name in the file of that name in `optim/`.
+    """
     key = optimizer, array_type
     if key not in _found:
         author = next(owner for owner in optimizer.__mro__ if "update" in vars(owner))
-        own = author.__module__.rpartition(".")[0] == __name__.rpartition(".")[0]
-        _found[key] = find_kernels(array_type, "optim", author.__name__) if own else []
+        file = sys.modules.get(f"{__package__}.{author.__name__.lower()}")
+        ours = getattr(file, author.__name__, None) is author
+        _found[key] = find_kernels(array_type, "optim", author.__name__) if ours else []
     return _found[key]

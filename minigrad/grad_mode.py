@@ -1,0 +1,142 @@
+"""Level 0: the switch that says whether operations are recorded, and who turns it: no_grad."""
+
+from __future__ import annotations
+
+import threading
+import types
+from collections.abc import Callable, Generator
+from functools import wraps
+from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
+from typing import Any, Self, TypeVar, overload
+
+__all__ = ["enable_grad", "grad_switch", "is_grad_enabled", "no_grad"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class _Switch(threading.local):
+    """Per thread: whether operations are recorded."""
+
+    on = True
+
+
+grad_switch = _Switch()
+
+
+def is_grad_enabled() -> bool:
+    """Whether operations are being recorded in this thread.
+
+    Example:
+        >>> is_grad_enabled()
+        True
+    """
+    return grad_switch.on
+
+
+class _GradMode:
+    """A context manager, and a decorator of functions, that turns recording on or off."""
+
+    on: bool
+    _before: list[bool]  # a stack, so that one object may be entered twice
+
+    @overload
+    def __new__(cls) -> Self: ...
+    @overload
+    def __new__(cls, function: F) -> F: ...  # type: ignore[misc]  # `@mg.no_grad`
+    def __new__(cls, function: Any = None) -> Any:
+        mode = super().__new__(cls)
+        mode._before = []
+        return mode if function is None else mode(function)
+
+    def __enter__(self) -> None:
+        self._before.append(grad_switch.on)
+        grad_switch.on = self.on
+
+    def __exit__(self, *_: object) -> None:
+        grad_switch.on = self._before.pop()
+
+    def __call__(self, function: F) -> F:
+        """The function with its whole body in this mode, also that of a generator or coroutine."""
+        mode = type(self)  # each call has its own, as a function may call itself
+        if isinstance(function, type | staticmethod) or not callable(function):
+            raise TypeError(
+                f"{mode.__name__}: decorates functions and methods, got {function!r}; for a block "
+                f"write `with mg.{mode.__name__}():`"
+            )
+        bodies = function, type(function).__call__  # what runs where an object is called
+        if any(map(isasyncgenfunction, bodies)):
+            raise TypeError(
+                f"{mode.__name__}: cannot decorate {function!r}, an asynchronous generator; write "
+                f"`with mg.{mode.__name__}():` around what it computes between two yields"
+            )
+
+        @wraps(function)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            with mode():
+                return function(*args, **kwargs)
+
+        @wraps(function)
+        def generate(*args: Any, **kwargs: Any) -> Any:
+            return (yield from _stepped(function(*args, **kwargs), mode))
+
+        @wraps(function)
+        async def run(*args: Any, **kwargs: Any) -> Any:
+            return await _stepped(function(*args, **kwargs), mode)
+
+        if any(map(isgeneratorfunction, bodies)):
+            return generate  # type: ignore[return-value]
+        return run if any(map(iscoroutinefunction, bodies)) else call  # type: ignore[return-value]
+
+
+@types.coroutine
+def _stepped(inner: Any, mode: type[_GradMode]) -> Generator[Any, Any, Any]:
+    """A generator, or a coroutine, that is in a mode while it runs, and not while it waits."""
+    resume, sent = inner.send, None
+    try:
+        while True:
+            with mode():
+                given = resume(sent)
+            try:
+                sent = yield given
+                resume = inner.send
+            except GeneratorExit:
+                with mode():
+                    inner.close()
+                raise
+            except BaseException as error:  # whatever is thrown in goes on to the body
+                resume, sent = inner.throw, error
+    except StopIteration as end:
+        return end.value
+
+
+class no_grad(_GradMode):
+    """Nothing inside is recorded: `with mg.no_grad():`, or `@mg.no_grad()` on a function.
+
+    A decorated generator function, or coroutine function, is in this mode whenever its body runs;
+    who asks for its next value is not.
+
+    Example:
+        >>> import minigrad as mg
+        >>> x = mg.tensor(2.0, requires_grad=True)
+        >>> with mg.no_grad():
+        ...     y = x * x
+        >>> y.requires_grad
+        False
+    """
+
+    on = False
+
+
+class enable_grad(_GradMode):
+    """Operations inside are recorded, also within `no_grad`.
+
+    Example:
+        >>> import minigrad as mg
+        >>> x = mg.tensor(2.0, requires_grad=True)
+        >>> with mg.no_grad(), mg.enable_grad():
+        ...     y = x * x
+        >>> y.requires_grad
+        True
+    """
+
+    on = True
