@@ -26,7 +26,6 @@ from minigrad.backends import (
     Needs,
     as_array,
     find_kernels,
-    is_array,
     is_array_type,
 )
 from minigrad.engine import (
@@ -44,7 +43,7 @@ from minigrad.engine import (
 from minigrad.grad_mode import enable_grad, grad_switch
 from minigrad.tensor import DTypeError, ShapeError, Tensor, array_of, described, made
 
-__all__ = ["Operation", "fused", "primitive"]
+__all__ = ["Operation", "fused", "primitive", "same"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -89,7 +88,7 @@ class Operation:
                 "that calls it"
             )
         self.name = definition.__name__
-        self.family = definition.__module__.rpartition(".")[2]
+        self.family = (definition.__module__ or "").rpartition(".")[2]
         parameters, self.defaults = _signature(definition)
         self.inputs = [name for name in parameters if name not in self.defaults]
         for reserved in {"g", "y"}.intersection(self.inputs):
@@ -228,8 +227,8 @@ class _Served(dict[type, tuple[Callable[..., Any], Callable[[int], "Saving"]]]):
         forward = operation.definition
         if issubclass(kind, list | tuple):
             forward = _without_tensors(operation)
-        elif hasattr(kind, "__array__") and not is_array_type(kind):
-            raise TypeError(_foreign(operation, kind))
+        elif _is_foreign(kind):
+            raise _foreign(operation, kind)
         rules = {name: rule.function for name, rule in operation.rules.items()}
         for kernel in reversed(kernels_of(operation, kind)):
             forward = _kernel_first(kernel.forward, forward)
@@ -569,7 +568,7 @@ def _replay(
         for i in wanted:
             # under create_graph the stand-in stays connected, so that the way goes on beyond it
             alone = made(args[i]._data).requires_grad_()
-            inputs[i] = _same(args[i]) if create_graph else alone
+            inputs[i] = same(args[i]) if create_graph else alone
         y = definition(*inputs, **options)
     pairs = [(y, g)] if isinstance(y, Tensor) else list(zip(y, g, strict=True))
     pairs = [(y, g) for y, g in pairs if g is not None and y.requires_grad]
@@ -614,9 +613,9 @@ def _tidied(y: Any, operation: Operation, args: Sequence[Any]) -> Any:
     parts = y if isinstance(y, tuple | list) else (y,)
     for part in parts:
         if not is_array_type(type(part)):
-            for arg in args:
-                if hasattr(arg, "__array__") and not isinstance(arg, Tensor) and not is_array(arg):
-                    raise TypeError(_foreign(operation, type(arg)))
+            foreign = next(filter(_is_foreign, map(type, args)), None)
+            if foreign is not None:
+                raise _foreign(operation, foreign)
             raise TypeError(
                 f"{operation.name}: its definition returned {described(part)}; it must return an "
                 "array, or a tuple of arrays (np.asarray(y) makes one of a number)"
@@ -631,9 +630,13 @@ def _is_floating(y: Any) -> bool:
     return y.dtype.kind == "f"  # type: ignore[no-any-return]
 
 
-def _foreign(operation: Operation, kind: type) -> str:
-    """What to say of an array of another library's."""
-    return (
+def _is_foreign(kind: type) -> bool:
+    """Whether a type is that of another library's arrays."""
+    return hasattr(kind, "__array__") and not issubclass(kind, Tensor) and not is_array_type(kind)
+
+
+def _foreign(operation: Operation, kind: type) -> DTypeError:
+    return DTypeError(
         f"{operation.name}: got a {kind.__module__}.{kind.__qualname__}; it takes Tensors, arrays "
         "and numbers: mg.tensor(np.asarray(x)) makes a Tensor of other arrays"
     )
@@ -673,6 +676,9 @@ def _complain(operation: Operation, args: Sequence[Any], error: Exception) -> No
     """Say an array library's complaint again, with the operation's name and what it was given."""
     if isinstance(error, ShapeError | DTypeError | DeviceError):
         return
+    for arg in args:
+        if _is_foreign(type(arg)):
+            raise _foreign(operation, type(arg)) from error
     devices = [arg.device for arg in args if isinstance(arg, Tensor)]
     if len(set(devices)) > 1:
         raise DeviceError(
@@ -693,6 +699,6 @@ def _complain(operation: Operation, args: Sequence[Any], error: Exception) -> No
 
 
 @primitive(x=lambda g: g)
-def _same(x: Array) -> Array:
-    """The same values under another record."""
-    return x
+def same(x: Array) -> Array:
+    """The same values in the same memory, as the result of an operation."""
+    return x[...]

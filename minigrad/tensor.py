@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol, Self, TypeAlias
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Protocol, Self, TypeAlias
 
 import numpy as np
 
@@ -85,6 +85,45 @@ class GraphFreedError(RuntimeError):
     """
 
 
+class _Ufuncs:
+    """What a Tensor says to the functions that compute with arrays element by element (ufuncs).
+
+    CuPy asks the object, finds None, and leaves `array + Tensor` to `Tensor.__radd__`. NumPy asks
+    the type, and also for `array -= Tensor`, where None would have it complain on its own.
+    """
+
+    _SWAPPED: ClassVar = {
+        "add": "__radd__",
+        "subtract": "__rsub__",
+        "multiply": "__rmul__",
+        "divide": "__rtruediv__",
+        "power": "__rpow__",
+        "matmul": "__rmatmul__",
+        "equal": "__eq__",
+        "not_equal": "__ne__",
+        "less": "__gt__",
+        "less_equal": "__ge__",
+        "greater": "__lt__",
+        "greater_equal": "__le__",
+    }
+
+    def __get__(self, asked: Tensor | None, kind: type) -> Callable[..., Any] | None:
+        return self._answer if asked is None else None
+
+    def _answer(self, asked: Tensor, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
+        """The result of an operator with an array on its left side; other calls are refused."""
+        left, right = inputs if len(inputs) == 2 else (asked, asked)
+        if method == "__call__" and not isinstance(left, Tensor):
+            if not options and ufunc.__name__ in self._SWAPPED:
+                return getattr(right, self._SWAPPED[ufunc.__name__])(left)
+            if options.keys() == {"out"} and not right._requires_grad and right.device == "cpu":
+                return ufunc(left, right._data, out=options["out"])  # array -= Tensor
+        raise TypeError(
+            f"numpy.{ufunc.__name__} does not take this Tensor; use mg.{ufunc.__name__} where it "
+            "exists, an operator, or the Tensor's values: .data, .detach().numpy(), .grad.data"
+        )
+
+
 class Tensor:
     """An array on a device that remembers how it was made, so that gradients can flow back.
 
@@ -110,7 +149,7 @@ class Tensor:
     _home: GradientHome | None
     _writable: bool  # whether `+=` may write in place; results of operations do not have it
 
-    __array_ufunc__ = None  # NumPy's operators step back, so that ours are asked: array + Tensor
+    __array_ufunc__ = _Ufuncs()
     __hash__ = object.__hash__
 
     def __init__(self, data: Any, requires_grad: bool = False) -> None:

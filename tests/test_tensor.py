@@ -174,8 +174,8 @@ def test_changing_in_place_is_refused():
     x = mg.ones(2)
     with pytest.raises(TypeError, match="cannot be changed in place"):
         x[0] = 1.0
-    y = x
-    y += 1  # a new Tensor
+    x = y = x * 1
+    y += 1  # of a result: a new Tensor; of a leaf, see test_in_place.py
     assert x.data.tolist() == [1, 1] and y.data.tolist() == [2, 2]
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from minigrad.live import array
 from minigrad.nn.module import Module
+from minigrad.operation import same
 from minigrad.ops.random import generator
 from minigrad.tensor import Tensor, made
 
@@ -36,7 +37,7 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool 
     """
     _check(p)
     if not training or p == 0:
-        return input
+        return same(input)  # a result, as in training: `y += 1` is not to change the input
     shape, dtype = input.shape, input.dtype
     scale = 0.0 if p == 1 else 1 / (1 - p)
 

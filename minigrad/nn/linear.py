@@ -7,6 +7,7 @@ from typing import Any
 
 from minigrad.nn import init
 from minigrad.nn.module import Module, Parameter
+from minigrad.operation import same
 from minigrad.ops.creation import zeros
 from minigrad.ops.linear import linear as operation
 from minigrad.tensor import ShapeError, Tensor
@@ -125,7 +126,7 @@ class Identity(Module):
 
     def forward(self, input: Tensor) -> Tensor:
         """The input."""
-        return input
+        return same(input)
 
 
 class Flatten(Module):

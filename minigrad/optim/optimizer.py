@@ -26,6 +26,9 @@ Parameters: TypeAlias = Iterable[Tensor] | Iterable[tuple[str, Tensor]] | Iterab
 class Optimizer:
     """The base of all optimizers; a subclass says in `update` what happens to a parameter.
 
+    When it is made, an optimizer moves its parameters into one vector, which a step sweeps over.
+    Arrays and `detach()`ed Tensors that were taken from a parameter before keep the old memory.
+
     Args:
         params: Parameters, pairs (name, parameter), or groups: dictionaries with "params" and the
             options that differ for them.
@@ -373,12 +376,12 @@ _found: dict[tuple[type, type], list[Kernel]] = {}
 def _update_kernels(optimizer: type[Optimizer], array_type: type) -> list[Kernel]:
     """What a backend has in place of `update`; nothing for an `update` that is not ours.
 
-    Ours is the class that stands under its name in the file of that name in `optim/`.
+    Ours is the class that stands under its name in its file in `optim/`.
     """
     key = optimizer, array_type
     if key not in _found:
         author = next(owner for owner in optimizer.__mro__ if "update" in vars(owner))
-        file = sys.modules.get(f"{__package__}.{author.__name__.lower()}")
+        file = sys.modules.get(f"{__package__}.{author.__module__.rpartition('.')[2]}")
         ours = getattr(file, author.__name__, None) is author
         _found[key] = find_kernels(array_type, "optim", author.__name__) if ours else []
     return _found[key]

@@ -1,0 +1,409 @@
+"""Operations as a user declares them: whose kernels they have, what they take and give."""
+
+from __future__ import annotations
+
+import functools
+import sys
+import types
+import typing
+from collections import deque
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, NewType, Optional, TypeVar
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+from minigrad.operation import kernels_of
+from minigrad.optim import optimizer
+
+if TYPE_CHECKING:
+    pass
+
+
+@pytest.fixture
+def x():
+    return mg.tensor([1.0, -2.0], requires_grad=True)
+
+
+# --- a kernel belongs to one definition -------------------------------------------------------
+
+OWN = """
+import numpy as np
+import minigrad as mg
+
+@mg.primitive(x=lambda g, y: g * 3)
+def tanh(x):
+    return np.tanh(x) + 1
+
+@mg.primitive(x=lambda g, y: g * 3)
+def sum(x, axis=None, keepdims=False):
+    return np.sum(x, axis=axis, keepdims=keepdims) + 1
+
+@mg.primitive(a=lambda g: g * 3, b=lambda g: g * 3)
+def matmul(a, b):
+    return a @ b + 1
+
+@mg.fused
+def linear(x, weight, bias):
+    return x @ weight.T + 1
+
+@mg.fused
+def leaky_relu(x, *, negative_slope=0.01):
+    return 7 * x
+
+@mg.fused
+def mean_cross_entropy(z, classes, *, axis=1, ignore_index=-100):
+    return mg.sum(z)
+"""
+
+
+@pytest.mark.parametrize(
+    "module", ["activation", "minigrad.ops.activation", "__main__", "ops.linear"]
+)
+@pytest.mark.parametrize("n", [1, 4, 1000])
+def test_a_users_operation_never_runs_a_kernel_of_ours(module, n, monkeypatch):
+    """Also where both the file and the function have the name of one of ours."""
+    own = {}
+    for family in ("activation", "reduce", "linalg", "linear", "loss"):
+        name = module.replace("activation", family)
+        space = types.ModuleType(name)
+        if name not in sys.modules:
+            monkeypatch.setitem(sys.modules, name, space)
+        exec(OWN, vars(space))
+        own[family] = space
+    x = mg.zeros(n, requires_grad=True)
+    y = own["activation"].tanh(x)
+    y.sum().backward()
+    assert (y.data == 1).all() and (x.grad.data == 3).all()
+    assert own["reduce"].sum(x).item() == 1
+    rows = mg.ones(n, 2)
+    assert (own["linalg"].matmul(rows, mg.ones(2, 3)).data == 3).all()
+    assert (own["linear"].linear(rows, mg.ones(3, 2), mg.ones(3)).data == 3).all()
+    assert (own["activation"].leaky_relu(-rows).data == -7).all()
+    classes = np.zeros(n, int)
+    assert own["loss"].mean_cross_entropy(rows, classes).item() == 2 * n
+
+
+def test_a_function_that_passes_for_ours_has_no_kernels():
+    @mg.primitive(x=lambda g: g)
+    @functools.wraps(mg.tanh)
+    def mine(x):
+        return np.tanh(x) + 1
+
+    assert (mine.__module__, mine.__name__) == ("minigrad.ops.activation", "tanh")
+    assert kernels_of(mine.operation, np.ndarray) == []
+    assert kernels_of(mg.tanh.operation, np.ndarray) != []
+    assert (mine(mg.zeros(1000)).data == 1).all()
+
+
+def test_an_optimizer_of_a_users_never_runs_a_kernel_of_ours(monkeypatch):
+    def update(self, p, g, state, step, group, scratch):
+        p -= 1
+
+    for name in ("SGD", "Adam", "RMSprop"):
+        base = getattr(mg.optim, name)
+        for module in (__name__, f"minigrad.optim.{name.lower()}"):
+            body = {"update": update, "__module__": module, "__qualname__": name}
+            own = type(name, (base,), body)
+            p = mg.nn.Parameter(np.zeros(1000, np.float32))
+            p.grad = mg.ones(1000)
+            own([p], lr=0.1).step()
+            assert (p.data == -1).all(), (name, module)
+            assert optimizer._update_kernels(own, np.ndarray) == []
+        assert optimizer._update_kernels(type("Mine", (base,), {}), np.ndarray) != [] or (
+            optimizer._update_kernels(base, np.ndarray) == []
+        )
+
+
+# --- what an annotation says, however it is spelt ---------------------------------------------
+
+Arrays = Sequence[np.ndarray]
+Listed = NewType("Listed", list)
+Many = TypeVar("Many", bound=Sequence[Any])
+SEQUENCES = [
+    Sequence,
+    Sequence[np.ndarray],
+    typing.Sequence[Any],
+    typing.List[np.ndarray],  # noqa: UP006
+    typing.Tuple[np.ndarray, ...],  # noqa: UP006
+    list,
+    list[np.ndarray],
+    tuple[np.ndarray, np.ndarray],
+    deque[np.ndarray],
+    Iterable[np.ndarray],
+    Optional[Sequence[np.ndarray]],  # noqa: UP045
+    list[np.ndarray] | None,
+    Annotated[Sequence[np.ndarray], "joined"],
+    Listed,
+    Many,
+    "Sequence[np.ndarray]",
+    "Sequence[OnlyForTypeCheckers]",
+    "typing.Sequence[np.ndarray]",
+    "collections.abc.Sequence[np.ndarray]",
+    "Arrays",
+    "List[np.ndarray]",
+    "list['np.ndarray'] | None",
+]
+OTHERS = [
+    np.ndarray,
+    "np.ndarray",
+    "np.typing.NDArray[np.float64]",
+    Any,
+    "OnlyForTypeCheckers",
+    "SequenceOfNothing",
+    str,
+    "tuple[int, ...]",
+    Sequence[int],
+    Annotated[np.ndarray, "Sequence"],
+    "np.ndarray | float",
+]
+
+
+def annotated(definition, annotation):
+    definition.__annotations__ = {"xs": annotation}
+    return definition
+
+
+def doubled(xs):
+    return 2 * sum(xs[1:], start=xs[0])
+
+
+@pytest.mark.parametrize("annotation", SEQUENCES, ids=str)
+def test_an_input_annotated_as_a_sequence_is_one_however_it_is_spelt(annotation, x):
+    import collections.abc  # noqa: F401  # a name of this function, not of the module
+
+    def rule(g, xs):
+        return [2 * g for _ in xs]
+
+    own = types.FunctionType(doubled.__code__, globals(), "own")
+    total = mg.primitive(xs=rule)(annotated(own, annotation))
+    assert total.operation.takes_sequence
+    other = mg.ones(2, requires_grad=True)
+    total([x, other, x]).sum().backward()
+    assert x.grad.data.tolist() == [4, 4] and other.grad.data.tolist() == [2, 2]
+
+
+@pytest.mark.parametrize("annotation", OTHERS, ids=str)
+def test_another_annotation_is_no_sequence_and_a_list_of_tensors_is_refused(annotation, x):
+    own = mg.primitive(xs=lambda g: g)(annotated(lambda xs: xs + 0.0, annotation))
+    assert not own.operation.takes_sequence
+    assert own(x).requires_grad
+    with pytest.raises(TypeError, match=r"'xs' is not annotated as a sequence.*mg\.stack"):
+        own([x, x])
+
+
+def test_annotations_that_are_no_strings_count_too():
+    space = {"np": np, "mg": mg}
+    code = (
+        "from collections.abc import Sequence\n"
+        "@mg.primitive(xs=lambda g, xs: [2 * g for _ in xs])\n"
+        "def total(xs: Sequence[np.ndarray]):\n"
+        "    return 2 * np.sum(np.stack(xs), axis=0)\n"
+    )
+    exec(compile(code, "own", "exec", dont_inherit=True), space)  # no annotations as strings
+    x = mg.ones(2, requires_grad=True)
+    space["total"]([x, x]).sum().backward()
+    assert x.grad.data.tolist() == [4, 4]
+
+
+def test_a_sequence_with_a_rule_is_the_only_input():
+    with pytest.raises(TypeError, match=r"a sequence of arrays with a rule must be the only one"):
+
+        @mg.primitive(xs=lambda g, xs: xs, w=lambda g: g)
+        def weighted(xs: Sequence[np.ndarray], w):
+            return w * sum(xs)
+
+
+@pytest.mark.parametrize("definition", [np.tanh, functools.partial(np.add, 1), print, 3, lambda: 1])
+def test_what_cannot_be_a_definition_is_refused(definition):
+    with pytest.raises(TypeError, match="an operation"):
+        mg.primitive()(definition)
+
+
+# --- what a definition gives ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "definition",
+    [
+        lambda x: x > 0,
+        lambda x: x.astype(np.int64),
+        lambda x: np.argmax(x),
+        lambda x: np.sign(x) == 1,
+    ],
+)
+def test_a_result_that_is_not_floating_has_no_gradient(definition, x):
+    y = mg.primitive(x=lambda g: g)(definition)(x)
+    assert y.dtype.kind in "bi" and not y.requires_grad and y._record is None
+    (x * y).sum().backward()
+    np.testing.assert_array_equal(x.grad.data, np.broadcast_to(y.data, (2,)).astype(np.float32))
+
+
+def test_of_several_outputs_the_floating_ones_have_a_gradient(x):
+    @mg.primitive(x=lambda g, x: g[1])
+    def parts(x):
+        return x > 0, x * 1.0
+
+    positive, same = parts(x)
+    assert not positive.requires_grad and same.requires_grad
+    (same * positive).sum().backward()
+    assert x.grad.data.tolist() == [1, 0]
+
+
+def test_a_sequence_that_gives_integers_has_no_gradient(x):
+    @mg.primitive(xs=lambda g, xs: [g for _ in xs])
+    def larger(xs: Sequence[np.ndarray]):
+        return np.argmax(np.stack(xs), axis=0)
+
+    assert not larger([x, x]).requires_grad
+
+
+@pytest.mark.parametrize(
+    ("definition", "came"),
+    [
+        (lambda x: float(x.sum()), "-1.0"),
+        (lambda x: 3, "3"),
+        (lambda x: None, "None"),
+        (lambda x: mg.ones(2), r"a Tensor float32\[2\]"),
+        (lambda x: {"y": x}, "a dict"),
+        (lambda x: "text", "a str"),
+        (lambda x: (x, 1.0), "1.0"),
+        (lambda x: (x, None), "None"),
+    ],
+)
+@pytest.mark.parametrize("recording", [True, False])
+def test_a_definition_that_gives_no_array_is_named_with_what_it_gave(
+    definition, came, recording, x
+):
+    definition.__name__ = "squash"
+    own = mg.primitive(x=lambda g: g)(definition)
+    with mg.enable_grad() if recording else mg.no_grad():
+        with pytest.raises(TypeError, match=rf"squash: its definition returned {came}; it must"):
+            own(x)
+
+
+def test_numpy_scalars_are_arrays():
+    x = mg.tensor([1.0, 2.0], dtype="float64", requires_grad=True)
+    y = mg.primitive(x=lambda g, x: g * np.ones(2))(lambda x: np.float64(x.sum()))(x)
+    y.backward()
+    assert y.shape == () and x.grad.data.tolist() == [1, 1]
+
+
+# --- what a rule gives ------------------------------------------------------------------------
+
+both_lives = pytest.mark.parametrize("create_graph", [False, True])
+
+
+def with_rule(rule, definition=lambda x: x * 2):
+    definition.__name__ = "squash"
+    return mg.primitive(x=rule)(definition)
+
+
+@both_lives
+@pytest.mark.parametrize(
+    ("rule", "message"),
+    [
+        (lambda g: 2.0, r"squash: the rule of 'x' returned 2.0; .*shape \(2,\), or None"),
+        (lambda g: 0, "squash: the rule of 'x' returned 0"),
+        (lambda g: "g", "squash: the rule of 'x' returned a str"),
+        (lambda g: [g], "squash: the rule of 'x' returned a list"),
+        (lambda g: (g, g), "squash: the rule of 'x' returned a tuple"),
+        (lambda g: np.ones(3), r"squash: the rule of 'x' returned a gradient of shape \(3,\)"),
+        (lambda g: mg.ones(3), r"squash: the rule of 'x' returned a gradient of shape \(3,\)"),
+        (lambda g: np.float32(1), r"squash: the rule of 'x' returned a gradient of shape \(\)"),
+        (lambda g: np.ones(2) * 1j, r"squash: the rule of 'x' returned .*complex128\[2\]"),
+    ],
+)
+def test_a_rule_that_gives_no_gradient_is_named_with_what_it_gave(rule, message, create_graph, x):
+    with pytest.raises((TypeError, ValueError), match=message):
+        mg.grad(with_rule(rule)(x).sum(), x, create_graph=create_graph)
+
+
+@both_lives
+def test_none_from_a_rule_means_no_gradient(create_graph, x):
+    w = mg.ones(2, requires_grad=True)
+    own = with_rule(lambda g: None)
+    assert mg.grad(own(x).sum(), x, create_graph=create_graph) == [None]
+    (own(x) * w + x).sum().backward(create_graph=create_graph)
+    assert x.grad.detach().data.tolist() == [1, 1]
+    assert w.grad.detach().data.tolist() == [2, -4]
+
+
+@both_lives
+@pytest.mark.parametrize("rule", [lambda g: g * mg.tensor([3.0, 3.0]), lambda g: g * np.float32(3)])
+def test_a_rule_may_give_a_tensor_or_an_array(rule, create_graph, x):
+    own = with_rule(rule)
+    [g] = mg.grad(mg.tanh(own(own(x) * 1)).sum(), x, create_graph=create_graph)
+    slope = 1 - np.tanh(4 * x.data.astype(np.float64)) ** 2
+    np.testing.assert_allclose(g.detach().data, 9 * slope, rtol=1e-4, atol=1e-5)
+
+
+@both_lives
+def test_a_constant_array_from_a_rule_is_a_constant(create_graph, x):
+    [g] = mg.grad(with_rule(lambda g: np.ones(2))(x).sum(), x, create_graph=create_graph)
+    assert g.data.tolist() == [1, 1]
+
+
+def test_the_rule_of_the_input_that_is_wrong_is_named(x):
+    @mg.primitive(a=lambda g: g, b=lambda g: 1.5)
+    def mixed(a, b):
+        return a + b
+
+    w = mg.ones(2, requires_grad=True)
+    with pytest.raises(TypeError, match=r"mixed: the rule of 'b' returned 1\.5"):
+        mixed(x, w).sum().backward()
+    with pytest.raises(TypeError, match=r"mixed: the rule of 'b' returned 1\.5"):
+        mixed(x * 1, w * 1).sum().backward()
+
+
+@pytest.mark.parametrize(
+    ("gives", "came"),
+    [
+        (lambda g, xs: g, r"an array float32\[2\]"),
+        (lambda g, xs: [g], "a list"),
+        (lambda g, xs: 1.0, "1.0"),
+        (lambda g, xs: [g, 2.0], "2.0"),
+    ],
+)
+def test_the_rule_of_a_sequence_gives_as_many(gives, came, x):
+    @mg.primitive(xs=lambda g, xs: gives(g, xs))
+    def added(xs: Sequence[np.ndarray]):
+        return xs[0] + xs[1]
+
+    with pytest.raises(TypeError, match=rf"added: the rule of 'xs' returned {came}"):
+        added([x, mg.ones(2, requires_grad=True)]).sum().backward()
+
+
+def test_the_rule_of_a_sequence_may_give_none(x):
+    w = mg.ones(2, requires_grad=True)
+    for rule, expected in ((lambda g: None, [None, None]), (lambda g: [None, g], [None, [1, 1]])):
+
+        def add(xs: Sequence[np.ndarray]):
+            return xs[0] + xs[1]
+
+        found = mg.grad(mg.primitive(xs=rule)(add)([x, w]).sum(), [x, w])
+        assert [g if g is None else g.data.tolist() for g in found] == expected
+
+
+# --- arrays of other libraries ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "compute",
+    [
+        lambda theirs, ours: theirs + ours,
+        lambda theirs, ours: ours + theirs,
+        lambda theirs, ours: ours @ theirs,
+        lambda theirs, ours: theirs * ours,
+        lambda theirs, ours: theirs == ours,
+        lambda theirs, ours: ours < theirs,
+        lambda theirs, ours: mg.maximum(theirs, ours),
+        lambda theirs, ours: mg.tanh(theirs),
+        lambda theirs, ours: mg.sum(theirs),
+    ],
+)
+def test_a_tensor_of_another_library_is_named(compute):
+    torch = pytest.importorskip("torch")
+    with pytest.raises(TypeError, match=r"got a torch.Tensor.*mg\.tensor\(np\.asarray\(x\)\)"):
+        compute(torch.ones(2), mg.ones(2))
