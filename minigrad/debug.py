@@ -7,13 +7,13 @@ import sys
 import threading
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
 from minigrad.backends import to_numpy
-from minigrad.engine import Record, inspectors
+from minigrad.engine import Inspector, Record, inspectors
+from minigrad.grad_mode import Mode
 from minigrad.tensor import ChangedValueError, array_of
 
 __all__ = ["AnomalyError", "detect_anomaly"]
@@ -78,8 +78,7 @@ class _Inspector:
             )
 
 
-@contextmanager
-def detect_anomaly() -> Iterator[None]:
+class detect_anomaly(Mode):
     """Stop at the first operation that makes a NaN or an infinity, forward or backward.
 
     Inside `with mg.detect_anomaly():` every result and every gradient is looked at, and the error
@@ -99,15 +98,23 @@ def detect_anomaly() -> Iterator[None]:
         Traceback (most recent call last):
         minigrad.debug.AnomalyError: log: the result contains an infinity, which no input does...
     """
-    thread = threading.get_ident()
-    before, inspectors[thread] = inspectors.get(thread), _Inspector()
-    try:
-        with np.errstate(all="ignore"):  # said here, and better than by NumPy's warnings
-            yield
-    finally:
-        del inspectors[thread]
+
+    def __init__(self) -> None:
+        self._before: list[tuple[Inspector | None, Any]] = []  # a stack, for entering it twice
+
+    def __enter__(self) -> None:
+        thread = threading.get_ident()
+        quiet = np.errstate(all="ignore")  # said here, and better than by NumPy's warnings
+        quiet.__enter__()
+        self._before.append((inspectors.get(thread), quiet))
+        inspectors[thread] = _Inspector()
+
+    def __exit__(self, *error: Any) -> None:
+        before, quiet = self._before.pop()
+        quiet.__exit__(*error)
+        del inspectors[threading.get_ident()]
         if before is not None:
-            inspectors[thread] = before
+            inspectors[threading.get_ident()] = before
 
 
 def _arrays(values: Iterable[Any]) -> Iterator[Any]:

@@ -9,7 +9,7 @@ from functools import wraps
 from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
 from typing import Any, Self, TypeVar, overload
 
-__all__ = ["enable_grad", "grad_switch", "is_grad_enabled", "no_grad"]
+__all__ = ["Mode", "enable_grad", "grad_switch", "is_grad_enabled", "no_grad"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -33,27 +33,26 @@ def is_grad_enabled() -> bool:
     return grad_switch.on
 
 
-class _GradMode:
-    """A context manager, and a decorator of functions, that turns recording on or off."""
-
-    on: bool
-    _before: list[bool]  # a stack, so that one object may be entered twice
+class Mode:
+    """A context manager that is a decorator of functions too, with parentheses and without."""
 
     @overload
     def __new__(cls) -> Self: ...
     @overload
     def __new__(cls, function: F) -> F: ...  # type: ignore[misc]  # `@mg.no_grad`
     def __new__(cls, function: Any = None) -> Any:
+        """A mode to enter, or where a function is given that function in the mode."""
         mode = super().__new__(cls)
-        mode._before = []
-        return mode if function is None else mode(function)
+        if function is None:
+            return mode
+        mode.__init__()  # type: ignore[misc]  # else Python calls it
+        return mode(function)
 
     def __enter__(self) -> None:
-        self._before.append(grad_switch.on)
-        grad_switch.on = self.on
+        raise NotImplementedError
 
     def __exit__(self, *_: object) -> None:
-        grad_switch.on = self._before.pop()
+        raise NotImplementedError
 
     def __call__(self, function: F) -> F:
         """The function with its whole body in this mode, also that of a generator or coroutine."""
@@ -89,7 +88,7 @@ class _GradMode:
 
 
 @types.coroutine
-def _stepped(inner: Any, mode: type[_GradMode]) -> Generator[Any, Any, Any]:
+def _stepped(inner: Any, mode: type[Mode]) -> Generator[Any, Any, Any]:
     """A generator, or a coroutine, that is in a mode while it runs, and not while it waits."""
     resume, sent = inner.send, None
     try:
@@ -107,6 +106,22 @@ def _stepped(inner: Any, mode: type[_GradMode]) -> Generator[Any, Any, Any]:
                 resume, sent = inner.throw, error
     except StopIteration as end:
         return end.value
+
+
+class _GradMode(Mode):
+    """Turns recording on or off."""
+
+    on: bool
+
+    def __init__(self) -> None:
+        self._before: list[bool] = []  # a stack, so that one object may be entered twice
+
+    def __enter__(self) -> None:
+        self._before.append(grad_switch.on)
+        grad_switch.on = self.on
+
+    def __exit__(self, *_: object) -> None:
+        grad_switch.on = self._before.pop()
 
 
 class no_grad(_GradMode):

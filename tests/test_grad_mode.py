@@ -3,6 +3,7 @@
 import asyncio
 import functools
 
+import numpy as np
 import pytest
 
 import minigrad as mg
@@ -116,6 +117,27 @@ def test_no_grad_decorates_methods_objects_and_partial_functions(x):
         yield x**n
 
     assert [y.requires_grad for y in mg.no_grad(functools.partial(power, 2))(x)] == [False]
+
+
+def test_detect_anomaly_decorates_functions_and_generators_too(x):
+    zero = x * 0
+
+    @mg.detect_anomaly
+    def divided():
+        return 1 / zero
+
+    @mg.detect_anomaly()
+    def steps():
+        yield 1
+        yield 1 / zero
+
+    running = steps()
+    assert next(running) == 1
+    with np.errstate(divide="ignore"):
+        assert np.isinf((1 / zero).detach().data[0])  # out here nobody looks
+    for start in (divided, lambda: next(running)):
+        with pytest.raises(mg.AnomalyError, match="divide: the result contains an infinity"):
+            start()
 
 
 def test_no_grad_refuses_what_it_cannot_cover():
