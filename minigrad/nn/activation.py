@@ -152,7 +152,7 @@ class ReLU(Module):
 
 
 class LeakyReLU(Module):
-    """X where x > 0, else negative_slope x, elementwise.
+    """x where x > 0, else negative_slope x, elementwise.
 
     Args:
         negative_slope: The slope left of 0.
