@@ -185,7 +185,7 @@ def metrics(run: Path) -> list[dict[str, float]]:
 
 
 def assert_alike(module: ModuleType, actual: Path, expected: Path) -> None:
-    """Float32 sums in another order, over all steps; a share may differ by an example or two."""
+    """float32 sums in another order, over all steps; a share may differ by an example or two."""
     assert len(metrics(actual)) == len(metrics(expected))
     for line, like in zip(metrics(actual), metrics(expected), strict=True):
         assert line.keys() == like.keys()

@@ -1,17 +1,25 @@
 """The documentation: its blocks run, its quotations stand in the source, its links lead somewhere.
 
+Formulas survive Markdown, and numbers in tables are those that they were computed from.
+
 A page's ```python blocks run in order in one namespace. A block that starts with >>> is a doctest;
 ```python quote=path/to/file.py is not run, but has to stand in that file, at any indentation; a
 line "# ..." stands for lines left out.
 """
 
+import ast
 import doctest
+import json
 import re
+import string
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+
+from benchmarks.results import tables
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -174,6 +182,227 @@ def test_formulas_end_where_their_line_ends(page: Path) -> None:
         assert content.count("$") % 2 == 0, (
             f"{page.name}:{line}: GitHub wants a formula on one line"
         )
+
+
+def formulas_of(text: str) -> Iterator[re.Match[str]]:
+    """The formulas of a page, with their dollars; of its code nothing but the line ends is left."""
+    text = re.sub(r"^```.*?^```$", _blank, text, flags=re.M | re.S)
+    text = re.sub(r"`[^`\n]*`", "code", text)
+    return re.finditer(r"\$\$.*?\$\$|\$[^$\n]+\$", text, flags=re.S)
+
+
+def opens_emphasis(text: str, place: int) -> bool:
+    """Whether Markdown may take the * or _ at a place for the beginning of emphasis.
+
+    CommonMark 0.31, section 6.2: _ opens between a sign and whatever follows, but not in a word; of
+    * a formula can do without, so that any is refused.
+    """
+    before, after = text[place - 1 : place], text[place + 1 : place + 2]
+    return text[place] == "*" or (before in string.punctuation and not after.isspace())
+
+
+def eaten_by_markdown(text: str) -> list[str]:
+    """What Markdown would change in the formulas of a page, each with its line."""
+    found = []
+    for formula in formulas_of(text):
+        inline = not formula[0].startswith("$$")
+        marks = [
+            m for m in re.finditer(r"[*_]", formula[0]) if opens_emphasis(formula[0], m.start())
+        ]
+        marks += re.finditer(r"~|</?[a-zA-Z]|&\w+;|\]\(", formula[0])
+        marks += re.finditer(r"\\[!-/:-@\[-`{-~]", formula[0]) if inline else ()
+        row_start = formula.string.rfind("\n", 0, formula.start()) + 1
+        marks += re.finditer(r"\|", formula[0]) if formula.string[row_start] == "|" else ()
+        for mark in marks:
+            line = formula.string.count("\n", 0, formula.start() + mark.start()) + 1
+            found.append(f"{line}: {mark[0]} in {formula[0]}")
+    return found
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_markdown_leaves_formulas_as_they_are(page: Path) -> None:
+    assert eaten_by_markdown(page.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "eaten"),
+    [
+        ("With $D = D^*$ and $D^*$", 2),
+        ("$$D^*$$", 1),
+        ("$x_1$, $\\sum_{ij} A_{ij}$, $c_*$", 1),
+        ("$(A B)_{pq} + (B A)_{pq}$", 2),
+        ("$$\\underbrace{g}_{n}$$", 1),
+        ("$a\\,b$ and $$a\\,b$$", 1),
+        ("$a <b$ and $a < b$", 1),
+        ("| $|x|$ | b |", 2),
+        ("$|x|$, `$D^*$`\n```text\n$D^*$\n```\n", 0),
+    ],
+)
+def test_what_markdown_eats_is_found(text: str, eaten: int) -> None:
+    assert len(eaten_by_markdown(text)) == eaten
+
+
+# the directions in which each character goes on: left, right, up, down
+WIRES = {"─": "lr", "│": "ud", "┬": "lrd", "┴": "lru", "├": "rud", "┤": "lud"}
+WIRES |= {"┌": "rd", "┐": "ld", "└": "ru", "┘": "lu", "┼": "lrud"}
+STEPS = {"l": (0, -1), "r": (0, 1), "u": (-1, 0), "d": (1, 0)}
+BACK = dict(zip("lrud", "rldu", strict=True))
+
+
+def edges_of(drawing: str) -> set[tuple[str, str]]:
+    """The edges of a drawn graph, from the leftmost end of each wire to its other ends.
+
+    Nodes are names and (signs); one blank may lie between a name and its wire. Of several nodes of
+    one name each after the first has its number behind it.
+    """
+    lines = drawing.splitlines()
+    nodes: dict[tuple[int, int], str] = {}
+    names: list[str] = []
+    for row, line in enumerate(lines):
+        for match in re.finditer(r"\(.\)|\w+", line):
+            names.append(match[0])
+            count = names.count(match[0])
+            name = match[0] if count == 1 else f"{match[0]}{count}"
+            nodes |= {(row, column): name for column in range(match.start(), match.end())}
+    wires = {
+        (row, column): WIRES[sign]
+        for row, line in enumerate(lines)
+        for column, sign in enumerate(line)
+        if sign in WIRES
+    }
+    edges, seen = set(), set()
+    for start in wires:
+        ends: list[tuple[int, str]] = []
+        waiting = [start] if start not in seen else []
+        while waiting:
+            place = waiting.pop()
+            if place in seen:
+                continue
+            seen.add(place)
+            for way in wires[place]:
+                (down, right), (row, column) = STEPS[way], place
+                next_to = (row + down, column + right)
+                if BACK[way] in wires.get(next_to, ""):
+                    waiting.append(next_to)
+                    continue
+                if next_to not in nodes:
+                    next_to = (row, column + 2 * right)
+                ends.append((next_to[1], nodes[next_to]))
+        for _, end in sorted(ends)[1:]:
+            edges.add((min(ends)[1], end))
+    return edges
+
+
+def test_drawn_graph_of_chapter_1_is_that_of_its_text() -> None:
+    [drawing] = [b.text for b in blocks_of(ROOT / "docs" / "1-graph.md") if "─" in b.text]
+    assert edges_of(drawing) == {  # (*) is d = a b, (+) is e = d + a, and (*)2 is L = d e
+        ("a", "(*)"),
+        ("b", "(*)"),
+        ("(*)", "d"),
+        ("a", "(+)"),
+        ("d", "(+)"),
+        ("(+)", "e"),
+        ("d", "(*)2"),
+        ("e", "(*)2"),
+        ("(*)2", "L"),
+    }
+
+
+def test_results_are_those_of_the_runs() -> None:
+    rows = tables(json.loads((ROOT / "docs" / "results.json").read_text(encoding="utf-8")))
+    page = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    assert [line for line in page.splitlines() if line.startswith("|")] == [
+        line for line in rows.splitlines() if line
+    ]
+
+
+def test_ratios_to_pytorch_are_those_of_the_times() -> None:
+    text = (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8")
+    cell = re.compile(r" ([\d.]+) = \*\*([\d.]+)\*\*")
+    checked = 0
+    for table in re.findall(r"^\| PyTorch, eager \|.*?\n\n", text, flags=re.M | re.S):
+        rows = [[cell.match(part) for part in row.split("|")[2:]] for row in table.splitlines()]
+        for row in rows:
+            for found, reference in zip(row, rows[0], strict=False):
+                if found and reference:
+                    # both times are rounded to hundredths, and so is the ratio
+                    ratio = float(found[1]) / float(reference[1])
+                    error = 0.005 + 0.005 * (1 + ratio) / float(reference[1])
+                    assert abs(ratio - float(found[2])) <= error, found[0]
+                    checked += 1
+    assert checked > 50
+
+
+def test_superseded_decisions_name_what_replaced_them() -> None:
+    text = (ROOT / "docs" / "decisions.md").read_text(encoding="utf-8").replace("\n", " ")
+    marks = re.findall(r"\*\* \*(Superseded[^*]*)\*", text)
+    assert marks and len(marks) == text.count(" *Superseded") - 2  # the preface shows two
+    for mark in marks:
+        names = re.findall(r'"([^"]+)"', mark)
+        files = re.findall(r"[\w/]+\.md", mark)
+        assert names or files, mark
+        for name in names:
+            assert f"**{name}" in text.replace("`", ""), f"no paragraph begins with {name!r}"
+        assert all((ROOT / "docs" / file).exists() for file in files), mark
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_files_that_a_page_names_exist(page: Path) -> None:
+    for name in re.findall(r"`([\w./-]+\.(?:py|sh|h))`", page.read_text(encoding="utf-8")):
+        assert next(ROOT.rglob(name), None), f"{page.name}: there is no {name}"
+
+
+NAMED = "cuBLAS cuDNN minigrad tinygrad float32 float64 int64"  # that begin with a small letter
+SHAPES = "NTDHVC"  # sizes, which are written large
+
+
+def docstrings_of(source: str) -> Iterator[tuple[str, str]]:
+    """The docstrings of a file, each with the rest of what it describes."""
+    kinds = ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, kinds) and (docstring := ast.get_docstring(node, clean=False)):
+            start, end = getattr(node, "lineno", 1), getattr(node, "end_lineno", None)
+            yield docstring, "\n".join(source.splitlines()[start - 1 : end]).replace(docstring, "")
+
+
+def bent_in(source: str) -> list[str]:
+    """The docstrings of a file in which a formula or a name begins large though it is small."""
+    large = "|".join(name.capitalize() for name in NAMED.split()) + "|CuBLAS|CuDNN"
+    bent = []
+    for docstring, rest in docstrings_of(source):
+        formula = re.match(
+            r"([A-Z]) (?:[=+*/<>-]|where\b)", docstring
+        )  # "y = a b", "x where x > 0"
+        if re.search(rf"\b(?:{large})\b", docstring) or (
+            formula
+            and formula[1] not in SHAPES
+            and not re.search(rf"\b{formula[1]}\b", docstring[1:] + rest)
+        ):
+            bent.append(docstring)
+    return bent
+
+
+def test_formulas_and_names_keep_their_case() -> None:
+    tops = ("minigrad", "models", "train", "benchmarks", "tests")
+    for source in (path for top in tops for path in (ROOT / top).rglob("*.py")):
+        assert bent_in(source.read_text(encoding="utf-8")) == [], source
+
+
+@pytest.mark.parametrize(
+    ("source", "bent"),
+    [
+        ('def f(g, a, b):\n    """Y = a b, so dL/da = g b^T."""', 1),
+        ('def f(g, a, b):\n    """y = a b, so dL/da = g b^T."""', 0),
+        ('def f(A, B):\n    """C = A B by rows."""', 0),
+        ('def f(R):\n    """R + a small number."""', 0),
+        ('class F:\n    """X where x > 0, else 0."""', 1),
+        ('"""CuBLAS\'s handle."""', 1),
+        ('"""Float32 sums."""', 1),
+        ('"""A - however it is meant - is an article; A."""', 0),
+    ],
+)
+def test_bent_docstrings_are_found(source: str, bent: int) -> None:
+    assert len(bent_in(source)) == bent
 
 
 def test_index_leads_to_every_page() -> None:

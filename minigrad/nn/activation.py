@@ -152,7 +152,7 @@ class ReLU(Module):
 
 
 class LeakyReLU(Module):
-    """X where x > 0, else negative_slope x, elementwise.
+    """Leaky rectified linear unit, elementwise: x where x > 0, else `negative_slope x`.
 
     Args:
         negative_slope: The slope left of 0.

@@ -66,7 +66,7 @@ def relu(x: Array) -> Array:
 
 @fused
 def leaky_relu(x: Any, *, negative_slope: float = 0.01) -> Tensor:
-    """X where x > 0, else `negative_slope * x`, elementwise.
+    """Leaky rectified linear unit, elementwise: x where x > 0, else `negative_slope * x`.
 
     Args:
         x: Any shape.

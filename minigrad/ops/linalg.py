@@ -21,7 +21,7 @@ def _transposed(a: Any) -> Any:
 
 
 def _left_rule(g: Any, a_shape: tuple[int, ...], b: Any) -> Any:
-    """Y = a b, so dL/da = g b^T; a vector counts as a row."""
+    """y = a b, so dL/da = g b^T; a vector counts as a row."""
     if b.ndim == 1:
         return expand_dims(g, -1) * b
     if len(a_shape) == 1:
@@ -30,7 +30,7 @@ def _left_rule(g: Any, a_shape: tuple[int, ...], b: Any) -> Any:
 
 
 def _right_rule(g: Any, a: Any, b_shape: tuple[int, ...]) -> Any:
-    """Y = a b, so dL/db = a^T g; a vector counts as a column."""
+    """y = a b, so dL/db = a^T g; a vector counts as a column."""
     if len(b_shape) == 1:
         if a.ndim == 1:
             return expand_dims(g, -1) * a

@@ -27,7 +27,7 @@ def _sequence(outputs: Sequence[Any], reverse: bool) -> Tensor:
 
 
 def _sum(a: Any, b: Any) -> Any:
-    """A + b of two biases that are both there or both absent."""
+    """a + b of two biases that are both there or both absent."""
     return None if a is None else a + b
 
 

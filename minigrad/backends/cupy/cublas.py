@@ -2,7 +2,7 @@
 
 CuPy refuses every product while a stream is captured, and copies transposed operands of batches. On
 a handle of our own cuBLAS can be captured, as its scalars are read on the host when it is called;
-transposes are flags. Float32 is computed in float32, not in TF32.
+transposes are flags. A product of float32 is computed in float32, not in TF32.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class _FromCtypes:
 
 @cache
 def library() -> Any:
-    """CuBLAS's functions: NVIDIA's bindings where they are installed, else the shared library's.
+    """cuBLAS's functions: NVIDIA's bindings where they are installed, else the shared library's.
 
     None where neither is found; then `cupy.matmul` computes, which cannot be captured.
     """

@@ -17,7 +17,7 @@ def _forward(x: Array, negative_slope: float) -> Any:
 
 
 def leaky_slopes(g: Array, x: Array, negative_slope: float) -> Array:
-    """G where x > 0, else slope g, with a slope from 0 to 1."""
+    """g where x > 0, else slope g, with a slope from 0 to 1."""
     dx: Array = (x > 0).astype(x.dtype)
     np.clip(dx, negative_slope, 1, out=dx)  # `maximum` by a number is three times as slow
     dx *= g
