@@ -287,8 +287,8 @@ def measure(
 def start(contestant: Contestant, checkout: Path, compiled: str, threads: int) -> Worker:
     """A process that measures a contestant with the code of a checkout.
 
-    What Python and Numba compile goes to a temporary folder, and there to one for each checkout's
-    path: nobody uses what another one has compiled, or an older version of himself.
+    What Python and Numba compile goes to a temporary folder, where both file it by the path of its
+    source: no process uses what was compiled for the other checkout, or for older code.
     """
     caches = {
         "NUMBA_CACHE_DIR": compiled,
