@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from datetime import date
 from importlib.metadata import PackageNotFoundError, distribution, version
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from benchmarks.contestants.task import Run, Task
 from benchmarks.workers import (
@@ -64,21 +64,41 @@ Table = dict[str, dict[str, Any]]
 
 
 def main(
-    rounds: int = 9,
-    threads: int = 2,
+    rounds: int | None = None,
+    threads: int | None = None,
     steps: tuple[str, ...] = STEPS,
     only: tuple[str, ...] = (),
+    against: Path | None = None,
     out: Path = OUT,
 ) -> None:
     """Measure whole training steps beside every peer and beside the matrix products alone.
 
     Args:
-        rounds: How often everything is measured; medians are compared.
-        threads: For linear algebra.
+        rounds: How often everything is measured; 9, and 31 with --against. Medians are compared.
+        threads: For linear algebra; 2, and 1 with --against.
         steps: Which: gan, or "lstm T" over T time steps, "lstm T N H" with batch and hidden size.
         only: Words, one of which a contestant's name must contain; none for all.
-        out: Where steps.json and steps.png go.
+        against: The folder of another checkout of minigrad. Measures minigrad alone, with the code
+            of both, and ends with code 1 if this one is slower; docs/benchmarks.md says when it is.
+        out: Where steps.json and steps.png go, or against.json.
     """
+    for option, count in (("rounds", rounds), ("threads", threads)):
+        if count is not None and count < 1:
+            refuse(f"--{option} {count}: must be 1 or more")
+    try:
+        tasks = [Task.named(step) for step in steps]
+    except ValueError as error:
+        refuse(f"--steps: {error}")
+    if not tasks:
+        refuse("--steps: needs at least one, such as gan")
+    if against is not None:
+        from benchmarks.against import ROUNDS, THREADS, compare, rows_of  # builds on this module
+
+        rows = rows_of(steps, only)
+        if not compare(against, rows, rounds or ROUNDS, threads or THREADS, out):
+            raise SystemExit(1)
+        return
+    rounds, threads = rounds or 9, threads or 2
     chosen = [c for c in CONTESTANTS if not only or any(word in c.name for word in only)]
     questions = [*[f"loss {step}" for step in steps], *steps]
     versions, times = interleaved(__name__, chosen, questions, rounds, threads)
@@ -103,6 +123,12 @@ def main(
     if not math.isnan(table[steps[0]][reference]["median"]):
         draw(table, reference, out / "steps.png")
         print(out / "steps.png")
+
+
+def refuse(message: str) -> NoReturn:
+    """End the program because of what it was given, with code 2."""
+    print(f"error: {message}", file=sys.stderr)
+    raise SystemExit(2)
 
 
 def check_losses(steps: Sequence[str], times: dict[str, dict[str, list[float]]]) -> None:

@@ -1,14 +1,17 @@
 """The benchmarks run and write what they say; how fast anything is, no test decides."""
 
 import json
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks import results, steps, workers
+from benchmarks import against, results, steps, workers
 from train import gan, lstm
 from train.run import read_lines
 
@@ -65,6 +68,201 @@ def test_costs_of_a_step(tmp_path):
     entry = costs["minigrad"]["lstm 1 4 8"]
     assert 20 < entry["peak_mb"] < 200 and 0 < entry["import_s"] < entry["first_step_s"]
     assert entry["installed_mb"] > 10
+
+
+# --- two checkouts ----------------------------------------------------------------------------
+
+SMALL = "lstm 1 4 8"
+SLOW = """
+import time
+from minigrad.optim.optimizer import Optimizer as _Optimizer
+_step = _Optimizer.step
+def _slowly(self):
+    print("slow")
+    time.sleep(0.1)
+    return _step(self)
+_Optimizer.step = _slowly
+"""
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """A copy of the packages in a folder of its own."""
+    for package in against.PACKAGES:
+        skipped = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / package, tmp_path / "copy" / package, ignore=skipped)
+    return tmp_path / "copy"
+
+
+def small_row():
+    return [(c, SMALL) for c in steps.CONTESTANTS if c.name == "minigrad"]
+
+
+def plant(checkout, file, text):
+    with open(checkout / file, "a", encoding="utf-8") as opened:
+        opened.write(text)
+
+
+def test_each_checkout_is_measured_with_its_own_code(checkout, tmp_path, capsys):
+    """Though this one is already imported, first on the path, and perhaps installed too."""
+    plant(checkout, "minigrad/optim/__init__.py", SLOW)
+    assert against.compare(checkout, small_row(), 2, 1, tmp_path)
+    result = json.loads((tmp_path / "against.json").read_text(encoding="utf-8"))
+    [row] = result["rows"]
+    assert (row["contestant"], row["step"], result["rounds"]) == ("minigrad", SMALL, 2)
+    assert {copy: len(seconds) for copy, seconds in row["seconds"].items()} == {
+        copy: 2 for copy in against.COPIES
+    }
+    for copy in ("other", "again", "itself"):
+        assert min(row["seconds"][copy]) > 0.1
+    assert row["losses"][0] == row["losses"][1]
+    assert "checkouts do not compute the same" not in capsys.readouterr().out
+    assert not list(checkout.rglob("__pycache__"))
+
+
+def test_a_slower_checkout_is_found(checkout, tmp_path, capsys):
+    plant(checkout, "minigrad/optim/__init__.py", SLOW.replace("0.1", "0.5"))
+    assert not against.compare(ROOT, small_row(), 2, 1, tmp_path, this=checkout)
+    assert f"2%: minigrad: {SMALL}." in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("verdict", "code"), [(True, 0), (False, 1)])
+def test_the_command_ends_with_code_1_where_a_row_is_slower(monkeypatch, tmp_path, verdict, code):
+    given = []
+    monkeypatch.setattr(against, "compare", lambda *words: given.extend(words) or verdict)
+    try:
+        steps.main(against=ROOT, out=tmp_path)
+        ended = 0
+    except SystemExit as end:
+        ended = end.code
+    assert ended == code
+    folder, rows, *numbers = given
+    assert folder == ROOT and numbers == [31, 1, tmp_path]
+    textbook = [("minigrad, textbook", "lstm 20"), ("minigrad, textbook, fast", "lstm 20")]
+    layer = [(name, step) for name in ("minigrad", "minigrad, fast") for step in steps.STEPS]
+    assert [(contestant.name, step) for contestant, step in rows] == textbook + layer
+
+
+def times_of(this, other, again, itself):
+    return dict(zip(against.COPIES, map(list, (this, other, again, itself)), strict=True))
+
+
+def test_the_table_names_rows_that_are_slower_and_losses_that_differ(monkeypatch, tmp_path, capsys):
+    same, slower = np.full(31, 0.01), np.full(31, 0.0103)
+    times = [times_of(same, same, same, same), times_of(slower, same, same, same)]
+    losses = [(1.0, 1.001), (2.0, 2.00001)]
+    monkeypatch.setattr(against, "measure", lambda *words: (times, losses))
+    rows = against.rows_of(["gan", "lstm 5"], ["minigrad, fast"])
+    assert not against.compare(ROOT, rows, 31, 1, tmp_path)
+    shown = capsys.readouterr().out
+    assert "2%: minigrad, fast: lstm 5." in shown and shown.count("   slower") == 1
+    assert "minigrad, fast: gan: after 3 steps the losses are 1.0 and\n1.001" in shown
+    assert shown.count("do not compute the same") == 1
+
+
+def test_a_row_is_slower_beyond_the_spread_of_equal_copies_and_two_percent():
+    random = np.random.default_rng(3)
+    noise = random.normal(1, 0.03, (4, 31))
+    even = against.row_of(times_of(*noise))
+    assert 0.01 < even.spread < 0.05 and even.limit == 1 + even.spread + 0.02
+    assert abs(even.itself - 1) <= even.spread and not even.slower
+    for factor, slower in ((0.5, False), (0.999, False), (1.001, True), (2, True)):
+        this = noise[1] * even.limit * factor
+        assert against.row_of(times_of(this, *noise[1:])).slower is slower
+    ratios = noise[2] / noise[3]
+    assert against.spread(1 / ratios) == pytest.approx(against.spread(ratios), rel=0.01)
+    assert against.spread(np.ones(31)) == 0
+
+
+def test_a_machine_that_changes_its_speed_between_rounds_slows_no_row():
+    """Lower quartiles would say so: by chance "this" met the slow state in most of its rounds."""
+    slow = np.where(np.arange(31) % 3 == 0, 1.0, 1.3)
+    row = against.row_of(times_of(slow, slow, slow, slow))
+    assert row.ratio == row.itself == 1 and row.spread == 0
+    unlucky = slow.copy()
+    unlucky[:12] = 1.3
+    row = against.row_of(times_of(unlucky, slow, slow, slow))
+    assert row.quartiles["this"] > 1.2 * row.quartiles["other"] and not row.slower
+
+
+def test_each_copy_is_asked_at_each_place_as_often_and_beside_its_pair():
+    for place in zip(*against.ORDERS, strict=True):
+        assert sorted(place) == [0, 1, 2, 3]
+    for order in against.ORDERS:
+        assert {*order[:2]} in ({0, 1}, {2, 3})
+
+
+BROKEN = {
+    "removed": ("minigrad/nn/utils.py", "\ndel clip_grad_norm_\n", "AttributeError: .*clip_grad"),
+    "renamed": ("minigrad/optim/__init__.py", "\ndel RMSprop\n", "AttributeError: .*RMSprop"),
+    "raises": ("models/lstm_layer.py", "\nraise OSError('two\\nlines')\n", "OSError: two lines"),
+    "ends": ("minigrad/__init__.py", "\nimport os\nos._exit(3)\n", "its process ended"),
+    "syntax": ("minigrad/__init__.py", "\n)\n", "SyntaxError: unmatched"),
+}
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_a_checkout_that_cannot_be_measured_ends_the_command(checkout, tmp_path, capfd, kind):
+    file, text, message = BROKEN[kind]
+    plant(checkout, file, text)
+    with pytest.raises(SystemExit) as end:
+        against.compare(checkout, small_row(), 1, 1, tmp_path)
+    assert end.value.code == 2
+    [line] = capfd.readouterr().err.splitlines()
+    assert re.match(rf"error: {re.escape(str(checkout))}: minigrad\b.*{message}", line), line
+    assert not (tmp_path / "against.json").exists()
+
+
+def test_a_package_that_comes_from_elsewhere_is_refused(checkout, monkeypatch):
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    with pytest.raises(ImportError, match=r"minigrad was imported from .*, not from .*copy"):
+        against.import_from(checkout)
+
+
+def test_what_is_no_checkout_is_refused(checkout, tmp_path, capsys):
+    shutil.rmtree(checkout / "models")
+    for path, message in (
+        (tmp_path / "absent", "not a folder"),
+        (ROOT / "pyproject.toml", "not a folder"),
+        (tmp_path, "has no minigrad/__init__.py"),
+        (ROOT / "minigrad", "has no minigrad/__init__.py"),
+        (checkout, "has no models/__init__.py"),
+    ):
+        with pytest.raises(SystemExit) as end:
+            steps.main(against=path, out=tmp_path)
+        assert end.value.code == 2
+        [line] = capsys.readouterr().err.splitlines()
+        assert line.startswith(f"error: --against {path}: {message}")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"against": ROOT, "only": ("PyTorch",)}, "--only and --steps: none of minigrad's own"),
+        ({"against": ROOT, "only": ("textbook",), "steps": ("gan",)}, "--only and --steps: none"),
+        ({"against": ROOT, "threads": -1}, "--threads -1: must be 1 or more"),
+        ({"rounds": 0}, "--rounds 0: must be 1 or more"),
+        ({"steps": ("gan", "lstm")}, "--steps: 'lstm' is no step; expected 'gan', or 'lstm T'"),
+        ({"steps": ("lstm 0",)}, "--steps: 'lstm 0' is no step"),
+        ({"steps": ()}, "--steps: needs at least one"),
+    ],
+)
+def test_wrong_options_of_steps_are_refused(options, message, tmp_path, capsys):
+    with pytest.raises(SystemExit) as end:
+        steps.main(**options, out=tmp_path)
+    assert end.value.code == 2
+    shown = capsys.readouterr()
+    [line] = shown.err.splitlines()
+    assert line.startswith(f"error: {message}") and not shown.out
+
+
+def test_the_command_says_what_is_no_checkout():
+    done = run("steps", "--against", "docs")
+    assert done.returncode == 2 and not done.stdout
+    assert done.stderr == (
+        "error: --against docs: has no minigrad/__init__.py; give the root of a checkout of "
+        "minigrad\n"
+    )
 
 
 # --- what trainings came to -------------------------------------------------------------------

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -41,7 +42,16 @@ class Task(NamedTuple):
 
     @classmethod
     def named(cls, name: str) -> Task:
-        """The task of a name."""
+        """The task of a name.
+
+        Raises:
+            ValueError: There is none of this name.
+        """
+        if not re.fullmatch(r"gan|lstm( [1-9]\d*){1,3}", name):
+            raise ValueError(
+                f"{name!r} is no step; expected 'gan', or 'lstm T' with the number of time steps, "
+                "after which may stand the batch and the hidden size"
+            )
         kind, *numbers = name.split()
         return cls(kind, *map(int, numbers))
 
