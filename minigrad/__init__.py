@@ -7,7 +7,7 @@
 tensor([2., 4., 6.])
 """
 
-from minigrad import check, nn, optim
+from minigrad import check, hints, nn, optim
 from minigrad.backends import DeviceError
 from minigrad.capture import capture
 from minigrad.debug import AnomalyError, detect_anomaly
@@ -41,6 +41,8 @@ from minigrad.ops.elementwise import (
 from minigrad.ops.linalg import einsum, matmul, outer
 from minigrad.ops.random import manual_seed, rand, rand_like, randn, randn_like
 from minigrad.ops.reduce import (
+    all,
+    any,
     argmax,
     cumsum,
     logsumexp,
@@ -55,6 +57,7 @@ from minigrad.ops.reduce import (
 )
 from minigrad.ops.shape import (
     broadcast_to,
+    clone,
     concatenate,
     expand_dims,
     flip,
@@ -78,6 +81,8 @@ from minigrad.tensor import (
     tensor,
 )
 
+__version__ = "0.1.0"
+
 __all__ = [
     "AnomalyError",
     "ChangedValueError",
@@ -87,12 +92,15 @@ __all__ = [
     "ShapeError",
     "Tensor",
     "abs",
+    "all",
+    "any",
     "arange",
     "argmax",
     "broadcast_to",
     "capture",
     "check",
     "clip",
+    "clone",
     "concatenate",
     "cos",
     "cumsum",
@@ -155,3 +163,5 @@ __all__ = [
     "zeros",
     "zeros_like",
 ]
+
+__getattr__ = hints.Missing(__name__, __all__)

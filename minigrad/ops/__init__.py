@@ -67,6 +67,13 @@ METHODS: dict[str, Callable[..., Any]] = {
     "__le__": elementwise.less_equal,
     "__gt__": elementwise.greater,
     "__ge__": elementwise.greater_equal,
+    "__and__": elementwise.bitwise_and,
+    "__rand__": _swapped(elementwise.bitwise_and),
+    "__or__": elementwise.bitwise_or,
+    "__ror__": _swapped(elementwise.bitwise_or),
+    "__xor__": elementwise.bitwise_xor,
+    "__rxor__": _swapped(elementwise.bitwise_xor),
+    "__invert__": elementwise.invert,
     "__getitem__": _getitem,
     "to": _to,
     "astype": _astype,
@@ -77,10 +84,10 @@ METHODS: dict[str, Callable[..., Any]] = {
         for family, names in {
             elementwise: "exp log log1p sqrt sin cos abs maximum minimum clip",
             activation: "tanh sigmoid",
-            reduce: "sum mean var std max min prod cumsum logsumexp argmax norm",
+            reduce: "sum mean var std max min prod cumsum logsumexp argmax norm all any",
             linalg: "matmul outer",
             shape: "swapaxes moveaxis broadcast_to expand_dims squeeze flip pad take_along_axis "
-            "split",
+            "split clone",
         }.items()
         for name in names.split()
     },
