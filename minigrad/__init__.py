@@ -164,4 +164,4 @@ __all__ = [
     "zeros_like",
 ]
 
-__getattr__ = hints.Missing(__name__, __all__)
+hints.explain(__name__, __all__)

@@ -10,20 +10,24 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, NoReturn
 
-__all__ = ["Missing", "ModuleHints", "TensorHints"]
+import numpy as np
+
+__all__ = ["ModuleHints", "TensorHints", "explain"]
 
 
 def _by_name(table: dict[str, str]) -> dict[str, str]:
-    """{what to use: "names"} as {name: what to use}; {} there stands for the name."""
-    return {name: use.format(name) for use, names in table.items() for name in names.split()}
+    """{what to use: "names"} as {name: what to use}; {} there stands for the name without its _."""
+    pairs = [(name, use) for use, names in table.items() for name in names.split()]
+    return {name: use.format(name.rstrip("_")) for name, use in pairs}
 
 
 TENSOR = _by_name(
     {
         "x.reshape(shape)": "view view_as reshape_as unflatten resize",
-        "x.reshape(-1)": "flatten ravel",
+        "x.reshape(-1)": "flatten ravel flat",
         "x.expand_dims(axis)": "unsqueeze",
         "x.transpose(axes)": "permute",
         "x.T": "t adjoint H",
@@ -34,19 +38,27 @@ TENSOR = _by_name(
         "mg.concatenate([x, x], axis)": "repeat tile",
         "x[np.repeat(np.arange(len(x)), n)]": "repeat_interleave",
         "x.flip(axis)": "fliplr flipud",
-        "x.split(sections, axis)": "chunk tensor_split hsplit vsplit",
+        "x.split(sections, axis)": "chunk tensor_split hsplit vsplit split_with_sizes",
         "list(x)": "unbind",
         "an index: x[..., start:stop]": "narrow select unfold",
         "x[indices]": "take index_select",
         "x[mask]": "masked_select compress",
-        "x.take_along_axis(indices, axis)": "gather",
+        "x.take_along_axis(indices, axis)": "gather take_along_dim",
         "mg.where(mask, value, x)": "masked_fill masked_fill_ masked_scatter where",
         "x[x != 0]; np.nonzero(x.detach().numpy()) gives the places": "nonzero argwhere",
+        "mg.eye(n)[indices], for one-hot rows": "scatter scatter_",
+        "mg.eye(n)[indices].T @ x": "index_add index_add_ scatter_add scatter_add_",
+        "mg.concatenate([x[-n:], x[:-n]])": "roll",
+        "x as it is: max gives the values, argmax the indices": "values indices",
         "x.ndim": "dim ndimension rank",
         "x.numel()": "nelement",
         "x.data.{}": "nbytes itemsize strides",
         "x.data.itemsize": "element_size",
         "x.data.strides, in bytes": "stride",
+        "x.data.ctypes.data": "data_ptr",
+        "x.data": "storage untyped_storage base flags",
+        "x.data.tobytes()": "tobytes",
+        "x.device": "get_device is_cpu",
         'x.to("cpu")': "cpu",
         'x.to("gpu")': "cuda xpu mps",
         'x.device == "gpu"': "is_cuda",
@@ -61,26 +73,31 @@ TENSOR = _by_name(
         "x.astype(dtype)": "type type_as",
         'x.dtype.kind == "f"': "is_floating_point",
         "x as it is: the order in memory does not matter": "contiguous is_contiguous",
+        "x as it is": "positive real conj pin_memory share_memory_",
         "x.clone()": "copy",
         "x.tolist()": "to_list",
         "x.numpy()": "array to_numpy asnumpy",
         "x.detach()": "detach_ stop_gradient",
         "mg.grad(y, x), which needs no leaf": "retain_grad",
         "mg.draw(x), which shows the graph": "grad_fn",
-        "mg.grad(y, x) and change what it returns": "register_hook",
+        "mg.grad(y, x), and change what it returns": "register_hook",
         "x.requires_grad": "is_leaf",
-        "x = x + y": "add_",
-        "x = x - y": "sub_ subtract_",
-        "x = x * y": "mul_ multiply_",
-        "x = x / y": "div_ divide_",
-        "x = x ** y": "pow_",
-        "x = x.{} without the underscore: no Tensor changes in place": (
-            "exp_ log_ sqrt_ tanh_ sigmoid_ abs_ neg_ relu_ squeeze_ unsqueeze_ t_ clip_ clamp_"
+        "x += y": "add_",
+        "x -= y": "sub_ subtract_",
+        "x *= y": "mul_ multiply_",
+        "x /= y": "div_ divide_",
+        "x **= y": "pow_",
+        "x = x.{}()": (
+            "exp_ log_ log1p_ sqrt_ sin_ cos_ tanh_ sigmoid_ abs_ clip_ squeeze_ swapaxes_ cumsum_"
         ),
         "x.grad = None for a gradient, else x = mg.zeros_like(x)": "zero_",
         "x = mg.full_like(x, value)": "fill_ fill",
         "x.data = y, outside a graph": "copy_ set_",
-        "nn.init.{}(x)": "normal_ uniform_",
+        "x = x.clip(min, max)": "clamp_ clamp_min_ clamp_max_",
+        "x = -x": "neg_ negative_",
+        "x = x.reshape(shape)": "unsqueeze_ t_ resize_",
+        "x = nn.functional.relu(x)": "relu_",
+        "nn.init.{}_(x)": "normal_ uniform_",
         "x + y": "add",
         "x - y": "sub subtract",
         "x * y": "mul multiply",
@@ -126,16 +143,27 @@ TENSOR = _by_name(
         "x.max(axis) - x.min(axis)": "ptp",
         "(x != 0).sum(axis)": "count_nonzero",
         "x.mean(axis)": "average",
+        "mg.logsumexp(mg.stack([x, y]), axis=0)": "logaddexp",
+        "mg.norm(x - y)": "dist",
+        "(x / (1 - x)).log()": "logit",
+        "bool(x)": "is_nonzero",
         "mg.where(x != x, 0.0, x)": "nan_to_num",
         "mg.where(x != x, 0.0, x).sum(axis)": "nansum",
         'mg.einsum("ii->i", x)': "diag diagonal",
         'mg.einsum("ii->", x)': "trace",
         "x * np.{}(np.ones(x.shape, x.dtype))": "tril triu",
-        "mg.{}_like(x)": "new_zeros new_ones new_full",
+        "mg.zeros(shape, dtype=x.dtype)": "new_zeros new_empty",
+        "mg.ones(shape, dtype=x.dtype)": "new_ones",
+        "mg.full(shape, value, dtype=x.dtype)": "new_full",
         "mg.tensor(data, dtype=x.dtype)": "new_tensor new",
         "nn.functional.{}(x)": "relu softmax log_softmax leaky_relu dropout",
         "np.{}(x.detach().numpy()), without a gradient": (
-            "floor ceil round trunc sign argsort sort unique median cumprod partition argpartition"
+            "floor ceil round around rint trunc sign argsort sort unique median cumprod partition "
+            "acos asin atan arccos arcsin arctan acosh asinh atanh sinc diff rot90 cov "
+            "corrcoef quantile percentile searchsorted bincount histogram nanmean nanmedian"
+        ),
+        "np.{}(x.detach().numpy(), y.detach().numpy()), without a gradient": (
+            "fmod remainder floor_divide hypot copysign arctan2 atan2 kron cross isin"
         ),
         "np.argsort(x.detach().numpy())[-k:], then x[indices]": "topk",
     }
@@ -165,7 +193,26 @@ MODULE = _by_name(
     }
 )
 
-# "" stands for what has nothing in its place: the message then lists what there is
+# "" stands for what has nothing in its place and resembles another: the message lists what there is
+LAYERS = _by_name(
+    {
+        "x * mg.sigmoid(x)": "SiLU silu Swish swish",
+        "mg.log1p(mg.exp(x))": "Softplus softplus",
+        "-mg.log1p(mg.exp(-x))": "LogSigmoid logsigmoid",
+        "mg.where(x > 0, x, mg.exp(x) - 1)": "ELU elu",
+        "x / (1 + abs(x))": "Softsign softsign",
+        "x - mg.tanh(x)": "Tanhshrink tanhshrink",
+        "x.clip(0, 6)": "ReLU6 relu6",
+        "x.clip(-1, 1)": "Hardtanh hardtanh",
+        "(x / 6 + 0.5).clip(0, 1)": "Hardsigmoid hardsigmoid",
+        "mg.where(x > threshold, x, value)": "Threshold threshold",
+        "nn.functional.softmax(-x, dim)": "Softmin softmin",
+        "abs(x - target).mean()": "L1Loss l1_loss",
+        "mg.norm(x - y, axis=-1)": "PairwiseDistance pairwise_distance",
+        "mg.pad": "ZeroPad1d ZeroPad2d ConstantPad1d ConstantPad2d",
+        "": "GELU gelu SELU selu CELU celu RReLU rrelu PReLU prelu Bilinear bilinear HuberLoss",
+    }
+)
 MODULES = {
     "minigrad": TENSOR
     | _by_name(
@@ -173,12 +220,16 @@ MODULES = {
             "mg.concatenate(tensors, axis)": "cat concat hstack vstack column_stack row_stack",
             "mg.stack(tensors, axis)": "dstack",
             "mg.tensor(data)": (
-                "array asarray as_tensor from_numpy from_dlpack scalar_tensor tensor_of "
-                "FloatTensor asanyarray"
+                "array asarray asanyarray as_tensor from_numpy from_dlpack FloatTensor"
             ),
             'mg.tensor(data, dtype="int64")': "LongTensor IntTensor",
             'mg.tensor(data, dtype="bool")': "BoolTensor",
             'mg.tensor(data, dtype="float64")': "DoubleTensor",
+            "mg.Tensor": "ndarray",
+            "a tuple; x.shape is one": "Size",
+            "mg.arange": "range",
+            "mg.maximum": "fmax",
+            "mg.minimum": "fmin",
             "mg.zeros(shape)": "empty",
             "mg.zeros_like(x)": "empty_like",
             "mg.eye(n)": "identity",
@@ -205,73 +256,41 @@ MODULES = {
             "mg.grad": "autograd value_and_grad jacobian hessian func vjp jvp",
             "mg.capture(step)": "jit compile cuda_graph",
             "mg.primitive": "Function custom_vjp custom_gradient",
-            "mg.check.gradcheck": "gradcheck testing",
             "mg.norm, mg.einsum and the like": "linalg",
-            'mg.einsum("ij,ij->i", x, y) and the like': "tensordot kron cross",
+            "mg.einsum": "tensordot",
             "None": "newaxis",
             "np.{}": "pi e inf nan set_printoptions",
-            "minigrad.{0}, after import minigrad.{0}": "data info",
-            "minigrad.data": "utils DataLoader TensorDataset",
+            "it after import minigrad.{}": "data info",
+            "minigrad.data, after import minigrad.data": "utils DataLoader TensorDataset",
             "the variable OPENBLAS_NUM_THREADS": "set_num_threads get_num_threads",
             "mg.__version__": "version",
-            "mg.save": "savez",
-            "optim.lr_scheduler": "lr_scheduler",
-            "": "fft sparse distributions special hub onnx vmap distributed meshgrid roll",
         }
     ),
-    "minigrad.nn": _by_name(
+    "minigrad.nn": LAYERS
+    | _by_name(
         {
-            "x * mg.sigmoid(x)": "SiLU Swish",
-            "mg.log1p(mg.exp(x))": "Softplus",
-            "-mg.log1p(mg.exp(-x))": "LogSigmoid",
-            "mg.where(x > 0, x, mg.exp(x) - 1)": "ELU",
-            "x / (1 + abs(x))": "Softsign",
-            "x.clip(0, 6)": "ReLU6",
-            "x.clip(-1, 1)": "Hardtanh",
-            "nn.Softmax(axis) of -x": "Softmin",
             "nn.Softmax(dim=1)": "Softmax2d",
-            "abs(x - target).mean()": "L1Loss",
             "nn.BatchNorm1d, for (N, C) or (N, C, L)": "BatchNorm2d BatchNorm3d SyncBatchNorm",
             "nn.Dropout": "Dropout1d Dropout2d Dropout3d AlphaDropout",
             "x.reshape(shape)": "Unflatten",
             "nn.ModuleList, or attributes": "ModuleDict",
             "attributes: self.name = nn.Parameter(data)": "ParameterList ParameterDict",
             "nn.Linear(in_features, out_features)": "Dense LazyLinear",
-            "nn.NLLLoss": "NLLLoss2d",
             "nn.Module": "Layer",
-            "": (
-                "Conv1d Conv2d Conv3d ConvTranspose1d ConvTranspose2d MaxPool1d MaxPool2d "
-                "AvgPool2d AdaptiveAvgPool2d Upsample PixelShuffle Transformer MultiheadAttention "
-                "TransformerEncoderLayer TransformerEncoder GELU SELU CELU GLU Mish PReLU "
-                "Hardswish KLDivLoss HuberLoss SmoothL1Loss HingeEmbeddingLoss CTCLoss "
-                "GroupNorm RMSNorm InstanceNorm1d InstanceNorm2d Bilinear EmbeddingBag DataParallel"
-            ),
+            "nn.Parameter": "parameter",
+            "": "EmbeddingBag",
         }
     ),
-    "minigrad.nn.functional": _by_name(
+    "minigrad.nn.functional": LAYERS
+    | _by_name(
         {
-            "x * mg.sigmoid(x)": "silu swish",
-            "mg.log1p(mg.exp(x))": "softplus",
-            "-mg.log1p(mg.exp(-x))": "logsigmoid",
-            "mg.where(x > 0, x, mg.exp(x) - 1)": "elu",
-            "x / (1 + abs(x))": "softsign",
-            "x.clip(0, 6)": "relu6",
-            "x.clip(-1, 1)": "hardtanh",
-            "nn.functional.softmax(-x, dim)": "softmin",
-            "abs(x - target).mean()": "l1_loss",
             "x / mg.norm(x, axis=-1, keepdims=True)": "normalize",
             "mg.eye(classes)[indices]": "one_hot",
-            "mg.pad": "zero_pad",
-            "": (
-                "conv1d conv2d conv_transpose2d max_pool2d avg_pool2d interpolate gelu selu celu "
-                "glu mish prelu hardswish huber_loss smooth_l1_loss kl_div ctc_loss group_norm "
-                "instance_norm rms_norm scaled_dot_product_attention gumbel_softmax"
-            ),
         }
     ),
     "minigrad.nn.init": {},
     "minigrad.nn.utils": {},
-    "minigrad.optim": _by_name({"": "Adagrad Adadelta Adamax NAdam RAdam LBFGS Rprop ASGD Lion"}),
+    "minigrad.optim": _by_name({"": "Adamax NAdam RAdam Rprop ASGD"}),
     "minigrad.optim.lr_scheduler": {},
 }
 SHORT = {"minigrad": "mg", "minigrad.check": "mg.check"}
@@ -328,44 +347,42 @@ for _cls, _table in ((TensorHints, TENSOR), (ModuleHints, MODULE)):
         setattr(_cls, _name, _Absent(_name, _use))
 
 
-class Missing:
-    """A module's `__getattr__`: for a name that the module lacks it says what to use.
+def explain(module: str, names: Sequence[str]) -> None:
+    """Give a module a `__getattr__`, which says what to use for a name that the module lacks.
 
     Args:
         module: The module's `__name__`.
         names: The names that it has, `__all__`.
-
-    Example:
-        >>> from minigrad import nn
-        >>> nn.relu
-        Traceback (most recent call last):
-        AttributeError: module 'minigrad.nn' has no attribute 'relu'; use nn.functional.relu
     """
+    # set from here: type checkers that see one in a module let every name of it pass
+    vars(sys.modules[module])["__getattr__"] = partial(_missing, module, names)
 
-    def __init__(self, module: str, names: Sequence[str]) -> None:
-        self.module = module
-        self.names = names
 
-    def __call__(self, name: str) -> NoReturn:
-        """Raise the AttributeError for a name."""
-        message = f"module {self.module!r} has no attribute {name!r}"
-        if not name.startswith("_"):
-            message += self._advice(name)
-        raise AttributeError(message, name=name)
+def _missing(module: str, names: Sequence[str], name: str) -> NoReturn:
+    message = f"module {module!r} has no attribute {name!r}"
+    if not name.startswith("_"):
+        message += f"; {_advice(module, names, name)}"
+    raise AttributeError(message, name=name)
 
-    def _advice(self, name: str) -> str:
-        use = MODULES[self.module].get(name)
-        if use is None:
-            use = _elsewhere(name)
-        if use:
-            return f"; use {use}"
-        from difflib import get_close_matches
 
-        alike = {known.lower(): known for known in self.names}
-        close = get_close_matches(name.lower(), alike, 1, 0.75) if use is None else []
-        if close:
-            return f"; did you mean {alike[close[0]]}?"
-        return f"; it has {', '.join(self.names)}" if len(self.names) <= LISTED else ""
+def _advice(module: str, names: Sequence[str], name: str) -> str:
+    use = MODULES[module].get(name)
+    if use is None:
+        use = _elsewhere(name)
+    if use is None and module == "minigrad" and callable(getattr(np, name, None)):
+        use = f"np.{name} on x.detach().numpy(), without a gradient"
+    if use is None:
+        from difflib import get_close_matches  # seldom needed
+
+        alike = {known.lower(): known for known in names}
+        if close := get_close_matches(name.lower(), alike, 1, 0.75):
+            return f"did you mean {alike[close[0]]}?"
+        use = next((table[name] for table in MODULES.values() if name in table), None)
+    if use:
+        return f"use {use}"
+    if len(names) > LISTED:
+        return f"dir({module}) lists what there is"
+    return f"it has {', '.join(names)}"
 
 
 def _elsewhere(name: str) -> str | None:

@@ -303,6 +303,9 @@ class Tensor(TensorHints):
     def __int__(self) -> int:
         return int(self.item())
 
+    def __pos__(self) -> Tensor:
+        return self
+
     def __format__(self, spec: str) -> str:
         return format(self.item(), spec) if spec and self.size == 1 else format(str(self), spec)
 

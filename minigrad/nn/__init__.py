@@ -50,4 +50,4 @@ __all__ = [
     "utils",
 ]
 
-__getattr__ = hints.Missing(__name__, __all__)
+hints.explain(__name__, __all__)

@@ -35,4 +35,4 @@ __all__ = [
     "tanh",
 ]
 
-__getattr__ = hints.Missing(__name__, __all__)
+hints.explain(__name__, __all__)

@@ -32,7 +32,7 @@ __all__ = [
     "zeros_",
 ]
 
-__getattr__ = hints.Missing(__name__, __all__)
+hints.explain(__name__, __all__)
 
 FanMode: TypeAlias = Literal["fan_in", "fan_out"]
 

@@ -21,7 +21,7 @@ __all__ = [
     "vector_to_parameters",
 ]
 
-__getattr__ = hints.Missing(__name__, __all__)
+hints.explain(__name__, __all__)
 
 
 def _listed(parameters: Tensor | Iterable[Tensor]) -> list[Tensor]:

@@ -9,4 +9,4 @@ from minigrad.optim.sgd import SGD
 
 __all__ = ["SGD", "Adam", "AdamW", "Optimizer", "RMSprop", "lr_scheduler"]
 
-__getattr__ = hints.Missing(__name__, __all__)
+hints.explain(__name__, __all__)

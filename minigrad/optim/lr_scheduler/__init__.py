@@ -27,4 +27,4 @@ __all__ = [
     "StepLR",
 ]
 
-__getattr__ = hints.Missing(__name__, __all__)
+hints.explain(__name__, __all__)
