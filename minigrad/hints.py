@@ -302,13 +302,11 @@ class _Absent:
 
     def __init__(self, name: str, use: str) -> None:
         self.name, self.use = name, use
+        self.__doc__ = f"Not there: use {use}"  # so help(Tensor) ends with a glossary
 
     def __get__(self, instance: object, owner: type) -> NoReturn:
         message = f"{owner.__name__!r} object has no attribute {self.name!r}; use {self.use}"
         raise AttributeError(message, name=self.name)  # with `obj` Python would guess besides
-
-    def __repr__(self) -> str:
-        return f"not there: use {self.use}"
 
 
 class _Hints:
