@@ -7,7 +7,7 @@
 tensor([2., 4., 6.])
 """
 
-from minigrad import check, nn, optim
+from minigrad import check, hints, nn, optim
 from minigrad.backends import DeviceError
 from minigrad.capture import capture
 from minigrad.debug import AnomalyError, detect_anomaly
@@ -42,6 +42,8 @@ from minigrad.ops.elementwise import (
 from minigrad.ops.linalg import einsum, matmul, outer
 from minigrad.ops.random import manual_seed, rand, rand_like, randn, randn_like
 from minigrad.ops.reduce import (
+    all,
+    any,
     argmax,
     cumsum,
     logsumexp,
@@ -56,6 +58,7 @@ from minigrad.ops.reduce import (
 )
 from minigrad.ops.shape import (
     broadcast_to,
+    clone,
     concatenate,
     expand_dims,
     flip,
@@ -79,6 +82,8 @@ from minigrad.tensor import (
     tensor,
 )
 
+__version__ = "0.1.0"
+
 __all__ = [
     "AnomalyError",
     "ChangedValueError",
@@ -88,12 +93,15 @@ __all__ = [
     "ShapeError",
     "Tensor",
     "abs",
+    "all",
+    "any",
     "arange",
     "argmax",
     "broadcast_to",
     "capture",
     "check",
     "clip",
+    "clone",
     "concatenate",
     "cos",
     "cumsum",
@@ -156,3 +164,5 @@ __all__ = [
     "zeros",
     "zeros_like",
 ]
+
+hints.explain(__name__, __all__)

@@ -1,4 +1,4 @@
-"""Level 4: `python -m minigrad.info` says which backends work here, and what is missing.
+"""Level 4: `python -m minigrad` says which backends work here, and what is missing.
 
 >>> from minigrad import info
 >>> info.report()["cpu"]["works"]
@@ -16,7 +16,6 @@ import os
 import platform
 import re
 import textwrap
-import tomllib
 import warnings
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
@@ -24,6 +23,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from minigrad import __version__
 
 __all__ = ["report", "text"]
 
@@ -62,15 +63,6 @@ def _version(package: str) -> str:
         return version(package)
     except PackageNotFoundError:
         return "of an unknown version"
-
-
-def _own_version() -> str:
-    """Of minigrad, which may also run from its folder without being installed."""
-    project = Path(__file__).parents[1] / "pyproject.toml"
-    if not project.is_file():
-        return _version("minigrad")
-    told = tomllib.loads(project.read_text(encoding="utf-8"))
-    return str(told["project"]["version"])
 
 
 def _blas() -> Found:
@@ -189,7 +181,7 @@ def report() -> Found:
     """
     blas, problem = _tried(_blas)
     return {
-        "minigrad": _tried(_own_version)[0] or "of an unknown version",
+        "minigrad": __version__,
         "python": platform.python_version(),
         "system": platform.platform(),
         "numpy": {"version": np.__version__, "blas": blas or {"name": f"unknown ({problem})"}},
@@ -263,9 +255,10 @@ def _wrapped(what: str, start: str) -> list[str]:
     )
 
 
-def _main() -> None:
+def main() -> None:
+    """Run the command, also as `python -m minigrad.info`."""
     parser = argparse.ArgumentParser(
-        prog="python -m minigrad.info",
+        prog="python -m minigrad",
         description="Say which backends work here, and what is missing.",
     )
     parser.add_argument("--json", action="store_true", help="for programs")
@@ -275,4 +268,4 @@ def _main() -> None:
 
 
 if __name__ == "__main__":
-    _main()
+    main()

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Protocol, Self, TypeAlias
 
@@ -17,6 +18,7 @@ from minigrad.backends import (
     to_device,
     to_numpy,
 )
+from minigrad.hints import TensorHints
 from minigrad.writes import note_replaced, note_write
 
 if TYPE_CHECKING:
@@ -105,6 +107,9 @@ class _Ufuncs:
         "less_equal": "__ge__",
         "greater": "__lt__",
         "greater_equal": "__le__",
+        "bitwise_and": "__rand__",
+        "bitwise_or": "__ror__",
+        "bitwise_xor": "__rxor__",
     }
 
     def __get__(self, asked: Tensor | None, kind: type) -> Callable[..., Any] | None:
@@ -124,7 +129,7 @@ class _Ufuncs:
         )
 
 
-class Tensor:
+class Tensor(TensorHints):
     """An array on a device that remembers how it was made, so that gradients can flow back.
 
     Make one with `mg.tensor`, `mg.zeros` and their like; results of operations are Tensors too.
@@ -260,6 +265,14 @@ class Tensor:
 
     # what leaves the graph
 
+    def numel(self) -> int:
+        """The number of elements: PyTorch's word for `size`."""
+        return self.size
+
+    def tolist(self) -> Any:
+        """The values as nested lists of Python numbers; a number where there are no axes."""
+        return to_numpy(self._data).tolist()
+
     def numpy(self) -> np.ndarray[Any, Any]:
         """The values as a NumPy array: shared memory on the CPU (see `data`), a copy from the GPU.
 
@@ -340,15 +353,18 @@ class Tensor:
         if self.size != 1:
             raise ValueError(
                 f"the truth of a Tensor of shape {self.shape} is ambiguous; reduce it first, for "
-                "instance (a == b).numpy().all()"
+                "instance (a == b).all()"
             )
         return bool(self._data)
 
-    def __float__(self) -> float:
+    def __float__(self) -> builtins.float:
         return float(self.item())
 
     def __int__(self) -> int:
         return int(self.item())
+
+    def __pos__(self) -> Tensor:
+        return self
 
     def __format__(self, spec: str) -> str:
         return format(self.item(), spec) if spec and self.size == 1 else format(str(self), spec)
@@ -416,6 +432,13 @@ class Tensor:
     def __le__(self, other: Operand) -> Tensor: ...
     def __gt__(self, other: Operand) -> Tensor: ...
     def __ge__(self, other: Operand) -> Tensor: ...
+    def __and__(self, other: Operand) -> Tensor: ...
+    def __rand__(self, other: Operand) -> Tensor: ...
+    def __or__(self, other: Operand) -> Tensor: ...
+    def __ror__(self, other: Operand) -> Tensor: ...
+    def __xor__(self, other: Operand) -> Tensor: ...
+    def __rxor__(self, other: Operand) -> Tensor: ...
+    def __invert__(self) -> Tensor: ...
     def __getitem__(self, index: Any) -> Tensor: ...
 
     # A leaf is changed in place; for anything else `x += y` is `x = x + y`.
@@ -426,12 +449,22 @@ class Tensor:
     def __itruediv__(self, other: Operand) -> Self: ...
     def __ipow__(self, other: Operand) -> Self: ...
     def __imatmul__(self, other: Operand) -> Self: ...
+    def __iand__(self, other: Operand) -> Self: ...
+    def __ior__(self, other: Operand) -> Self: ...
+    def __ixor__(self, other: Operand) -> Self: ...
 
     def to(self, device: str) -> Tensor:
         """The same values on `device` ("cpu" or "gpu"); differentiable."""
 
     def astype(self, dtype: Any) -> Tensor:
         """The same values in another dtype; differentiable between floating-point types."""
+
+    def float(self) -> Tensor:
+        """The same values as float32; differentiable between floating-point types."""
+        return self.astype("float32")
+
+    def clone(self) -> Tensor:
+        """A copy with memory of its own, in the graph; see `mg.clone`."""
 
     def exp(self) -> Tensor:
         """e^x; see `mg.exp`."""
@@ -499,6 +532,12 @@ class Tensor:
     def argmax(self, axis: int | None = None, keepdims: bool = False) -> Tensor:
         """Index of the largest value; see `mg.argmax`."""
 
+    def all(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
+        """Whether all elements are true; see `mg.all`."""
+
+    def any(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
+        """Whether any element is true; see `mg.any`."""
+
     def norm(self, ord: Any = None, axis: Axis = None, keepdims: bool = False) -> Tensor:
         """Vector norm; see `mg.norm`."""
 
@@ -532,7 +571,7 @@ class Tensor:
     def flip(self, axis: Axis = None) -> Tensor:
         """In reverse order along axes; see `mg.flip`."""
 
-    def pad(self, pad_width: Any, constant_values: float = 0.0) -> Tensor:
+    def pad(self, pad_width: Any, constant_values: builtins.float = 0.0) -> Tensor:
         """With a constant border; see `mg.pad`."""
 
     def take_along_axis(self, indices: Any, axis: int | None) -> Tensor:

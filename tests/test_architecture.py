@@ -12,6 +12,7 @@ PACKAGES = ("minigrad", "models", "train")
 
 # docs/decisions.md and the README describe this order; a module is listed by the longest prefix
 LEVELS = [
+    ["minigrad.hints"],
     ["minigrad.backends", "minigrad.live", "minigrad.grad_mode"],
     ["minigrad.writes"],
     ["minigrad.tensor"],
@@ -30,8 +31,9 @@ LEVELS = [
     ["minigrad.draw"],
     ["minigrad.debug"],
     ["minigrad.distributed"],
-    ["minigrad.info", "minigrad.learn"],
+    ["minigrad.learn"],
     ["minigrad"],
+    ["minigrad.info", "minigrad.__main__"],
     ["models"],
     ["train"],
 ]

@@ -308,6 +308,20 @@ def test_a_leaf_keeps_its_shape_and_dtype():
     )
 
 
+def test_masks_are_combined_in_place():
+    mask, other = mg.tensor([True, True, False]), np.array([True, False, False])
+    held = mask
+    mask &= other
+    mask |= mg.tensor([False, False, True])
+    mask ^= True
+    assert mask is held and mask.data.tolist() == [False, True, False]
+    positive = mg.tensor([1.0, -1.0]) > 0
+    held = positive
+    positive &= False
+    assert held.data.tolist() == [True, False] and positive.data.tolist() == [False, False]
+    assert (other & mask).data.tolist() == [False, False, False]
+
+
 def test_what_cannot_be_computed_changes_nothing():
     x = mg.ones(3)
     for right in ("a", None, mg.ones(4), object()):

@@ -351,6 +351,80 @@ def test_options_go_by_position_and_inputs_by_name():
     assert mg.reshape(x, shape=(3, 2)).shape == (3, 2)
 
 
+@pytest.mark.parametrize(
+    ("operator", "name"),
+    [
+        (lambda x: x & (x > 0), "bitwise_and"),
+        (lambda x: x > 0 & x, "bitwise_and"),
+        (lambda x: True | x, "bitwise_or"),
+        (lambda x: (x > 0) ^ 1.5, "bitwise_xor"),
+        (lambda x: ~x, "invert"),
+        (lambda x: (x > 0) & None, "bitwise_and"),
+    ],
+)
+def test_operators_on_bits_refuse_other_numbers_and_say_to_compare(operator, name):
+    with pytest.raises(mg.DTypeError, match=rf"^{name}: expected booleans or int.*brackets: .*> 0"):
+        operator(mg.tensor([1.0, -1.0]))
+
+
+def test_operators_on_bits_take_arrays_and_numbers_on_either_side():
+    mask, other = mg.tensor([True, False, True]), np.array([True, True, False])
+    for apply in (lambda a, b: a & b, lambda a, b: a | b, lambda a, b: a ^ b):
+        for y in (other, mg.tensor(other), True, np.True_):
+            expected = apply(mask.numpy(), y if not isinstance(y, mg.Tensor) else other)
+            for result in (apply(mask, y), apply(y, mask)):
+                assert isinstance(result, mg.Tensor) and result.dtype == np.bool_
+                assert result.tolist() == expected.tolist()
+    assert (mg.tensor([6, 3]) & 5).tolist() == (5 & mg.tensor([6, 3])).tolist() == [4, 1]
+    assert (~mask).tolist() == [False, True, False]
+    mask &= other
+    assert mask.tolist() == [True, False, False]
+
+
+# --- what PyTorch calls differently, or NumPy does not have -----------------------------------
+
+
+def test_numel_tolist_and_float_are_pytorchs():
+    x = leaf([[1.0, 2.0], [3.0, 4.0]])
+    assert x.numel() == x.size == 4 and mg.zeros(0, 3).numel() == 0
+    assert x.tolist() == [[1.0, 2.0], [3.0, 4.0]] and type(x.tolist()[0][0]) is float
+    assert mg.tensor(3).tolist() == 3 and type(mg.tensor(3).tolist()) is int
+    assert mg.tensor([True]).tolist() == [True] and mg.zeros(0, 2).tolist() == []
+    assert mg.tensor([1, 2]).float().dtype == np.float32
+    assert x.float().dtype == np.float32
+    y = mg.tensor([1.0], dtype="float64", requires_grad=True)
+    (3 * y.float()).sum().backward()
+    assert y.grad.dtype == np.float64 and y.grad.tolist() == [3.0]
+
+
+def test_clone_has_memory_of_its_own_and_stays_in_the_graph():
+    x = leaf([1.0, 2.0])
+    y = x.clone()
+    assert not np.shares_memory(x.data, y.data) and y.requires_grad
+    (y * y).sum().backward()
+    assert x.grad.tolist() == [2.0, 4.0]
+    with mg.no_grad():
+        assert not x.clone().requires_grad
+    wide = mg.ones(3).broadcast_to((2, 3)).clone()
+    assert wide.data.flags.forc and wide.data.nbytes == 24  # no element stands for several
+
+
+def test_all_and_any_are_numpys():
+    x = mg.tensor([[1.0, 0.0], [np.nan, 2.0]])
+    for ours, theirs in ((mg.all, np.all), (mg.any, np.any)):
+        for axis in (None, 0, -1, (0, 1)):
+            result = ours(x, axis=axis, keepdims=True)
+            assert result.dtype == np.bool_
+            np.testing.assert_array_equal(result.data, theirs(x.data, axis=axis, keepdims=True))
+    assert bool((x == x).any()) and not (x == x).all()
+    assert mg.zeros(0).all() and not mg.zeros(0).any()
+
+
+def test_plus_gives_the_tensor():
+    x = leaf([1.0])
+    assert +x is x
+
+
 # --- methods ----------------------------------------------------------------------------------
 
 

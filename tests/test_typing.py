@@ -25,6 +25,15 @@ def test_program_is_sound(tmp_path):
     assert typed_program.slope(mg.ones(2, 3).requires_grad_()).requires_grad
 
 
+def test_names_that_only_give_a_hint_are_no_names(tmp_path):
+    uses = ["x.view(2)", "x.foo", "mg.cat([x])", "mg.nn.Conv2d(1, 1, 1)", "mg.optim.Adagrad(x)"]
+    uses += ["mg.nn.functional.gelu(x)", "mg.nn.Linear(1, 1).cuda()"]
+    source = "\n".join(["import minigrad as mg", "x = mg.ones(2)", *uses, ""])
+    found = complaints(source, tmp_path)
+    seen = {int(number) for number in re.findall(r"\.py:(\d+): error: ", str(found))}
+    assert seen == set(range(3, 3 + len(uses))), found
+
+
 def test_mistakes_are_seen(tmp_path):
     source = PROGRAM.read_text(encoding="utf-8")
     wrong = {

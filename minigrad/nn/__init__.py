@@ -1,5 +1,6 @@
 """Layers, losses, and what they are built from. Names and arguments are PyTorch's."""
 
+from minigrad import hints
 from minigrad.nn import functional, init, utils
 from minigrad.nn.activation import LeakyReLU, LogSoftmax, ReLU, Sigmoid, Softmax, Tanh
 from minigrad.nn.container import ModuleList, Sequential
@@ -48,3 +49,5 @@ __all__ = [
     "init",
     "utils",
 ]
+
+hints.explain(__name__, __all__)

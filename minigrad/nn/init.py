@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
+from minigrad import hints
 from minigrad.backends import to_device
 from minigrad.ops.random import generator
 from minigrad.tensor import ShapeError, Tensor
@@ -30,6 +31,8 @@ __all__ = [
     "xavier_uniform_",
     "zeros_",
 ]
+
+hints.explain(__name__, __all__)
 
 FanMode: TypeAlias = Literal["fan_in", "fan_out"]
 

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, ParamSpec, Protocol, Self, TypeVar, cast
 import numpy as np
 
 from minigrad.backends import Array, require_device, to_device
+from minigrad.hints import ModuleHints
 from minigrad.live import recorders
 from minigrad.tensor import Tensor, new_leaf
 from minigrad.writes import note_replaced, write
@@ -98,7 +99,7 @@ class _Callable(Protocol[P, R]):
     def forward(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
 
 
-class Module:
+class Module(ModuleHints):
     """A part of a network: parameters and smaller modules as attributes, and `forward`.
 
     Example:

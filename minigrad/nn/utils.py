@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from minigrad import hints
 from minigrad.backends import Array, as_array, to_device
 from minigrad.backends.arrays import length, shorten, side_by_side
 from minigrad.ops.reduce import norm
@@ -19,6 +20,8 @@ __all__ = [
     "parameters_to_vector",
     "vector_to_parameters",
 ]
+
+hints.explain(__name__, __all__)
 
 
 def _listed(parameters: Tensor | Iterable[Tensor]) -> list[Tensor]:

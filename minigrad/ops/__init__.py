@@ -105,6 +105,13 @@ METHODS: dict[str, Callable[..., Any]] = {
     "__le__": elementwise.less_equal,
     "__gt__": elementwise.greater,
     "__ge__": elementwise.greater_equal,
+    "__and__": elementwise.bitwise_and,
+    "__rand__": _swapped(elementwise.bitwise_and),
+    "__or__": elementwise.bitwise_or,
+    "__ror__": _swapped(elementwise.bitwise_or),
+    "__xor__": elementwise.bitwise_xor,
+    "__rxor__": _swapped(elementwise.bitwise_xor),
+    "__invert__": elementwise.invert,
     "__getitem__": _getitem,
     "__iadd__": _in_place(elementwise.add, "+"),
     "__isub__": _in_place(elementwise.subtract, "-"),
@@ -112,6 +119,9 @@ METHODS: dict[str, Callable[..., Any]] = {
     "__itruediv__": _in_place(elementwise.divide, "/"),
     "__ipow__": _in_place(elementwise.power, "**"),
     "__imatmul__": _in_place(linalg.matmul, "@"),
+    "__iand__": _in_place(elementwise.bitwise_and, "&"),
+    "__ior__": _in_place(elementwise.bitwise_or, "|"),
+    "__ixor__": _in_place(elementwise.bitwise_xor, "^"),
     "to": _to,
     "astype": _astype,
     "reshape": _reshape,
@@ -121,10 +131,10 @@ METHODS: dict[str, Callable[..., Any]] = {
         for family, names in {
             elementwise: "exp log log1p sqrt sin cos abs maximum minimum clip",
             activation: "tanh sigmoid",
-            reduce: "sum mean var std max min prod cumsum logsumexp argmax norm",
+            reduce: "sum mean var std max min prod cumsum logsumexp argmax norm all any",
             linalg: "matmul outer",
             shape: "swapaxes moveaxis broadcast_to expand_dims squeeze flip pad take_along_axis "
-            "split",
+            "split clone",
         }.items()
         for name in names.split()
     },

@@ -9,7 +9,7 @@ import numpy as np
 
 from minigrad.backends import Array, to_device
 from minigrad.operation import primitive
-from minigrad.tensor import Tensor
+from minigrad.tensor import DTypeError, Tensor
 
 
 @primitive(a=lambda g: g, b=lambda g: g)
@@ -316,6 +316,45 @@ def greater(a: Array, b: Array) -> Array:
 def greater_equal(a: Array, b: Array) -> Array:
     """Whether a >= b, elementwise; no gradient."""
     return a >= b
+
+
+def _require_bits(operation: str, example: str, *operands: Any) -> None:
+    """Raise DTypeError for operands without bits; `x > 0 & y > 0`, say, combines 0 and y first."""
+    for x in operands:
+        dtype = x.dtype if hasattr(x, "dtype") else np.asarray(x).dtype
+        if dtype.kind not in "biu":
+            raise DTypeError(
+                f"{operation}: expected booleans or integers, got {dtype}; compare first, in "
+                f"brackets: {example}"
+            )
+
+
+@primitive()
+def bitwise_and(a: Array, b: Array) -> Array:
+    """Both, elementwise: `a & b` of booleans, or of the bits of integers; no gradient."""
+    _require_bits("bitwise_and", "(x > 0) & (y > 0)", a, b)
+    return a & b
+
+
+@primitive()
+def bitwise_or(a: Array, b: Array) -> Array:
+    """At least one, elementwise: `a | b`; no gradient."""
+    _require_bits("bitwise_or", "(x > 0) | (y > 0)", a, b)
+    return a | b
+
+
+@primitive()
+def bitwise_xor(a: Array, b: Array) -> Array:
+    """Exactly one, elementwise: `a ^ b`; no gradient."""
+    _require_bits("bitwise_xor", "(x > 0) ^ (y > 0)", a, b)
+    return a ^ b
+
+
+@primitive()
+def invert(x: Array) -> Array:
+    """Not, elementwise: `~x` of booleans, or of the bits of integers; no gradient."""
+    _require_bits("invert", "~(x > 0)", x)
+    return ~x
 
 
 @primitive(x=lambda g: g)  # the engine brings the gradient back to the dtype of x

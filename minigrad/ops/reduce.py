@@ -191,6 +191,46 @@ def argmax(x: Array, *, axis: int | None = None, keepdims: bool = False) -> Arra
     return np.argmax(x, axis=axis, keepdims=keepdims)
 
 
+@primitive()
+def all(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
+    """Whether all elements are true (not 0), over axes; no gradient.
+
+    Args:
+        x: Any shape.
+        axis: The axes to reduce; None for all.
+        keepdims: Keep the axes with size 1.
+
+    Returns:
+        Booleans, of x's shape without those axes, or with size 1 there; true where there are none.
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.all(mg.tensor([[1.0, 3.0], [2.0, 0.0]]) > 0, axis=1)
+        tensor([ True, False])
+    """
+    return np.all(x, axis=axis, keepdims=keepdims)
+
+
+@primitive()
+def any(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
+    """Whether any element is true (not 0), over axes; no gradient.
+
+    Args:
+        x: Any shape.
+        axis: The axes to reduce; None for all.
+        keepdims: Keep the axes with size 1.
+
+    Returns:
+        Booleans, of x's shape without those axes, or with size 1 there; false where there are none.
+
+    Example:
+        >>> import minigrad as mg
+        >>> bool(mg.any(mg.tensor([1.0, -3.0]) < 0))
+        True
+    """
+    return np.any(x, axis=axis, keepdims=keepdims)
+
+
 def prod(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Product over axes, halving by halving; exact derivatives of any order, at zeros too.
 

@@ -15,6 +15,21 @@ from minigrad.operation import primitive
 from minigrad.tensor import ShapeError, Tensor, array_of
 
 
+@primitive(x=lambda g: g)
+def clone(x: Array) -> Array:
+    """A copy with memory of its own, in the graph: its gradient goes on to `x`.
+
+    Args:
+        x: Any shape.
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.clone(mg.tensor([1.0, 2.0]))
+        tensor([1., 2.])
+    """
+    return np.copy(x)
+
+
 @primitive(x=lambda g, x_shape: reshape(g, x_shape))
 def reshape(x: Array, shape: Any) -> Array:
     """The same elements, in row-major order, in another shape.

@@ -54,6 +54,12 @@ COMPARISONS = [
     (ops.greater_equal, lambda a, b: a >= b),
 ]
 
+BITWISE = [
+    (ops.bitwise_and, lambda a, b: a & b),
+    (ops.bitwise_or, lambda a, b: a | b),
+    (ops.bitwise_xor, lambda a, b: a ^ b),
+]
+
 SAMPLES = [
     sample(function, positive(*first), positive(*second), torch=compute)
     for function, compute in ARITHMETIC
@@ -177,6 +183,18 @@ for function, compute in COMPARISONS:
         sample(function, normal(3, 1), 0.5, torch=compute),
         sample(function, normal(3, 1), normal(2), torch=compute),
     ]
+
+for function, compute in BITWISE:
+    SAMPLES += [
+        sample(function, mask(3, 4), mask(4), torch=compute, name="booleans"),
+        sample(function, mask(3, 1), True, torch=compute),
+        sample(function, integers(9, 3, 4), integers(9, 3, 1), torch=compute, name="integers"),
+        sample(function, integers(9, 3, 4), mask(4), torch=compute, name="mixed"),
+    ]
+SAMPLES += [
+    sample(ops.invert, mask(3, 4), torch=lambda x: ~x, name="booleans"),
+    sample(ops.invert, integers(9, 3, 4), torch=lambda x: ~x, name="integers"),
+]
 
 SAMPLES += [
     sample(ops.cast, normal(3, 2), np.float32, torch=lambda x, _: x.float(), kink=True),

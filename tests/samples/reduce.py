@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.ops import reduce as ops
-from samples.base import normal, sample, torch
+from samples.base import integers, mask, normal, sample, torch
 
 
 def reduction(name: str) -> Any:
@@ -102,6 +102,23 @@ SAMPLES += [
 SAMPLES += [
     sample(ops.argmax, normal(3, 4), torch=index, axis=axis, keepdims=keepdims)
     for axis, keepdims in [(None, False), (0, False), (-1, True)]
+]
+
+ALL_OR_ANY = [
+    (ops.all, lambda x, axis=None, keepdims=False: torch.all(x, axis, keepdim=keepdims)),
+    (ops.any, lambda x, axis=None, keepdims=False: torch.any(x, axis, keepdim=keepdims)),
+]
+SAMPLES += [
+    sample(function, values, torch=compute, axis=axis, keepdims=keepdims, name=name)
+    for function, compute in ALL_OR_ANY
+    for values, axis, keepdims, name in [
+        (mask(3, 4), None, False, "all-axes"),
+        (mask(3, 4), 0, False, "axis"),
+        (mask(2, 3, 4), (0, -1), True, "axes-kept"),
+        (mask(0, 3), 0, False, "nothing"),
+        (integers(2, 3, 4), 1, True, "integers"),
+        (np.array([0.0, np.nan, -0.0]), None, False, "floats"),
+    ]
 ]
 
 SAMPLES += [

@@ -51,6 +51,10 @@ SAMPLES = [
     for size, to in [((3, 4), (2, 6)), ((3, 4), (-1,)), ((), (1, 1)), ((2, 0), (0, 5)), ((6,), -1)]
 ]
 SAMPLES += [
+    sample(ops.clone, normal(*size), torch=lambda x: torch.clone(x))
+    for size in [(3, 4), (), (0, 2)]
+]
+SAMPLES += [
     sample(
         ops.transpose,
         normal(*size),

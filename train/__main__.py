@@ -1,0 +1,53 @@
+"""`python -m train` lists the commands: the trainers, and what looks at their runs."""
+
+import ast
+import difflib
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+BAD_INPUT = 2  # as command.py has it, which takes a second to import
+
+
+def commands() -> dict[str, str]:
+    """Each module here that can be run, and the first words of its docstring."""
+    found = {}
+    for path in sorted(Path(__file__).parent.glob("[!_]*.py")):
+        source = path.read_text(encoding="utf-8")
+        if '\nif __name__ == "__main__":' in source:
+            told = ast.get_docstring(ast.parse(source)) or ""
+            found[path.stem] = told.partition("\n")[0].partition(": `python")[0].rstrip(".")
+    return found
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """List the commands, or say how the one that was meant is run.
+
+    Args:
+        args: The words of the command line, None for those of the process.
+
+    Returns:
+        The exit code: 0 for the list, 2 for words that are no command.
+    """
+    words = sys.argv[1:] if args is None else args
+    known = commands()
+    if not words or words[0] in ("-h", "--help"):
+        for name, told in known.items():
+            print(f"python -m train.{name:<12} {told}")
+        print("\nOptions and their defaults: python -m train.lstm --help, and so for each.")
+        return 0
+    name = words[0].removesuffix(".py").lower()
+    close = difflib.get_close_matches(name, known, 1)
+    if name.startswith("-"):
+        remedy = "the options go to a trainer, as in: python -m train.lstm --help"
+    elif close:
+        remedy = f"a dot joins them: python -m {shlex.join([f'train.{close[0]}', *words[1:]])}"
+    else:
+        remedy = f"allowed: {', '.join(f'python -m train.{each}' for each in known)}"
+    print(f"error: python -m train {words[0]}: {remedy}", file=sys.stderr)
+    return BAD_INPUT
+
+
+if __name__ == "__main__":
+    sys.exit(main())
