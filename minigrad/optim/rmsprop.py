@@ -16,8 +16,14 @@ class RMSprop(Optimizer):
     """Steps against the gradient, divided by the root of a running mean of its squares.
 
     `q <- alpha q + (1 - alpha) g^2`, `p <- p - lr g / (sqrt(q) + eps)`. Centered, q is the running
-    variance: `a <- alpha a + (1 - alpha) g`, and `q - a^2` takes the place of q. With momentum mu
-    the fraction is added to a running sum: `b <- mu b + g / (sqrt(q) + eps)`, `p <- p - lr b`.
+    variance: `a <- alpha a + (1 - alpha) g`, and `max(q - a^2, 0)` takes the place of q. With
+    momentum mu the fraction is added to a running sum: `b <- mu b + g / (sqrt(q) + eps)`,
+    `p <- p - lr b`.
+
+    A variance is at least 0, but `q - a^2` is not: where the gradient hardly changes, both are
+    nearly equal, and rounding may leave a small negative number, whose root is NaN. Such a
+    variance counts as 0, and the step is `lr g / eps`; choose eps for that case. PyTorch does not
+    do this, and gives NaN.
 
     Args:
         params: Parameters or groups, see `Optimizer`.
@@ -105,6 +111,7 @@ class RMSprop(Optimizer):
             a += np.multiply(g, 1 - alpha, out=work)
             np.multiply(a, a, out=work)
             np.subtract(q, work, out=work)
+            np.maximum(work, 0, out=work)  # rounding may make it negative; NaN stays NaN
             np.sqrt(work, out=work)
         else:
             np.sqrt(q, out=work)
