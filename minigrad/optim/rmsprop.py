@@ -7,7 +7,8 @@ import numpy as np
 from minigrad.backends import Array
 from minigrad.optim.groups import Group
 from minigrad.optim.optimizer import Optimizer, Parameters
-from minigrad.optim.update import at_least_zero, check_implementation, descent_direction
+from minigrad.optim.options import at_least_zero, check_implementation, true_or_false
+from minigrad.optim.update import descent_direction
 
 __all__ = ["RMSprop"]
 
@@ -39,6 +40,7 @@ class RMSprop(Optimizer):
 
     Raises:
         ValueError: An argument is out of its range.
+        TypeError: An argument is no number, or neither True nor False.
 
     Source:
         Tieleman and Hinton 2012, "Neural networks for machine learning", lecture 6.5; centered:
@@ -80,8 +82,9 @@ class RMSprop(Optimizer):
         super().__init__(params, defaults)
 
     def check(self, group: Group) -> None:
-        """Raise ValueError where an option is out of its range."""
+        """See `Optimizer.check`."""
         at_least_zero(group, "lr", "alpha", "eps", "weight_decay", "momentum")
+        true_or_false(group, "centered", "maximize")
 
     def state_names(self, group: Group) -> tuple[str, ...]:
         """The running mean q, and where asked for the running sum b and the running mean a."""
