@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ __all__ = ["GradcheckError", "gradcheck", "gradgradcheck"]
 
 Function = Callable[..., Any]
 Values = np.ndarray[Any, Any]
+Place = tuple[int, ...]
 
 
 class GradcheckError(RuntimeError):
@@ -60,9 +62,11 @@ def gradcheck(
 
     Raises:
         GradcheckError: They do not; the message names the input, the element, both values, and the
-            likely cause.
-        DTypeError: An input to check is not float64: differences drown in rounding.
-        ValueError: No input requires a gradient.
+            likely cause. Or `fn` is not differentiable at the point; then the point must be moved.
+        DTypeError: An input to check is not float64: differences drown in rounding. Or no output
+            is of floating-point numbers.
+        TypeError: `fn` returns something else than Tensors.
+        ValueError: No input requires a gradient, or `fn` returns no output.
 
     Example:
         >>> import minigrad as mg
@@ -70,23 +74,9 @@ def gradcheck(
         >>> gradcheck(lambda x: mg.sin(x) * x, x)
         True
     """
-    args = [inputs] if isinstance(inputs, Tensor) else list(inputs)
-    checked = [i for i, x in enumerate(args) if isinstance(x, Tensor) and x.requires_grad]
-    if not checked:
-        raise ValueError("gradcheck: no input requires a gradient; set requires_grad=True")
-    for i in checked:
-        if args[i].dtype != np.float64:
-            raise DTypeError(
-                f"gradcheck: input {i} is {args[i].dtype}; central differences need float64: "
-                "use .astype('float64')"
-            )
-    try:
-        _compare(fn, args, checked, eps, atol, rtol)
-    except GradcheckError:
-        if raise_exception:
-            raise
-        return False
-    return True
+    args = _inputs("gradcheck", inputs)
+    check = _Check("gradcheck", "fn", fn, args, [f"input {i}" for i in range(len(args))], eps)
+    return check.passes(atol, rtol, raise_exception)
 
 
 def gradgradcheck(
@@ -115,9 +105,11 @@ def gradgradcheck(
         Whether all agree.
 
     Raises:
-        GradcheckError: They do not.
-        DTypeError: An input to check is not float64.
-        ValueError: No input requires a gradient.
+        GradcheckError: They do not, or `fn` is not differentiable twice at the point.
+        DTypeError: An input to check is not float64, or no output is of floating-point numbers.
+        TypeError: `fn` returns something else than Tensors.
+        ValueError: No input requires a gradient, `fn` returns no output, or there are not as many
+            `grad_outputs` as outputs.
 
     Example:
         >>> import minigrad as mg
@@ -125,14 +117,19 @@ def gradgradcheck(
         >>> gradgradcheck(lambda x: x**3, x)
         True
     """
-    args = [inputs] if isinstance(inputs, Tensor) else list(inputs)
+    args = _inputs("gradgradcheck", inputs)
     count = len(args)
     checked = [i for i, x in enumerate(args) if isinstance(x, Tensor) and x.requires_grad]
+    with np.errstate(all="ignore"), enable_grad():
+        outputs = _float_outputs("gradgradcheck", fn(*args))
     if grad_outputs is None:
-        outputs = _listed(fn(*args))
         weights = [_random_like(y, k).requires_grad_() for k, y in enumerate(outputs)]
     else:
         weights = [grad_outputs] if isinstance(grad_outputs, Tensor) else list(grad_outputs)
+    if len(weights) != len(outputs):
+        raise ValueError(f"gradgradcheck: {len(weights)} grad_outputs for {len(outputs)} outputs")
+    if not any(y.requires_grad for y in outputs):
+        raise RuntimeError("gradgradcheck: no output of fn requires a gradient; is it detached?")
 
     def first(*both: Any) -> list[Tensor]:
         wanted = [both[i] for i in checked]
@@ -142,22 +139,62 @@ def gradgradcheck(
             own = list(both[:count])
             for i, x in zip(checked, wanted, strict=True):
                 own[i] = x
-            outputs = _listed(fn(*own))
-            found = grad(outputs, wanted, list(both[count:]), create_graph=True)
+            outputs = _float_outputs("gradgradcheck", fn(*own))
+            found = _gradients(outputs, wanted, both[count:], create_graph=True)
         return [x * 0 if g is None else g for x, g in zip(wanted, found, strict=True)]
 
-    return gradcheck(
-        first,
-        [*args, *weights],
-        eps=eps,
-        atol=atol,
-        rtol=rtol,
-        raise_exception=raise_exception,
+    labels = [f"input {i}" for i in range(count)]
+    labels += [f"grad_outputs[{k}]" for k in range(len(weights))]
+    check = _Check("gradgradcheck", "the gradient of fn", first, [*args, *weights], labels, eps)
+    return check.passes(atol, rtol, raise_exception)
+
+
+def _inputs(name: str, inputs: Any) -> list[Any]:
+    """The arguments of the function, as a list."""
+    if isinstance(inputs, Tensor):
+        return [inputs]
+    if not isinstance(inputs, Iterable):
+        raise TypeError(
+            f"{name}: inputs: expected a Tensor or a list of arguments, got {type(inputs).__name__}"
+        )
+    return list(inputs)
+
+
+def _tensors(name: str, outputs: Any) -> list[Tensor]:
+    """What the function returned: a Tensor, or several in (nested) tuples or lists."""
+    if isinstance(outputs, Tensor):
+        return [outputs]
+    if isinstance(outputs, tuple | list | Iterator):
+        return [y for part in outputs for y in _tensors(name, part)]
+    kind = "None" if outputs is None else f"a {type(outputs).__name__}"
+    raise TypeError(
+        f"{name}: fn returned {kind} where a Tensor is needed; it must return a Tensor, or several "
+        "in a tuple, and not what .item(), .numpy() or .data gives"
     )
 
 
-def _listed(outputs: Any) -> list[Tensor]:
-    return [outputs] if isinstance(outputs, Tensor) else list(outputs)
+def _float_outputs(name: str, outputs: Any) -> list[Tensor]:
+    """Those that can have a gradient, of which there must be one."""
+    tensors = _tensors(name, outputs)
+    found = [y for y in tensors if y.dtype.kind == "f"]
+    if not tensors:
+        raise ValueError(f"{name}: fn returned no output, so there is no gradient to check")
+    if not found:
+        dtypes = ", ".join(str(y.dtype) for y in tensors)
+        raise DTypeError(
+            f"{name}: fn returned no floating-point output, but {dtypes}, which has no gradient"
+        )
+    return found
+
+
+def _gradients(
+    outputs: Sequence[Tensor], inputs: list[Tensor], weights: Sequence[Tensor], **options: bool
+) -> list[Tensor | None]:
+    """Those of `<weights, outputs>`; None for inputs that no output depends on."""
+    rooted = [(y, v) for y, v in zip(outputs, weights, strict=True) if y.requires_grad]
+    if not rooted:
+        return [None] * len(inputs)
+    return grad([y for y, _ in rooted], inputs, [v for _, v in rooted], **options)
 
 
 def _random_like(y: Tensor, seed: int) -> Tensor:
@@ -167,59 +204,162 @@ def _random_like(y: Tensor, seed: int) -> Tensor:
     return made(to_device(np.asarray(values, dtype=y.dtype), y.device))
 
 
-def _compare(
-    fn: Function, args: list[Any], checked: list[int], eps: float, atol: float, rtol: float
-) -> None:
-    before = {i: to_numpy(x._data).copy() for i, x in enumerate(args) if isinstance(x, Tensor)}
-    with enable_grad():
-        outputs = [y for y in _listed(fn(*args)) if y.dtype.kind == "f"]
-    weights = [_random_like(y, k) for k, y in enumerate(outputs)]
-    rooted = [(y, v) for y, v in zip(outputs, weights, strict=True) if y.requires_grad]
-    found = (
-        grad([y for y, _ in rooted], [args[i] for i in checked], [v for _, v in rooted])
-        if rooted
-        else [None] * len(checked)
-    )
-    for i, values in before.items():
-        if not np.array_equal(to_numpy(args[i]._data), values, equal_nan=True):
-            raise GradcheckError(
-                f"gradcheck: fn has changed input {i} in place; it must compute something new"
-            )
-    for i, gradient in zip(checked, found, strict=True):
-        numeric = _differences(fn, args, i, weights, eps)
-        analytic = np.zeros_like(numeric) if gradient is None else to_numpy(gradient._data)
-        wrong = ~(np.abs(analytic - numeric) <= atol + rtol * np.abs(numeric))
-        if wrong.any():
-            difference = np.where(wrong, np.abs(analytic - numeric), -1)
-            worst = np.unravel_index(np.nanargmax(difference), numeric.shape)
-            place = tuple(int(n) for n in worst)
-            raise GradcheckError(
-                f"gradcheck: the gradient of input {i} (shape {numeric.shape}) is wrong in "
-                f"{wrong.sum()} of {wrong.size} elements, most at {place}: backward gives "
-                f"{analytic[worst]:.8g}, the central difference {numeric[worst]:.8g}. "
-                f"{_likely_cause(gradient is not None, analytic, numeric, rtol)}"
-            )
+@dataclass
+class _Check:
+    """One check: of a function, at a point."""
 
+    name: str  # of the check, for messages
+    subject: str  # what is differentiated, for messages
+    fn: Function
+    args: list[Any]
+    labels: list[str]  # what messages call the arguments
+    eps: float  # the step of the difference
 
-def _differences(
-    fn: Function, args: list[Any], i: int, weights: list[Tensor], eps: float
-) -> Values:
-    """d<weights, fn>/d(input i) by central differences."""
-    x = to_numpy(args[i]._data)
-    numeric = np.zeros(x.shape)
-    for place in np.ndindex(x.shape):
-        sides = []
-        for sign in (1, -1):
-            moved = x.copy()
-            moved[place] += sign * eps
-            others = list(args)
-            others[i] = made(to_device(moved, args[i].device))
+    def __post_init__(self) -> None:
+        name, args, labels, eps = self.name, self.args, self.labels, self.eps
+        self.checked = [i for i, x in enumerate(args) if isinstance(x, Tensor) and x.requires_grad]
+        self.remedy = f"So {self.subject} is not differentiable there, or nearly so: move the point"
+        if not 0 < eps < np.inf:
+            raise ValueError(f"{name}: eps: must be a positive number, got {eps}")
+        if not self.checked:
+            raise ValueError(f"{name}: no input requires a gradient; set requires_grad=True")
+        for i in self.checked:
+            if args[i].dtype != np.float64:
+                raise DTypeError(
+                    f"{name}: {labels[i]} is {args[i].dtype}; central differences need float64: "
+                    "use .astype('float64')"
+                )
+
+    def passes(self, atol: float, rtol: float, raise_exception: bool) -> bool:
+        """Whether all gradients agree; what is not finite is said here, not in NumPy's warnings."""
+        try:
+            with np.errstate(all="ignore"):
+                for i, gradient in zip(self.checked, self.analytic(), strict=True):
+                    self.compare(i, gradient, atol, rtol)
+        except GradcheckError:
+            if raise_exception:
+                raise
+            return False
+        return True
+
+    def analytic(self) -> list[Tensor | None]:
+        """The gradients that backward computes."""
+        tensors = {i: x for i, x in enumerate(self.args) if isinstance(x, Tensor)}
+        before = {i: to_numpy(x._data).copy() for i, x in tensors.items()}
+        with enable_grad():
+            outputs = _float_outputs(self.name, self.fn(*self.args))
+        self.weights = [_random_like(y, k) for k, y in enumerate(outputs)]
+        self.middle = self.weighted(outputs)  # at the point
+        found = _gradients(outputs, [self.args[i] for i in self.checked], self.weights)
+        for i, values in before.items():
+            if not np.array_equal(to_numpy(tensors[i]._data), values, equal_nan=True):
+                raise GradcheckError(
+                    f"{self.name}: fn has changed {self.labels[i]} in place; it must compute "
+                    "something new"
+                )
+        return found
+
+    def weighted(self, outputs: Sequence[Tensor]) -> Values:
+        """The elements of all outputs, times their weights; `<weights, outputs>` is their sum."""
+        shapes, expected = ([x.shape for x in each] for each in (outputs, self.weights))
+        if shapes != expected:
+            raise ValueError(
+                f"{self.name}: the outputs of {self.subject} have shapes {expected} at the point, "
+                f"but {shapes} next to it; a difference needs the same ones"
+            )
+        pairs = zip(outputs, self.weights, strict=True)
+        return np.concatenate([(to_numpy(y._data) * to_numpy(v._data)).ravel() for y, v in pairs])
+
+    def sides(self, i: int, place: Place, eps: float) -> Iterator[Values]:
+        """The weighted outputs with one element of an input larger by eps, and smaller."""
+        for step in (eps, -eps):
+            moved = to_numpy(self.args[i]._data).copy()
+            moved[place] += step
+            others = list(self.args)
+            others[i] = made(to_device(moved, self.args[i].device))
             with no_grad():
-                outputs = [y for y in _listed(fn(*others)) if y.dtype.kind == "f"]
-            pairs = zip(outputs, weights, strict=True)
-            sides.append(sum((to_numpy(y._data) * to_numpy(v._data)).sum() for y, v in pairs))
-        numeric[place] = (sides[0] - sides[1]) / (2 * eps)
-    return numeric
+                yield self.weighted(_float_outputs(self.name, self.fn(*others)))
+
+    def differences(self, i: int) -> Values:
+        """`d<weights, fn>/d(input i)` by central differences."""
+        numeric, known, hopeless = np.zeros(self.args[i].shape), np.isfinite(self.middle), []
+        for place in np.ndindex(numeric.shape):
+            above, below = self.sides(i, place, self.eps)
+            numeric[place] = (above - below).sum() / (2 * self.eps)
+            is_like_here = all((np.isfinite(side) == known).all() for side in (above, below))
+            if is_like_here and not known.all():
+                hopeless.append(place)  # perhaps because of another element, which is to be named
+            elif not is_like_here or not np.isfinite(numeric[place]):
+                raise self.not_finite(i, place, above, below)
+        if hopeless:
+            guilty = self.guilty(i)
+            place = next((place for place in hopeless if guilty[place]), hopeless[0])
+            raise self.not_finite(i, place, *self.sides(i, place, self.eps))
+        return numeric
+
+    def guilty(self, i: int) -> Values:
+        """Which elements of an input the outputs that are nan or infinite depend on."""
+        with enable_grad():
+            outputs = _float_outputs(self.name, self.fn(*self.args))
+        pairs = zip(outputs, self.weights, strict=True)
+        weights = [made(np.where(np.isfinite(y._data), 0, v._data)) for y, v in pairs]
+        [gradient] = _gradients(outputs, [self.args[i]], weights)
+        return np.zeros(self.args[i].shape) if gradient is None else to_numpy(gradient._data != 0)
+
+    def not_finite(self, i: int, place: Place, above: Values, below: Values) -> GradcheckError:
+        """What to say of an element at or next to which the function is nan or infinity."""
+        up, here, down = (float(x.sum()) for x in (above, self.middle, below))
+        what = self.subject if np.isfinite(up - down) else "the central difference"
+        return GradcheckError(
+            f"{self.name}: {what} is not finite at {self.labels[i]} (shape "
+            f"{self.args[i].shape}), element {place}: the outputs of {self.subject}, with random "
+            f"weights, sum to {up:.8g} where the element is larger by {self.eps:g}, to {here:.8g} "
+            f"at the point, and to {down:.8g} where it is smaller. {self.remedy}"
+        )
+
+    def kink(self, i: int, place: Place, atol: float, rtol: float) -> str | None:
+        """The differences at an element, where they are not those of a smooth function; else None.
+
+        Of a smooth function the central difference stays what it is when the step is doubled, and
+        the differences to the two sides are equal, or differ in proportion to the step.
+        """
+        (ahead, behind), (far_ahead, far_behind) = (
+            [(above - self.middle).sum() / step, (self.middle - below).sum() / step]
+            for step in (self.eps, 2 * self.eps)
+            for above, below in [self.sides(i, place, step)]
+        )
+        middle, far = (ahead + behind) / 2, (far_ahead + far_behind) / 2
+        gap, far_gap = abs(ahead - behind), abs(far_ahead - far_behind)
+        allowed = atol + rtol * abs(middle)
+        if abs(middle - far) <= allowed and (gap <= allowed or far_gap > 1.5 * gap):
+            return None
+        return f"{far:.8g} with twice the step, {ahead:.8g} and {behind:.8g} to the two sides"
+
+    def compare(self, i: int, gradient: Tensor | None, atol: float, rtol: float) -> None:
+        """Raise where the gradient of an input differs from the central difference."""
+        numeric = self.differences(i)
+        analytic = np.zeros_like(numeric) if gradient is None else to_numpy(gradient._data)
+        difference = np.abs(analytic - numeric)
+        wrong = ~(difference <= atol + rtol * np.abs(numeric))
+        if not wrong.any():
+            return
+        difference = np.where(np.isnan(difference), np.inf, np.where(wrong, difference, -1))
+        worst = np.unravel_index(np.argmax(difference), numeric.shape)
+        place = tuple(int(n) for n in worst)
+        values = (
+            f"backward gives {analytic[worst]:.8g}, the central difference {numeric[worst]:.8g}"
+        )
+        kink = self.kink(i, place, atol, rtol)
+        if kink is not None:
+            raise GradcheckError(
+                f"{self.name}: at {self.labels[i]} (shape {numeric.shape}), element {place}, "
+                f"{values}, and differences are {kink}. {self.remedy}"
+            )
+        raise GradcheckError(
+            f"{self.name}: the gradient of {self.labels[i]} (shape {numeric.shape}) is wrong in "
+            f"{wrong.sum()} of {wrong.size} elements, most at {place}: {values}. "
+            f"{_likely_cause(gradient is not None, analytic, numeric, rtol)}"
+        )
 
 
 def _likely_cause(connected: bool, analytic: Values, numeric: Values, rtol: float) -> str:
@@ -230,7 +370,10 @@ def _likely_cause(connected: bool, analytic: Values, numeric: Values, rtol: floa
             "operation without a rule for it?"
         )
     if not np.isfinite(analytic).all():
-        return "Backward gives nan or infinity: look for a division by zero, or 0 times infinity"
+        return (
+            "Backward gives nan or infinity, though the function is smooth here: look for a "
+            "division by zero, or 0 times infinity, in the rule"
+        )
     seen = np.abs(numeric) > 1e-6 * np.abs(numeric).max()
     ratios = analytic[seen] / numeric[seen]
     if ratios.size and np.allclose(ratios, ratios[0], rtol=max(rtol, 1e-3), atol=0):

@@ -436,6 +436,18 @@ def test_resumed_schedule_matches_torch(name):
     walk(resumed, again, [new], [new_reference], epochs=6)
 
 
+@pytest.mark.parametrize("name", ["StepLR", "MultiStepLR", "ExponentialLR", "LinearLR"])
+def test_an_added_group_follows_a_schedule_that_multiplies_as_in_torch(name):
+    own, other = two_groups()
+    mine, reference = make(optim, name, own), make(torch.optim, name, other)
+    walk(own, other, [mine], [reference], epochs=2)
+    own.add_param_group({"params": [nn.Parameter(mg.zeros(2))], "lr": 0.7})
+    other.add_param_group({"params": [torch.zeros(2)], "lr": 0.7})
+    for each in (other, mine, reference):
+        each.step()
+    walk(own, other, [mine], [reference])
+
+
 @pytest.mark.parametrize("name", SCHEDULES)
 def test_restored_schedule_goes_on(name):
     own, other = two_groups()

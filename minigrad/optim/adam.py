@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import math
+from operator import is_
+from typing import Any
 
 import numpy as np
 
 from minigrad.backends import Array
 from minigrad.optim.groups import Group
 from minigrad.optim.optimizer import Optimizer, Parameters
-from minigrad.optim.update import at_least_zero, check_implementation, descent_direction
+from minigrad.optim.options import (
+    array_in,
+    at_least_zero,
+    check_implementation,
+    described,
+    number,
+    true_or_false,
+)
+from minigrad.optim.update import descent_direction
 
 __all__ = ["Adam", "AdamW"]
 
@@ -35,6 +45,7 @@ class Adam(Optimizer):
 
     Raises:
         ValueError: An argument is out of its range.
+        TypeError: An argument is no number, or neither True nor False.
 
     Source:
         Kingma and Ba 2015, "Adam: a method for stochastic optimization", algorithm 1; amsgrad:
@@ -76,11 +87,10 @@ class Adam(Optimizer):
         super().__init__(params, defaults)
 
     def check(self, group: Group) -> None:
-        """Raise ValueError where an option is out of its range."""
+        """See `Optimizer.check`."""
         at_least_zero(group, "lr", "eps", "weight_decay")
-        for i, beta in enumerate(group["betas"]):
-            if not 0 <= beta < 1:
-                raise ValueError(f"betas[{i}]: must be at least 0 and below 1, got {beta}")
+        true_or_false(group, "amsgrad", "maximize", "decoupled_weight_decay")
+        group["betas"] = _two_betas(group["betas"])
 
     def state_names(self, group: Group) -> tuple[str, ...]:
         """The running means m and v, and with amsgrad the largest v."""
@@ -140,6 +150,7 @@ class AdamW(Adam):
 
     Raises:
         ValueError: An argument is out of its range.
+        TypeError: An argument is no number, or neither True nor False.
 
     Source:
         Loshchilov and Hutter 2019, "Decoupled weight decay regularization", algorithm 2.
@@ -177,3 +188,16 @@ class AdamW(Adam):
             decoupled_weight_decay=True,
             **implementation,
         )
+
+
+def _two_betas(given: Any) -> tuple[float, float]:
+    """Both as plain numbers, in a tuple, which nobody can change unseen; the same one if it is."""
+    array = array_in(given)
+    if array is not None and array.ndim == 1:
+        given = array.tolist()
+    if not isinstance(given, tuple | list) or len(given) != 2:
+        kind = ValueError if isinstance(given, tuple | list) else TypeError
+        raise kind(f"betas: expected two numbers, as (0.9, 0.999), got {described(given)}")
+    first, second = given
+    betas = number("betas[0]", first, 0, 1), number("betas[1]", second, 0, 1)
+    return given if type(given) is tuple and all(map(is_, betas, given)) else betas

@@ -2,24 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from minigrad.backends import Array
+from minigrad.optim.options import plain
 from minigrad.tensor import Tensor
 
-__all__ = ["Group", "OwnState", "listed_parameters", "own_state", "with_numbers"]
+__all__ = ["Group", "OwnState", "checked_options", "listed_parameters", "loaded"]
 
 Group: TypeAlias = dict[str, Any]
 OwnState: TypeAlias = tuple[int, dict[str, Array]]  # a parameter's updates so far, and its arrays
 
 
-def with_numbers(group: Group) -> Group:
-    """The group with plain numbers for options that are Tensors of one element."""
-    options = {name: value for name, value in group.items() if name != "params"}
-    return group | {k: v.item() for k, v in options.items() if isinstance(v, Tensor)}
+def checked_options(
+    group: Group, options: Iterable[str], check: Callable[[Group], None], place: str
+) -> Group:
+    """A copy of a group whose options are plain numbers, and allowed.
+
+    Args:
+        group: All options, and whatever else its owner keeps there.
+        options: The names of those that the optimizer knows.
+        check: Raises where one is not allowed; it may replace one by its plain form.
+        place: Where the group is, for the message.
+
+    Raises:
+        KeyError: An option is missing.
+    """
+    for name in options:
+        if name not in group:
+            raise KeyError(f"{place} has no option {name!r}")
+    group = group | {name: plain(group[name]) for name in options}
+    try:
+        check(group)
+    except Exception as error:
+        error.add_note(f"in {place}; nothing has been changed")
+        raise
+    return group
 
 
 def listed_parameters(params: Any, group: Group) -> list[Tensor]:
@@ -38,7 +59,41 @@ def listed_parameters(params: Any, group: Group) -> list[Tensor]:
     return listed
 
 
-def own_state(entry: Mapping[str, Any], parameter: Tensor, number: int) -> OwnState:
+def loaded(
+    groups: Sequence[Group], state_dict: Mapping[str, Any]
+) -> list[tuple[Group, dict[Tensor, OwnState]]]:
+    """What a saved state holds for each of an optimizer's groups.
+
+    Args:
+        groups: The optimizer's, which are not changed.
+        state_dict: In PyTorch's form.
+
+    Returns:
+        The group with the saved options, and the states of its parameters that have one.
+
+    Raises:
+        ValueError: The number of groups, their sizes or the shapes differ.
+    """
+    saved, states = state_dict["param_groups"], state_dict["state"]
+    sizes, expected = ([len(group["params"]) for group in each] for each in (saved, groups))
+    if sizes != expected:
+        raise ValueError(
+            f"load_state_dict: the state has groups of {sizes} parameters, this optimizer has "
+            f"{expected}"
+        )
+    found = []
+    for own, options in zip(groups, saved, strict=True):
+        numbers = zip(options["params"], own["params"], strict=True)
+        found.append(
+            (
+                own | {key: value for key, value in options.items() if key != "params"},
+                {p: _own_state(states[n], p, n) for n, p in numbers if states.get(n)},
+            )
+        )
+    return found
+
+
+def _own_state(entry: Mapping[str, Any], parameter: Tensor, number: int) -> OwnState:
     """A parameter's state out of a saved entry; "step" is 1 where a state comes without it."""
     arrays = {}
     for name, value in entry.items():

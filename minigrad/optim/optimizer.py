@@ -6,6 +6,7 @@ import copy
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
+from operator import is_
 from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
@@ -14,7 +15,7 @@ from minigrad.backends import Array, Kernel, find_kernels, to_device
 from minigrad.grad_mode import enable_grad
 from minigrad.live import depends, recorders, refuse, repeat, uses_gradient
 from minigrad.optim.flat import FlatVector, Run, lay_out, owner_of
-from minigrad.optim.groups import Group, OwnState, listed_parameters, own_state, with_numbers
+from minigrad.optim.groups import Group, OwnState, checked_options, listed_parameters, loaded
 from minigrad.tensor import Tensor, made, new_leaf
 from minigrad.writes import note_write
 
@@ -67,6 +68,7 @@ class Optimizer:
         self.defaults = defaults
         self.param_groups: list[Group] = []
         self._vectors: list[list[FlatVector]] = []  # of each group
+        self._looked_at: dict[int, list[object]] = {}  # what was in each group at the last look
         given: list[Any] = list(params)
         if not given:
             raise ValueError("params: an optimizer needs at least one parameter, got none")
@@ -102,7 +104,11 @@ class Optimizer:
         raise NotImplementedError
 
     def check(self, group: Group) -> None:
-        """Raise ValueError where an option of a group is out of its range."""
+        """Raise where an option of a group is not allowed.
+
+        Args:
+            group: A copy, in which an option may be replaced by its plain form.
+        """
 
     # groups
 
@@ -118,9 +124,9 @@ class Optimizer:
         """
         if not isinstance(param_group, dict):
             raise TypeError(f"param_group: expected a dictionary, got {type(param_group).__name__}")
-        group = with_numbers(self.defaults | param_group)
+        group = self.defaults | param_group
         group["params"] = listed_parameters(param_group["params"], group)
-        self.check(group)
+        group = self._checked(group, f"param_groups[{len(self.param_groups)}]")
         seen = {p for other in self.param_groups for p in other["params"]}
         for p in group["params"]:
             if p in seen:
@@ -146,6 +152,16 @@ class Optimizer:
                 elif p._grad is not None:
                     p.grad = new_leaf(np.zeros_like(p._grad._data))
 
+    def _checked(self, group: Group, place: str) -> Group:
+        return checked_options(group, self.defaults, self.check, place)
+
+    def _look(self, number: int) -> None:
+        """Check a group's options, where something is another object than at the last look."""
+        group, seen = self.param_groups[number], self._looked_at.get(number, ())
+        if len(seen) != len(group) or not all(map(is_, group.values(), seen)):
+            group.update(self._checked(group, f"param_groups[{number}]"))
+            self._looked_at[number] = list(group.values())
+
     # the step
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
@@ -156,11 +172,17 @@ class Optimizer:
 
         Returns:
             What `closure` returned, or None.
+
+        Raises:
+            TypeError: An option was set to something that it cannot be; nothing has been changed.
+            ValueError: It is out of its range; nothing has been changed.
         """
         loss = None
         if closure is not None:
             with enable_grad():
                 loss = closure()
+        for number in range(len(self.param_groups)):  # all, before any parameter changes
+            self._look(number)
         for number, group in enumerate(self.param_groups):
             self._settle(number)
             for vector in self._vectors[number]:
@@ -172,6 +194,7 @@ class Optimizer:
 
     def _settings(self, number: int) -> list[object]:
         """What a recorded step relies on: all options but the learning rate, and the memory."""
+        self._look(number)  # a replay reads the learning rate without a step
         group = self.param_groups[number]
         found: list[object] = [len(self.param_groups), group, self._vectors[number]]
         for name, value in group.items():
@@ -321,39 +344,23 @@ class Optimizer:
             state_dict: What `state_dict()` gave, here or in PyTorch.
 
         Raises:
-            ValueError: The groups, their sizes or the shapes differ; nothing has been changed.
+            ValueError: The groups, their sizes or the shapes differ, or an option is out of its
+                range; nothing has been changed.
+            TypeError: An option is not what it may be; nothing has been changed.
         """
-        groups = state_dict["param_groups"]
-        sizes = [len(group["params"]) for group in groups]
-        expected = [len(group["params"]) for group in self.param_groups]
-        if sizes != expected:
-            raise ValueError(
-                f"load_state_dict: the state has groups of {sizes} parameters, this optimizer has "
-                f"{expected}"
-            )
-        new_groups = [
-            own | {key: value for key, value in group.items() if key != "params"}
-            for own, group in zip(self.param_groups, groups, strict=True)
+        found = loaded(self.param_groups, state_dict)
+        groups = [
+            self._checked(group, f"load_state_dict: param_groups[{number}]")
+            for number, (group, _) in enumerate(found)
         ]
-        states = []
-        for own, group in zip(new_groups, groups, strict=True):
-            self.check(own)
-            pairs = zip(group["params"], own["params"], strict=True)
-            states.append(
-                {
-                    p: own_state(state_dict["state"][number], p, number)
-                    for number, p in pairs
-                    if state_dict["state"].get(number)
-                }
-            )
-        for number, (own, new) in enumerate(zip(self.param_groups, new_groups, strict=True)):
+        for number, (own, new) in enumerate(zip(self.param_groups, groups, strict=True)):
             own.update(copy.deepcopy({k: v for k, v in new.items() if k != "params"}))
             self._settle(number)
-            self._set_own_states(number, states[number])
+            self._set_own_states(number, found[number][1])
 
     def __getstate__(self) -> dict[str, Any]:  # for copies, which lay out vectors of their own
         states = [self._own_states(number) for number in range(len(self.param_groups))]
-        return {**{k: v for k, v in vars(self).items() if k != "_vectors"}, "_vectors": states}
+        return vars(self) | {"_vectors": states, "_looked_at": {}}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         states = state.pop("_vectors")

@@ -7,7 +7,8 @@ import numpy as np
 from minigrad.backends import Array
 from minigrad.optim.groups import Group
 from minigrad.optim.optimizer import Optimizer, Parameters
-from minigrad.optim.update import at_least_zero, check_implementation, descent_direction
+from minigrad.optim.options import at_least_zero, check_implementation, true_or_false
+from minigrad.optim.update import descent_direction
 
 __all__ = ["RMSprop"]
 
@@ -16,8 +17,14 @@ class RMSprop(Optimizer):
     """Steps against the gradient, divided by the root of a running mean of its squares.
 
     `q <- alpha q + (1 - alpha) g^2`, `p <- p - lr g / (sqrt(q) + eps)`. Centered, q is the running
-    variance: `a <- alpha a + (1 - alpha) g`, and `q - a^2` takes the place of q. With momentum mu
-    the fraction is added to a running sum: `b <- mu b + g / (sqrt(q) + eps)`, `p <- p - lr b`.
+    variance: `a <- alpha a + (1 - alpha) g`, and `max(q - a^2, 0)` takes the place of q. With
+    momentum mu the fraction is added to a running sum: `b <- mu b + g / (sqrt(q) + eps)`,
+    `p <- p - lr b`.
+
+    A variance is at least 0, but `q - a^2` is not: where the gradient hardly changes, both are
+    nearly equal, and rounding may leave a small negative number, whose root is NaN. Such a
+    variance counts as 0, and the step is `lr g / eps`; choose eps for that case. PyTorch does not
+    do this, and gives NaN.
 
     Args:
         params: Parameters or groups, see `Optimizer`.
@@ -33,6 +40,7 @@ class RMSprop(Optimizer):
 
     Raises:
         ValueError: An argument is out of its range.
+        TypeError: An argument is no number, or neither True nor False.
 
     Source:
         Tieleman and Hinton 2012, "Neural networks for machine learning", lecture 6.5; centered:
@@ -74,8 +82,9 @@ class RMSprop(Optimizer):
         super().__init__(params, defaults)
 
     def check(self, group: Group) -> None:
-        """Raise ValueError where an option is out of its range."""
+        """See `Optimizer.check`."""
         at_least_zero(group, "lr", "alpha", "eps", "weight_decay", "momentum")
+        true_or_false(group, "centered", "maximize")
 
     def state_names(self, group: Group) -> tuple[str, ...]:
         """The running mean q, and where asked for the running sum b and the running mean a."""
@@ -105,6 +114,7 @@ class RMSprop(Optimizer):
             a += np.multiply(g, 1 - alpha, out=work)
             np.multiply(a, a, out=work)
             np.subtract(q, work, out=work)
+            np.maximum(work, 0, out=work)  # rounding may make it negative; NaN stays NaN
             np.sqrt(work, out=work)
         else:
             np.sqrt(q, out=work)

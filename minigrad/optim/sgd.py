@@ -7,7 +7,8 @@ import numpy as np
 from minigrad.backends import Array
 from minigrad.optim.groups import Group
 from minigrad.optim.optimizer import Optimizer, Parameters
-from minigrad.optim.update import at_least_zero, check_implementation, descent_direction
+from minigrad.optim.options import at_least_zero, check_implementation, number, true_or_false
+from minigrad.optim.update import descent_direction
 
 __all__ = ["SGD"]
 
@@ -31,6 +32,7 @@ class SGD(Optimizer):
 
     Raises:
         ValueError: An argument is out of its range.
+        TypeError: An argument is no number, or neither True nor False.
 
     Source:
         Sutskever et al. 2013, "On the importance of initialization and momentum in deep learning",
@@ -72,8 +74,10 @@ class SGD(Optimizer):
         super().__init__(params, defaults)
 
     def check(self, group: Group) -> None:
-        """Raise ValueError where an option is out of its range."""
+        """See `Optimizer.check`."""
         at_least_zero(group, "lr", "momentum", "weight_decay")
+        true_or_false(group, "nesterov", "maximize")
+        group["dampening"] = number("dampening", group["dampening"])
         if group["nesterov"] and (group["momentum"] <= 0 or group["dampening"] != 0):
             raise ValueError(
                 f"nesterov: needs a momentum above 0 and a dampening of 0, got momentum="

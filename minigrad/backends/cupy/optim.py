@@ -99,7 +99,7 @@ extern "C" __global__ void rmsprop(
         T slope = sign * g[i];
         if (decay != 0) slope += decay * p[i];
         T square = q[i] = alpha * q[i] + rest * (slope * slope);
-        if (a) {  // centered: the variance in place of the mean square
+        if (a) {  // centered: the variance in place of the mean square, at least 0; nan stays nan
             T mean = a[i] = alpha * a[i] + rest * slope;
             square = larger(square - mean * mean, 0);
         }
@@ -109,6 +109,7 @@ extern "C" __global__ void rmsprop(
     }
 }
 """,
+    options=("--fmad=false",),  # q - a^2 cancels: what is left must be the same roundings
 )
 
 

@@ -25,6 +25,11 @@ def loop(function: F) -> F:
     return numba.njit(function, cache=True, error_model="numpy", fastmath=_FUSE)  # type: ignore[no-any-return]
 
 
+def loop_as_written(function: F) -> F:
+    """Compile such a function without fusing: its roundings are those of NumPy's operations."""
+    return numba.njit(function, cache=True, error_model="numpy")  # type: ignore[no-any-return]
+
+
 def summing_loop(function: F) -> F:
     """Compile a function whose loops add up; the order of a sum's terms is left open."""
     return numba.njit(function, cache=True, error_model="numpy", fastmath=_SUM)  # type: ignore[no-any-return]

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from minigrad.backends import Array, Kernel
-from minigrad.backends.numba.compiled import in_float32, loop
+from minigrad.backends.numba.compiled import in_float32, loop, loop_as_written
 
 Step: TypeAlias = Callable[[], int]
 
@@ -53,7 +53,8 @@ def _adam(
         second = beta2 * v[i] + rest2 * (slope * slope)
         m[i], v[i] = first, second
         if amsgrad:
-            second = largest[i] if largest[i] > second else second
+            before = largest[i]  # where it is NaN it stays so, as in the definition
+            second = before if before > second or before != before else second
             largest[i] = second
         p[i] = keep * p[i] - rate * (first / (np.sqrt(second) + eps))
 
@@ -93,6 +94,34 @@ def _rmsprop(
     g: Any,
     q: Any,
     b: Any,
+    sign: Any,
+    decay: Any,
+    alpha: Any,
+    rest: Any,
+    eps: Any,
+    momentum: Any,
+    lr: Any,
+) -> None:
+    moving = b.size > 0
+    for i in range(p.size):
+        slope = sign * g[i]
+        if decay != 0:
+            slope += decay * p[i]
+        square = alpha * q[i] + rest * (slope * slope)
+        q[i] = square
+        way = slope / (np.sqrt(square) + eps)
+        if moving:
+            way += momentum * b[i]
+            b[i] = way
+        p[i] -= lr * way
+
+
+@loop_as_written  # q - a^2 cancels: what is left of it are roundings, so they must be the same
+def _centered_rmsprop(
+    p: Any,
+    g: Any,
+    q: Any,
+    b: Any,
     a: Any,
     sign: Any,
     decay: Any,
@@ -102,18 +131,16 @@ def _rmsprop(
     momentum: Any,
     lr: Any,
 ) -> None:
-    moving, centered = b.size > 0, a.size > 0
+    moving, zero = b.size > 0, _f(0)
     for i in range(p.size):
         slope = sign * g[i]
         if decay != 0:
             slope += decay * p[i]
-        square = alpha * q[i] + rest * (slope * slope)
-        q[i] = square
-        if centered:
-            mean = alpha * a[i] + rest * slope
-            a[i] = mean
-            square -= mean * mean
-        way = slope / (np.sqrt(square) + eps)
+        q[i] = alpha * q[i] + rest * (slope * slope)
+        a[i] = alpha * a[i] + rest * slope
+        variance = q[i] - a[i] * a[i]
+        variance = zero if variance < zero else variance
+        way = slope / (np.sqrt(variance) + eps)
         if moving:
             way += momentum * b[i]
             b[i] = way
@@ -123,12 +150,8 @@ def _rmsprop(
 def _rmsprop_update(
     p: Array, g: Array, state: Mapping[str, Array], step: Step, group: Mapping[str, Any]
 ) -> None:
-    _rmsprop(
-        p,
-        g,
-        state["square_avg"],
-        state.get("momentum_buffer", _ABSENT),
-        state.get("grad_avg", _ABSENT),
+    q, b = state["square_avg"], state.get("momentum_buffer", _ABSENT)
+    numbers = (
         *_direction(group),
         _f(group["alpha"]),
         _f(1 - group["alpha"]),
@@ -136,6 +159,10 @@ def _rmsprop_update(
         _f(group["momentum"]),
         _f(group["lr"]),
     )
+    if group["centered"]:
+        _centered_rmsprop(p, g, q, b, state["grad_avg"], *numbers)
+    else:
+        _rmsprop(p, g, q, b, *numbers)
 
 
 @loop

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar
 
 from minigrad.optim.optimizer import Optimizer
+from minigrad.optim.options import array_in, described, number
 
 __all__ = ["LRScheduler"]
 
@@ -22,7 +23,8 @@ class LRScheduler:
         last_epoch: The number of the epoch that the learning rates are for.
 
     Raises:
-        TypeError: `optimizer` is none.
+        TypeError: `optimizer` is none, or a learning rate is no number.
+        ValueError: A learning rate is not finite.
         KeyError: `last_epoch` is not -1 and no schedule has been in the optimizer before.
 
     Example:
@@ -38,21 +40,37 @@ class LRScheduler:
         [0.5]
     """
 
+    _for_groups: ClassVar[tuple[str, ...]] = ()  # lists that the rule reads, a value for each group
+    _how_to_go_on: ClassVar[str] = (
+        " (to go on where this one is: give the added group an 'initial_lr', and the new schedule "
+        "last_epoch=schedule.last_epoch - 1)"
+    )
+
     def __init__(self, optimizer: Optimizer, last_epoch: int = -1) -> None:
         self._attach(optimizer)
-        for number, group in enumerate(optimizer.param_groups):
-            if last_epoch == -1:
-                group.setdefault("initial_lr", group["lr"])
-            elif "initial_lr" not in group:
-                raise KeyError(
-                    f"param_groups[{number}] has no 'initial_lr', which is needed to go on after "
-                    f"last_epoch={last_epoch}; load the optimizer's state first"
-                )
-        self.base_lrs: list[float] = [group["initial_lr"] for group in optimizer.param_groups]
+        last_epoch = int(number("last_epoch", last_epoch, -1))
+        groups = optimizer.param_groups
+        new = [i for i, group in enumerate(groups) if "initial_lr" not in group]
+        if new and last_epoch != -1:
+            raise KeyError(
+                f"param_groups[{new[0]}] has no 'initial_lr', which is needed to go "
+                f"on after last_epoch={last_epoch}; load the optimizer's state first"
+            )
+        self.base_lrs: list[float] = [
+            number(f"param_groups[{i}]: initial_lr", group.get("initial_lr", lr))
+            for i, (group, lr) in enumerate(zip(groups, self._lrs(), strict=True))
+        ]
         self.last_epoch = last_epoch
         self._step_count = 0
         self._initial = True
-        self.step()
+        for group, lr in zip(groups, self.base_lrs, strict=True):
+            group.setdefault("initial_lr", lr)
+        try:
+            self.step()
+        except BaseException:
+            for i in new:
+                del groups[i]["initial_lr"]
+            raise
         self._initial = False
 
     def _attach(self, optimizer: Optimizer) -> None:
@@ -63,25 +81,74 @@ class LRScheduler:
     def _for_each_group(self, value: Any, name: str) -> list[Any]:
         """One value for all groups, or a sequence with one for each, as a list."""
         groups = len(self.optimizer.param_groups)
+        array = array_in(value)
+        if array is not None and array.ndim == 1:
+            value = array.tolist()
         values = list(value) if isinstance(value, list | tuple) else [value] * groups
         if len(values) != groups:
             raise ValueError(f"{name}: {len(values)} values for {groups} parameter groups")
         return values
+
+    def _require_groups(self, made_for: int) -> None:
+        """Raise where the optimizer has another number of groups than the schedule's lists."""
+        now = len(self.optimizer.param_groups)
+        if made_for != now:
+            raise ValueError(
+                f"{type(self).__name__}: made for {made_for} parameter group(s), but the optimizer "
+                f"now has {now}; nothing has been changed. Add all groups before you make the "
+                f"schedule, or make a new one{self._how_to_go_on}"
+            )
 
     def get_lr(self) -> list[float]:
         """The learning rate of each group in epoch `last_epoch`, from that of the epoch before."""
         raise NotImplementedError
 
     def step(self) -> None:
-        """Go to the next epoch; call it after the optimizer's steps."""
-        self._step_count += 1
-        self.last_epoch += 1
-        for group, lr in zip(self.optimizer.param_groups, self.get_lr(), strict=True):
+        """Go to the next epoch; call it after the optimizer's steps.
+
+        Raises:
+            ValueError: The optimizer has other groups than the schedule was made for, or a rate is
+                not finite; nothing has been changed.
+            TypeError: A rate is no number; nothing has been changed.
+        """
+        for name in self._for_groups:
+            self._require_groups(len(getattr(self, name)))
+        before = vars(self).copy()
+        try:
+            self._step_count += 1
+            self.last_epoch += 1
+            rates = self._checked(self.get_lr())
+        except BaseException:
+            vars(self).update(before)
+            raise
+        self._assign(rates)
+
+    def _checked(self, rates: Any) -> list[float]:
+        """What `get_lr` gave, as plain numbers."""
+        name = type(self).__name__
+        several = isinstance(rates, Iterable) and getattr(rates, "ndim", 1) == 1
+        if not several or isinstance(rates, str):
+            raise TypeError(
+                f"{name}.get_lr: expected a list with the learning rate of each parameter group, "
+                f"got {described(rates)}"
+            )
+        listed, groups = list(rates), len(self.optimizer.param_groups)
+        if len(listed) != groups:
+            self._require_groups(len(self.base_lrs))
+            raise ValueError(
+                f"{name}.get_lr: {len(listed)} learning rates for {groups} parameter group(s)"
+            )
+        place = f"{name}, epoch {self.last_epoch}, param_groups"
+        return [number(f"{place}[{i}]: lr", rate) for i, rate in enumerate(listed)]
+
+    def _assign(self, rates: list[float]) -> None:
+        for group, lr in zip(self.optimizer.param_groups, rates, strict=True):
             group["lr"] = lr
-        self._last_lr: list[float] = self._lrs()
+        self._last_lr = rates
 
     def _lrs(self) -> list[float]:
-        return [group["lr"] for group in self.optimizer.param_groups]
+        groups = self.optimizer.param_groups
+        return [number(f"param_groups[{i}]: lr", g.get("lr")) for i, g in enumerate(groups)]
 
     def get_last_lr(self) -> list[float]:
         """The learning rate of each group after the last `step()`."""
@@ -89,13 +156,32 @@ class LRScheduler:
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that changes, or that a constructor was given."""
-        hidden = ("optimizer", "_initial")
-        return {key: value for key, value in vars(self).items() if key not in hidden}
+        return {key: value for key, value in vars(self).items() if key not in _NOT_SAVED}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Take over a state. The optimizer's learning rates are in the optimizer's own state.
 
         Args:
             state_dict: What `state_dict()` gave.
+
+        Raises:
+            ValueError: It is for another number of parameter groups, or a number in it is not
+                finite; nothing has been changed.
+            TypeError: Where a number should be is none; nothing has been changed.
         """
-        vars(self).update(state_dict)
+        state = {key: value for key, value in state_dict.items() if key not in _NOT_SAVED}
+        groups = len(self.optimizer.param_groups)
+        for name in {*self._for_groups, "_last_lr"} & state.keys():
+            if not isinstance(state[name], list | tuple) or len(state[name]) != groups:
+                raise ValueError(
+                    f"load_state_dict: {name}: expected a list with one number for each of the "
+                    f"optimizer's {groups} parameter groups, got {described(state[name])}"
+                )
+            place = f"load_state_dict: {name}"
+            state[name] = [number(f"{place}[{i}]", lr) for i, lr in enumerate(state[name])]
+        if "last_epoch" in state:
+            state["last_epoch"] = int(number("load_state_dict: last_epoch", state["last_epoch"]))
+        vars(self).update(state)
+
+
+_NOT_SAVED = ("optimizer", "_initial")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from minigrad.optim.lr_scheduler.base import LRScheduler
 from minigrad.optim.optimizer import Optimizer
+from minigrad.optim.options import described, number, plain
 
 __all__ = [
     "CosineAnnealingLR",
@@ -32,6 +34,7 @@ class LambdaLR(LRScheduler):
 
     Raises:
         ValueError: There are not as many functions as groups.
+        TypeError: `lr_lambda` is no function.
 
     Example:
         >>> import minigrad as mg
@@ -42,23 +45,42 @@ class LambdaLR(LRScheduler):
         [0.5]
     """
 
+    _for_groups = ("base_lrs", "lr_lambdas")
+
     def __init__(
         self, optimizer: Optimizer, lr_lambda: Factor | Sequence[Factor], last_epoch: int = -1
     ) -> None:
         self._attach(optimizer)
         self.lr_lambdas: list[Factor] = self._for_each_group(lr_lambda, "lr_lambda")
+        for factor in self.lr_lambdas:
+            if not callable(factor):
+                raise TypeError(
+                    "lr_lambda: expected a function of the epoch, or a list with one for each "
+                    f"parameter group, got {described(factor)}"
+                )
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:
         """The initial learning rates times their functions."""
-        return [
-            base * factor(self.last_epoch)
-            for base, factor in zip(self.base_lrs, self.lr_lambdas, strict=True)
-        ]
+        pairs = zip(self.base_lrs, self.lr_lambdas, strict=True)
+        return [base * self._value(i, factor) for i, (base, factor) in enumerate(pairs)]
+
+    def _value(self, i: int, factor: Factor) -> float:
+        value = plain(factor(self.last_epoch))
+        value = int(value) if isinstance(value, bool) else value  # a comparison is a factor too
+        return number(f"lr_lambda of param_groups[{i}] in epoch {self.last_epoch}", value)
 
     def state_dict(self) -> dict[str, Any]:
         """Everything but the functions, which cannot be saved."""
-        return {k: v for k, v in super().state_dict().items() if k != "lr_lambdas"}
+        return _without_functions(super().state_dict())
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """See `LRScheduler.load_state_dict`; the functions stay."""
+        super().load_state_dict(_without_functions(state_dict))
+
+
+def _without_functions(state_dict: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in state_dict.items() if key != "lr_lambdas"}
 
 
 class StepLR(LRScheduler):
@@ -67,7 +89,7 @@ class StepLR(LRScheduler):
     Args:
         optimizer: Whose learning rates change.
         step_size: The number of epochs between two changes, at least 1.
-        gamma: The factor.
+        gamma: The factor, at least 0.
         last_epoch: The number of the last epoch done; -1 to start.
 
     Raises:
@@ -86,9 +108,7 @@ class StepLR(LRScheduler):
     def __init__(
         self, optimizer: Optimizer, step_size: int, gamma: float = 0.1, last_epoch: int = -1
     ) -> None:
-        if step_size < 1:
-            raise ValueError(f"step_size: must be at least 1, got {step_size}")
-        self.step_size, self.gamma = step_size, gamma
+        self.step_size, self.gamma = number("step_size", step_size, 1), number("gamma", gamma, 0)
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:
@@ -104,7 +124,7 @@ class MultiStepLR(LRScheduler):
     Args:
         optimizer: Whose learning rates change.
         milestones: The epochs; one that is given twice counts twice.
-        gamma: The factor.
+        gamma: The factor, at least 0.
         last_epoch: The number of the last epoch done; -1 to start.
 
     Example:
@@ -124,7 +144,10 @@ class MultiStepLR(LRScheduler):
         gamma: float = 0.1,
         last_epoch: int = -1,
     ) -> None:
-        self.milestones, self.gamma = Counter(milestones), gamma
+        if not isinstance(milestones, Iterable):
+            raise TypeError(f"milestones: expected a list of epochs, got {described(milestones)}")
+        self.milestones = Counter(number("milestones", epoch) for epoch in milestones)
+        self.gamma = number("gamma", gamma, 0)
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:
@@ -139,7 +162,7 @@ class ExponentialLR(LRScheduler):
 
     Args:
         optimizer: Whose learning rates change.
-        gamma: The factor.
+        gamma: The factor, at least 0.
         last_epoch: The number of the last epoch done; -1 to start.
 
     Example:
@@ -152,7 +175,7 @@ class ExponentialLR(LRScheduler):
     """
 
     def __init__(self, optimizer: Optimizer, gamma: float, last_epoch: int = -1) -> None:
-        self.gamma = gamma
+        self.gamma = number("gamma", gamma, 0)
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:
@@ -190,12 +213,14 @@ class LinearLR(LRScheduler):
         total_iters: int = 5,
         last_epoch: int = -1,
     ) -> None:
+        start_factor = number("start_factor", start_factor)
+        end_factor = number("end_factor", end_factor)
         if not 0 < start_factor <= 1:
             raise ValueError(f"start_factor: must be above 0 and at most 1, got {start_factor}")
         if not 0 <= end_factor <= 1:
             raise ValueError(f"end_factor: must be from 0 to 1, got {end_factor}")
         self.start_factor, self.end_factor = start_factor, end_factor
-        self.total_iters = total_iters
+        self.total_iters = number("total_iters", total_iters)
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:
@@ -206,7 +231,8 @@ class LinearLR(LRScheduler):
             return self._lrs()
         change = self.end_factor - self.start_factor
         before = self.total_iters * self.start_factor + (self.last_epoch - 1) * change
-        return [lr * (1 + change / before) for lr in self._lrs()]
+        ratio = max(1 + change / before, 0.0)  # on the way to 0 rounding may go below
+        return [lr * ratio for lr in self._lrs()]
 
 
 class CosineAnnealingLR(LRScheduler):
@@ -218,11 +244,11 @@ class CosineAnnealingLR(LRScheduler):
     Args:
         optimizer: Whose learning rates change.
         T_max: The number of epochs on the way down, at least 1.
-        eta_min: The smallest learning rate.
+        eta_min: The smallest learning rate, at least 0.
         last_epoch: The number of the last epoch done; -1 to start.
 
     Raises:
-        ValueError: `T_max` is less than 1.
+        ValueError: `T_max` is less than 1, or `eta_min` negative.
 
     Source:
         Loshchilov and Hutter 2017, "SGDR: stochastic gradient descent with warm restarts", eq. 5,
@@ -237,12 +263,12 @@ class CosineAnnealingLR(LRScheduler):
         [0.5]
     """
 
+    _for_groups = ("base_lrs",)
+
     def __init__(
         self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0, last_epoch: int = -1
     ) -> None:
-        if T_max < 1:
-            raise ValueError(f"T_max: must be at least 1, got {T_max}")
-        self.T_max, self.eta_min = T_max, eta_min
+        self.T_max, self.eta_min = number("T_max", T_max, 1), number("eta_min", eta_min, 0)
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:
@@ -254,7 +280,10 @@ class CosineAnnealingLR(LRScheduler):
             rise = (1 - math.cos(math.pi / self.T_max)) / 2
             return [lr + (base - self.eta_min) * rise for base, lr in pairs]
         ratio = self._height(self.last_epoch) / self._height(self.last_epoch - 1)
-        return [ratio * (lr - self.eta_min) + self.eta_min for _, lr in pairs]
+        rates = [ratio * (lr - self.eta_min) + self.eta_min for _, lr in pairs]
+        # back at an initial rate of 0: each way up multiplies roundings by up to T_max^2
+        rounding = sys.float_info.epsilon * self.eta_min * self.T_max * self.last_epoch
+        return [0.0 if -rounding <= lr < 0 else lr for lr in rates]
 
     def _height(self, epoch: int) -> float:
         return 1 + math.cos(math.pi * epoch / self.T_max)

@@ -6,9 +6,9 @@ import math
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from minigrad.optim.groups import Group
 from minigrad.optim.lr_scheduler.base import LRScheduler
 from minigrad.optim.optimizer import Optimizer
+from minigrad.optim.options import number
 
 __all__ = ["ReduceLROnPlateau"]
 
@@ -19,7 +19,7 @@ class ReduceLROnPlateau(LRScheduler):
     Args:
         optimizer: Whose learning rates change.
         mode: Whether "min" or "max" is better.
-        factor: The factor, below 1.
+        factor: The factor, from 0 to less than 1.
         patience: How many epochs without getting better are borne.
         threshold: By how much a measurement must be better to count.
         threshold_mode: Whether that is a fraction ("rel") or a difference ("abs").
@@ -29,7 +29,7 @@ class ReduceLROnPlateau(LRScheduler):
 
     Raises:
         ValueError: An argument is out of its range.
-        TypeError: `optimizer` is none.
+        TypeError: `optimizer` is none, or an argument is no number.
 
     Example:
         >>> import minigrad as mg
@@ -40,6 +40,9 @@ class ReduceLROnPlateau(LRScheduler):
         >>> schedule.get_last_lr()
         [0.5]
     """
+
+    _for_groups = ("min_lrs",)
+    _how_to_go_on = ""
 
     def __init__(
         self,
@@ -54,45 +57,50 @@ class ReduceLROnPlateau(LRScheduler):
         eps: float = 1e-8,
     ) -> None:
         self._attach(optimizer)
-        if factor >= 1:
-            raise ValueError(f"factor: must be below 1, got {factor}")
+        self.factor = number("factor", factor, 0, 1)
         if mode not in ("min", "max"):
             raise ValueError(f"mode: {mode!r}; expected 'min' or 'max'")
         if threshold_mode not in ("rel", "abs"):
             raise ValueError(f"threshold_mode: {threshold_mode!r}; expected 'rel' or 'abs'")
-        self.min_lrs: list[float] = self._for_each_group(min_lr, "min_lr")
-        self.mode, self.factor, self.patience = mode, factor, patience
-        self.threshold, self.threshold_mode = threshold, threshold_mode
-        self.cooldown, self.eps = cooldown, eps
+        self.min_lrs: list[float] = [
+            number("min_lr", least) for least in self._for_each_group(min_lr, "min_lr")
+        ]
+        self.mode, self.patience = mode, number("patience", patience)
+        self.threshold, self.threshold_mode = number("threshold", threshold), threshold_mode
+        self.cooldown, self.eps = number("cooldown", cooldown), number("eps", eps)
         self.best = math.inf if mode == "min" else -math.inf
-        self.cooldown_counter = self.num_bad_epochs = self.last_epoch = 0
+        self.cooldown_counter: float = 0
+        self.num_bad_epochs = self.last_epoch = 0
         self._last_lr = self._lrs()
 
     def step(self, metrics: Any) -> None:  # type: ignore[override]
         """Take in the measurement of an epoch.
 
         Args:
-            metrics: A number, or a Tensor of one element.
-        """
-        current = float(metrics)
-        self.last_epoch += 1
-        if self._is_better(current):
-            self.best, self.num_bad_epochs = current, 0
-        else:
-            self.num_bad_epochs += 1
-        if self.cooldown_counter > 0:
-            self.cooldown_counter -= 1
-            self.num_bad_epochs = 0
-        if self.num_bad_epochs > self.patience:
-            for group, least in zip(self.optimizer.param_groups, self.min_lrs, strict=True):
-                self._reduce(group, least)
-            self.cooldown_counter, self.num_bad_epochs = self.cooldown, 0
-        self._last_lr = self._lrs()
+            metrics: A number, or an array or Tensor of one element. NaN is no better than any.
 
-    def _reduce(self, group: Group, least: float) -> None:
-        lr = max(group["lr"] * self.factor, least)
-        if group["lr"] - lr > self.eps:
-            group["lr"] = lr
+        Raises:
+            ValueError: The optimizer has other groups than the schedule was made for; nothing has
+                been changed.
+            TypeError: `metrics` is no number; nothing has been changed.
+        """
+        self._require_groups(len(self.min_lrs))
+        current, rates = number("metrics", metrics, finite=False), self._lrs()
+        is_better = self._is_better(current)
+        bad, wait = 0 if is_better else self.num_bad_epochs + 1, self.cooldown_counter
+        if wait > 0:
+            bad, wait = 0, wait - 1
+        if bad > self.patience:
+            rates = [self._reduced(*pair) for pair in zip(rates, self.min_lrs, strict=True)]
+            bad, wait = 0, self.cooldown
+        self.last_epoch += 1
+        self.num_bad_epochs, self.cooldown_counter = bad, wait
+        self.best = current if is_better else self.best
+        self._assign(rates)
+
+    def _reduced(self, before: float, least: float) -> float:
+        lr = max(before * self.factor, least)
+        return lr if before - lr > self.eps else before
 
     def _is_better(self, current: float) -> bool:
         better = 1 if self.mode == "max" else -1  # the direction
