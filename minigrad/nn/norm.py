@@ -14,6 +14,7 @@ from minigrad.ops import norm
 from minigrad.ops.activation import Activation, activated
 from minigrad.ops.creation import ones, ones_like, zeros, zeros_like
 from minigrad.tensor import ShapeError, Tensor
+from minigrad.writes import note_write, write
 
 __all__ = ["BatchNorm1d", "LayerNorm", "batch_norm", "layer_norm"]
 
@@ -100,16 +101,16 @@ def _batch_norm(
     if count == 0:  # there is nothing to normalize, and nothing to learn from
         flat = np.ones_like(input._data, shape=(input.shape[1],))
         if batches is not None:
-            batches._data += 1
+            write(batches._data, batches._data + 1)
         y = norm.normalize_channels(input, flat, flat, weight, bias, eps)
         return y if activation is None else activated(y, activation, negative_slope)
     y, mean, var = norm.batch_norm(
         input, weight, bias, eps=eps, activation=activation, negative_slope=negative_slope
     )
-    moving_mean = None if running_mean is None else running_mean._data
-    moving_var = None if running_var is None else running_var._data
-    tracked = None if batches is None else batches._data
-    follow_statistics(mean._data, var._data, moving_mean, moving_var, momentum, count, tracked)
+    moving = [None if x is None else x._data for x in (running_mean, running_var, batches)]
+    if written := [array for array in moving if array is not None]:
+        follow_statistics(mean._data, var._data, *moving[:2], momentum, count, moving[2])
+        note_write(*written)
     return y
 
 
@@ -228,17 +229,20 @@ class BatchNorm1d(Module):
                 f"BatchNorm1d({self.num_features}): expected an input (N, C) or (N, C, L), got "
                 f"shape {input.shape}; reshape it, for instance to (1, C)"
             )
-        count = self.num_batches_tracked
+        mean, var, count = self.running_mean, self.running_var, self.num_batches_tracked
+        training = self.training or (mean is None and var is None)
+        if training and not self.track_running_stats:
+            mean = var = count = None
         momentum: Any = self.momentum
-        if momentum is None and count is not None:
-            momentum = 1 / (count._data + 1)
+        if momentum is None:  # without a count they stay, as in PyTorch
+            momentum = 0.0 if count is None else 1 / (count._data + 1)
         return _batch_norm(
             input,
-            self.running_mean,
-            self.running_var,
+            mean,
+            var,
             self.weight,
             self.bias,
-            self.training or self.running_mean is None,
+            training,
             momentum,
             self.eps,
             count if self.training else None,
