@@ -79,7 +79,8 @@ def _batch_norm(
     """As `batch_norm`, with an activation, and the number of batches of training, which goes up."""
     if input.ndim < 2:
         raise ShapeError(f"batch_norm: expected (N, C) or (N, C, L), got shape {input.shape}")
-    for name, given in (("running_mean", running_mean), ("weight", weight), ("bias", bias)):
+    statistics = ("running_mean", running_mean), ("running_var", running_var)
+    for name, given in (*statistics, ("weight", weight), ("bias", bias)):
         if given is not None and given.shape != (input.shape[1],):
             raise ShapeError(
                 f"batch_norm: {name} has shape {given.shape}, but the input {input.shape} has "
@@ -107,9 +108,10 @@ def _batch_norm(
     y, mean, var = norm.batch_norm(
         input, weight, bias, eps=eps, activation=activation, negative_slope=negative_slope
     )
-    moving = [None if x is None else x._data for x in (running_mean, running_var, batches)]
-    if written := [array for array in moving if array is not None]:
-        follow_statistics(mean._data, var._data, *moving[:2], momentum, count, moving[2])
+    own = [None if x is None else x._data for x in (running_mean, running_var, batches)]
+    if written := [array for array in own if array is not None]:
+        moving_mean, moving_var, tracked = own
+        follow_statistics(mean._data, var._data, moving_mean, moving_var, momentum, count, tracked)
         note_write(*written)
     return y
 
@@ -133,7 +135,7 @@ def layer_norm(
         eps: Added to the variance.
 
     Raises:
-        ShapeError: The input does not end in normalized_shape.
+        ShapeError: The input does not end in normalized_shape, or a parameter has another shape.
 
     Source:
         Ba, Kiros and Hinton 2016, "Layer normalization", eq. 4.
@@ -149,6 +151,9 @@ def layer_norm(
             f"layer_norm: the input has shape {input.shape}; expected its last axes to be "
             f"normalized_shape={sizes}"
         )
+    for name, given in (("weight", weight), ("bias", bias)):
+        if given is not None and given.shape != sizes:
+            raise ShapeError(f"layer_norm: {name} has shape {given.shape}; expected {sizes}")
     return norm.layer_norm(input, weight, bias, axes=len(sizes), eps=eps)
 
 
