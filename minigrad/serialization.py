@@ -4,15 +4,34 @@ from __future__ import annotations
 
 import contextlib
 import os
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from minigrad.backends import to_device, to_numpy
+from minigrad.nn.state import raw_array
 from minigrad.tensor import Tensor, new_leaf
 
 __all__ = ["load", "save"]
+
+# the names of dtypes in a safetensors file, as far as NumPy has them; bfloat16 as its bits
+_DTYPES = {
+    "BOOL": "?",
+    "I8": "<i1",
+    "I16": "<i2",
+    "I32": "<i4",
+    "I64": "<i8",
+    "U8": "<u1",
+    "U16": "<u2",
+    "U32": "<u4",
+    "U64": "<u8",
+    "F16": "<f2",
+    "F32": "<f4",
+    "F64": "<f8",
+    "BF16": "<u2",
+}
 
 
 def save(state: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
@@ -59,7 +78,10 @@ def _in_order(name: Any, value: Any) -> np.ndarray[Any, Any]:
             f"save: expected names (strings) with Tensors or arrays, got {type(name).__name__} "
             f"{name!r} with {type(value).__name__}"
         )
-    array = to_numpy(value._data) if isinstance(value, Tensor) else np.asarray(value)
+    try:
+        array = to_numpy(raw_array(value))
+    except (TypeError, RuntimeError) as error:
+        raise TypeError(f"save: {name!r}: {error}") from error
     if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
         raise TypeError(
             f"save: {name!r} has dtype {array.dtype}; expected booleans, integers or floats of at "
@@ -71,6 +93,9 @@ def _in_order(name: Any, value: Any) -> np.ndarray[Any, Any]:
 def load(path: str | os.PathLike[str], device: str = "cpu") -> dict[str, Tensor]:
     """Read named Tensors from a file that `save`, or PyTorch, has written.
 
+    bfloat16, which NumPy has not, becomes float32, which holds each of its values; a warning says
+    so.
+
     Args:
         path: The file.
         device: Where the Tensors go: "cpu" or "gpu".
@@ -80,7 +105,8 @@ def load(path: str | os.PathLike[str], device: str = "cpu") -> dict[str, Tensor]
 
     Raises:
         OSError: The file does not exist or cannot be read.
-        ValueError: It is no safetensors file, or a damaged one.
+        ValueError: It is no safetensors file, or a damaged one; or it holds float8 or another
+            dtype of which there are no Tensors.
         DeviceError: `device` is unknown or not usable.
 
     Example:
@@ -91,18 +117,39 @@ def load(path: str | os.PathLike[str], device: str = "cpu") -> dict[str, Tensor]
         ...     mg.load(f"{folder}/state.safetensors")
         {'weight': tensor([1., 1.])}
     """
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
+    from safetensors import SafetensorError, deserialize
 
+    path = os.fspath(path)
     try:
-        arrays = load_file(path)
+        with open(path, "rb") as file:
+            entries = sorted(deserialize(file.read()))  # type: ignore[no-untyped-call]
     except OSError as error:
-        raise type(error)(
-            f"cannot read weights: {error}; check the path {os.fspath(path)!r}"
-        ) from None
-    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise type(error)(f"cannot read weights: {error}; check the path {path!r}") from None
+    except SafetensorError as error:
         raise ValueError(
-            f"cannot read weights: {os.fspath(path)!r} is damaged or no safetensors file ({error});"
-            " save it anew"
+            f"cannot read weights: {path!r} is damaged or no safetensors file ({error}); save it "
+            "anew"
         ) from error
-    return {name: new_leaf(to_device(array, device)) for name, array in arrays.items()}
+    for name, entry in entries:
+        if (kind := entry["dtype"]) not in _DTYPES:
+            raise ValueError(
+                f"cannot read weights: {path!r} is whole, but {name!r} is of dtype {kind} "
+                f"({kind.replace('F', 'float', 1).lower()}), of which there are no Tensors; save "
+                "it as float32, in PyTorch by x.float()"
+            )
+    widened = [name for name, entry in entries if entry["dtype"] == "BF16"]
+    if widened:
+        warnings.warn(
+            f"load: {path!r} holds bfloat16 ({widened[0]!r}, {len(widened)} in all), which NumPy "
+            "has not; they become float32, which holds the same values",
+            stacklevel=2,
+        )
+    return {name: new_leaf(to_device(_array(entry), device)) for name, entry in entries}
+
+
+def _array(entry: Mapping[str, Any]) -> np.ndarray[Any, Any]:
+    """The array of an entry of a safetensors file."""
+    flat = np.frombuffer(entry["data"], _DTYPES[entry["dtype"]])
+    if entry["dtype"] == "BF16":  # the upper half of a float32
+        flat = (flat.astype(np.uint32) << 16).view(np.float32)
+    return flat.reshape(entry["shape"])

@@ -491,6 +491,57 @@ def test_clip_grad_norm_matches_torch(norm_type, max_norm, dtype, device):
         check_close(p.grad, t.grad, "gradient")
 
 
+@pytest.mark.parametrize("norm_type", [0, -1, -2.5, 0.5, float("-inf")])
+def test_clip_grad_norm_of_other_orders_matches_torch(norm_type):
+    own, other = with_gradients(np.float64)
+    check_close(
+        nn.utils.clip_grad_norm_(own, 0.1, norm_type),
+        torch.nn.utils.clip_grad_norm_(other, 0.1, norm_type),
+        "norm",
+    )
+    for p, t in zip(own[:-1], other[:-1], strict=True):
+        check_close(p.grad, t.grad, "gradient")
+
+
+@pytest.mark.parametrize("norm_type", [0, 1, 2, 3, -1, float("inf"), float("-inf")])
+def test_clip_grad_norm_passes_over_empty_gradients(norm_type):
+    own, other = with_gradients(np.float64)
+    empty = nn.Parameter(mg.zeros(0, 3))
+    empty.grad = mg.zeros(0, 3)
+    check_close(
+        nn.utils.clip_grad_norm_([empty, *own, empty], 0.1, norm_type),
+        torch.nn.utils.clip_grad_norm_(other, 0.1, norm_type),
+        "norm",
+    )
+    for p, t in zip(own[:-1], other[:-1], strict=True):
+        check_close(p.grad, t.grad, "gradient")
+    alone = nn.utils.clip_grad_norm_([empty, empty], 0.1, norm_type, error_if_nonfinite=True)
+    assert (alone.item(), alone.shape, empty.grad.shape) == (0.0, (), (0, 3))
+    nn.utils.clip_grad_value_([empty, own[0]], 0.01)
+    assert np.abs(own[0].grad.numpy()).max() <= 0.01
+
+
+def test_clip_grad_norm_of_order_0_does_not_depend_on_where_gradients_are():
+    own, _ = with_gradients(np.float32)
+    optimizer = mg.optim.SGD(own, lr=0.0)
+    optimizer.step()  # lays the parameters out in one vector, and then their gradients
+    optimizer.zero_grad()
+    sum((p * p).sum() + p.sum() for p in own).backward()
+    assert nn.utils.clip_grad_norm_(own, 1e3, 0).item() == len(own)
+
+
+@pytest.mark.parametrize("norm_type", [-1, 0.5])
+def test_clip_grad_norm_with_a_zero_matches_torch(norm_type):
+    p, t = nn.Parameter([1.0, 2.0]), torch.nn.Parameter(torch.tensor([1.0, 2.0]))
+    p.grad, t.grad = mg.tensor([0.0, 3.0]), torch.tensor([0.0, 3.0])
+    check_close(
+        nn.utils.clip_grad_norm_(p, 0.5, norm_type),
+        torch.nn.utils.clip_grad_norm_(t, 0.5, norm_type),
+        "norm",
+    )
+    check_close(p.grad, t.grad, "gradient")
+
+
 def test_clip_grad_norm_of_one_tensor_and_of_nothing(device):
     [p, *_], [t, *_] = with_gradients(np.float64, device)
     check_close(nn.utils.clip_grad_norm_(p, 0.5), torch.nn.utils.clip_grad_norm_(t, 0.5), "norm")

@@ -165,6 +165,96 @@ def test_files_of_torch_load_here(tmp_path):
     )
 
 
+def test_bfloat16_of_torch_becomes_float32_and_is_said_once(tmp_path):
+    torch = pytest.importorskip("torch")
+    from safetensors.torch import save_file
+
+    values = torch.tensor([1.0, -3.14, 1e-40, 3e38, torch.inf, -0.0]).bfloat16()
+    state = {
+        "b": values.reshape(2, 3),
+        "a": torch.tensor(2.5).bfloat16(),
+        "empty": torch.zeros(0, 2).bfloat16(),
+        "other": torch.arange(3),
+    }
+    save_file(state, tmp_path / "x.safetensors")
+    with pytest.warns(UserWarning, match=r"x\.safetensors.*bfloat16 \('a', 3 in all\)") as caught:
+        found = mg.load(tmp_path / "x.safetensors")
+    assert len(caught) == 1
+    assert list(found) == sorted(state)
+    for name, value in state.items():
+        expected = value.float() if value.dtype == torch.bfloat16 else value
+        assert found[name].dtype == expected.numpy().dtype
+        np.testing.assert_array_equal(found[name].numpy(), expected.numpy(), err_msg=name)
+        found[name].data[...] = 0  # the memory is the reader's own
+
+
+def test_nan_in_bfloat16_stays_nan(tmp_path):
+    torch = pytest.importorskip("torch")
+    from safetensors.torch import save_file
+
+    save_file({"x": torch.tensor([torch.nan]).bfloat16()}, tmp_path / "x")
+    with pytest.warns(UserWarning, match="bfloat16"):
+        assert np.isnan(mg.load(tmp_path / "x")["x"].item())
+
+
+@pytest.mark.parametrize(
+    ("dtype", "name"),
+    [
+        ("float8_e4m3fn", r"F8_E4M3 \(float8_e4m3\)"),
+        ("float8_e5m2", r"F8_E5M2 \(float8_e5m2\)"),
+        ("float8_e8m0fnu", "F8_E8M0"),
+        ("float8_e4m3fnuz", "F8_E4M3FNUZ"),
+        ("complex64", "C64"),
+    ],
+)
+def test_dtypes_without_tensors_are_refused_by_name(tmp_path, dtype, name):
+    torch = pytest.importorskip("torch")
+    from safetensors.torch import save_file
+
+    path = tmp_path / "x.safetensors"
+    save_file({"good": torch.ones(2), "bad": torch.ones(4).to(getattr(torch, dtype))}, path)
+    with pytest.raises(ValueError, match=rf"x\.safetensors' is whole.*'bad' .*{name}.*\.float\(\)"):
+        mg.load(path)
+
+
+@pytest.mark.parametrize(
+    "dtype", "uint8 int8 uint16 int16 uint32 int32 uint64 int64 bool float16 float64".split()
+)
+def test_other_dtypes_of_torch_load_as_they_are(tmp_path, dtype):
+    torch = pytest.importorskip("torch")
+    from safetensors.torch import save_file
+
+    save_file({"x": torch.tensor([0, 1]).to(getattr(torch, dtype))}, tmp_path / "x")
+    found = mg.load(tmp_path / "x")["x"]
+    assert found.dtype == np.dtype(dtype)
+    np.testing.assert_array_equal(found.numpy(), np.array([0, 1], dtype))
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float8_e4m3fn"])
+def test_dtypes_of_torch_that_numpy_has_not_are_named_with_the_remedy(tmp_path, dtype):
+    torch = pytest.importorskip("torch")
+    layer = nn.Linear(2, 1)
+    state = torch.nn.Linear(2, 1).state_dict()
+    odd = {name: value.to(getattr(torch, dtype)) for name, value in state.items()}
+    with pytest.raises(
+        nn.StateDictError, match=rf"weight: NumPy has no dtype {dtype}.*\.float\(\)"
+    ):
+        layer.load_state_dict(odd)
+    layer.load_state_dict({name: value.float() for name, value in odd.items()})
+    with pytest.raises(TypeError, match=rf"save: 'weight': NumPy has no dtype {dtype}.*\.float"):
+        mg.save(odd, tmp_path / "x")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_torch_says_of_other_values_stands(tmp_path):
+    torch = pytest.importorskip("torch")
+    learnt = dict(torch.nn.Linear(2, 1).named_parameters())
+    with pytest.raises(nn.StateDictError, match=r"weight: .*detach\(\)"):
+        nn.Linear(2, 1).load_state_dict(learnt)
+    with pytest.raises(TypeError, match=r"save: 'weight': .*detach\(\)"):
+        mg.save(learnt, tmp_path / "x")
+
+
 def test_files_of_ours_load_in_torch(tmp_path):
     torch = pytest.importorskip("torch")
     from safetensors.torch import load_file

@@ -66,6 +66,38 @@ def test_change_after_backward_is_fine(change):
     layer(x).sum().backward()
 
 
+@pytest.mark.parametrize("clip", [nn.utils.clip_grad_norm_, nn.utils.clip_grad_value_])
+def test_clipping_changes_gradients_that_a_graph_has_used(clip):
+    p = nn.Parameter([3.0, 4.0])
+    (p * p).sum().backward(create_graph=True)
+    penalty = (p.grad * p.grad).sum()
+    clip(p, 1.0)
+    with pytest.raises(mg.ChangedValueError, match="changed after the forward pass"):
+        penalty.backward()
+
+
+@pytest.mark.parametrize("name", ["running_mean", "running_var", "num_batches_tracked"])
+@pytest.mark.parametrize("batch", [4, 0])
+def test_batch_norm_changes_statistics_that_a_graph_has_used(name, batch):
+    norm, x = nn.BatchNorm1d(3), mg.ones(2, 3).requires_grad_()
+    y = (x * getattr(norm, name)).sum()
+    norm(mg.zeros(batch, 3))
+    if batch == 0 and name != "num_batches_tracked":
+        y.backward()
+        return
+    with pytest.raises(mg.ChangedValueError, match="changed after the forward pass"):
+        y.backward()
+
+
+def test_batch_norm_after_training_goes_back_with_the_statistics_it_has_used():
+    norm, x = nn.BatchNorm1d(3), mg.randn(2, 3).requires_grad_()
+    y = norm.eval()(x).sum()
+    before = norm.running_var.numpy().copy()
+    norm.train()(10 * mg.randn(5, 3))
+    y.backward()  # it keeps values of its own
+    np.testing.assert_allclose(x.grad.numpy(), np.tile(1 / np.sqrt(before + norm.eps), (2, 1)))
+
+
 def test_change_of_other_values_is_fine():
     first, second = nn.Linear(3, 3), nn.Linear(3, 3)
     both = mg.optim.SGD([*first.parameters(), *second.parameters()], lr=0.1)

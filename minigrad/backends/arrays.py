@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from minigrad.backends import Array, Kernel, find_kernels
+from minigrad.backends import Array, Kernel, find_kernels, is_array
 
 __all__ = [
     "concatenate",
@@ -49,6 +49,8 @@ def _with_kernels(definition: F) -> F:
 @_with_kernels
 def sum_over(array: Array, axes: tuple[int, ...]) -> Array:
     """The sum over axes of an array, or of anything else that has a method `sum`."""
+    if array.dtype.char == "e" and is_array(array):
+        return array.sum(axis=axes, dtype=np.float32).astype(array.dtype)
     return array.sum(axis=axes)
 
 
@@ -67,6 +69,8 @@ def stack(arrays: list[Array], axis: int) -> Array:
 @_with_kernels
 def contract(operands: list[Array], subscripts: str) -> Array:
     """The sum of products over labelled axes, with every label written out, once a term."""
+    if all(x.dtype.char == "e" for x in operands):
+        return np.einsum(subscripts, *operands, dtype=np.float32).astype(operands[0].dtype)
     return np.einsum(subscripts, *operands)
 
 
@@ -106,8 +110,11 @@ def follow_statistics(
     """
     for running, batch in ((running_mean, mean), (running_var, var * (count / (count - 1)))):
         if running is not None:
-            running *= 1 - momentum
-            running += momentum * batch
+            moved = running.astype(np.float32) if running.dtype.char == "e" else running
+            moved *= 1 - momentum
+            moved += momentum * batch
+            if moved is not running:
+                running[...] = moved
     if batches is not None:
         batches += 1
 

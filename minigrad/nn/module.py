@@ -6,15 +6,18 @@ worth saving are `Buffer`s, parts are modules; nothing is registered and nothing
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from reprlib import recursive_repr
 from threading import get_ident
-from typing import Any, NamedTuple, ParamSpec, Protocol, Self, TypeVar, cast
+from typing import Any, ParamSpec, Protocol, Self, TypeVar, cast
 
 import numpy as np
 
 from minigrad.backends import Array, require_device, to_device
 from minigrad.hints import ModuleHints
 from minigrad.live import recorders
+from minigrad.nn.parameter import Buffer, Parameter
+from minigrad.nn.state import IncompatibleKeys, StateDictError, fitting
 from minigrad.tensor import Tensor, new_leaf
 from minigrad.writes import note_replaced, write
 
@@ -31,68 +34,6 @@ R = TypeVar("R", covariant=True)
 T = TypeVar("T")
 
 
-class Parameter(Tensor):
-    """A Tensor that a module learns: an attribute of this type is one of its parameters.
-
-    Args:
-        data: What `mg.tensor` takes; a Tensor's memory is shared.
-        requires_grad: Whether backward passes compute its gradient; False freezes it.
-
-    Example:
-        >>> Parameter([1.0, 2.0])
-        Parameter containing:
-        tensor([1., 2.], requires_grad=True)
-    """
-
-    __slots__ = ()
-
-    def __init__(self, data: Any, requires_grad: bool = True) -> None:
-        super().__init__(data, requires_grad)
-
-    def __repr__(self) -> str:
-        return f"Parameter containing:\n{super().__repr__()}"
-
-
-class Buffer(Tensor):
-    """A Tensor that belongs to a module's state but is not learnt, such as a running mean.
-
-    Args:
-        data: What `mg.tensor` takes; a Tensor's memory is shared.
-
-    Example:
-        >>> Buffer([0.0]).requires_grad
-        False
-    """
-
-    __slots__ = ()
-
-    def __init__(self, data: Any) -> None:
-        super().__init__(data)
-
-
-class StateDictError(RuntimeError):
-    """A state that does not fit a module; the message lists everything that does not.
-
-    Example:
-        >>> import minigrad as mg
-        >>> mg.nn.Linear(2, 1).load_state_dict({"weight": mg.ones(1, 3)})
-        Traceback (most recent call last):
-        minigrad.nn.module.StateDictError: load_state_dict: the state does not fit Linear, and ...
-    """
-
-
-class IncompatibleKeys(NamedTuple):
-    """What `load_state_dict` found besides the entries that it loaded.
-
-    Attributes:
-        missing_keys: Names that the module has and the state has not.
-        unexpected_keys: Names that the state has and the module has not.
-    """
-
-    missing_keys: list[str]
-    unexpected_keys: list[str]
-
-
 class _Callable(Protocol[P, R]):
     """A module as a type checker sees it: calling it takes and gives what `forward` does."""
 
@@ -101,6 +42,14 @@ class _Callable(Protocol[P, R]):
 
 class Module(ModuleHints):
     """A part of a network: parameters and smaller modules as attributes, and `forward`.
+
+    An attribute that holds a Parameter, a Buffer or a Module takes only one of these, or None, in
+    its place: anything else would leave `parameters()` and `state_dict()` unseen.
+
+    A module may have several names in others, but it is no part of itself. What counts each module
+    once (`parameters()`, `train()`, `to()`) passes over a module that contains itself; what goes
+    by names (`state_dict()`, `load_state_dict()`, `remove_duplicate=False`) or from part to part
+    (`apply()`) raises ValueError and says where the circle is.
 
     Example:
         >>> import minigrad as mg
@@ -128,6 +77,12 @@ class Module(ModuleHints):
             recorder.called(self)
         return self.forward(*args, **kwargs)
 
+    def __setattr__(self, name: str, value: object) -> None:
+        old = self.__dict__.get(name)
+        if isinstance(old, _OWNED) and not isinstance(value, _OWNED) and value is not None:
+            raise _not_in_place_of(self, name, value)
+        object.__setattr__(self, name, value)
+
     # what it consists of, in the order of definition
 
     def _own(self, kind: type[T]) -> list[tuple[str, T]]:
@@ -141,18 +96,55 @@ class Module(ModuleHints):
         Args:
             prefix: The name of this module.
             remove_duplicate: Give a module that occurs twice only under its first name.
+
+        Raises:
+            ValueError: A module is a part of itself, and not `remove_duplicate`.
         """
+        if not remove_duplicate:
+            walk = self._walk("named_modules", prefix, lambda module: module._own(Module))
+            yield from ((name, module) for name, module, is_left in walk if not is_left)
+            return
         seen: set[Module] = set()
         stack = [(prefix, self)]
         while stack:
             name, module = stack.pop()
-            if module in seen:
-                continue
-            if remove_duplicate:
+            if module not in seen:
                 seen.add(module)
-            yield name, module
-            inner = [(f"{name}.{key}".lstrip("."), part) for key, part in module._own(Module)]
-            stack += reversed(inner)
+                yield name, module
+                inner = [(_path(name, key), part) for key, part in module._own(Module)]
+                stack += reversed(inner)
+
+    def _walk(
+        self, operation: str, prefix: str, parts: Callable[[Module], Iterable[tuple[str, Module]]]
+    ) -> Iterator[tuple[str, Module, bool]]:
+        """Each way to this module and those inside it, on entering (False) and on leaving (True).
+
+        Args:
+            operation: For whom, for the message.
+            prefix: The name of this module.
+            parts: Gives a module's parts with their names.
+
+        Raises:
+            ValueError: A module is a part of itself.
+        """
+        around: dict[Module, str] = {}  # the modules that have been entered and not left
+        stack: list[tuple[str, Module, bool]] = [(prefix, self, False)]
+        while stack:
+            name, module, is_left = way = stack.pop()
+            if is_left:
+                del around[module]
+            elif module in around:
+                outer = f"{around[module]!r} again" if around[module] else "the module itself"
+                raise ValueError(
+                    f"{operation}: {name!r} is {outer}, and a {type(module).__name__} inside "
+                    "itself has no end; keep a reference to what is no part in a list, for "
+                    f"instance self.{name.rpartition('.')[2]} = [module]"
+                )
+            else:
+                around[module] = name
+                inner = [(_path(name, key), part, False) for key, part in parts(module)]
+                stack += [(name, module, True), *reversed(inner)]
+            yield way
 
     def modules(self) -> Iterator[Module]:
         """This module and all inside it, each once."""
@@ -178,7 +170,7 @@ class Module(ModuleHints):
                     if remove_duplicate and id(value) in seen:
                         continue
                     seen.add(id(value))
-                    yield f"{path}.{key}".lstrip("."), value
+                    yield _path(path, key), value
 
     def named_parameters(
         self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
@@ -243,10 +235,13 @@ class Module(ModuleHints):
 
         Args:
             fn: The function, for instance one that draws initial values.
+
+        Raises:
+            ValueError: A module is a part of itself.
         """
-        for part in self.children():
-            part.apply(fn)
-        fn(self)
+        for _, module, is_left in self._walk("apply", "", Module.named_children):
+            if is_left:
+                fn(module)
         return self
 
     def zero_grad(self) -> None:
@@ -307,6 +302,9 @@ class Module(ModuleHints):
     def state_dict(self) -> dict[str, Tensor]:
         """A snapshot: copies of all parameters and buffers, under every name that they have.
 
+        Raises:
+            ValueError: A module is a part of itself, so that names have no end.
+
         Example:
             >>> import minigrad as mg
             >>> [(name, value.shape) for name, value in mg.nn.Linear(2, 3).state_dict().items()]
@@ -330,6 +328,7 @@ class Module(ModuleHints):
         Raises:
             StateDictError: Names (where `strict`) or shapes differ, or a value is no array. The
                 message lists all of it, and nothing has been changed.
+            ValueError: A module is a part of itself, so that names have no end.
         """
         entries = self._entries()
         missing = [name for name in entries if name not in state_dict]
@@ -341,7 +340,7 @@ class Module(ModuleHints):
         for name, entry in entries.items():
             if name not in missing:
                 try:
-                    arrays[name] = _fitting(state_dict[name], entry)
+                    arrays[name] = fitting(state_dict[name], entry)
                 except (TypeError, ValueError, RuntimeError) as error:
                     problems.append(f"{name}: {error}")
         if problems:
@@ -359,6 +358,7 @@ class Module(ModuleHints):
         """What stands in the parentheses of this module's line when it is printed."""
         return ""
 
+    @recursive_repr()  # "..." for a module inside itself
     def __repr__(self) -> str:
         lines = [
             f"  ({name}): " + repr(part).replace("\n", "\n  ") for name, part in self._own(Module)
@@ -369,13 +369,21 @@ class Module(ModuleHints):
         return "\n".join([f"{type(self).__name__}({own}", *lines, ")"])
 
 
-def _fitting(value: Any, entry: Tensor) -> Array:
-    """The raw array of a value from a state, on the device of the entry that it is for."""
-    if not hasattr(value, "__array__"):
-        raise TypeError(f"expected a Tensor or an array, got {type(value).__name__}")
-    array = value._data if isinstance(value, Tensor) else np.asarray(value)
-    if array.dtype.kind not in "biuf":
-        raise TypeError(f"expected numbers, got an array of dtype {array.dtype}")
-    if array.shape != entry.shape:
-        raise ValueError(f"shape {array.shape}, expected {entry.shape}")
-    return to_device(array, entry.device)
+_OWNED = (Parameter, Buffer, Module)
+
+
+def _path(prefix: str, key: str) -> str:
+    return f"{prefix}.{key}" if prefix else key
+
+
+def _not_in_place_of(module: Module, name: str, value: object) -> TypeError:
+    """The refusal of a value that would take the place of what a module owns."""
+    kind = next(kind.__name__ for kind in _OWNED if isinstance(vars(module)[name], kind))
+    remedy = f"assign nn.{kind}(x) for a new one, or use .{name}.data = x for new values"
+    if kind == "Module":
+        remedy = f"assign an nn.Module, or `del` {name!r} before"
+    return TypeError(
+        f"cannot assign a {type(value).__name__} as {name!r} of {type(module).__name__}, which "
+        f"holds a {kind} there (nn.Parameter, nn.Buffer, nn.Module or None expected): it would "
+        f"leave the module's state unseen; {remedy}"
+    )

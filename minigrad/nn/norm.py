@@ -14,6 +14,7 @@ from minigrad.ops import norm
 from minigrad.ops.activation import Activation, activated
 from minigrad.ops.creation import ones, ones_like, zeros, zeros_like
 from minigrad.tensor import ShapeError, Tensor
+from minigrad.writes import note_write, write
 
 __all__ = ["BatchNorm1d", "LayerNorm", "batch_norm", "layer_norm"]
 
@@ -78,7 +79,8 @@ def _batch_norm(
     """As `batch_norm`, with an activation, and the number of batches of training, which goes up."""
     if input.ndim < 2:
         raise ShapeError(f"batch_norm: expected (N, C) or (N, C, L), got shape {input.shape}")
-    for name, given in (("running_mean", running_mean), ("weight", weight), ("bias", bias)):
+    statistics = ("running_mean", running_mean), ("running_var", running_var)
+    for name, given in (*statistics, ("weight", weight), ("bias", bias)):
         if given is not None and given.shape != (input.shape[1],):
             raise ShapeError(
                 f"batch_norm: {name} has shape {given.shape}, but the input {input.shape} has "
@@ -100,16 +102,17 @@ def _batch_norm(
     if count == 0:  # there is nothing to normalize, and nothing to learn from
         flat = np.ones_like(input._data, shape=(input.shape[1],))
         if batches is not None:
-            batches._data += 1
+            write(batches._data, batches._data + 1)
         y = norm.normalize_channels(input, flat, flat, weight, bias, eps)
         return y if activation is None else activated(y, activation, negative_slope)
     y, mean, var = norm.batch_norm(
         input, weight, bias, eps=eps, activation=activation, negative_slope=negative_slope
     )
-    moving_mean = None if running_mean is None else running_mean._data
-    moving_var = None if running_var is None else running_var._data
-    tracked = None if batches is None else batches._data
-    follow_statistics(mean._data, var._data, moving_mean, moving_var, momentum, count, tracked)
+    own = [None if x is None else x._data for x in (running_mean, running_var, batches)]
+    if written := [array for array in own if array is not None]:
+        moving_mean, moving_var, tracked = own
+        follow_statistics(mean._data, var._data, moving_mean, moving_var, momentum, count, tracked)
+        note_write(*written)
     return y
 
 
@@ -132,7 +135,7 @@ def layer_norm(
         eps: Added to the variance.
 
     Raises:
-        ShapeError: The input does not end in normalized_shape.
+        ShapeError: The input does not end in normalized_shape, or a parameter has another shape.
 
     Source:
         Ba, Kiros and Hinton 2016, "Layer normalization", eq. 4.
@@ -148,6 +151,9 @@ def layer_norm(
             f"layer_norm: the input has shape {input.shape}; expected its last axes to be "
             f"normalized_shape={sizes}"
         )
+    for name, given in (("weight", weight), ("bias", bias)):
+        if given is not None and given.shape != sizes:
+            raise ShapeError(f"layer_norm: {name} has shape {given.shape}; expected {sizes}")
     return norm.layer_norm(input, weight, bias, axes=len(sizes), eps=eps)
 
 
@@ -228,17 +234,20 @@ class BatchNorm1d(Module):
                 f"BatchNorm1d({self.num_features}): expected an input (N, C) or (N, C, L), got "
                 f"shape {input.shape}; reshape it, for instance to (1, C)"
             )
-        count = self.num_batches_tracked
+        mean, var, count = self.running_mean, self.running_var, self.num_batches_tracked
+        training = self.training or (mean is None and var is None)
+        if training and not self.track_running_stats:
+            mean = var = count = None
         momentum: Any = self.momentum
-        if momentum is None and count is not None:
-            momentum = 1 / (count._data + 1)
+        if momentum is None:  # without a count they stay, as in PyTorch
+            momentum = 0.0 if count is None else 1 / (count._data + 1)
         return _batch_norm(
             input,
-            self.running_mean,
-            self.running_var,
+            mean,
+            var,
             self.weight,
             self.bias,
-            self.training or self.running_mean is None,
+            training,
             momentum,
             self.eps,
             count if self.training else None,

@@ -130,7 +130,7 @@ class _Recurrent(Module):
                 index = layer * len(self._suffixes()) + direction
                 weights: list[Any] = [getattr(self, path) for path in self._parts[index]]
                 if not self.bias:
-                    weights[2:2] = [None, None]
+                    weights[2 : -1 if self.proj_size else None] = [None, None]
                 start = [state[index] for state in states]
                 y, *after = self._direction(x, start, weights, reverse=direction == 1)
                 outputs.append(y)

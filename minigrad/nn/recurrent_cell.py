@@ -160,6 +160,7 @@ class RNNCell(_Cell):
         Raises:
             ShapeError: A shape is none of these.
         """
+        check_nonlinearity(self.nonlinearity)
         [h] = self._states(input, None if hx is None else [hx], 1)
         z = linear(input, self.weight_ih, self.bias_ih) + linear(h, self.weight_hh, self.bias_hh)
         return tanh(z) if self.nonlinearity == "tanh" else relu(z)

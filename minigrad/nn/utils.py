@@ -9,10 +9,10 @@ import numpy as np
 from minigrad import hints
 from minigrad.backends import Array, as_array, to_device
 from minigrad.backends.arrays import length, shorten, side_by_side
-from minigrad.ops.reduce import norm
+from minigrad.ops.reduce import norm, widened
 from minigrad.ops.shape import concatenate, reshape
 from minigrad.tensor import ShapeError, Tensor, made
-from minigrad.writes import write
+from minigrad.writes import note_write, write
 
 __all__ = [
     "clip_grad_norm_",
@@ -34,10 +34,10 @@ def _gradients(parameters: Tensor | Iterable[Tensor]) -> list[Array]:
 
 def _norm(gradients: list[Array], norm_type: float) -> Array:
     """The norm of all elements of arrays of any memory order, as one vector."""
+    wide = [widened(gradient) for gradient in gradients]
     if norm_type == 2:
-        return as_array(length(gradients))
-    norms = [norm(gradient, norm_type) for gradient in gradients]
-    return as_array(norm(np.stack(norms), norm_type))
+        return as_array(length(wide))
+    return as_array(norm(np.stack([norm(gradient, norm_type) for gradient in wide]), norm_type))
 
 
 def clip_grad_norm_(
@@ -53,11 +53,13 @@ def clip_grad_norm_(
     Args:
         parameters: One parameter or several; those without a gradient are passed over.
         max_norm: The length to which a longer gradient is cut.
-        norm_type: The order of the norm |g|, any that `mg.norm` takes.
+        norm_type: The order of the norm |g|, any that `mg.norm` takes; of order 0 it is the number
+            of gradients that are not all 0, as in PyTorch.
         error_if_nonfinite: Raise where the norm is nan or infinite, instead of scaling by it.
 
     Returns:
-        |g| before the cut, a Tensor of shape (). Nothing is read from the GPU to compute it.
+        |g| before the cut, a Tensor of shape (), in float32 for float16 gradients; 0 where there
+        are none. Nothing is read from the GPU to compute it.
 
     Raises:
         RuntimeError: The norm is not finite and `error_if_nonfinite` is set.
@@ -75,18 +77,20 @@ def clip_grad_norm_(
         >>> x.grad
         tensor([0.5999999 , 0.79999983])
     """
-    gradients = _gradients(parameters)
+    found = _gradients(parameters)
+    gradients = [gradient for gradient in found if gradient.size]
     if not gradients:
-        return made(np.zeros((), dtype=np.float32))
-    gradients = side_by_side(gradients)
-    total = _norm(gradients, norm_type)
+        return made(np.zeros_like(found[0], shape=()) if found else np.zeros((), np.float32))
+    vectors = side_by_side(gradients)
+    total = _norm(vectors if norm_type == 2 else gradients, norm_type)
     if error_if_nonfinite and not np.isfinite(total):
         raise RuntimeError(
             f"clip_grad_norm_: the norm of order {norm_type} is {float(total)}; pass "
             "error_if_nonfinite=False to scale by it all the same"
         )
-    for gradient in gradients:
-        shorten(gradient, total, max_norm)
+    for vector in vectors:
+        shorten(vector, total, max_norm)
+    note_write(*vectors)
     return made(total)
 
 
@@ -105,8 +109,12 @@ def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -
         >>> x.grad
         tensor([ 1. , -0.1])
     """
-    for gradient in _gradients(parameters):
-        np.clip(gradient, -clip_value, clip_value, out=gradient)
+    gradients = _gradients(parameters)
+    if gradients:
+        vectors = side_by_side(gradients)
+        for vector in vectors:
+            np.clip(vector, -clip_value, clip_value, out=vector)
+        note_write(*vectors)
 
 
 def parameters_to_vector(parameters: Iterable[Tensor]) -> Tensor:

@@ -9,7 +9,7 @@ import numpy as np
 from minigrad.backends import Array
 from minigrad.operation import fused, primitive
 from minigrad.ops.elementwise import exp, where
-from minigrad.ops.reduce import largest, sum
+from minigrad.ops.reduce import largest, narrowed, sum, widened
 from minigrad.tensor import Tensor
 
 Activation: TypeAlias = Literal["leaky_relu", "relu", "sigmoid", "tanh"]
@@ -98,7 +98,12 @@ def softplus(x: Array) -> Array:
     return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
 
 
-@primitive(x=lambda g, y, axis: y * (g - sum(g * y, axis=axis, keepdims=True)))
+def _softmax_rule(g: Any, y: Any, axis: int) -> Any:
+    y = widened(y)
+    return y * (g - sum(g * y, axis=axis, keepdims=True))
+
+
+@primitive(x=_softmax_rule)
 def softmax(x: Array, *, axis: int = -1) -> Array:
     """e^x divided by its sum along an axis: positive values that add up to 1.
 
@@ -111,11 +116,12 @@ def softmax(x: Array, *, axis: int = -1) -> Array:
         >>> softmax(mg.tensor([1.0, 1.0]))
         tensor([0.5, 0.5])
     """
-    y = np.exp(x - largest(x, axis))
-    return y / np.sum(y, axis=axis, keepdims=True)
+    wide = widened(x)
+    y = np.exp(wide - largest(wide, axis))
+    return narrowed(y / np.sum(y, axis=axis, keepdims=True), x)
 
 
-@primitive(x=lambda g, y, axis: g - exp(y) * sum(g, axis=axis, keepdims=True))
+@primitive(x=lambda g, y, axis: g - exp(widened(y)) * sum(g, axis=axis, keepdims=True))
 def log_softmax(x: Array, *, axis: int = -1) -> Array:
     """log(softmax(x)) along an axis, without overflow: x - logsumexp(x).
 
@@ -128,8 +134,9 @@ def log_softmax(x: Array, *, axis: int = -1) -> Array:
         >>> log_softmax(mg.tensor([1000.0, 0.0]))
         tensor([    0., -1000.])
     """
-    shifted = x - largest(x, axis)
-    return shifted - np.log(np.sum(np.exp(shifted), axis=axis, keepdims=True))
+    wide = widened(x)
+    shifted = wide - largest(wide, axis)
+    return narrowed(shifted - np.log(np.sum(np.exp(shifted), axis=axis, keepdims=True)), x)
 
 
 def activated(x: Any, activation: Activation, negative_slope: float) -> Tensor:

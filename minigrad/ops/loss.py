@@ -11,7 +11,7 @@ from minigrad.backends import Array
 from minigrad.operation import fused, primitive
 from minigrad.ops.activation import log_softmax, softplus
 from minigrad.ops.elementwise import cast, clip, log, log1p, where
-from minigrad.ops.reduce import sum
+from minigrad.ops.reduce import narrowed, sum, widened
 from minigrad.ops.shape import expand_dims, squeeze, take_along_axis
 from minigrad.tensor import Tensor
 
@@ -19,6 +19,7 @@ _SMALLEST = float(np.float32(1e-12))  # PyTorch's constant is a float32
 
 
 def _probability_rule(g: Any, p: Any, target: Any) -> Any:
+    p = widened(p)
     return g * (p - target) / clip(p * (1 - p), min=_SMALLEST)
 
 
@@ -54,11 +55,13 @@ def binary_cross_entropy_with_logits(z: Any, target: Any, *, pos_weight: Any = N
         target: Targets in [0, 1], of the same shape.
         pos_weight: Weight of the positive class, broadcasting against z; None for 1.
     """
+    given = z, target, pos_weight
+    z = widened(z)
     if pos_weight is None:
         y: Tensor = softplus(z) - target * z
     else:
         y = (1 - target) * z + (1 + (pos_weight - 1) * target) * softplus(-z)
-    return y
+    return narrowed(y, *given)  # type: ignore[no-any-return]
 
 
 @fused
@@ -71,7 +74,8 @@ def cross_entropy_of_classes(z: Any, classes: Any, *, axis: int = 1) -> Tensor:
         axis: That of the classes.
     """
     places = expand_dims(classes, axis)
-    return squeeze(-take_along_axis(log_softmax(z, axis=axis), places, axis), axis=axis)
+    y = squeeze(-take_along_axis(log_softmax(widened(z), axis=axis), places, axis), axis=axis)
+    return narrowed(y, z)  # type: ignore[no-any-return]
 
 
 @fused
@@ -84,8 +88,8 @@ def mean_cross_entropy(z: Any, classes: Any, *, axis: int = 1, ignore_index: int
         axis: That of the classes.
         ignore_index: Targets of this value do not count.
     """
-    counted = classes != ignore_index
-    losses = cross_entropy_of_classes(z, where(counted, classes, 0), axis=axis)
-    count = sum(cast(counted, z.dtype))
-    y: Tensor = sum(where(counted, losses, 0.0)) / where(count == 0, math.nan, count)
-    return y
+    counted, wide = classes != ignore_index, widened(z)
+    losses = cross_entropy_of_classes(wide, where(counted, classes, 0), axis=axis)
+    count = sum(cast(counted, wide.dtype))
+    y = sum(where(counted, losses, 0.0)) / where(count == 0, math.nan, count)
+    return narrowed(y, z)  # type: ignore[no-any-return]

@@ -7,7 +7,7 @@ from typing import Any
 from minigrad.operation import fused
 from minigrad.ops.activation import Activation, activated
 from minigrad.ops.elementwise import sqrt
-from minigrad.ops.reduce import mean
+from minigrad.ops.reduce import mean, narrowed, widened
 from minigrad.ops.shape import reshape
 from minigrad.tensor import Tensor
 
@@ -41,7 +41,7 @@ def batch_norm(
         negative_slope: That of leaky_relu.
 
     Returns:
-        y of x's shape, and the batch's mean (C,) and variance (C,).
+        y of x's shape, and the batch's mean (C,) and variance (C,), of float16 in float32.
 
     Source:
         Ioffe and Szegedy 2015, "Batch normalization", algorithm 1.
@@ -50,15 +50,16 @@ def batch_norm(
         y, mu, var = batch_norm(x, weight, bias, eps=eps)
         return activated(y, activation, negative_slope), mu, var
     axes = (0, *range(2, x.ndim))
-    mu = mean(x, axis=axes)
-    centred = x - _per_channel(mu, x)
+    wide = widened(x)
+    mu = mean(wide, axis=axes)
+    centred = wide - _per_channel(mu, x)
     var = mean(centred * centred, axis=axes)
     y = centred / _per_channel(sqrt(var + eps), x)
     if weight is not None:
         y = y * _per_channel(weight, x)
     if bias is not None:
         y = y + _per_channel(bias, x)
-    return y, mu, var
+    return narrowed(y, x, weight, bias), mu, var
 
 
 def normalize_channels(
@@ -74,11 +75,13 @@ def normalize_channels(
         bias: (C,), or None for 0.
         eps: Added to the variance.
     """
-    scale = 1 / sqrt(var + eps)
+    scale = 1 / sqrt(widened(var) + eps)
     if weight is not None:
         scale = scale * weight
-    y = (x - _per_channel(mean, x)) * _per_channel(scale, x)
-    return y if bias is None else y + _per_channel(bias, x)
+    y = (widened(x) - _per_channel(mean, x)) * _per_channel(scale, x)
+    if bias is not None:
+        y = y + _per_channel(bias, x)
+    return narrowed(y, x, mean, var, weight, bias)  # type: ignore[no-any-return]
 
 
 @fused
@@ -98,8 +101,11 @@ def layer_norm(x: Any, weight: Any, bias: Any, *, axes: int = 1, eps: float = 1e
         Ba, Kiros and Hinton 2016, "Layer normalization", eq. 4.
     """
     over = tuple(range(-axes, 0))
-    centred = x - mean(x, axis=over, keepdims=True)
-    y: Tensor = centred / sqrt(mean(centred * centred, axis=over, keepdims=True) + eps)
+    wide = widened(x)
+    centred = wide - mean(wide, axis=over, keepdims=True)
+    y = centred / sqrt(mean(centred * centred, axis=over, keepdims=True) + eps)
     if weight is not None:
         y = y * weight
-    return y if bias is None else y + bias
+    if bias is not None:
+        y = y + bias
+    return narrowed(y, x, weight, bias)  # type: ignore[no-any-return]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import builtins
 import math
-from typing import Any
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -23,6 +25,35 @@ from minigrad.ops.shape import (
     zeros_of,
 )
 from minigrad.tensor import Axis, Tensor
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_HALF = np.dtype(np.float16)
+
+
+def _is_half(x: Any) -> bool:
+    """Whether values are float16: at most 65504, so that sums, and squares above 255, overflow."""
+    return getattr(x, "dtype", None) == _HALF
+
+
+def widened(x: Any) -> Any:
+    """Values to compute with: float16 as float32, all others as they are."""
+    return cast(x, "float32") if _is_half(x) else x
+
+
+def narrowed(y: Any, *inputs: Any) -> Any:
+    """A result of widened inputs in the dtype that the inputs call for."""
+    return cast(y, "float16") if builtins.all(x is None or _is_half(x) for x in inputs) else y
+
+
+def _in_float32(function: F) -> F:
+    """A function of x that takes float16 through float32."""
+
+    @wraps(function)
+    def call(x: Any, *args: Any, **options: Any) -> Any:
+        return narrowed(function(widened(x), *args, **options), x)
+
+    return call  # type: ignore[return-value]
 
 
 def _kept(g: Any, x_shape: tuple[int, ...], axis: Axis) -> Any:
@@ -45,12 +76,14 @@ def sum(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
         >>> mg.sum(mg.ones(2, 3), axis=0)
         tensor([2., 2., 2.])
     """
+    if _is_half(x):
+        return np.sum(x, axis=axis, keepdims=keepdims, dtype=np.float32).astype(_HALF)
     return np.sum(x, axis=axis, keepdims=keepdims)
 
 
 @primitive(
     x=lambda g, x_shape, axis: broadcast_to(
-        _kept(g / size_of(x_shape, axis), x_shape, axis), x_shape
+        _kept(widened(g) / size_of(x_shape, axis), x_shape, axis), x_shape
     )
 )
 def mean(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
@@ -72,6 +105,7 @@ def mean(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
     return np.mean(x, axis=axis, keepdims=keepdims)
 
 
+@_in_float32
 def var(x: Any, axis: Axis = None, ddof: int = 0, keepdims: bool = False) -> Tensor:
     """Variance over axes: `sum((x - mean)^2) / (n - ddof)`.
 
@@ -94,6 +128,7 @@ def var(x: Any, axis: Axis = None, ddof: int = 0, keepdims: bool = False) -> Ten
     return sum(centred * centred, axis=axis, keepdims=keepdims) / count
 
 
+@_in_float32
 def std(x: Any, axis: Axis = None, ddof: int = 0, keepdims: bool = False) -> Tensor:
     """Standard deviation over axes, the square root of `var`; its derivative at 0 is taken as 0.
 
@@ -118,6 +153,7 @@ def std(x: Any, axis: Axis = None, ddof: int = 0, keepdims: bool = False) -> Ten
 
 def _extreme_rule(g: Any, x: Any, y: Any, axis: Axis) -> Any:
     """The gradient goes to the extreme elements; several equal ones share it (PyTorch's amax)."""
+    g = widened(g)
     chosen = cast(x == _kept(y, x.shape, axis), g.dtype)
     return chosen * (_kept(g, x.shape, axis) / sum(chosen, axis=axis, keepdims=True))
 
@@ -231,6 +267,7 @@ def any(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
     return np.any(x, axis=axis, keepdims=keepdims)
 
 
+@_in_float32
 def prod(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Product over axes, halving by halving; exact derivatives of any order, at zeros too.
 
@@ -278,6 +315,7 @@ def running_sum(x: Array, axis: int) -> Array:
     return np.cumsum(x, axis)
 
 
+@_in_float32
 def cumsum(x: Any, axis: int | None = None) -> Tensor:
     """Running sum along an axis; of the flat array where `axis` is None.
 
@@ -301,7 +339,14 @@ def largest(x: Array, axis: Axis) -> Array:
     return np.max(x, axis=axis, keepdims=True)
 
 
-@primitive(x=lambda g, x, y, axis: _kept(g, x.shape, axis) * exp(x - _kept(y, x.shape, axis)))
+def _logsumexp_rule(g: Any, x: Any, y: Any, axis: Axis) -> Any:
+    if _is_half(x):  # whose y is too coarse a shift
+        x = widened(x)
+        y = logsumexp(x, axis=axis)
+    return _kept(g, x.shape, axis) * exp(x - _kept(y, x.shape, axis))
+
+
+@primitive(x=_logsumexp_rule)
 def logsumexp(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
     """log(sum(e^x)) over axes, shifted by the largest value so that nothing overflows.
 
@@ -318,10 +363,12 @@ def logsumexp(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
         >>> mg.logsumexp(mg.tensor([1000.0])).item()
         1000.0
     """
-    shift = largest(x, axis)
+    wide = widened(x)
+    shift = largest(wide, axis)
     shift = np.where(np.isfinite(shift), shift, 0)
     with np.errstate(divide="ignore"):  # all -inf gives -inf
-        y = np.log(np.sum(np.exp(x - shift), axis=axis, keepdims=True)) + shift
+        y = np.log(np.sum(np.exp(wide - shift), axis=axis, keepdims=True)) + shift
+    y = narrowed(y, x)
     return y if keepdims else np.squeeze(y, axis)
 
 
@@ -342,7 +389,8 @@ def _power_norm_rule(g: Any, x: Any, y: Any, ord: float, axis: Axis) -> Any:
 
 @primitive(x=_power_norm_rule)
 def _power_norm(x: Array, *, ord: float = 2, axis: Axis = None, keepdims: bool = False) -> Array:
-    return np.sum(np.abs(x) ** ord, axis=axis, keepdims=keepdims) ** (1 / ord)
+    with np.errstate(divide="ignore"):  # a 0 makes a norm of negative order 0
+        return np.sum(np.abs(x) ** ord, axis=axis, keepdims=keepdims) ** (1 / ord)
 
 
 @primitive(x=lambda g, x_shape: zeros_of(g, x_shape))
@@ -350,6 +398,7 @@ def _count_nonzero(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Ar
     return np.sum(x != 0, axis=axis, keepdims=keepdims, dtype=x.dtype)
 
 
+@_in_float32
 def norm(x: Any, ord: Any = None, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Vector norm over axes: `sum(|x|^ord)^(1/ord)`.
 

@@ -19,7 +19,9 @@ def _forward(
     activation: str | None,
     negative_slope: float,
 ) -> Any:
-    if x.ndim != 2 or activation is not None or x.dtype.kind != "f" or 0 in x.shape:
+    if x.ndim != 2 or activation is not None or 0 in x.shape:
+        return NotImplemented
+    if x.dtype.kind != "f" or x.itemsize < 4:  # float16 is added up in float32
         return NotImplemented
     mean = sum_over(x, (0,)) / len(x)
     normalized = x - mean  # (N, C)

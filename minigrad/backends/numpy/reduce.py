@@ -13,11 +13,13 @@ _add: Any = np.add.reduce
 
 
 def _sum(x: Array, *, axis: Any = None, keepdims: bool = False) -> Any:
+    if x.dtype.char == "e":  # float16 is added up in float32
+        return NotImplemented
     return _add(x, axis, keepdims=keepdims)
 
 
 def _mean(x: Array, *, axis: Any = None, keepdims: bool = False) -> Any:
-    if x.dtype.kind != "f" or x.itemsize < 4 or x.size == 0:  # float16 is added up in float32
+    if x.dtype.kind != "f" or x.itemsize < 4 or x.size == 0:
         return NotImplemented
     total = _add(x, axis, keepdims=keepdims)
     return total / total.dtype.type(x.size // total.size)
@@ -35,7 +37,7 @@ def _sum_rule(g: Array, x_shape: tuple[int, ...], axis: Any) -> Any:
 
 
 def _mean_rule(g: Array, x_shape: tuple[int, ...], axis: Any) -> Any:
-    if axis is not None or 0 in x_shape:
+    if axis is not None or 0 in x_shape or g.itemsize < 4:
         return NotImplemented
     return _repeated(g / g.dtype.type(math.prod(x_shape)), x_shape)
 
