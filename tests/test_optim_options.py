@@ -37,6 +37,7 @@ NO_NUMBERS = [
     ([0.1], TypeError, "expected a number.*list"),
     ({"lr": 0.1}, TypeError, "expected a number.*dict"),
     (abs, TypeError, "expected a number.*builtin"),
+    (np.ndarray, TypeError, "expected a number.*type"),
     (np.array(["a"]), TypeError, "expected a number.*str"),
     (np.array([None]), TypeError, "expected a number.*None"),
     (decimal.Decimal("0.1"), TypeError, "expected a number.*Decimal"),
@@ -241,6 +242,17 @@ def test_a_missing_option_is_named():
     del optimizer.param_groups[1]["momentum"]
     with pytest.raises(KeyError, match=r"param_groups\[1\] has no option 'momentum'"):
         optimizer.step()
+    assert_unchanged(optimizer, before)
+
+
+def test_a_group_that_was_appended_is_refused_before_the_others_change():
+    first, second = groups()
+    optimizer = optim.SGD([first])
+    before = everything(optimizer)
+    optimizer.param_groups.append(optimizer.defaults | second)
+    with pytest.raises(ValueError, match=r"param_groups\[1\]: add groups by add_param_group"):
+        optimizer.step()
+    optimizer.param_groups.pop()
     assert_unchanged(optimizer, before)
 
 

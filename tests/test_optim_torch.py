@@ -157,6 +157,25 @@ def test_groups_match_torch(name, options, device):
     run(own, other, optimizer, reference, steps=3, first=2)
 
 
+@both_dtypes
+def test_a_constant_gradient_centered_matches_torch_as_long_as_torch_is_finite(dtype, device):
+    own, other = parameters(dtype, device)
+    options = {"lr": 0.01, "alpha": 0.5, "centered": True, "eps": 1e-3}
+    optimizer, reference = both("RMSprop", options, own, other)
+    for step in range(1, 9):
+        optimizer.zero_grad()
+        reference.zero_grad()
+        set_gradients(own, other, 0)
+        optimizer.step()
+        reference.step()
+        for p, t in zip(own, other, strict=True):
+            expected = t.detach().numpy()
+            assert np.isfinite(expected).all()
+            # q and a are off by 10 roundings a step, and q - a^2 is only 0.5^step of q
+            within = step * (10 * 2**step) * np.finfo(dtype).eps * np.maximum(np.abs(expected), 1)
+            assert (np.abs(to_numpy(p.data) - expected) <= within).all()
+
+
 @one_of_each
 def test_options_changed_between_steps_match_torch(name, options, device):
     own, other = parameters(np.float64, device)

@@ -159,6 +159,8 @@ class Optimizer:
         """Check a group's options, where something is another object than at the last look."""
         group, seen = self.param_groups[number], self._looked_at.get(number, ())
         if len(seen) != len(group) or not all(map(is_, group.values(), seen)):
+            if number >= len(self._vectors):
+                raise ValueError(f"param_groups[{number}]: add groups by add_param_group")
             group.update(self._checked(group, f"param_groups[{number}]"))
             self._looked_at[number] = list(group.values())
 

@@ -49,7 +49,9 @@ def described(value: Any) -> str:
     if value is None:
         return "None"
     kind, shape = type(value).__name__, getattr(value, "shape", None)
-    return f"{reprlib.repr(value)} ({kind})" if shape is None else f"{kind} of shape {tuple(shape)}"
+    if isinstance(shape, tuple):
+        return f"{kind} of shape {tuple(shape)}"
+    return f"{reprlib.repr(value)} ({kind})"
 
 
 def number(
@@ -80,7 +82,7 @@ def number(
     wanted = f"a number {allowed}".rstrip()
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         got = described(value)
-        if hasattr(value, "shape"):
+        if isinstance(getattr(value, "shape", None), tuple):
             raise ShapeError(f"{name}: expected {wanted}, so exactly one element, got {got}")
         raise TypeError(f"{name}: expected {wanted}, got {got}")
     try:
