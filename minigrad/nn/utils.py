@@ -9,7 +9,8 @@ import numpy as np
 from minigrad import hints
 from minigrad.backends import Array, as_array, to_device
 from minigrad.backends.arrays import length, shorten, side_by_side
-from minigrad.ops.reduce import norm, widened
+from minigrad.ops.precision import widened
+from minigrad.ops.reduce import norm
 from minigrad.ops.shape import concatenate, reshape
 from minigrad.tensor import ShapeError, Tensor, made
 from minigrad.writes import note_write, write

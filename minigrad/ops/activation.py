@@ -9,7 +9,8 @@ import numpy as np
 from minigrad.backends import Array
 from minigrad.operation import fused, primitive
 from minigrad.ops.elementwise import exp, where
-from minigrad.ops.reduce import largest, narrowed, sum, widened
+from minigrad.ops.precision import narrowed, widened
+from minigrad.ops.reduce import largest, sum
 from minigrad.tensor import Tensor
 
 Activation: TypeAlias = Literal["leaky_relu", "relu", "sigmoid", "tanh"]

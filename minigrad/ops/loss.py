@@ -11,7 +11,8 @@ from minigrad.backends import Array
 from minigrad.operation import fused, primitive
 from minigrad.ops.activation import log_softmax, softplus
 from minigrad.ops.elementwise import cast, clip, log, log1p, where
-from minigrad.ops.reduce import narrowed, sum, widened
+from minigrad.ops.precision import narrowed, widened
+from minigrad.ops.reduce import sum
 from minigrad.ops.shape import expand_dims, squeeze, take_along_axis
 from minigrad.tensor import Tensor
 

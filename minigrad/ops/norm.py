@@ -7,7 +7,8 @@ from typing import Any
 from minigrad.operation import fused
 from minigrad.ops.activation import Activation, activated
 from minigrad.ops.elementwise import sqrt
-from minigrad.ops.reduce import mean, narrowed, widened
+from minigrad.ops.precision import narrowed, widened
+from minigrad.ops.reduce import mean
 from minigrad.ops.shape import reshape
 from minigrad.tensor import Tensor
 

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import builtins
 import math
-from collections.abc import Callable
-from functools import wraps
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
 from minigrad.backends import Array
 from minigrad.operation import primitive
 from minigrad.ops.elementwise import abs, cast, exp, power, sign, where
+from minigrad.ops.precision import in_float32, is_half, narrowed, widened
 from minigrad.ops.shape import (
     axes_of,
     broadcast_to,
@@ -25,35 +24,6 @@ from minigrad.ops.shape import (
     zeros_of,
 )
 from minigrad.tensor import Axis, Tensor
-
-F = TypeVar("F", bound=Callable[..., Any])
-
-_HALF = np.dtype(np.float16)
-
-
-def _is_half(x: Any) -> bool:
-    """Whether values are float16: at most 65504, so that sums, and squares above 255, overflow."""
-    return getattr(x, "dtype", None) == _HALF
-
-
-def widened(x: Any) -> Any:
-    """Values to compute with: float16 as float32, all others as they are."""
-    return cast(x, "float32") if _is_half(x) else x
-
-
-def narrowed(y: Any, *inputs: Any) -> Any:
-    """A result of widened inputs in the dtype that the inputs call for."""
-    return cast(y, "float16") if builtins.all(x is None or _is_half(x) for x in inputs) else y
-
-
-def _in_float32(function: F) -> F:
-    """A function of x that takes float16 through float32."""
-
-    @wraps(function)
-    def call(x: Any, *args: Any, **options: Any) -> Any:
-        return narrowed(function(widened(x), *args, **options), x)
-
-    return call  # type: ignore[return-value]
 
 
 def _kept(g: Any, x_shape: tuple[int, ...], axis: Axis) -> Any:
@@ -76,7 +46,7 @@ def sum(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
         >>> mg.sum(mg.ones(2, 3), axis=0)
         tensor([2., 2., 2.])
     """
-    if _is_half(x):
+    if is_half(x):
         return np.sum(x, axis=axis, keepdims=keepdims, dtype=np.float32).astype(_HALF)
     return np.sum(x, axis=axis, keepdims=keepdims)
 
@@ -105,7 +75,7 @@ def mean(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
     return np.mean(x, axis=axis, keepdims=keepdims)
 
 
-@_in_float32
+@in_float32
 def var(x: Any, axis: Axis = None, ddof: int = 0, keepdims: bool = False) -> Tensor:
     """Variance over axes: `sum((x - mean)^2) / (n - ddof)`.
 
@@ -128,7 +98,7 @@ def var(x: Any, axis: Axis = None, ddof: int = 0, keepdims: bool = False) -> Ten
     return sum(centred * centred, axis=axis, keepdims=keepdims) / count
 
 
-@_in_float32
+@in_float32
 def std(x: Any, axis: Axis = None, ddof: int = 0, keepdims: bool = False) -> Tensor:
     """Standard deviation over axes, the square root of `var`; its derivative at 0 is taken as 0.
 
@@ -267,7 +237,7 @@ def any(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
     return np.any(x, axis=axis, keepdims=keepdims)
 
 
-@_in_float32
+@in_float32
 def prod(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Product over axes, halving by halving; exact derivatives of any order, at zeros too.
 
@@ -315,7 +285,7 @@ def running_sum(x: Array, axis: int) -> Array:
     return np.cumsum(x, axis)
 
 
-@_in_float32
+@in_float32
 def cumsum(x: Any, axis: int | None = None) -> Tensor:
     """Running sum along an axis; of the flat array where `axis` is None.
 
@@ -340,7 +310,7 @@ def largest(x: Array, axis: Axis) -> Array:
 
 
 def _logsumexp_rule(g: Any, x: Any, y: Any, axis: Axis) -> Any:
-    if _is_half(x):  # whose y is too coarse a shift
+    if is_half(x):  # whose y is too coarse a shift
         x = widened(x)
         y = logsumexp(x, axis=axis)
     return _kept(g, x.shape, axis) * exp(x - _kept(y, x.shape, axis))
@@ -398,7 +368,7 @@ def _count_nonzero(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Ar
     return np.sum(x != 0, axis=axis, keepdims=keepdims, dtype=x.dtype)
 
 
-@_in_float32
+@in_float32
 def norm(x: Any, ord: Any = None, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Vector norm over axes: `sum(|x|^ord)^(1/ord)`.
 
