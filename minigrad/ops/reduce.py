@@ -46,9 +46,7 @@ def sum(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
         >>> mg.sum(mg.ones(2, 3), axis=0)
         tensor([2., 2., 2.])
     """
-    if is_half(x):
-        return np.sum(x, axis=axis, keepdims=keepdims, dtype=np.float32).astype(_HALF)
-    return np.sum(x, axis=axis, keepdims=keepdims)
+    return narrowed(np.sum(widened(x), axis=axis, keepdims=keepdims), x)
 
 
 @primitive(
