@@ -1,7 +1,6 @@
 """Teach a network to read digits: `python -m train.classifier`."""
 
 import math
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +16,11 @@ from models.classifier import Classifier
 
 from .command import command, ending
 from .config import BELOW_ONE, COUNT, POSITIVE, Allowed, BadInput, RunConfig
+from .console import leave, talker, tell
 from .digits import HELD_OUT, Digits, training_digits, unseen_digits
 from .loop import Loop, Meter, State, training
 from .lstm import accuracy
 from .plots import CLASSIFIER, learning_curves
-from .progress import talker
 from .run import RunFolder
 
 PIXELS = Allowed(lambda n: 0 <= n <= 27, "a whole number from 0 to 27")
@@ -178,7 +177,7 @@ def finish(unseen: Digits, run: RunFolder, loop: Loop) -> int:
     if lines:
         learning_curves(run, run)
         best = max(lines, key=lambda line: (line["val_accuracy"], -line["val_loss"]))
-        print(
+        tell(
             f"After epoch {lines[-1]['epoch']} it reads {lines[-1]['val_accuracy']:.2%} of the "
             f"{len(unseen):,} digits that it has never seen; the best weights, of epoch "
             f"{best['epoch']}, read {best['val_accuracy']:.2%}. Results: {run.path}"
@@ -199,4 +198,4 @@ def main(args: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -13,6 +13,7 @@ from minigrad.backends import is_device_failure
 from minigrad.data import DataError
 
 from .config import BadInput, Config, parse
+from .console import forgiving, tell, warn
 from .loop import Diverged, Loop
 from .run import RunFolder, environment, new_folder, summary_writer
 
@@ -55,8 +56,7 @@ def command(
     def run() -> int:
         config = parse(cls, args, prog=f"python -m {program}")
         if config.dry_run:
-            print(json.dumps(config.settings(), indent=2))
-            return DONE
+            return DONE if tell(json.dumps(config.settings(), indent=2)) else FAILED
         _check_device(config.device)
         if config.tensorboard:
             summary_writer()
@@ -83,11 +83,12 @@ def guarded(run: Callable[[], int], advice: Callable[[], str] = str) -> int:
         The exit code: 0 done, 1 failed, 2 bad input, 130 interrupted by Ctrl-C.
     """
     try:
-        return run()
+        with forgiving():
+            return run()
     except SystemExit as tyro_exit:
         return tyro_exit.code if isinstance(tyro_exit.code, int) else FAILED
     except KeyboardInterrupt:
-        print("Interrupted.", file=sys.stderr)
+        warn("Interrupted.")
         return INTERRUPTED
     except (BadInput, DataError) as error:
         code, message = BAD_INPUT, str(error)
@@ -102,7 +103,7 @@ def guarded(run: Callable[[], int], advice: Callable[[], str] = str) -> int:
             raise
         words = " ".join(str(error).split())
         code, message = FAILED, f"the GPU has failed: {words}{advice()}"
-    print(f"error: {message}", file=sys.stderr)
+    warn(f"error: {message}")
     return code
 
 
@@ -111,7 +112,7 @@ def ending(program: str, run: RunFolder, loop: Loop) -> int:
     if loop.stopped_by is None:
         return DONE
     name = signal.Signals(loop.stopped_by).name
-    print(
+    tell(
         f"Stopped by {'Ctrl-C' if name == 'SIGINT' else name} after step {loop.state.step}; all is "
         f"saved. Go on with: python -m {program} --resume {shlex.quote(str(run.path))}"
     )

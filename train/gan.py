@@ -1,7 +1,6 @@
 """Teach a GAN to write digits: `python -m train.gan`."""
 
 import math
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from . import pictures
 from .average import Average
 from .command import command, ending
 from .config import AT_LEAST_ZERO, BELOW_ONE, COUNT, PAIR, POSITIVE, RECIPE, BadInput, RunConfig
+from .console import leave, talker, tell
 from .digits import training_images
 from .judge import Judge
 from .latent import (
@@ -35,7 +35,6 @@ from .latent import (
 )
 from .loop import Loop, State, training
 from .plots import GAN, gan_curves, gan_progress
-from .progress import talker
 from .run import RunFolder
 
 LOG_INTERVAL = 20  # steps averaged into one line of metrics
@@ -294,7 +293,7 @@ def finish(generator: nn.Module, shown: Tensor, run: RunFolder, loop: Loop, judg
     if lines:
         gan_curves(run, run, judge.floor)
         losses = [line for line in lines if "d_real" in line]
-        print(
+        tell(
             f"After {last_step} steps the discriminator recognises {losses[-1]['d_real']:.0%} of "
             f"the real digits and {losses[-1]['d_fake']:.0%} of the fakes (50% each would be mere "
             f"guessing). {verdict(lines, judge.floor)}Results: {run.path}"
@@ -335,4 +334,4 @@ def main(args: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -1,7 +1,6 @@
 """Draw how one digit becomes another: `python -m train.interpolate RUN --digits 3 4`."""
 
 import json
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -16,11 +15,11 @@ from minigrad import nn
 from models.gan import Generator
 
 from . import latent, pictures
-from .command import DONE, guarded
+from .command import DONE, FAILED, guarded
 from .config import COUNT, SEED, Allowed, BadInput, config_of, parse_tool
+from .console import leave, talker, tell
 from .gan import GANConfig
 from .judge import Reader
-from .progress import talker
 from .run import replacing
 
 PROGRAM = "train.interpolate"
@@ -113,8 +112,7 @@ def interpolate(config: InterpolateConfig) -> int:
     if animation is not None and animation.is_dir():
         raise BadInput(f"--gif: {animation} is a folder; allowed: another --out")
     if config.dry_run:
-        print(json.dumps(asdict(config), indent=2, default=str))
-        return DONE
+        return DONE if tell(json.dumps(asdict(config), indent=2, default=str)) else FAILED
 
     say = talker(config.quiet)
     say(f"Looking for {_words(config.digits)} among {config.tries:,} latent points.")
@@ -142,7 +140,7 @@ def interpolate(config: InterpolateConfig) -> int:
         raise BadInput(
             f"--out {config.out}: cannot be written: {error.strerror or error}"
         ) from None
-    print(f"Found {', '.join(sure)}. Results: {' and '.join(map(str, written))}")
+    tell(f"Found {', '.join(sure)}. Results: {' and '.join(map(str, written))}")
     return DONE
 
 
@@ -233,4 +231,4 @@ def _words(numbers: Sequence[int]) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

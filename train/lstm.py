@@ -1,7 +1,6 @@
 """Teach an LSTM palindromes: `python -m train.lstm`."""
 
 import math
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -20,13 +19,13 @@ from models.rnn import RNN
 from . import palindromes, pictures
 from .command import DONE, command, ending
 from .config import COUNT, NOT_NEGATIVE, PAIR, POSITIVE, RECIPE, SHARE, BadInput, RunConfig
+from .console import leave, talker, tell
 from .insight import Recurrent, gradient_norms, unrolled
 from .loop import Loop, Meter, State, training
 from .palindromes import Examples
 from .pictures import TITLES
 from .plots import LSTM as PROGRAM
 from .plots import learning_curves
-from .progress import talker
 from .run import RunFolder
 from .sweep import Part, sweep
 
@@ -321,7 +320,7 @@ def finish(config: LSTMConfig, run: RunFolder, loop: Loop, unseen: Examples) -> 
         learning_curves(run, run)
         look_inside(config, run, loop.state.networks[""], unseen)
         last = lines[-1]
-        print(
+        tell(
             f"After epoch {last['epoch']} it tells the last digit of {last['val_accuracy']:.1%} of "
             "the palindromes that it has never seen, and of "
             f"{last['accuracy']:.1%} of those that it learnt from. Results: {run.path}"
@@ -364,4 +363,4 @@ def main(args: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -1,6 +1,5 @@
 """Draw runs anew, or beside each other: `python -m train.plot RUN [RUN ...]`."""
 
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -13,9 +12,9 @@ from .classifier import ClassifierConfig
 from .command import DONE, guarded
 from .comparison import Panel, comparison
 from .config import BadInput, RunConfig, config_of, parse_tool, program_of
+from .console import leave, talker, tell
 from .gan import GANConfig
 from .lstm import LSTMConfig
-from .progress import talker
 from .run import RunFolder, read_lines
 
 PROGRAM = "train.plot"
@@ -146,7 +145,7 @@ def plot(config: PlotConfig) -> int:
         for label, members in groups.items():
             say(f"{label}: {', '.join(str(run.folder.path) for run in members)}")
         names = _written(into, lambda: compare(groups, kind, programs[0], into))
-    print(f"Results: {', '.join(str(into.path / name) for name in names)}")
+    tell(f"Results: {', '.join(str(into.path / name) for name in names)}")
     return DONE
 
 
@@ -311,4 +310,4 @@ def _written(into: RunFolder, draw: Callable[[], list[str]]) -> list[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

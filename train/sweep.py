@@ -7,8 +7,8 @@ from statistics import fmean
 from typing import Any
 
 from . import pictures
+from .console import talker, tell
 from .loop import Loop
-from .progress import talker
 from .run import RunFolder
 
 
@@ -76,8 +76,8 @@ def sweep(parts: list[Part], run: RunFolder, quiet: bool) -> Loop | None:
             f"{accuracies[-1]:.1%} of unseen palindromes"
         )
         _write(rows, run)
-    print(table(rows))
-    print(f"Results: {run.path}")
+    tell(table(rows))
+    tell(f"Results: {run.path}")
     return None
 
 
