@@ -54,6 +54,11 @@ class ClassifierConfig(RunConfig):
     limit: Annotated[int | None, COUNT, tyro.conf.arg(metavar="N")] = None
     """Train on the first N digits only."""
 
+    @property
+    def title(self) -> str:
+        """What its curves show."""
+        return "Reading handwritten digits"
+
 
 def step(
     model: nn.Module, optimizer: optim.Optimizer, x: Tensor, labels: Tensor
@@ -168,14 +173,14 @@ def train(config: ClassifierConfig, make_run: Callable[..., RunFolder]) -> int:
             found = {"val_accuracy": check["accuracy"], "val_loss": check["loss"]}
             loop.log(show=("val_accuracy",), **found)
             loop.keep_best(check["accuracy"], -check["loss"])
-    return finish(unseen, run, loop)
+    return finish(config, unseen, run, loop)
 
 
-def finish(unseen: Digits, run: RunFolder, loop: Loop) -> int:
+def finish(config: ClassifierConfig, unseen: Digits, run: RunFolder, loop: Loop) -> int:
     """Draw the curves, say how it went, and return the exit code."""
-    lines = run.read_lines("metrics.jsonl")
+    lines = run.measured()
     if lines:
-        learning_curves(run, run)
+        learning_curves(run, run, config.title)
         best = max(lines, key=lambda line: (line["val_accuracy"], -line["val_loss"]))
         tell(
             f"After epoch {lines[-1]['epoch']} it reads {lines[-1]['val_accuracy']:.2%} of the "

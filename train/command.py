@@ -46,17 +46,14 @@ def command(
         runs.append(path)
         run = RunFolder(path, config.resume is not None)
         run.write_json("config.json", {"program": program} | config.settings())
-        here = environment(program, sys.argv[1:] if args is None else args) | notes
-        if run.resumed:
-            before = run.read_json("environment.json")
-            here = before | {"resumed": [*before.get("resumed", []), here]}
-        run.write_json("environment.json", here)
+        here = environment(program, sys.argv[1:] if args is None else args)
+        run.write_environment(here | notes)
         return run
 
     def run() -> int:
         config = parse(cls, args, prog=f"python -m {program}")
         if config.dry_run:
-            return DONE if tell(json.dumps(config.settings(), indent=2)) else FAILED
+            return answer(json.dumps(config.settings(), indent=2))
         _check_device(config.device)
         if config.tensorboard:
             summary_writer()
@@ -105,6 +102,14 @@ def guarded(run: Callable[[], int], advice: Callable[[], str] = str) -> int:
         code, message = FAILED, f"the GPU has failed: {words}{advice()}"
     warn(f"error: {message}")
     return code
+
+
+def answer(text: str) -> int:
+    """Print what a command was called for; return its exit code, 1 if that cannot be written."""
+    if tell(text):
+        return DONE
+    warn("error: standard output cannot be written to")
+    return FAILED
 
 
 def ending(program: str, run: RunFolder, loop: Loop) -> int:

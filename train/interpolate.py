@@ -15,7 +15,7 @@ from minigrad import nn
 from models.gan import Generator
 
 from . import latent, pictures
-from .command import DONE, FAILED, guarded
+from .command import DONE, answer, guarded
 from .config import COUNT, SEED, Allowed, BadInput, config_of, parse_tool
 from .console import leave, talker, tell
 from .gan import GANConfig
@@ -112,7 +112,7 @@ def interpolate(config: InterpolateConfig) -> int:
     if animation is not None and animation.is_dir():
         raise BadInput(f"--gif: {animation} is a folder; allowed: another --out")
     if config.dry_run:
-        return DONE if tell(json.dumps(asdict(config), indent=2, default=str)) else FAILED
+        return answer(json.dumps(asdict(config), indent=2, default=str))
 
     say = talker(config.quiet)
     say(f"Looking for {_words(config.digits)} among {config.tries:,} latent points.")
@@ -136,10 +136,9 @@ def interpolate(config: InterpolateConfig) -> int:
             written.append(animation)
             with replacing(animation) as path:
                 pictures.animation(_frames(rows, len(ways)), path)
-    except OSError as error:
-        raise BadInput(
-            f"--out {config.out}: cannot be written: {error.strerror or error}"
-        ) from None
+    except (OSError, ValueError) as error:  # ValueError: a path that no file can have
+        why = getattr(error, "strerror", None) or error
+        raise BadInput(f"--out {config.out}: cannot be written: {why}") from None
     tell(f"Found {', '.join(sure)}. Results: {' and '.join(map(str, written))}")
     return DONE
 

@@ -100,6 +100,11 @@ class LSTMConfig(RunConfig):
     seeds: Annotated[int, COUNT, tyro.conf.arg(metavar="N")] = 3
     """How many seeds a sweep uses for each, from --seed on."""
 
+    @property
+    def title(self) -> str:
+        """What its curves show."""
+        return f"{TITLES[self.model]} on palindromes: {self.input_length} digits read"
+
     def decided(self) -> Self:
         """Choose what nobody has chosen."""
         if self.sweep:
@@ -315,9 +320,9 @@ def describe(config: LSTMConfig, learnt: int, unseen: int) -> str:
 
 def finish(config: LSTMConfig, run: RunFolder, loop: Loop, unseen: Examples) -> int:
     """Draw curves, gates and gradients, say how it went, and return the exit code."""
-    lines = run.read_lines("metrics.jsonl")
+    lines = run.measured()
     if lines:
-        learning_curves(run, run)
+        learning_curves(run, run, config.title)
         look_inside(config, run, loop.state.networks[""], unseen)
         last = lines[-1]
         tell(
