@@ -42,8 +42,10 @@ class Forgiving:
         try:
             self._stream.write(text)
         except UnicodeEncodeError:
-            encoding = self.encoding or "ascii"
-            self._stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+            try:
+                self._stream.write(_spelt(text, self.encoding or "ascii"))
+            except (LookupError, ValueError):  # its encoding is another than it says
+                self._stream.write(_spelt(text, "ascii"))
 
     def flush(self) -> None:
         """Let what was written go out, if the stream keeps anything back."""
@@ -55,7 +57,10 @@ class Forgiving:
     @property
     def encoding(self) -> str | None:
         """The stream's encoding; None if it tells none."""
-        found = getattr(self._stream, "encoding", None)
+        try:
+            found = self._stream.encoding
+        except Exception:
+            return None
         return found if isinstance(found, str) else None
 
     def isatty(self) -> bool:
@@ -78,6 +83,11 @@ class Forgiving:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
+
+
+def _spelt(text: str, encoding: str) -> str:
+    """The text with a number for each letter that an encoding lacks."""
+    return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def tell(text: str) -> bool:
