@@ -267,7 +267,7 @@ class Loop:
     def _write_table(self) -> None:
         try:
             self._run.write_csv("metrics")
-        except DataError as error:  # somebody has changed the file; the training needs it not
+        except (OSError, DataError) as error:  # nothing is computed from it
             self._progress.note(f"There is no new metrics.csv: {error}")
 
     def keep_best(self, *quality: float) -> None:

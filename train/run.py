@@ -168,8 +168,8 @@ class RunFolder:
             load: Takes the state.
 
         Raises:
-            BadInput: If the checkpoint or the metrics are missing or damaged; the run folder is
-                left as it is.
+            BadInput: If the checkpoint or the metrics are missing or damaged; both are left as
+                they are.
         """
         path = self.path / CHECKPOINT
         metrics, timing = (self.path / name for name in GROWING)
