@@ -15,6 +15,7 @@ import json
 import os
 import platform
 import re
+import sys
 import textwrap
 import warnings
 from collections.abc import Callable
@@ -264,7 +265,17 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="for programs")
     wanted = parser.parse_args()
     found = report()
-    print(json.dumps(found) if wanted.json else text(found))
+    _print(json.dumps(found) if wanted.json else text(found))
+
+
+def _print(told: str) -> None:
+    """Print to any standard output; letters that its encoding lacks as numbers."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    try:
+        print(told.encode(encoding, "backslashreplace").decode(encoding), flush=True)
+    except OSError as error:  # a full disk, or a pipe that nobody reads
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # no second try at the end
+        sys.exit(f"error: the report cannot be written: {error.strerror}")
 
 
 if __name__ == "__main__":

@@ -82,6 +82,30 @@ def test_broken_installations_give_lines_and_no_traceback(tmp_path):
     assert "Traceback" not in done.stdout
 
 
+def test_an_encoding_without_the_letters_gets_their_numbers():
+    done = run(MINIGRAD_FAST="ä\udcff", PYTHONIOENCODING="ascii:strict")
+    assert done.returncode == 0 and done.stderr == ""
+    assert "MINIGRAD_FAST          \\xe4\\udcff" in done.stdout
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize(
+    ("to", "code", "words"),
+    [
+        (">/dev/full", 1, "error: the report cannot be written: No space left on device\n"),
+        ("| true", 1, "error: the report cannot be written: Broken pipe\n"),
+        (">&-", 0, ""),
+        ("2>&- >/dev/null", 0, ""),
+    ],
+)
+def test_a_report_that_nobody_can_read_is_one_message(to, code, words):
+    script = f"{sys.executable} -m minigrad.info {to}; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(
+        ["bash", "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
+    assert (done.returncode, done.stderr) == (code, words)
+
+
 def test_without_numba_and_cupy_the_commands_to_install_them(fresh):
     fresh.setattr(importlib.util, "find_spec", only())
     found = info.report()

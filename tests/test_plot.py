@@ -294,7 +294,14 @@ def to_a_sweep(run: Path) -> None:
         (damaged("metrics.jsonl", "[1]"), "its measurements are damaged: AttributeError"),
         (damaged("metrics.jsonl", '{"epoch": "a"}'), "its measurements are damaged"),
         (damaged("metrics.jsonl", '{"epoch": 1, "loss": 2}'), "metrics.jsonl lacks accuracy, val"),
+        (damaged("metrics.jsonl", '{"epoch": null}'), "damaged: a line has no epoch"),
+        (damaged("metrics.jsonl", '{"epoch": 1' + "0" * 400 + "}"), "damaged: ValueError"),
+        (damaged("metrics.jsonl", '{"epoch": true}'), "damaged: ValueError"),
+        (damaged("metrics.jsonl", "[" * 9999), "damaged: RecursionError"),
+        (damaged("metrics.jsonl", "\0" * 99), "damaged: JSONDecodeError"),
         (damaged("environment.json", "{"), "damaged: JSONDecodeError"),
+        (damaged("environment.json", "[1]"), "damaged: ValueError"),
+        (damaged("environment.json", '{"digits": 3}'), "damaged: AttributeError"),
         (to_a_sweep, "nothing has been measured yet"),
     ],
 )
@@ -337,6 +344,59 @@ def test_a_damaged_sweep_and_a_damaged_grid_are_refused(
     assert plot.main([str(run)]) == 2
     error = capsys.readouterr().err
     assert "step-0000000.png" in error and len(error.splitlines()) == 1
+
+
+@pytest.mark.parametrize("text", ["length,model\n", "\0", "model,length,final_accuracy\n,,\n"])
+def test_a_table_of_anything_else_is_refused(
+    text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sweep = make_sweep(tmp_path / "s", [("lstm", 5, 1.0)])
+    (sweep / "sweep.csv").write_text(text)
+    assert plot.main([str(sweep)]) == 2
+    assert capsys.readouterr().err.startswith(f"error: RUN {sweep}: ")
+
+
+def test_files_that_windows_has_saved_anew_are_drawn(tmp_path: Path) -> None:
+    run, sweep = make_run(tmp_path / "run"), make_sweep(tmp_path / "s", [("lstm", 5, 1.0)])
+    for file in (run / "metrics.jsonl", run / "config.json", sweep / "sweep.csv"):
+        content = file.read_bytes().replace(b"\n", b"\r\n")
+        file.write_bytes(b"\xef\xbb\xbf" + content)
+    assert plot.main([str(run), "--quiet"]) == 0
+    assert plot.main([str(sweep), "--quiet"]) == 0
+    (run / "metrics.jsonl").write_text((run / "metrics.jsonl").read_text("utf-8-sig"), "utf-16")
+    assert plot.main([str(run), "--quiet"]) == 0
+
+
+def test_a_config_that_leaves_defaults_out_is_drawn(tmp_path: Path) -> None:
+    for program in PROGRAMS:
+        run = make_run(tmp_path / program, program)
+        (run / "config.json").write_text(json.dumps({"program": program, "epochs": None}))
+        assert plot.main([str(run), "--quiet"]) == 0
+
+
+def test_a_picture_that_is_no_step_is_left_alone(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", "train.gan")
+    (run / "samples").mkdir()
+    (run / "samples" / "step-best.png").write_bytes(b"mine")
+    assert plot.main([str(run), "--quiet"]) == 0
+
+
+@pytest.mark.parametrize("name", ["$x_$", "a$b", "n-\udcff", "\\frac{", "_x"])
+def test_settings_are_drawn_as_they_stand(name: str, tmp_path: Path) -> None:
+    judges = [Path(name), Path(f"{name}{name}")]
+    runs = [make_run(tmp_path / str(n), "train.gan", judge=judge) for n, judge in enumerate(judges)]
+    assert plot.main([*map(str, runs), "--out", str(tmp_path / name)]) == 0
+    assert (tmp_path / name / "comparison.png").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize("path", ["a\0b", "\ud800"])
+def test_a_path_that_cannot_be_is_refused(
+    path: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = make_run(tmp_path / "run")
+    assert plot.main([path]) == 2
+    assert plot.main([str(run), "--out", path]) == 2
+    assert capsys.readouterr().err.count("error: ") == 2
 
 
 @pytest.mark.parametrize("below", ["", "deeper"])

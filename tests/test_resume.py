@@ -294,3 +294,174 @@ def test_metrics_are_a_table_too(unbroken: Any) -> None:
     assert len(rows) == len(lines)
     first = dict(zip(head.split(","), rows[0].split(","), strict=True))
     assert {k: float(v) for k, v in first.items() if v} == lines[0]
+
+
+# --- damaged files --------------------------------------------------------------------------------
+
+NO_JSON = [b"", b"{", b'{"command": "x', b"[1, 2]", b"null", b"\xff\xfe{", b"\x80\x81", b"[" * 9999]
+
+
+@pytest.mark.parametrize("content", NO_JSON)
+def test_a_damaged_environment_ends_no_run(
+    content: bytes, tmp_path: Path, unbroken: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(unbroken(lstm, LSTM), run)
+    (run / "environment.json").write_bytes(content)
+    assert lstm.main(["--resume", str(run), "--quiet"]) == 0
+    assert "environment.json is damaged, and written anew" in capsys.readouterr().err
+    assert results(run) == results(unbroken(lstm, LSTM))
+    written = RunFolder(run).read_json("environment.json")
+    assert written["platform"] and [each["command"] for each in written["resumed"]]
+
+
+@pytest.mark.parametrize("resumed", [None, 3, "x", {"a": 1}])
+def test_an_environment_of_other_values_ends_no_run(
+    resumed: Any, tmp_path: Path, unbroken: Any
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(unbroken(lstm, LSTM), run)
+    (run / "environment.json").write_text("\ufeff" + json.dumps({"a": 1, "resumed": resumed}))
+    assert lstm.main(["--resume", str(run), "--quiet"]) == 0
+    written = RunFolder(run).read_json("environment.json")
+    assert written["a"] == 1 and len(written["resumed"]) == 1
+
+
+def test_an_environment_that_cannot_be_written_ends_no_run(
+    tmp_path: Path, unbroken: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(unbroken(lstm, LSTM), run)
+    (run / "environment.json").unlink()
+    (run / "environment.json").mkdir()
+    assert lstm.main(["--resume", str(run), "--quiet"]) == 0
+    assert "environment.json cannot be written" in capsys.readouterr().err
+
+
+def state_of(content: dict[str, Any]) -> dict[str, Any]:
+    state: dict[str, Any] = content["state"]
+    return state
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda content: content.pop("sizes"),
+        lambda content: content.pop("state"),
+        lambda content: content.update(sizes=3),
+        lambda content: content.update(sizes={"metrics.jsonl": "x", "timing.jsonl": 0}),
+        lambda content: content.update(state=[1]),
+        lambda content: state_of(content).pop("networks"),
+        lambda content: state_of(content)["networks"][""].popitem(),
+        lambda content: state_of(content)["optimizers"].clear(),
+        lambda content: state_of(content).pop("meter"),
+        lambda content: state_of(content).update(meter=3),
+        lambda content: state_of(content).update(shuffle={"state": 1}),
+        lambda content: state_of(content).pop("random"),
+    ],
+)
+def test_a_checkpoint_of_other_content_is_bad_input_and_nothing_is_lost(
+    change: Any, tmp_path: Path, unbroken: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(unbroken(lstm, LSTM), run)
+    content = checkpoint.read(run / CHECKPOINT)
+    change(content)
+    checkpoint.write(content, run / CHECKPOINT)
+    with (run / "metrics.jsonl").open("a") as file:
+        file.write('{"epoch": 9, "step": 99}\n')  # measured since
+    before = (run / "metrics.jsonl").read_bytes()
+    assert lstm.main(["--resume", str(run)]) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith(f"error: --resume {run}: {CHECKPOINT} is damaged"), error
+    assert (run / "metrics.jsonl").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "structure", [b"", b"[1]", b"{}", b'{"array": "nowhere"}', b'{"pairs": 3}', b"\xff", b"7"]
+)
+def test_a_checkpoint_of_another_structure_is_refused(structure: bytes, tmp_path: Path) -> None:
+    arrays = {checkpoint.STRUCTURE: np.frombuffer(structure, np.uint8), "x": np.ones(1)}
+    mg.save(arrays, tmp_path / CHECKPOINT)
+    with pytest.raises(ValueError, match=CHECKPOINT):
+        checkpoint.read(tmp_path / CHECKPOINT)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda content: b"\xef\xbb\xbf" + content,
+        lambda content: content.replace(b"\n", b"\r\n").replace(b'"epoch"', b'"epoch', 1),
+        lambda content: b"\0" * len(content),
+        lambda content: b"[" + content[1:],
+        lambda content: content.replace(b'"loss": ', b'"loss":"', 1),
+    ],
+)
+def test_metrics_that_were_changed_are_bad_input(
+    change: Any, tmp_path: Path, unbroken: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(unbroken(lstm, LSTM), run)
+    changed = change((run / "metrics.jsonl").read_bytes())
+    (run / "metrics.jsonl").write_bytes(changed)
+    assert lstm.main(["--resume", str(run)]) == 2
+    assert re.search(r"error: .*metrics\.jsonl is damaged after \d good", capsys.readouterr().err)
+    assert (run / "metrics.jsonl").read_bytes() == changed
+
+
+@pytest.mark.parametrize("content", [None, b"", b"{", b"\xff" * 9999])
+def test_times_that_are_gone_end_no_run(
+    content: bytes | None, tmp_path: Path, unbroken: Any
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(unbroken(lstm, LSTM), run)
+    damaged("timing.jsonl", content)(run)
+    assert lstm.main(["--resume", str(run), "--epochs", "4", "--quiet"]) == 0
+    assert len((run / "metrics.jsonl").read_text().splitlines()) == 4
+
+
+def test_metrics_that_somebody_changes_meanwhile_end_no_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    step = lstm.step
+
+    def changing(*args: Any) -> Any:
+        (run_of(tmp_path) / "metrics.jsonl").write_text("my notes\n")
+        return step(*args)
+
+    monkeypatch.setattr(lstm, "step", changing)
+    assert lstm.main([*LSTM, "--out", str(tmp_path)]) == 0
+    error = capsys.readouterr().err
+    assert "There is no new metrics.csv" in error and "There are no curves" in error
+    assert (run_of(tmp_path) / "last.safetensors").exists()
+
+
+def test_a_picture_that_was_damaged_meanwhile_ends_no_run(
+    tmp_path: Path, unbroken: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(unbroken(gan, GAN), run)
+    first = run / "samples" / "step-0000000.png"
+    first.write_bytes(first.read_bytes()[:300])
+    shutil.copy(run / "samples" / "step-0000005.png", run / "samples" / "step-best.png")
+    (run / "interpolation.png").unlink()
+    assert gan.main(["--resume", str(run), "--quiet"]) == 0
+    assert "There is no picture of the progress" in capsys.readouterr().err
+    assert (run / "interpolation.png").exists()
+
+
+def test_a_folder_whose_name_is_not_utf8_holds_a_run(
+    tmp_path: Path, unbroken: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / os.fsdecode(b"runs-\xff")
+    try:
+        out.mkdir()
+    except OSError:
+        pytest.skip("this file system has no such names")
+    assert lstm.main([*LSTM, "--quiet", "--out", str(out)]) == 0
+    run = run_of(out)
+    assert RunFolder(run).read_json("config.json")["out"] == str(out)
+    assert b"\\udcff" in (run / "config.json").read_bytes()
+    assert results(run) == results(unbroken(lstm, LSTM))
+    assert lstm.main(["--resume", str(run), "--epochs", "4"]) == 0
+    assert lstm.main(["--config", str(run / "config.json"), "--dry-run"]) == 0

@@ -159,6 +159,78 @@ def test_a_json_file_that_is_no_config_is_refused(text: str, tmp_path: Path) -> 
         options("--config", str(file))
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-8"])
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("options.toml", "epochs = 3\r\nout = 'Zahlen-é'\r\n"),
+        ("config.json", '{"program": "train.toy", "epochs": 3, "out": "Zahlen-é"}\r\n'),
+    ],
+)
+def test_a_file_may_have_a_byte_order_mark(
+    encoding: str, name: str, text: str, tmp_path: Path
+) -> None:
+    (tmp_path / name).write_bytes(text.encode(encoding))
+    config = options("--config", str(tmp_path / name))
+    assert (config.epochs, str(config.out)) == (3, "Zahlen-é")
+
+
+@pytest.mark.parametrize("name", ["options.toml", "config.json"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\xff\xfe\0",
+        b"\xef\xbb\xbf\xff",
+        b"\x89PNG\r\n\x1a\n\0\0",
+        "epochs = '\xe9'".encode("latin-1"),
+        b"\0" * 100,
+        b"[" * 99_999,
+        b'{"a":' * 99_999,
+        b'"a',
+        b"null",
+        b'{"learning_rate": 1' + b"0" * 400 + b"}",
+        b"learning_rate = 1" + b"0" * 400,
+        b'{"epochs": ' + b"1" * 5000 + b"}",
+        b'{"epochs": NaN}',
+        b'{"lr": Infinity}',
+        b'{"data_dir": ["x"]}',
+        b'{"betas": {"a": 1}}',
+        b'{"device": ["cpu"]}',
+    ],
+)
+def test_a_file_of_anything_else_is_one_message(
+    content: bytes, name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / name
+    file.write_bytes(content)
+    assert command.command("train.toy", Toy, must_not_train, ["--config", str(file)]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert str(file) in error or "--learning-rate is inf" in error
+    assert len(error.splitlines()) == 1
+
+
+def test_an_empty_options_file_changes_nothing(tmp_path: Path) -> None:
+    (tmp_path / "options.toml").write_bytes(b"\xef\xbb\xbf")
+    assert options("--config", str(tmp_path / "options.toml")).epochs == Toy().epochs
+
+
+@pytest.mark.parametrize("name", ["--config", "--resume"])
+@pytest.mark.parametrize("path", ["a\0b", "nowhere-\udcff", "\ud800", "x" * 5000, "/dev/null/x"])
+def test_a_path_that_cannot_be_is_one_message(
+    path: str, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command.command("train.toy", Toy, must_not_train, [name, path]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {name} ") and len(error.splitlines()) == 1
+
+
+@pytest.mark.parametrize("path", ["a\0b", "\ud800", "x" * 5000, "/dev/null/x"])
+def test_an_out_that_cannot_be_is_refused(path: str) -> None:
+    with pytest.raises(BadInput, match=r"--out .*: cannot make the run folder"):
+        new_folder(Path(path), "toy")
+
+
 def test_run_folders_of_one_second_do_not_meet(tmp_path: Path) -> None:
     folders = {new_folder(tmp_path, "toy") for _ in range(5)}
     assert len(folders) == 5

@@ -35,8 +35,12 @@ def read(path: Path) -> dict[str, Any]:
     arrays = mg.load(path)
     if STRUCTURE not in arrays:
         raise ValueError(f"{path} holds weights, not a training state")
-    structure = json.loads(arrays.pop(STRUCTURE).numpy().tobytes())
-    tree: dict[str, Any] = _unpacked(structure, arrays)
+    try:
+        tree = _unpacked(json.loads(arrays.pop(STRUCTURE).numpy().tobytes()), arrays)
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ValueError(f"{path} is damaged ({error!r})") from None
+    if not isinstance(tree, dict):
+        raise ValueError(f"{path} holds {type(tree).__name__}, not a training state")
     return tree
 
 

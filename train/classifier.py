@@ -1,7 +1,6 @@
 """Teach a network to read digits: `python -m train.classifier`."""
 
 import math
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +16,11 @@ from models.classifier import Classifier
 
 from .command import command, ending
 from .config import BELOW_ONE, COUNT, POSITIVE, Allowed, BadInput, RunConfig
+from .console import leave, talker, tell
 from .digits import HELD_OUT, Digits, training_digits, unseen_digits
 from .loop import Loop, Meter, State, training
 from .lstm import accuracy
 from .plots import CLASSIFIER, learning_curves
-from .progress import talker
 from .run import RunFolder
 
 PIXELS = Allowed(lambda n: 0 <= n <= 27, "a whole number from 0 to 27")
@@ -54,6 +53,11 @@ class ClassifierConfig(RunConfig):
 
     limit: Annotated[int | None, COUNT, tyro.conf.arg(metavar="N")] = None
     """Train on the first N digits only."""
+
+    @property
+    def title(self) -> str:
+        """What its curves show."""
+        return "Reading handwritten digits"
 
 
 def step(
@@ -169,16 +173,16 @@ def train(config: ClassifierConfig, make_run: Callable[..., RunFolder]) -> int:
             found = {"val_accuracy": check["accuracy"], "val_loss": check["loss"]}
             loop.log(show=("val_accuracy",), **found)
             loop.keep_best(check["accuracy"], -check["loss"])
-    return finish(unseen, run, loop)
+    return finish(config, unseen, run, loop)
 
 
-def finish(unseen: Digits, run: RunFolder, loop: Loop) -> int:
+def finish(config: ClassifierConfig, unseen: Digits, run: RunFolder, loop: Loop) -> int:
     """Draw the curves, say how it went, and return the exit code."""
-    lines = run.read_lines("metrics.jsonl")
+    lines = run.measured()
     if lines:
-        learning_curves(run, run)
+        learning_curves(run, run, config.title)
         best = max(lines, key=lambda line: (line["val_accuracy"], -line["val_loss"]))
-        print(
+        tell(
             f"After epoch {lines[-1]['epoch']} it reads {lines[-1]['val_accuracy']:.2%} of the "
             f"{len(unseen):,} digits that it has never seen; the best weights, of epoch "
             f"{best['epoch']}, read {best['val_accuracy']:.2%}. Results: {run.path}"
@@ -199,4 +203,4 @@ def main(args: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -13,6 +13,7 @@ from minigrad.backends import is_device_failure
 from minigrad.data import DataError
 
 from .config import BadInput, Config, parse
+from .console import forgiving, tell, warn
 from .loop import Diverged, Loop
 from .run import RunFolder, environment, new_folder, summary_writer
 
@@ -45,18 +46,14 @@ def command(
         runs.append(path)
         run = RunFolder(path, config.resume is not None)
         run.write_json("config.json", {"program": program} | config.settings())
-        here = environment(program, sys.argv[1:] if args is None else args) | notes
-        if run.resumed:
-            before = run.read_json("environment.json")
-            here = before | {"resumed": [*before.get("resumed", []), here]}
-        run.write_json("environment.json", here)
+        here = environment(program, sys.argv[1:] if args is None else args)
+        run.write_environment(here | notes)
         return run
 
     def run() -> int:
         config = parse(cls, args, prog=f"python -m {program}")
         if config.dry_run:
-            print(json.dumps(config.settings(), indent=2))
-            return DONE
+            return answer(json.dumps(config.settings(), indent=2))
         _check_device(config.device)
         if config.tensorboard:
             summary_writer()
@@ -83,11 +80,12 @@ def guarded(run: Callable[[], int], advice: Callable[[], str] = str) -> int:
         The exit code: 0 done, 1 failed, 2 bad input, 130 interrupted by Ctrl-C.
     """
     try:
-        return run()
+        with forgiving():
+            return run()
     except SystemExit as tyro_exit:
         return tyro_exit.code if isinstance(tyro_exit.code, int) else FAILED
     except KeyboardInterrupt:
-        print("Interrupted.", file=sys.stderr)
+        warn("Interrupted.")
         return INTERRUPTED
     except (BadInput, DataError) as error:
         code, message = BAD_INPUT, str(error)
@@ -102,8 +100,16 @@ def guarded(run: Callable[[], int], advice: Callable[[], str] = str) -> int:
             raise
         words = " ".join(str(error).split())
         code, message = FAILED, f"the GPU has failed: {words}{advice()}"
-    print(f"error: {message}", file=sys.stderr)
+    warn(f"error: {message}")
     return code
+
+
+def answer(text: str) -> int:
+    """Print what a command was called for; return its exit code, 1 if that cannot be written."""
+    if tell(text):
+        return DONE
+    warn("error: standard output cannot be written to")
+    return FAILED
 
 
 def ending(program: str, run: RunFolder, loop: Loop) -> int:
@@ -111,7 +117,7 @@ def ending(program: str, run: RunFolder, loop: Loop) -> int:
     if loop.stopped_by is None:
         return DONE
     name = signal.Signals(loop.stopped_by).name
-    print(
+    tell(
         f"Stopped by {'Ctrl-C' if name == 'SIGINT' else name} after step {loop.state.step}; all is "
         f"saved. Go on with: python -m {program} --resume {shlex.quote(str(run.path))}"
     )

@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from .pictures import Lines, curve, dress, log_scale, new_figure, style_of, thinned
+from .pictures import curve, dress, log_scale, new_figure, style_of
+from .windows import Lines, averages, thinned
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,9 @@ class Panel:
 
     guide: tuple[float, str] | None = None
     """A line to compare with, and what it means."""
+
+    moment: bool = False
+    """Measured at a moment, now and then; else averaged over all that is between two lines."""
 
 
 def comparison(
@@ -46,7 +51,7 @@ def comparison(
     for axis, panel in zip(axes.flat, panels, strict=False):
         for number, (label, runs) in enumerate(groups.items()):
             style = style_of(number)
-            places, values = aligned(runs, x, panel.name)
+            places, values = aligned(runs, x, panel.name, panel.moment)
             if panel.unit == "%":
                 values = 100 * values
             means = [{x: a, "y": b} for a, b in zip(places, values.mean(axis=0), strict=True)]
@@ -75,11 +80,26 @@ def comparison(
     figure.savefig(path)
 
 
-def aligned(runs: Sequence[Lines], x: str, y: str) -> tuple[Any, Any]:
-    """Where all runs have been measured (P,), and what each was there (R, P), few enough to see."""
+def aligned(
+    runs: Sequence[Lines], x: str, y: str, moment: bool = False
+) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """Where all runs have been measured (P,), and what each was there (R, P), few enough to see.
+
+    Args:
+        runs: The measurements of each.
+        x: What tells where: "epoch" or "step".
+        y: What was measured.
+        moment: Whether at moments; else a line averages over all since the line before, and what
+            is returned over all since the place before.
+    """
     series = [{line[x]: line[y] for line in lines if y in line} for lines in runs]
-    common = [place for place in series[0] if all(place in each for each in series)]
-    lines = [[{x: place, y: each[place]} for place in common] for each in series]
-    thin = [thinned(each) for each in lines]
-    places = np.array([line[x] for line in thin[0]])
-    return places, np.array([[line[y] for line in each] for each in thin]).reshape(len(runs), -1)
+    common = set(series[0]).intersection(*series)
+    found = []
+    for each in series:
+        lines = [{x: place, y: each[place]} for place in sorted(each)]
+        ends = [number for number, line in enumerate(lines, start=1) if line[x] in common]
+        means = [lines[end - 1] for end in ends] if moment else averages(lines, x, ends)
+        at = [{x: lines[end - 1][x], y: mean[y]} for end, mean in zip(ends, means, strict=True)]
+        found.append(thinned(at, None if moment else x))
+    places = np.array([line[x] for line in found[0]])
+    return places, np.array([[line[y] for line in each] for each in found]).reshape(len(runs), -1)

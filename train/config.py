@@ -1,10 +1,12 @@
 """What a run is asked to do: options from the command line, from a file, and from a recipe."""
 
+import codecs
 import difflib
 import json
 import math
 import tomllib
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import (
@@ -112,6 +114,11 @@ class RunConfig:
         left_out = self.NOT_IN_FILES | {"quiet"}
         values = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in left_out}
         return {name: str(v) if isinstance(v, Path) else v for name, v in values.items()}
+
+    @property
+    def title(self) -> str:
+        """What its curves show."""
+        return type(self).__name__.removesuffix("Config")
 
 
 Config = TypeVar("Config", bound=RunConfig)
@@ -269,15 +276,43 @@ def _own_choices(values: dict[str, Any], cls: type[RunConfig]) -> dict[str, Any]
 
 def _load(path: Path, flag: str) -> dict[str, Any]:
     try:
-        text = path.read_text(encoding="utf-8")
-        values = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
-    except OSError as error:
-        raise BadInput(f"{flag} {path} cannot be read: {error.strerror}") from None
+        content = path.read_bytes()
+    except (OSError, ValueError) as error:  # ValueError: a path that no file can have
+        why = getattr(error, "strerror", None) or error
+        raise BadInput(f"{flag} {path} cannot be read: {why}") from None
+    try:
+        return named_values(content, json.loads if path.suffix == ".json" else tomllib.loads)
     except ValueError as error:
         raise BadInput(f"{flag} {path} is neither TOML nor a run's config.json: {error}") from None
+
+
+def named_values(content: bytes, loads: Callable[[str], Any] = json.loads) -> dict[str, Any]:
+    """Read the named values that a file holds.
+
+    Args:
+        content: Of the file.
+        loads: Reads its format.
+
+    Raises:
+        ValueError: If it holds anything else.
+    """
+    try:
+        values = loads(text_of(content))
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
     if not isinstance(values, dict):
-        raise BadInput(f"{flag} {path} holds {type(values).__name__}, expected named options")
+        raise ValueError(f"it holds {type(values).__name__}, expected named values")
     return values
+
+
+def text_of(content: bytes) -> str:
+    """Decode a text file: UTF-8, or UTF-16 with a byte order mark, as Windows writes them.
+
+    Raises:
+        ValueError: If it is neither.
+    """
+    utf16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return content.decode("utf-16" if utf16 else "utf-8-sig")
 
 
 def _typed(where: str, value: Any, hint: Any) -> Any:
@@ -307,7 +342,8 @@ def _typed(where: str, value: Any, hint: Any) -> Any:
         expected = "true or false"
     elif hint is float:
         if isinstance(value, int | float) and not isinstance(value, bool):
-            return float(value)
+            with suppress(OverflowError):
+                return float(value)
         expected = "a number"
     else:
         if isinstance(value, int) and not isinstance(value, bool):

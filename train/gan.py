@@ -1,7 +1,6 @@
 """Teach a GAN to write digits: `python -m train.gan`."""
 
 import math
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,13 +11,14 @@ import tyro
 
 import minigrad as mg
 from minigrad import Tensor, nn, optim
-from minigrad.data import Bytes, batches
+from minigrad.data import Bytes, DataError, batches
 from models.gan import Discriminator, Generator
 
 from . import pictures
 from .average import Average
 from .command import command, ending
 from .config import AT_LEAST_ZERO, BELOW_ONE, COUNT, PAIR, POSITIVE, RECIPE, BadInput, RunConfig
+from .console import leave, talker, tell, warn
 from .digits import training_images
 from .judge import Judge
 from .latent import (
@@ -35,8 +35,8 @@ from .latent import (
 )
 from .loop import Loop, State, training
 from .plots import GAN, gan_curves, gan_progress
-from .progress import talker
 from .run import RunFolder
+from .windows import evened, windows
 
 LOG_INTERVAL = 20  # steps averaged into one line of metrics
 R1_EVERY = 4  # steps from one penalty to the next, which then counts for all of them
@@ -288,18 +288,21 @@ def save_samples(generator: nn.Module, latent: Tensor, run: RunFolder, step: int
 
 def finish(generator: nn.Module, shown: Tensor, run: RunFolder, loop: Loop, judge: Judge) -> int:
     """Draw the curves, the progress and the interpolation, say how it went; the exit code."""
-    lines, last_step = run.read_lines("metrics.jsonl"), loop.state.step
+    lines, last_step = run.measured(), loop.state.step
     if loop.stopped_by is None:
         save_samples(generator, shown, run, last_step)
     if lines:
         gan_curves(run, run, judge.floor)
-        losses = [line for line in lines if "d_real" in line]
-        print(
-            f"After {last_step} steps the discriminator recognises {losses[-1]['d_real']:.0%} of "
-            f"the real digits and {losses[-1]['d_fake']:.0%} of the fakes (50% each would be mere "
+        recent = evened(windows(lines, ("d_real", "d_fake")))[-1]
+        tell(
+            f"After {last_step} steps the discriminator recognises {recent['d_real']:.0%} of "
+            f"the real digits and {recent['d_fake']:.0%} of the fakes (50% each would be mere "
             f"guessing). {verdict(lines, judge.floor)}Results: {run.path}"
         )
-    gan_progress(run, run)
+    try:
+        gan_progress(run, run)
+    except DataError as error:  # a picture of the run's beginning, say, was damaged since
+        warn(f"There is no picture of the progress: {error}")
     found = search(generator, judge, shown.shape[1], TRIES, 1, np.random.default_rng(0))
     ends = clearest(found, DIGITS, CONFIDENT)
     points = choose(found, ends, 0)
@@ -335,4 +338,4 @@ def main(args: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

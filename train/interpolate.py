@@ -1,7 +1,6 @@
 """Draw how one digit becomes another: `python -m train.interpolate RUN --digits 3 4`."""
 
 import json
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -16,11 +15,11 @@ from minigrad import nn
 from models.gan import Generator
 
 from . import latent, pictures
-from .command import DONE, guarded
+from .command import DONE, answer, guarded
 from .config import COUNT, SEED, Allowed, BadInput, config_of, parse_tool
+from .console import leave, talker, tell
 from .gan import GANConfig
 from .judge import Reader
-from .progress import talker
 from .run import replacing
 
 PROGRAM = "train.interpolate"
@@ -113,8 +112,7 @@ def interpolate(config: InterpolateConfig) -> int:
     if animation is not None and animation.is_dir():
         raise BadInput(f"--gif: {animation} is a folder; allowed: another --out")
     if config.dry_run:
-        print(json.dumps(asdict(config), indent=2, default=str))
-        return DONE
+        return answer(json.dumps(asdict(config), indent=2, default=str))
 
     say = talker(config.quiet)
     say(f"Looking for {_words(config.digits)} among {config.tries:,} latent points.")
@@ -138,11 +136,10 @@ def interpolate(config: InterpolateConfig) -> int:
             written.append(animation)
             with replacing(animation) as path:
                 pictures.animation(_frames(rows, len(ways)), path)
-    except OSError as error:
-        raise BadInput(
-            f"--out {config.out}: cannot be written: {error.strerror or error}"
-        ) from None
-    print(f"Found {', '.join(sure)}. Results: {' and '.join(map(str, written))}")
+    except (OSError, ValueError) as error:  # ValueError: a path that no file can have
+        why = getattr(error, "strerror", None) or error
+        raise BadInput(f"--out {config.out}: cannot be written: {why}") from None
+    tell(f"Found {', '.join(sure)}. Results: {' and '.join(map(str, written))}")
     return DONE
 
 
@@ -233,4 +230,4 @@ def _words(numbers: Sequence[int]) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -15,7 +15,7 @@ import numpy as np
 
 import minigrad as mg
 from minigrad import Tensor, nn, optim
-from minigrad.data import Indices
+from minigrad.data import DataError, Indices
 from minigrad.ops.random import generator
 
 from .config import RunConfig
@@ -24,6 +24,7 @@ from .run import RunFolder
 
 MOST_OF_TIME = 0.01  # the share of a run's time that its checkpoints may take
 MOST_WAITING = 1000  # batches whose measurements a meter leaves on the GPU
+SHOWN_STEPS = 20  # that the averages in the progress stand for, or an epoch if it has fewer
 
 
 class Meter:
@@ -160,10 +161,19 @@ class _Stop(Exception):
 class Loop:
     """Walks through epochs and steps; made by `training`, which explains the arguments."""
 
-    def __init__(self, state: State, run: RunFolder, config: RunConfig, progress: Progress) -> None:
+    def __init__(
+        self,
+        state: State,
+        run: RunFolder,
+        config: RunConfig,
+        progress: Progress,
+        steps_per_epoch: int,
+    ) -> None:
         self.state = state
         self.stopped_by: int | None = None
         self._run, self._config, self._progress = run, config, progress
+        self._window = min(SHOWN_STEPS, steps_per_epoch)
+        self._last_line, self._shown = state.step, dict[str, float]()
         self._saved_at, self._saving_took = -math.inf, 0.0
 
     @property
@@ -184,7 +194,7 @@ class Loop:
             self.log()
             state.epoch, state.batch = number, 0
             self._run.save("last.safetensors", state.weights())
-            self._run.write_csv("metrics")
+            self._write_table()
             seconds = time.perf_counter() - started
             speed = (state.step - first_step) / seconds
             self._run.append("timing.jsonl", epoch=number, seconds=seconds, steps_per_second=speed)
@@ -198,7 +208,7 @@ class Loop:
             self.state.step += 1
             yield batch
             self.state.batch += 1
-            self._progress.advance(self.meter.read)
+            self._progress.advance(lambda: self._smoothed(self.meter.read()))
             self._pause()
 
     def _pause(self) -> None:
@@ -228,19 +238,37 @@ class Loop:
         Raises:
             Diverged: If a measurement is not a finite number.
         """
-        hidden = () if show is None else values.keys() - show
-        values = self.meter.read() | values
+        means = self.meter.read()
         self.state.meter = Meter()
+        self._shown |= self._smoothed(means)
+        self._last_line = self.state.step
+        shown = {name: x for name, x in values.items() if show is None or name in show}
+        self._progress.show(self._shown | shown)
+        values = means | values
         if not values:
             return
         self._run.log(epoch=self.state.epoch + 1, step=self.state.step, **values)
-        self._progress.show({name: x for name, x in values.items() if name not in hidden})
         for name, value in values.items():
             if not math.isfinite(value):
                 raise Diverged(
                     f"{name} is {value} at step {self.state.step}: the training diverged; "
                     "try a smaller --learning-rate"
                 )
+
+    def _smoothed(self, means: Mapping[str, float]) -> dict[str, float]:
+        """The meter's averages as they are shown: those over few steps count that much less.
+
+        What is missing of `SHOWN_STEPS` is taken from what was shown at the line before.
+        """
+        share = min(1.0, (self.state.step - self._last_line) / self._window)
+        before = self._shown
+        return {name: x + (1 - share) * (before.get(name, x) - x) for name, x in means.items()}
+
+    def _write_table(self) -> None:
+        try:
+            self._run.write_csv("metrics")
+        except (OSError, DataError) as error:  # nothing is computed from it
+            self._progress.note(f"There is no new metrics.csv: {error}")
 
     def keep_best(self, *quality: float) -> None:
         """Save the weights as the best if they are better than all before; larger is better."""
@@ -270,12 +298,12 @@ def training(
         The loop; afterwards its `stopped_by` is the number of the signal, or None.
     """
     with run.in_use(config.tensorboard), ExitStack() as stack:
-        if run.resumed and (saved := run.read_checkpoint()) is not None:
-            state.load_state_dict(saved)
+        if run.resumed:
+            run.go_on(state.load_state_dict)
         plan = Plan(config.epochs, steps_per_epoch, **costs)
         progress = Progress(plan, state.epoch, state.batch, config.quiet)
         stack.callback(progress.close)
-        loop = Loop(state, run, config, progress)
+        loop = Loop(state, run, config, progress, steps_per_epoch)
 
         def on_signal(number: int, frame: FrameType | None) -> None:
             if loop.stopped_by is not None:

@@ -1,7 +1,6 @@
 """Teach an LSTM palindromes: `python -m train.lstm`."""
 
 import math
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -20,13 +19,13 @@ from models.rnn import RNN
 from . import palindromes, pictures
 from .command import DONE, command, ending
 from .config import COUNT, NOT_NEGATIVE, PAIR, POSITIVE, RECIPE, SHARE, BadInput, RunConfig
+from .console import leave, talker, tell
 from .insight import Recurrent, gradient_norms, unrolled
 from .loop import Loop, Meter, State, training
 from .palindromes import Examples
 from .pictures import TITLES
 from .plots import LSTM as PROGRAM
 from .plots import learning_curves
-from .progress import talker
 from .run import RunFolder
 from .sweep import Part, sweep
 
@@ -100,6 +99,11 @@ class LSTMConfig(RunConfig):
 
     seeds: Annotated[int, COUNT, tyro.conf.arg(metavar="N")] = 3
     """How many seeds a sweep uses for each, from --seed on."""
+
+    @property
+    def title(self) -> str:
+        """What its curves show."""
+        return f"{TITLES[self.model]} on palindromes: {self.input_length} digits read"
 
     def decided(self) -> Self:
         """Choose what nobody has chosen."""
@@ -316,12 +320,12 @@ def describe(config: LSTMConfig, learnt: int, unseen: int) -> str:
 
 def finish(config: LSTMConfig, run: RunFolder, loop: Loop, unseen: Examples) -> int:
     """Draw curves, gates and gradients, say how it went, and return the exit code."""
-    lines = run.read_lines("metrics.jsonl")
+    lines = run.measured()
     if lines:
-        learning_curves(run, run)
+        learning_curves(run, run, config.title)
         look_inside(config, run, loop.state.networks[""], unseen)
         last = lines[-1]
-        print(
+        tell(
             f"After epoch {last['epoch']} it tells the last digit of {last['val_accuracy']:.1%} of "
             "the palindromes that it has never seen, and of "
             f"{last['accuracy']:.1%} of those that it learnt from. Results: {run.path}"
@@ -364,4 +368,4 @@ def main(args: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -15,7 +15,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 from PIL import Image
 
-Lines = Sequence[Mapping[str, float]]
+from minigrad.data import DataError
+
+from .windows import Lines, thinned, windows
+
 Grey = npt.NDArray[np.uint8]
 
 # Okabe and Ito's colours, and a dash pattern each for print without colour.
@@ -37,7 +40,6 @@ TITLES = {
     "rnn": "Plain recurrent network",
 }
 PAPER = 255
-MOST_POINTS = 250
 MOST_FRAMES = 100
 STRIP_WIDTH = 9  # inches
 
@@ -62,12 +64,17 @@ def curve(axes: Axes, x: str, y: str, lines: Lines, label: str, style: Mapping[s
     axes.plot(
         [line[x] for line in lines],
         [line[y] for line in lines],
-        label=label,
+        label=literal(label),
         marker=marker,
         markersize=4,
         linewidth=1.5,
         **style,
     )
+
+
+def literal(text: str) -> str:
+    """Return a text that is drawn as it stands: no formula, no letter that does not exist."""
+    return text.encode("utf-8", "backslashreplace").decode().replace("$", r"\$")
 
 
 def dress(axes: Axes, title: str, x: str, y: str, legend: bool = True) -> None:
@@ -211,9 +218,8 @@ def gan_curves(lines: Lines, floor: float | None, path: Path) -> None:
     """
     judged = [line for line in lines if "fid" in line]
     figure, axes = new_figure(14 if judged else 10, 3.8, 1, 3 if judged else 2)
-    names = ("g_loss", "d_loss", "d_real", "d_fake")
-    whole = [{k: line[k] for k in ("step", *names)} for line in lines if "d_real" in line]
-    lines = _percent(thinned(whole), ("d_real", "d_fake"))
+    measured = windows(lines, ("g_loss", "d_loss", "d_real", "d_fake"))
+    lines = _percent(thinned(measured), ("d_real", "d_fake"))
     losses, shares, *rest = axes[0]
     curve(losses, "step", "g_loss", lines, "generator", ORANGE)
     curve(losses, "step", "d_loss", lines, "discriminator (real + fake)", BLUE)
@@ -235,13 +241,6 @@ def gan_curves(lines: Lines, floor: float | None, path: Path) -> None:
 
 def _percent(lines: Lines, names: Sequence[str]) -> Lines:
     return [{**line, **{name: 100 * line[name] for name in names}} for line in lines]
-
-
-def thinned(lines: Lines) -> Lines:
-    """Average neighbours so that at most MOST_POINTS are left and noise does not hide the trend."""
-    size = max(1, -(-len(lines) // MOST_POINTS))
-    groups = [lines[start : start + size] for start in range(0, len(lines), size)]
-    return [{key: fmean(line[key] for line in group) for key in group[0]} for group in groups]
 
 
 def to_grey(images: npt.NDArray[Any]) -> Grey:
@@ -273,9 +272,16 @@ def write_grey(picture: Grey, path: Path) -> None:
 
 
 def read_grey(path: Path) -> Grey:
-    """Read a PNG file's grey values (height, width)."""
-    with Image.open(path) as image:
-        return np.asarray(image.convert("L"))
+    """Read a PNG file's grey values (height, width).
+
+    Raises:
+        DataError: If it cannot be read, or is damaged.
+    """
+    try:
+        with Image.open(path) as image:
+            return np.asarray(image.convert("L"))
+    except Exception as error:  # of a damaged file PIL may raise anything, SyntaxError too
+        raise DataError(f"{path} is no picture, or damaged: {error}") from None
 
 
 def side_by_side(pictures: Mapping[str, Grey], title: str, path: Path) -> None:

@@ -1,6 +1,7 @@
 """Draw runs anew, or beside each other: `python -m train.plot RUN [RUN ...]`."""
 
-import sys
+import csv
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -13,14 +14,13 @@ from .classifier import ClassifierConfig
 from .command import DONE, guarded
 from .comparison import Panel, comparison
 from .config import BadInput, RunConfig, config_of, parse_tool, program_of
+from .console import leave, talker, tell
 from .gan import GANConfig
 from .lstm import LSTMConfig
-from .progress import talker
-from .run import RunFolder, read_lines
+from .run import DAMAGE, RunFolder, read_lines
 
 PROGRAM = "train.plot"
 COMPARISON = "comparison.png"
-JUDGED = {"fid", "recall"}  # measured now and then only
 LEARNING = (
     Panel("loss", "Training loss", "nats"),
     Panel("accuracy", "Training accuracy", "%", guide=(10, "10 %: guessing")),
@@ -55,10 +55,12 @@ KINDS = {
         (
             Panel("g_loss", "Generator's loss", "nats"),
             Panel("d_loss", "Discriminator's loss (real + fake)", "nats"),
-            Panel("fid", "Distance from real digits, by a classifier", "FID", log=True),
+            Panel(
+                "fid", "Distance from real digits, by a classifier", "FID", log=True, moment=True
+            ),
             Panel("d_real", "Real digits taken for real", "%", guide=(50, "50 %: guessing")),
             Panel("d_fake", "Fakes taken for fakes", "%", guide=(50, "50 %: guessing")),
-            Panel("recall", "Recall: real digits that fakes cover", "%"),
+            Panel("recall", "Recall: real digits that fakes cover", "%", moment=True),
         ),
     ),
 }
@@ -137,8 +139,8 @@ def plot(config: PlotConfig) -> int:
     runs = [read(path, programs[0], kind) for path in config.runs]
     if len(runs) == 1:
         into = _folder(config.out or runs[0].folder.path)
-        names = _written(into, lambda: plots.draw(runs[0].folder, into))
-        if any("fid" in line for line in runs[0].lines) and plots.floor_of(runs[0].folder) is None:
+        names = _written(into, lambda: draw(runs[0], into))
+        if any("fid" in line for line in runs[0].lines) and floor_of(runs[0]) is None:
             say("The FID of real digits is left out: those it was judged against are not here.")
     else:
         groups = grouped(runs)
@@ -146,7 +148,7 @@ def plot(config: PlotConfig) -> int:
         for label, members in groups.items():
             say(f"{label}: {', '.join(str(run.folder.path) for run in members)}")
         names = _written(into, lambda: compare(groups, kind, programs[0], into))
-    print(f"Results: {', '.join(str(into.path / name) for name in names)}")
+    tell(f"Results: {', '.join(str(into.path / name) for name in names)}")
     return DONE
 
 
@@ -171,18 +173,37 @@ def read(path: Path, program: str, kind: Kind) -> Run:
             found: Sequence[Any] = sweep.read_rows(run.folder)
         else:
             found = read_lines(path / "metrics.jsonl")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise BadInput(f"RUN {path}: its measurements are damaged: {error!r}") from None
+    except (OSError, csv.Error, *DAMAGE) as error:
+        cause = error.__cause__ or error
+        raise BadInput(f"RUN {path}: its measurements are damaged: {cause!r}") from None
     if not found:
         raise BadInput(f"RUN {path}: nothing has been measured yet")
     if is_sweep(config):
         return run
-    needed = {kind.x, *(panel.name for panel in kind.panels if panel.name not in JUDGED)}
+    needed = {kind.x, *(panel.name for panel in kind.panels if not panel.moment)}
+    if not all(math.isfinite(line.get(kind.x, 0)) for line in found):
+        raise BadInput(f"RUN {path}: its measurements are damaged: a line has no {kind.x}")
     whole = [line for line in found if line.keys() >= needed]
     if not whole or not all(line.keys() >= needed or kind.x in line for line in found):
         missing = ", ".join(sorted(needed - set(found[0])))
         raise BadInput(f"RUN {path}: its measurements are damaged: metrics.jsonl lacks {missing}")
     return replace(run, lines=list(found))
+
+
+def draw(run: Run, into: RunFolder) -> list[str]:
+    """Draw everything that a run's files give; return the names of the pictures."""
+    if is_sweep(run.config):
+        return sweep.draw(run.folder, into)
+    if isinstance(run.config, GANConfig):
+        curves = plots.gan_curves(run.folder, into, floor_of(run))
+        return [*curves, *plots.gan_progress(run.folder, into)]
+    return plots.learning_curves(run.folder, into, run.config.title)
+
+
+def floor_of(run: Run) -> float | None:
+    """Return the FID of the real digits of a GAN's run, as `plots.floor_of` does."""
+    assert isinstance(run.config, GANConfig)  # nothing else has measured a FID
+    return plots.floor_of(run.folder, run.config.judge, run.config.data_dir)
 
 
 def is_sweep(config: RunConfig) -> bool:
@@ -295,10 +316,10 @@ def compare(
 def _folder(path: Path) -> RunFolder:
     try:
         path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: a path that no folder can have
         raise BadInput(
-            f"--out {path}: cannot make this folder: {error.strerror}; allowed: a folder in which "
-            "you may write"
+            f"--out {path}: cannot make this folder: {getattr(error, 'strerror', None) or error}; "
+            "allowed: a folder in which you may write"
         ) from None
     return RunFolder(path)
 
@@ -306,9 +327,9 @@ def _folder(path: Path) -> RunFolder:
 def _written(into: RunFolder, draw: Callable[[], list[str]]) -> list[str]:
     try:
         return draw()
-    except OSError as error:  # a grid of samples that cannot be read, or a picture not written
+    except OSError as error:
         raise BadInput(f"cannot draw into {into.path}: {error}") from None
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -5,38 +5,15 @@ from pathlib import Path
 from minigrad import nn
 from minigrad.data import DataError
 
-from . import pictures, sweep
+from . import pictures
 from .judge import Judge
 from .run import RunFolder
 
 LSTM, GAN, CLASSIFIER = "train.lstm", "train.gan", "train.classifier"
 
 
-def draw(run: RunFolder, into: RunFolder) -> list[str]:
-    """Draw everything that a run's files give.
-
-    Args:
-        run: What was measured; its config.json says by which program.
-        into: Where the pictures go.
-
-    Returns:
-        The names of the pictures.
-    """
-    config = run.read_json("config.json")
-    if config.get("sweep"):
-        return sweep.draw(run, into)
-    if config["program"] == GAN:
-        return [*gan_curves(run, into, floor_of(run)), *gan_progress(run, into)]
-    return learning_curves(run, into)
-
-
-def learning_curves(run: RunFolder, into: RunFolder) -> list[str]:
+def learning_curves(run: RunFolder, into: RunFolder, title: str) -> list[str]:
     """Draw loss and accuracy of train.lstm or train.classifier over the epochs."""
-    config = run.read_json("config.json")
-    title = "Reading handwritten digits"
-    if config["program"] == LSTM:
-        name, length = pictures.TITLES[config["model"]], config["input_length"]
-        title = f"{name} on palindromes: {length} digits read"
     with into.replacing("curves.png") as path:
         pictures.learning_curves(run.read_lines("metrics.jsonl"), title, path)
     return ["curves.png"]
@@ -51,8 +28,8 @@ def gan_curves(run: RunFolder, into: RunFolder, floor: float | None) -> list[str
 
 def gan_progress(run: RunFolder, into: RunFolder) -> list[str]:
     """Draw the grids of samples of train.gan: three side by side, and all as an animation."""
-    files = {_step(path): path for path in run.path.glob("samples/step-*.png")}
-    grids = dict(sorted(files.items()))
+    files = ((p.stem.removeprefix("step-"), p) for p in run.path.glob("samples/step-*.png"))
+    grids = dict(sorted((int(step), path) for step, path in files if step.isdecimal()))
     if not grids:
         return []
     steps = list(grids)
@@ -65,20 +42,19 @@ def gan_progress(run: RunFolder, into: RunFolder) -> list[str]:
     return ["progress.png", "progress.gif"]
 
 
-def _step(path: Path) -> int:
-    return int(path.stem.removeprefix("step-"))
-
-
-def floor_of(run: RunFolder) -> float | None:
+def floor_of(run: RunFolder, judge: Path | None, data_dir: Path | None) -> float | None:
     """Return the FID of the real digits that a run of train.gan was judged against.
+
+    Args:
+        run: Its folder.
+        judge: Its `--judge`.
+        data_dir: Its `--data-dir`.
 
     Returns:
         The FID; None where those digits, or the judge, are not at hand.
     """
-    config = run.read_json("config.json")
-    judge, data = config.get("judge"), config.get("data_dir")
     try:
-        found = Judge.load(judge, None if data is None else Path(data))
+        found = Judge.load(judge, data_dir)
     except (OSError, ValueError, nn.StateDictError, DataError):
         return None
     same = found.source == run.read_json("environment.json").get("judged_against")

@@ -11,16 +11,13 @@ from typing import Any, Literal
 
 from tqdm import tqdm  # type: ignore[import-untyped]
 
+from .console import Forgiving, warn
+
 SHOW_EVERY = 0.25  # seconds between two looks at the losses
 MEMORY = 30.0  # seconds after which a measurement of speed counts for a third
 FIRST_LINE, OTHER_LINES = 60.0, 600.0  # seconds after which a line is due if no tenth is done
 NOTEBOOK_COLUMNS = 100
 LEAST_BAR = 10  # columns
-
-
-def talker(quiet: bool) -> Callable[[str], None]:
-    """Return what prints a message for the user, or swallows it if the run is to be quiet."""
-    return (lambda text: None) if quiet else (lambda text: print(text, flush=True))
 
 
 Cost = Callable[[int], float]
@@ -150,7 +147,7 @@ class Progress:
             self._refresh()
         elif self._bar is None and self._line_is_due():
             self.show(read())
-            print(self._line(), file=sys.stderr, flush=True)
+            warn(self._line())
 
     def check(self) -> None:
         """Count what followed the last step of an epoch."""
@@ -166,15 +163,13 @@ class Progress:
     def note(self, text: str) -> None:
         """Print a message of its own, above the bar if there is one."""
         if not self._quiet:
-            if self._bar is not None:
-                self._bar.clear()
-            print(text, file=sys.stderr, flush=True)
+            self._draw(lambda: self._bar.clear())
+            warn(text)
 
     def close(self) -> None:
         """Leave the last state standing and end the line."""
-        if self._bar is not None and not self._bar.disable:
-            self._refresh()
-            self._bar.close()
+        self._refresh()
+        self._draw(lambda: self._bar.close())
 
     def seconds_left(self) -> float | None:
         """How long it will go on; None if nothing is known yet."""
@@ -231,12 +226,23 @@ class Progress:
             measured = measured[1:]
 
     def _refresh(self) -> None:
+        self._draw(self._refreshed)
+
+    def _refreshed(self) -> None:
         columns = NOTEBOOK_COLUMNS if self._kind != "terminal" else terminal_columns()
         if self._kind != "widget":
             self._bar.ncols = columns
         self._bar.n = self._total - self._ahead
         self._bar.bar_format = self._bar_format(columns)
         self._bar.refresh()
+
+    def _draw(self, change: Callable[[], object]) -> None:
+        """Change the bar, if there is one; where that fails, plain lines take its place."""
+        if self._bar is not None and not self._bar.disable:
+            try:
+                change()
+            except Exception:  # a notebook's display may raise anything
+                self._bar = None
 
 
 def _joined(*parts: str | list[str]) -> str:
@@ -251,21 +257,31 @@ def where() -> Place:
     """Find out where standard error is read: a notebook's kernel, a terminal, or a file or pipe."""
     get_shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)
     if "IPKernelApp" in getattr(get_shell(), "config", ()):
-        return "widget" if importlib.util.find_spec("ipywidgets") is not None else "text"
-    return "terminal" if sys.stderr.isatty() else "lines"
+        return "widget" if _has_widgets() else "text"
+    return "terminal" if Forgiving(sys.stderr).isatty() else "lines"
+
+
+def _has_widgets() -> bool:
+    try:
+        return importlib.util.find_spec("ipywidgets") is not None
+    except (ImportError, ValueError):  # a broken installation
+        return False
 
 
 def make_bar(place: Place, total: float) -> Any:
-    """Return tqdm's bar for a place, with nothing done; None where there is no bar."""
+    """Return tqdm's bar for a place, with nothing done; None where there is, or can be, no bar."""
     if place in ("lines", "quiet"):
         return None
     options = {"total": total, "bar_format": "{bar}", "leave": True}
-    if place == "widget":
-        from tqdm.notebook import tqdm as widget  # type: ignore[import-untyped]
+    try:
+        if place == "widget":
+            from tqdm.notebook import tqdm as widget  # type: ignore[import-untyped]
 
-        return widget(**options)
-    columns = NOTEBOOK_COLUMNS if place == "text" else terminal_columns()
-    return tqdm(**options, file=sys.stderr, ncols=columns)
+            return widget(**options)
+        columns = NOTEBOOK_COLUMNS if place == "text" else terminal_columns()
+        return tqdm(**options, file=Forgiving(sys.stderr), ncols=columns)
+    except Exception:  # widgets that cannot be displayed; no bar is worth a run
+        return None
 
 
 def terminal_columns() -> int:
@@ -274,7 +290,7 @@ def terminal_columns() -> int:
     The last one stays empty, as some terminals wrap there; one that gives no width has 80.
     """
     try:
-        columns = os.get_terminal_size(sys.stderr.fileno()).columns
+        columns = os.get_terminal_size(Forgiving(sys.stderr).fileno()).columns
     except (OSError, ValueError):
         columns = 0
     return (columns or 80) - 1

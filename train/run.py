@@ -7,7 +7,8 @@ import os
 import platform
 import shlex
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from importlib import metadata
@@ -15,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import minigrad as mg
-from minigrad import Tensor
+from minigrad import Tensor, nn
+from minigrad.data import DataError
 
 try:
     import fcntl
@@ -23,7 +25,8 @@ except ImportError:
     fcntl = None  # type: ignore[assignment]
 
 from . import checkpoint
-from .config import BadInput
+from .config import BadInput, named_values, text_of
+from .console import warn
 
 ROOT = Path(__file__).resolve().parent.parent
 SHAPERS = ("minigrad", "numpy", "numba", "cupy", "nvmath", "safetensors", "matplotlib", "pillow")
@@ -31,6 +34,8 @@ SHAPERS = ("minigrad", "numpy", "numba", "cupy", "nvmath", "safetensors", "matpl
 
 GROWING = ("metrics.jsonl", "timing.jsonl")  # what a resumed run cuts back to its checkpoint
 CHECKPOINT = "checkpoint.safetensors"
+# what a file may raise that holds something else than what was written
+DAMAGE = (ValueError, KeyError, TypeError, AttributeError, IndexError, nn.StateDictError)
 
 
 class RunFolder:
@@ -66,12 +71,35 @@ class RunFolder:
         """Write a JSON file that a person can read."""
         text = json.dumps(values, indent=2, ensure_ascii=False)
         with self.replacing(name) as path:
-            path.write_text(text + "\n", encoding="utf-8")
+            # a path whose name is not UTF-8 holds lone surrogates, which JSON can escape
+            path.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
 
     def read_json(self, name: str) -> dict[str, Any]:
-        """Read a JSON file back; nothing if there is none."""
+        """Read a JSON file back; nothing if there is none.
+
+        Raises:
+            ValueError: If it is damaged.
+        """
         path = self.path / name
-        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        return named_values(path.read_bytes()) if path.exists() else {}
+
+    def write_environment(self, here: Mapping[str, Any]) -> None:
+        """Write what the run started on to environment.json, or add what it was resumed on.
+
+        Nothing is computed from that file, so one that is damaged ends no run.
+        """
+        name, before = "environment.json", dict(here)
+        try:
+            before = self.read_json(name) or before
+        except (OSError, ValueError) as error:
+            warn(f"{self.path / name} is damaged, and written anew: {error}")
+        if self.resumed:
+            resumed = before.get("resumed")
+            before["resumed"] = [*(resumed if isinstance(resumed, list) else []), here]
+        try:
+            self.write_json(name, before)
+        except OSError as error:
+            warn(f"{self.path / name} cannot be written: {error}")
 
     def log(self, **values: float) -> None:
         """Append a line to the metrics, which hold nothing that depends on the clock."""
@@ -87,14 +115,29 @@ class RunFolder:
             file.write(json.dumps(line) + "\n")
 
     def read_lines(self, name: str) -> list[dict[str, float]]:
-        """Read a file of JSON lines back, null as nan; an empty list if it was never written."""
+        """Read a file of JSON lines back, as the function `read_lines` does."""
         return read_lines(self.path / name)
 
+    def measured(self) -> list[dict[str, float]]:
+        """Read the metrics, to sum up a training; none, with a warning, if they are damaged."""
+        try:
+            return self.read_lines("metrics.jsonl")
+        except DataError as error:
+            warn(f"There are no curves: {error}")
+            return []
+
     def write_csv(self, name: str) -> None:
-        """Write the lines of name.jsonl as a table, name.csv; empty where a line lacks a number."""
+        """Write the lines of name.jsonl as a table, name.csv; empty where a line lacks a number.
+
+        Raises:
+            DataError: If they are damaged.
+        """
         lines = self.read_lines(f"{name}.jsonl")
         columns = list(dict.fromkeys(key for line in lines for key in line))
-        with self.replacing(f"{name}.csv") as path, path.open("w", newline="") as file:
+        with (
+            self.replacing(f"{name}.csv") as path,
+            path.open("w", encoding="utf-8", newline="") as file,
+        ):
             table = csv.DictWriter(file, columns)
             table.writeheader()
             table.writerows(lines)
@@ -116,34 +159,44 @@ class RunFolder:
             checkpoint.write({"state": dict(state), "sizes": sizes}, path)
             _to_disk(path)
 
-    def read_checkpoint(self) -> dict[str, Any] | None:
-        """Read the state back, and forget what has been measured since.
+    def go_on(self, load: Callable[[dict[str, Any]], None]) -> None:
+        """Go on from the checkpoint, and forget what has been measured since.
 
-        Returns:
-            The state; None if the run ended before its first checkpoint.
+        A run that ended before its first checkpoint begins anew.
+
+        Args:
+            load: Takes the state.
 
         Raises:
-            BadInput: If the checkpoint is missing or damaged, or measurements are.
+            BadInput: If the checkpoint or the metrics are missing or damaged; both are left as
+                they are.
         """
         path = self.path / CHECKPOINT
-        if not path.exists() and not self.read_lines("metrics.jsonl"):
-            return None
+        metrics, timing = (self.path / name for name in GROWING)
+        written = metrics.read_bytes() if metrics.exists() else b""
+        if not path.exists() and not written:
+            return
         try:
             content = checkpoint.read(path)
         except (OSError, ValueError) as error:
             raise BadInput(f"--resume {self.path}: {error}") from None
-        sizes: dict[str, int] = content["sizes"]
-        for name, size in sizes.items():
-            found = (self.path / name).stat().st_size if (self.path / name).exists() else 0
-            if found < size:
-                raise BadInput(
-                    f"--resume {self.path}: {name} has {found} bytes, fewer than the {size} that "
-                    "the checkpoint knows of; it was changed or cut since"
-                )
-        for name, size in sizes.items():
-            os.truncate(self.path / name, size)
-        state: dict[str, Any] = content["state"]
-        return state
+        try:
+            size, timing_size = (int(content["sizes"][name]) for name in GROWING)
+            load(content["state"])
+        except DAMAGE as error:
+            raise BadInput(f"--resume {self.path}: {path.name} is damaged ({error!r})") from None
+        if len(written) < size:
+            raise BadInput(
+                f"--resume {self.path}: {metrics.name} has {len(written)} bytes, fewer than the "
+                f"{size} that the checkpoint knows of; it was changed or cut since"
+            )
+        try:
+            _lines_of(written[:size], metrics)
+        except DataError as error:
+            raise BadInput(f"--resume {self.path}: {error}") from None
+        os.truncate(metrics, size)
+        if timing.exists():  # if it was cut, the times are lost, but not the run
+            os.truncate(timing, min(timing_size, timing.stat().st_size))
 
     @contextmanager
     def replacing(self, name: str) -> Iterator[Path]:
@@ -173,10 +226,31 @@ def replacing(target: Path) -> Iterator[Path]:
 
 
 def read_lines(path: Path) -> list[dict[str, float]]:
-    """Read a file of JSON lines, null as nan; an empty list if there is none."""
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    objects = (json.loads(line) for line in lines)
-    return [{k: math.nan if v is None else v for k, v in each.items()} for each in objects]
+    """Read a file of JSON lines, null as nan; an empty list if there is none.
+
+    Raises:
+        DataError: If a line holds anything but named numbers; its cause is what Python said.
+    """
+    return _lines_of(path.read_bytes(), path) if path.exists() else []
+
+
+def _lines_of(content: bytes, path: Path) -> list[dict[str, float]]:
+    found = []
+    try:
+        for line in text_of(content).splitlines():
+            found.append({name: _number(value) for name, value in json.loads(line).items()})
+    except (ValueError, AttributeError, RecursionError) as error:
+        raise DataError(f"{path} is damaged after {len(found)} good lines: {error}") from error
+    return found
+
+
+def _number(value: Any) -> float:
+    if value is None:
+        return math.nan
+    if type(value) not in (int, float) or abs(value) > sys.float_info.max:
+        raise ValueError(f"{value!r} is no number")
+    number: float = value
+    return number
 
 
 def _to_disk(path: Path) -> None:
@@ -231,9 +305,10 @@ def new_folder(out: Path, task: str) -> Path:
             return path
         except FileExistsError:
             number += 1
-        except OSError as error:
+        except (OSError, ValueError) as error:  # ValueError: a path that no folder can have
             raise BadInput(
-                f"--out {out}: cannot make the run folder {path}: {error.strerror}; "
+                f"--out {out}: cannot make the run folder {path}: "
+                f"{getattr(error, 'strerror', None) or error}; "
                 "allowed: a folder in which you may write"
             ) from None
 
@@ -261,7 +336,10 @@ def environment(program: str, args: Sequence[str]) -> dict[str, Any]:
 
 
 def _versions() -> dict[str, str]:
-    installed = {d.name.lower(): d.version for d in metadata.distributions() if d.name}
+    try:
+        installed = {d.name.lower(): d.version for d in metadata.distributions() if d.name}
+    except Exception:  # a broken installation may raise anything
+        return {}
     return {name: installed[name] for name in sorted(installed) if name.startswith(SHAPERS)}
 
 

@@ -7,8 +7,9 @@ from statistics import fmean
 from typing import Any
 
 from . import pictures
+from .config import text_of
+from .console import talker, tell
 from .loop import Loop
-from .progress import talker
 from .run import RunFolder
 
 
@@ -76,8 +77,8 @@ def sweep(parts: list[Part], run: RunFolder, quiet: bool) -> Loop | None:
             f"{accuracies[-1]:.1%} of unseen palindromes"
         )
         _write(rows, run)
-    print(table(rows))
-    print(f"Results: {run.path}")
+    tell(table(rows))
+    tell(f"Results: {run.path}")
     return None
 
 
@@ -110,7 +111,7 @@ def _cell(values: list[float]) -> str:
 
 
 def _write(rows: list[dict[str, Any]], run: RunFolder) -> None:
-    with run.replacing("sweep.csv") as path, path.open("w", newline="") as file:
+    with run.replacing("sweep.csv") as path, path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
@@ -128,11 +129,14 @@ def read_rows(run: RunFolder) -> list[dict[str, Any]]:
     path = run.path / "sweep.csv"
     if not path.exists():
         return []
-    with path.open(newline="") as file:
-        return [
-            row | {"length": int(row["length"]), "final_accuracy": float(row["final_accuracy"])}
-            for row in csv.DictReader(file)
-        ]
+    return [
+        {
+            "model": row["model"],
+            "length": int(row["length"]),
+            "final_accuracy": float(row["final_accuracy"]),
+        }
+        for row in csv.DictReader(text_of(path.read_bytes()).splitlines())
+    ]
 
 
 def draw(run: RunFolder, into: RunFolder) -> list[str]:

@@ -1,0 +1,135 @@
+"""What the trainers say to the user; no message can end a run, wherever it goes.
+
+Standard output or error may be missing (None, in a program without a console), closed, a logger
+with nothing but `write`, a pipe that nobody reads, a file on a full disk, or of an encoding that
+lacks a letter of a folder's name.
+"""
+
+import contextlib
+import io
+import os
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any, NoReturn
+
+
+class Forgiving:
+    r"""A stream that takes any text and never raises; what cannot be written is left out.
+
+    A letter that the stream's encoding lacks is written as its number: `\xe9`, `\u6570`.
+
+    Args:
+        stream: Where text goes: anything with `write`, or None for nowhere.
+
+    Attributes:
+        failed: Whether something was left out.
+    """
+
+    def __init__(self, stream: Any) -> None:
+        self.failed = False
+        self._stream: Any = stream._stream if isinstance(stream, Forgiving) else stream
+
+    def write(self, text: str) -> int:
+        """Write as much of a text as the stream takes; return the text's length."""
+        if self._stream is not None:
+            try:
+                self._write(text)
+            except Exception:  # a stream of the user's may raise anything
+                self.failed = True
+        return len(text)
+
+    def _write(self, text: str) -> None:
+        try:
+            self._stream.write(text)
+        except UnicodeEncodeError:
+            try:
+                self._stream.write(_spelt(text, self.encoding or "ascii"))
+            except (LookupError, ValueError):  # its encoding is another than it says
+                self._stream.write(_spelt(text, "ascii"))
+
+    def flush(self) -> None:
+        """Let what was written go out, if the stream keeps anything back."""
+        try:
+            getattr(self._stream, "flush", bool)()
+        except Exception:
+            self.failed = True
+
+    @property
+    def encoding(self) -> str | None:
+        """The stream's encoding; None if it tells none."""
+        try:
+            found = self._stream.encoding
+        except Exception:
+            return None
+        return found if isinstance(found, str) else None
+
+    def isatty(self) -> bool:
+        """Tell whether a terminal is behind it, as far as the stream says so."""
+        try:
+            return bool(self._stream.isatty())
+        except Exception:
+            return False
+
+    def fileno(self) -> int:
+        """Return the number of the file behind it.
+
+        Raises:
+            OSError: If there is none.
+        """
+        try:
+            return int(self._stream.fileno())
+        except Exception:
+            raise io.UnsupportedOperation("no file is behind this stream") from None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+def _spelt(text: str, encoding: str) -> str:
+    """The text with a number for each letter that an encoding lacks."""
+    return text.encode(encoding, "backslashreplace").decode(encoding)
+
+
+def tell(text: str) -> bool:
+    """Print a message on standard output; return whether all of it was written."""
+    return _printed(text, sys.stdout)
+
+
+def warn(text: str) -> bool:
+    """Print a message on standard error; return whether all of it was written."""
+    return _printed(text, sys.stderr)
+
+
+def _printed(text: str, stream: Any) -> bool:
+    file = Forgiving(stream)
+    print(text, file=file, flush=True)
+    return not file.failed
+
+
+def talker(quiet: bool) -> Callable[[str], None]:
+    """Return what tells the user a message, or swallows it if the run is to be quiet."""
+
+    def say(text: str) -> None:
+        if not quiet:
+            tell(text)
+
+    return say
+
+
+@contextlib.contextmanager
+def forgiving() -> Iterator[None]:
+    """Let others print safely too: warnings, the parser of options, what fetches the digits."""
+    out: Any = Forgiving(sys.stdout)
+    err: Any = Forgiving(sys.stderr)
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        yield
+
+
+def leave(code: int) -> NoReturn:
+    """End the process with an exit code, whatever its streams still hold and cannot write."""
+    for stream in map(Forgiving, (sys.stdout, sys.stderr)):
+        stream.flush()
+        if stream.failed:  # Python would try again, complain, and end with code 120
+            with contextlib.suppress(OSError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    sys.exit(code)
