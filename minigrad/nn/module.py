@@ -14,7 +14,7 @@ import numpy as np
 
 from minigrad.backends import Array, require_device, to_device
 from minigrad.hints import ModuleHints
-from minigrad.live import recorders
+from minigrad.live import recorders, refuse
 from minigrad.tensor import Tensor, new_leaf
 from minigrad.writes import note_replaced, write
 
@@ -258,6 +258,7 @@ class Module(ModuleHints):
         for _, value in self._named([Parameter, Buffer], "", True, True):
             array = convert(value._data)
             if array is not value._data:
+                refuse("it converts a module; call .to() or .astype() outside", value)
                 value._data = array
                 note_replaced(value)
             if value._grad is not None:

@@ -12,7 +12,7 @@ from minigrad.backends.arrays import length, shorten, side_by_side
 from minigrad.ops.reduce import norm
 from minigrad.ops.shape import concatenate, reshape
 from minigrad.tensor import ShapeError, Tensor, made
-from minigrad.writes import write
+from minigrad.writes import note_write, write
 
 __all__ = [
     "clip_grad_norm_",
@@ -87,6 +87,7 @@ def clip_grad_norm_(
         )
     for gradient in gradients:
         shorten(gradient, total, max_norm)
+    note_write(*gradients)
     return made(total)
 
 
@@ -105,8 +106,10 @@ def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -
         >>> x.grad
         tensor([ 1. , -0.1])
     """
-    for gradient in _gradients(parameters):
+    gradients = _gradients(parameters)
+    for gradient in gradients:
         np.clip(gradient, -clip_value, clip_value, out=gradient)
+    note_write(*gradients)
 
 
 def parameters_to_vector(parameters: Iterable[Tensor]) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from minigrad.live import refuse
 from minigrad.optim.optimizer import Optimizer
 
 __all__ = ["LRScheduler"]
@@ -74,6 +75,7 @@ class LRScheduler:
 
     def step(self) -> None:
         """Go to the next epoch; call it after the optimizer's steps."""
+        refuse("a schedule's step() changes learning rates on the host; call it outside")
         self._step_count += 1
         self.last_epoch += 1
         for group, lr in zip(self.optimizer.param_groups, self.get_lr(), strict=True):

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any, Literal
 
+from minigrad.live import refuse
 from minigrad.optim.groups import Group
 from minigrad.optim.lr_scheduler.base import LRScheduler
 from minigrad.optim.optimizer import Optimizer
@@ -74,6 +75,7 @@ class ReduceLROnPlateau(LRScheduler):
         Args:
             metrics: A number, or a Tensor of one element.
         """
+        refuse("a schedule's step() changes learning rates on the host; call it outside")
         current = float(metrics)
         self.last_epoch += 1
         if self._is_better(current):
