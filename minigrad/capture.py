@@ -12,10 +12,10 @@ from minigrad.backends import cheap_to_read, require_device, to_device
 from minigrad.backends.cupy.graph import StepGraph, own_stream
 from minigrad.engine import inspectors
 from minigrad.grad_mode import is_grad_enabled
-from minigrad.live import NotRecordable, recorders
+from minigrad.live import recorders
 from minigrad.recording import Recording
 from minigrad.tensor import Tensor, made
-from minigrad.watch import PLAIN, Watch, difference, mapped
+from minigrad.watch import PLAIN, Watch, copied, mapped, outside_the_graph
 
 __all__ = ["capture"]
 
@@ -36,20 +36,27 @@ def capture(step: Callable[P, R], device: str | None = None) -> Callable[P, R]:
     `step` while CUDA only writes down what it is told; then one call starts all of it again.
 
     So Python runs in the first three calls only: twice to warm up (kernels are compiled, an
-    optimizer makes its state; these steps count), once to record. Each later call copies its
-    arguments to where the graph reads them and replays it. Therefore, in `step`:
+    optimizer makes its state), once to record; all three count as steps. Each later call copies
+    its arguments to where the graph reads them and replays it. Therefore, in `step`:
 
     - Tensors that change from call to call are arguments. Of other arguments each value has a
       graph of its own, and so has each set of shapes, dtypes and `training` switches.
     - What belongs to minigrad may change between calls: weights, learning rates, step counts,
       random numbers. So may layers, their options and those of optimizers, and gradients may be
       kept: these cause a new recording.
+    - What goes from call to call is changed in place (`average.data[...] = ...`). A step is not
+      recorded that assigns `.data`, keeps what it has made (a hidden state, a list of losses), or
+      calls a schedule's `step()`.
     - Everything else that Python does (printing, counting, `if`) is done in those three calls,
       and not again. Reading a value would make Python wait for the GPU, and cannot be recorded:
       return it, and read it outside, and seldom.
+    - What is computed with raw arrays (`x.data`) is not seen: it must be the same in each call,
+      down to the Python numbers in it.
 
     A step that cannot be recorded, or does not do the same in two calls, runs as it stands, and
-    one warning says why. On the CPU nothing is recorded: the function does what `step` does.
+    one warning says why. If it raises an error while it is recorded, what it has changed in
+    Tensors, modules and optimizers is put back, and it runs again. On the CPU nothing is recorded:
+    the function does what `step` does.
 
     Args:
         step: A function of a batch that computes the loss, its gradients, and the update. It must
@@ -155,39 +162,39 @@ class _Captured:
 
     def _warm_up(self, take: _Take, call: _Call) -> Any:
         """Run the step as it stands, in the memory of the graph to come, and watch it."""
-        moved = call.on_gpu()
-        watch = Watch()
-        with take.graph.stream, take.graph.memory(), watch.watching():
-            result = call.run(moved)
-            watch.note("return", result)
-        watch.finish(moved)
-        before, take.watch, take.calls = take.watch, watch, take.calls + 1
-        trouble = watch.trouble
-        if before is not None:
-            changed = difference(before, watch)
-            take.is_warm = changed is None and take.calls >= WARM_UP
-            if take.calls == MOST_WARM_UP:
-                trouble = trouble or changed
-        if trouble is not None:
-            self._refuse(take, trouble)
-        return mapped(result, _outside_the_graph)
+        watch = Watch(take.watch)
+        with take.graph.stream:
+            with take.graph.memory(), watch.watching():
+                result = call.run(call.on_gpu(copies=True))
+                watch.returned(result)
+            result = mapped(result, copied)
+            watch.finish(take.graph)
+        take.watch, take.calls = watch, take.calls + 1
+        take.is_warm = take.calls >= WARM_UP and watch.trouble is None
+        if watch.trouble is not None and take.calls == MOST_WARM_UP:
+            self._refuse(take, watch.trouble)
+        return result
 
     def _record(self, take: _Take, call: _Call) -> Any:
-        """Record the step, and replay it for the first time; or run it, where that fails."""
+        """Record the step, which also runs it; or run it, where that fails."""
         assert take.watch is not None
+        recording = None
         try:
             with take.graph.stream:
                 recording = Recording(take.graph, take.watch, call.inputs)
-                recording.record(lambda: call.run(recording.inputs))
+                result = recording.record(call.run, call.inputs)
         except Exception as error:
-            reason = " ".join(str(error).split())
-            if not isinstance(error, NotRecordable):
-                reason = f"{type(error).__name__}: {reason}"
+            if recording is not None and not recording.recording:
+                self._refuse(take, recording.trouble or "it failed")
+                raise
+            reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+            result = call.eagerly()  # which also raises the step's own errors
+            self._refuse(take, reason)
         else:
-            take.watch = recording
-            return recording.replay(call.inputs)
-        result = call.eagerly()  # which also raises the step's own errors
-        self._refuse(take, reason)
+            if recording.trouble is None:
+                take.watch = recording
+            else:
+                self._refuse(take, recording.trouble)
         return result
 
     def _refuse(self, take: _Take, reason: str) -> None:
@@ -227,23 +234,22 @@ class _Call:
         args, kwargs = mapped((self._args, self._kwargs), exchanged)
         return self._step(*args, **kwargs)
 
-    def on_gpu(self) -> list[Tensor]:
-        """The Tensors on the GPU, in C order, as a graph has them."""
-        arrays = [to_device(x._data, "gpu") for x in self.inputs]
-        return [made(x if x.flags.c_contiguous else x.copy()) for x in arrays]
+    def on_gpu(self, copies: bool = False) -> list[Tensor]:
+        """The Tensors on the GPU, in C order, as a graph has them; always copies if so wanted."""
+        pairs = [(x._data, to_device(x._data, "gpu")) for x in self.inputs]
+        return [
+            made(y.copy() if (copies and x is y) or not y.flags.c_contiguous else y)
+            for x, y in pairs
+        ]
 
     def eagerly(self) -> Any:
         """The step as it stands."""
-        return mapped(self.run(self.on_gpu()), _outside_the_graph)
+        return mapped(self.run(self.on_gpu()), outside_the_graph)
 
 
 def _is_input(value: Any) -> bool:
     """Whether an argument is a Tensor whose values may differ from call to call."""
     return isinstance(value, Tensor) and not value._requires_grad
-
-
-def _outside_the_graph(value: Any) -> Any:
-    return value.detach() if isinstance(value, Tensor) and value._record is not None else value
 
 
 def _key(value: Any, inputs: list[Tensor], objects: list[Any]) -> Any:

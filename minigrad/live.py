@@ -9,23 +9,24 @@ code says so by asking for such values through a function that computes them:
 - `array(draw, shape, dtype, device)` gives an array that holds what `draw()` returns;
 - `repeat(action)` has something done on the host, such as a count that goes up.
 
-Outside a recording they act at once. In a recording none of the functions is called: nothing is
-executed then, so nothing on the host may advance. Before each replay, the first one included, all
-of them are called in the order in which they were recorded.
+They act at once. If the step is recorded, all of these functions are called again before each
+later replay, in the order in which they were recorded.
+
+What cannot be said so, because Python changes something that a replay would not, is refused:
+`refuse(reason)` says it before the change, and the step runs as it stands from there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from threading import get_ident
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
 from minigrad.backends import Array, to_device
 
 __all__ = [
-    "NotRecordable",
     "Recorder",
     "array",
     "depends",
@@ -38,15 +39,14 @@ __all__ = [
 ]
 
 
-class NotRecordable(RuntimeError):
-    """What a step does cannot be replayed; the message says what, and `capture` falls back."""
+Settings: TypeAlias = Callable[[], Sequence[object]]
 
 
 class Recorder(Protocol):
     """What `capture` puts in the way of a step; watch.py and recording.py have them."""
 
     recording: bool
-    """Whether nothing is executed now; in the steps before, which are only watched, False."""
+    """Whether the GPU only writes down what it is told, and does nothing yet."""
 
     def array(
         self,
@@ -60,7 +60,10 @@ class Recorder(Protocol):
     def repeat(self, action: Callable[[], object]) -> None:
         """Have something done on the host."""
 
-    def depends(self, settings: Callable[[], Sequence[object]]) -> None:
+    def refuse(self, reason: str, tensor: Any = None) -> None:
+        """What comes now cannot be replayed."""
+
+    def depends(self, settings: Settings, between_calls: bool = False) -> None:
         """A replay is right only as long as `settings` gives the same objects."""
 
     def called(self, module: Any) -> None:
@@ -81,21 +84,32 @@ def is_recording() -> bool:
     return recorder is not None and recorder.recording
 
 
-def refuse(reason: str) -> None:
-    """Refuse what cannot be recorded; outside a recording nothing happens.
+def refuse(reason: str, tensor: Any = None) -> None:
+    """Say that a step which does what comes next cannot be replayed; nothing has changed yet.
 
-    Raises:
-        NotRecordable: This thread's step is being recorded.
+    A step that is only watched is not recorded then. If it is being recorded, the GPU does what it
+    was told so far, and the rest of the step runs as it stands. Elsewhere nothing happens.
+
+    Args:
+        reason: What the step does and what to do instead, for the warning.
+        tensor: The Tensor that changes, where that matters only if it was there before the step.
     """
-    if is_recording():
-        raise NotRecordable(reason)
+    recorder = recorders.get(get_ident()) if recorders else None
+    if recorder is not None:
+        recorder.refuse(reason, tensor)
 
 
-def depends(settings: Callable[[], Sequence[object]]) -> None:
-    """Say what the step of this thread relies on, see `Recorder.depends`."""
+def depends(settings: Settings, between_calls: bool = False) -> None:
+    """Say what the step of this thread relies on.
+
+    Args:
+        settings: Gives it. Where it gives other objects than before, the step is recorded anew.
+        between_calls: It may be others from call to call, as a replay looks at it; it must only
+            not change within a call.
+    """
     recorder = recorders.get(get_ident())
     if recorder is not None:
-        recorder.depends(settings)
+        recorder.depends(settings, between_calls)
 
 
 def uses_gradient(leaf: Any) -> None:
@@ -110,7 +124,7 @@ def numbers(values: Callable[[], Sequence[float]]) -> Array:
 
     Args:
         values: Computes them, always as many, and changes nothing. In a recording it is called
-            later: whatever it looks at must still be there, and up to date.
+            again later: whatever it looks at must still be there, and up to date.
 
     Returns:
         The vector, not to be changed. In a recording its address is fixed; no two calls share it.
@@ -132,18 +146,20 @@ def array(
         shape: Its shape, which must be known without calling `draw`; None for a vector of a length
             that never changes.
         dtype: Its dtype.
-        device: Where it goes. On the CPU, and outside a recording, `draw` is called at once.
+        device: Where it goes. What is drawn for the CPU cannot be replayed.
         described: The name, and the numbers that `draw` keeps from the call that made it: a step
             in which they change from call to call is not recorded.
     """
-    recorder = recorders.get(get_ident()) if recorders and device == "gpu" else None
+    recorder = recorders.get(get_ident()) if recorders else None
     if recorder is not None:
-        return recorder.array(draw, shape, dtype, described)
+        if device == "gpu":
+            return recorder.array(draw, shape, dtype, described)
+        recorder.refuse("it draws numbers on the CPU; pass device='gpu', or draw them outside")
     return to_device(np.asarray(draw(), dtype=dtype), device)
 
 
 def repeat(action: Callable[[], object]) -> None:
-    """Do something on the host now, or in a recording at each replay.
+    """Do something on the host now, and in a recording also at each later replay.
 
     Args:
         action: What changes the host's state, such as a count.

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from minigrad.backends import Array, cheap_to_read
 from minigrad.backends.cupy.graph import Feed, Results, StepGraph
-from minigrad.live import NotRecordable
+from minigrad.nn.module import Module
+from minigrad.ops.random import generator
 from minigrad.optim.flat import FlatVector, owner_of
+from minigrad.optim.optimizer import Optimizer
 from minigrad.tensor import GradientHome, Tensor, made
-from minigrad.watch import PLAIN, Watch, difference, mapped
+from minigrad.watch import Watch, mapped, outside_the_graph
 
 __all__ = ["Recording"]
 
@@ -37,6 +40,42 @@ class _Gradient(NamedTuple):
     """Whether there was none when the step was recorded."""
 
 
+class _State:
+    """What a step may change on the host before its recording fails, so that it can run again.
+
+    Args:
+        tensors: All that there are.
+    """
+
+    def __init__(self, tensors: Sequence[Tensor]) -> None:
+        self._switches = [(x, x._requires_grad) for x in tensors]
+        self._gradients = [_Gradient(x, *_grad_of(x), x._grad is None) for x in tensors]
+        self._generator = generator().bit_generator
+        self._random = self._generator.state
+        self._dictionaries: list[tuple[dict[str, Any], dict[str, Any]]] = []
+        self._steps: list[tuple[FlatVector, list[int]]] = []
+        for x in gc.get_objects():
+            if issubclass(type(x), Module):
+                self._dictionaries.append((vars(x), {**vars(x)}))
+            elif issubclass(type(x), Optimizer):
+                self._dictionaries += [(group, {**group}) for group in x.param_groups]
+            elif type(x) is FlatVector:
+                self._steps.append((x, [*x.steps]))
+
+    def put_back(self) -> None:
+        """Make all of it what it was."""
+        for tensor, requires_grad in self._switches:
+            tensor._requires_grad = requires_grad
+        for gradient in self._gradients:
+            _put_back(gradient)
+        self._generator.state = self._random
+        for dictionary, contents in self._dictionaries:
+            dictionary.clear()
+            dictionary.update(contents)
+        for vector, steps in self._steps:
+            vector.steps = steps
+
+
 class Recording(Watch):
     """A step that is recorded as a CUDA graph, and replayed.
 
@@ -44,19 +83,21 @@ class Recording(Watch):
         graph: Where to record it.
         before: The same step, watched.
         inputs: The arguments of both.
+
+    Attributes:
+        recording: Whether a recording goes on, of which nothing has been done yet.
     """
 
-    recording = True
-
     def __init__(self, graph: StepGraph, before: Watch, inputs: Sequence[Tensor]) -> None:
-        super().__init__()
-        self._graph, self._before = graph, before
+        super().__init__(before)
+        self.recording = True
+        self._graph, self._planned = graph, before.live
         uploaded = [(x.shape, x.dtype) for x in inputs if cheap_to_read(x._data)]
         self._feed = Feed([*uploaded, *before.live], graph.stream)
         self._uploads = len(uploaded)
         places = iter(self._feed.arrays)
-        self.inputs = [
-            made(next(places) if cheap_to_read(x._data) else np.empty_like(x._data, order="C"))
+        self._inputs = [
+            next(places) if cheap_to_read(x._data) else np.empty_like(x._data, order="C")
             for x in inputs
         ]
         self._actions: list[Callable[[list[Any]], object]] = []
@@ -64,61 +105,89 @@ class Recording(Watch):
         self._watched: list[tuple[_Gradient, int]] = []  # those that are looked at each time
         self._vectors: list[tuple[FlatVector, object]] = []
         self._is_quiet = False
-        self._entry = {
-            id(leaf): _Gradient(leaf, *_grad_of(leaf), leaf._grad is None)
-            for leaf, _, _ in before.leaves
-        }
-        self._old = {
-            id(leaf): weakref.ref(leaf._grad)
-            for leaf, _, _ in before.leaves
-            if leaf._grad is not None
-        }
 
-    def record(self, step: Callable[[], Any]) -> None:
-        """Record a step.
+    def record(self, step: Callable[[list[Tensor]], Any], inputs: Sequence[Tensor]) -> Any:
+        """Run a step on the host, while CUDA writes down what it is told, and do that then.
+
+        If it cannot be replayed, `trouble` says why; it has run as it stands all the same.
 
         Args:
-            step: Computes with `inputs`.
+            step: Takes the Tensors that it computes with.
+            inputs: Their values.
+
+        Returns:
+            What the step returns.
 
         Raises:
-            NotRecordable: It cannot be replayed. Nothing has been done, and nothing has changed.
+            Exception: The step's own, or CUDA's. Where `recording` is still True nothing has been
+                done, and all of minigrad's that the step has changed has been put back.
         """
-        try:
-            self._record(step)
-        except BaseException:
-            for gradient in self._entry.values():
-                _put_back(gradient)
-            raise
-        del self._before, self._entry, self._old
-        self.log.clear()
-        vectors = {owner_of(gradient.leaf) for gradient, _ in self._gradients}
-        self._vectors = [(v, v.references()) for v in vectors if v is not None]
+        self._hosts = self._feed.begin()
+        self._take_over(inputs, self._hosts)
+        leaves = [leaf for leaf, _, _ in self._before.leaves] if self._before is not None else []
+        old = {id(x): weakref.ref(x._grad) for x in leaves if x._grad is not None}
+        result = self._recorded(step)
+        if not self.recording:
+            return mapped(result, outside_the_graph)
+        self._result, self.recording = result, False
+        self._feed.send()
+        if self.trouble is not None:
+            self._graph.launch_once()
+        else:
+            self._graph.launch()
+            self.log.clear()
+            self._look_at_gradients(old)
+        return self._filled()
 
-    def _record(self, step: Callable[[], Any]) -> None:
-        with self.watching(), self._graph.recorded():
-            result = step()
-            self.note("return", result)
-            arrays: list[Array] = []
-            self._result = mapped(result, lambda x: _numbered(x, arrays))
-            self._results = Results(arrays)
-        del result
-        self.finish(self.inputs)
-        trouble = self.trouble or difference(self._before, self)
-        if trouble is not None:
-            raise NotRecordable(trouble)
+    def _recorded(self, step: Callable[[list[Tensor]], Any]) -> Any:
+        """What the step returns; numbers stand for Tensors if nothing has been done yet."""
+        state, arrays = None, list[Array]()
+        try:
+            with self.watching():
+                state = _State([*self._there.values()])
+                with self._graph.recorded():
+                    result = step([made(x) for x in self._inputs])
+                    self.returned(result)
+                    if self.recording:
+                        result = mapped(result, lambda x: _numbered(x, arrays))
+                        self._results = Results(arrays)
+            if self.recording:
+                self.finish(self._graph, [*arrays, *self._results.flats])
+        except BaseException:
+            if self.recording and state is not None:
+                state.put_back()
+            raise
+        return result
+
+    def _take_over(self, inputs: Sequence[Tensor], hosts: Sequence[Any]) -> None:
+        """Copy arguments to where the graph reads them, or to what is sent there."""
+        uploads = iter(hosts)
+        for x, place in zip(inputs, self._inputs, strict=True):
+            if cheap_to_read(x._data):
+                np.copyto(next(uploads), x._data)
+            else:
+                place[...] = x._data
+
+    def _look_at_gradients(self, old: Mapping[int, weakref.ref[Tensor]]) -> None:
+        """Remember what the step leaves in the `.grad` of each leaf, and who else holds it."""
         for leaf, _, requires_grad in self.leaves:
-            if requires_grad and self._is_new(leaf):
-                gradient = _Gradient(leaf, *_grad_of(leaf), id(leaf) not in self._old)
+            before = old.get(id(leaf))
+            if leaf._grad is None:
+                is_new = before is not None
+            else:
+                is_new = before is None or before() is not leaf._grad
+            if requires_grad and is_new:
+                gradient = _Gradient(leaf, *_grad_of(leaf), before is None)
                 self._gradients.append((gradient, _holders(gradient)))
                 if gradient.home is None or gradient.was_none:
                     self._watched.append(self._gradients[-1])
+        vectors = {owner_of(gradient.leaf) for gradient, _ in self._gradients}
+        self._vectors = [(v, v.references()) for v in vectors if v is not None]
 
-    def _is_new(self, leaf: Tensor) -> bool:
-        """Whether the step has changed a leaf's `.grad`."""
-        old = self._old.get(id(leaf))
-        if leaf._grad is None:
-            return old is not None
-        return old is None or old() is not leaf._grad
+    def _filled(self) -> Any:
+        """What the step returns, in memory of its own."""
+        tensors = list(map(made, self._results.copies()))
+        return mapped(self._result, lambda x: tensors[x] if type(x) is _Number else x)
 
     def holds(self) -> bool:
         """Whether a replay would do what the step would."""
@@ -141,61 +210,46 @@ class Recording(Watch):
             What the step returns, in memory of its own.
         """
         hosts = self._feed.begin()
-        uploads = iter(hosts)
-        copies = []
-        for x, place in zip(inputs, self.inputs, strict=True):
-            if cheap_to_read(x._data):
-                np.copyto(next(uploads), x._data)
-            else:
-                copies.append((place._data, x._data))
-        for action in self._actions:
-            action(hosts)
         with self._graph.stream:
+            self._take_over(inputs, hosts)
+            for action in self._actions:
+                action(hosts)
             self._feed.send()
-            for place, array in copies:
-                place[...] = array
             self._graph.launch()
-            tensors = list(map(made, self._results.copies()))
+            result = self._filled()
         for gradient, _ in self._watched if self._is_quiet else self._gradients:
             _put_back(gradient)
-        return mapped(self._result, lambda x: tensors[x] if type(x) is _Number else x)
+        return result
 
     # a Recorder, see live.py
 
-    def array(
-        self,
-        draw: Callable[[], Any],
-        shape: tuple[int, ...] | None,
-        dtype: Any,
-        described: tuple[object, ...],
-    ) -> Array:
-        """The place of a live value, which is drawn before each replay."""
-        index, known = len(self.live), self._before.live
-        if index == len(known):
-            raise NotRecordable("it needs more live values than in the call before")
-        spec = known[index][0] if shape is None else tuple(shape), np.dtype(dtype)
-        if spec != known[index]:
-            raise NotRecordable(
-                f"it needs live values of shape {spec[0]}, and in the call before of "
-                f"{known[index][0]}"
+    def place(self, values: Any, draw: Callable[[], Any]) -> Array:
+        """Where live values are, which are drawn anew before each replay."""
+        index = len(self.live) - 1
+        if self.live[index:] != self._planned[index : index + 1]:
+            self.refuse(
+                "it needs more random numbers, or of another shape, than in the call before"
             )
-        self.live.append(spec)
-        self.note("live values", *described)
+        if not self.recording:
+            return super().place(values, draw)
         position = self._uploads + index
+        np.copyto(self._hosts[position], values)
         self._actions.append(lambda hosts: np.copyto(hosts[position], draw()))
         return self._feed.arrays[position]
 
     def repeat(self, action: Callable[[], object]) -> None:
-        """Something to be done before each replay."""
+        """Something to be done now, and before each replay."""
+        super().repeat(action)
         self._actions.append(lambda _: action())
 
-    def uses_gradient(self, leaf: Any) -> None:
-        """See `Recorder`."""
-        if leaf._grad is not None and not self._is_new(leaf):
-            raise NotRecordable(
-                f"it uses the gradient that an earlier call has left in a leaf of shape "
-                f"{leaf.shape}; call zero_grad() in the step, before backward()"
-            )
+    def refuse(self, reason: str, tensor: Tensor | None = None) -> None:
+        """Have the GPU do what it was told so far; the rest of the step runs as it stands."""
+        super().refuse(reason, tensor)
+        if self.trouble is not None and self.recording:
+            self.recording = False
+            self._graph.end()
+            self._feed.send()
+            self._graph.launch_once()
 
 
 def _grad_of(leaf: Tensor) -> tuple[GradientHome | None, Tensor | None]:
@@ -226,12 +280,7 @@ def _holders(gradient: _Gradient) -> int:
 
 def _numbered(value: Any, arrays: list[Array]) -> Any:
     """A Tensor of a result goes to `arrays`, and its place there stands for it."""
-    if type(value) in PLAIN:
+    if not isinstance(value, Tensor):
         return value
-    if not isinstance(value, Tensor) or cheap_to_read(value._data):
-        raise NotRecordable(
-            f"it returns a {type(value).__name__}, where only Tensors on the GPU and plain numbers "
-            "in tuples, lists and dictionaries can be filled by a replay"
-        )
     arrays.append(value._data)
     return _Number(len(arrays) - 1)

@@ -13,12 +13,14 @@ from minigrad.backends import (
     Array,
     DeviceError,
     as_array,
+    cheap_to_read,
     device_of,
     is_array,
     to_device,
     to_numpy,
 )
 from minigrad.hints import TensorHints
+from minigrad.live import refuse
 from minigrad.writes import note_replaced, note_write
 
 if TYPE_CHECKING:
@@ -192,6 +194,12 @@ class Tensor(TensorHints):
         if array is self._data:  # changed in place, as by `x.data -= 1`
             note_write(array)
             return
+        refuse(
+            f"it assigns .data of a Tensor of shape {self.shape}, but a replay goes on with the "
+            "memory that it was recorded with, of this and all other Tensors; write there instead: "
+            "x.data[...] = values",
+            self,
+        )
         self._data = array
         note_replaced(self)
 
@@ -271,6 +279,7 @@ class Tensor(TensorHints):
 
     def tolist(self) -> Any:
         """The values as nested lists of Python numbers; a number where there are no axes."""
+        _refuse_reading(self._data)
         return to_numpy(self._data).tolist()
 
     def numpy(self) -> np.ndarray[Any, Any]:
@@ -281,6 +290,7 @@ class Tensor(TensorHints):
         """
         if self._requires_grad:
             raise RuntimeError("numpy: this Tensor requires a gradient; use .detach().numpy()")
+        _refuse_reading(self._data)
         return to_numpy(self._data)
 
     def item(self) -> Any:
@@ -291,6 +301,7 @@ class Tensor(TensorHints):
         """
         if self.size != 1:
             raise ShapeError(f"item: needs exactly one element, this Tensor has shape {self.shape}")
+        _refuse_reading(self._data)
         return self._data.item()
 
     def detach(self) -> Tensor:
@@ -335,6 +346,7 @@ class Tensor(TensorHints):
     # what Python and NumPy ask
 
     def __repr__(self) -> str:
+        _refuse_reading(self._data)
         text = np.array2string(to_numpy(self._data), separator=", ", prefix="tensor(")
         dtype = "" if self.dtype in (np.float32, np.int64, np.bool_) else f", dtype={self.dtype}"
         device = "" if self.device == "cpu" else f", device='{self.device}'"
@@ -355,6 +367,7 @@ class Tensor(TensorHints):
                 f"the truth of a Tensor of shape {self.shape} is ambiguous; reduce it first, for "
                 "instance (a == b).all()"
             )
+        _refuse_reading(self._data)
         return bool(self._data)
 
     def __float__(self) -> builtins.float:
@@ -619,6 +632,15 @@ def new_leaf(array: Array) -> Tensor:
     return result
 
 
+def _refuse_reading(array: Array) -> None:
+    """A captured step cannot look at values: they are not computed yet."""
+    if not cheap_to_read(array):
+        refuse(
+            f"it reads a Tensor of shape {array.shape} (.item(), if, .numpy(), print): a copy to "
+            "the host; return the Tensor, and read it outside"
+        )
+
+
 def array_of(value: Any) -> Any:
     """The raw array of a Tensor; anything else as it is."""
     return value._data if isinstance(value, Tensor) else value
@@ -695,6 +717,8 @@ def tensor(
         raise DTypeError(f"tensor: expected numbers of one shape, got data of dtype {array.dtype}")
     if dtype is not None:
         array = array.astype(dtype, copy=False)
+    if device == "gpu" and cheap_to_read(array):
+        refuse("mg.tensor makes a copy from the host; make the Tensor outside, or pass it in")
     return new_leaf(to_device(array, device) if device else array).requires_grad_(requires_grad)
 
 

@@ -1,19 +1,24 @@
 """Level 3: what a training step did, to see whether the next call would do the same.
 
 A replay repeats kernels, not Python. It is right as long as Python would give the same kernels the
-same memory and the same numbers. Three lists say whether it would:
+same memory and the same numbers. Four things say whether it would:
 
 - the *log*: every operation of the step with its shapes and Python numbers. Where it differs
-  between a step that was only watched and the next, which was recorded, some number changes from
-  call to call, and a replay would repeat that of the recording. Such a step is refused;
+  between a step that was only watched and the next, some number changes from call to call, and a
+  replay would repeat that of the recording;
 - the *leaves*: Tensors that were there before the step. Before each replay each must still have
   the array, and the switch `requires_grad`, that it had;
-- the *settings*: attributes of the Modules that were called, and options of the optimizers.
+- the *settings*: attributes of the Modules that were called, and options of the optimizers;
+- what is *kept*: memory of the step that somebody holds when it is over, besides its results and
+  gradients. It is a state that goes from call to call, which a replay would not renew.
+
+A step that differs, that changes leaves or settings itself, or that keeps something is refused.
 """
 
 from __future__ import annotations
 
 import gc
+import weakref
 import zlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -24,31 +29,44 @@ from typing import Any
 import numpy as np
 
 from minigrad.backends import Array, cheap_to_read, to_device
+from minigrad.backends.cupy.graph import StepGraph
 from minigrad.engine import Record, inspectors
-from minigrad.live import recorders
-from minigrad.tensor import Tensor, array_of
+from minigrad.live import Settings, recorders
+from minigrad.tensor import Tensor, array_of, made
 
-__all__ = ["PLAIN", "Watch", "difference", "mapped"]
+__all__ = ["PLAIN", "Watch", "copied", "mapped", "outside_the_graph"]
 
 PLAIN = (bool, int, float, complex, str, bytes, type(None))  # what counts by its value
 
-Settings = Callable[[], Sequence[object]]
+
+CHANGES = "it changes {}, which a replay would not; do it outside"
 
 
 class Watch:
-    """What a step did, and whether it would do the same now; the step runs as it stands."""
+    """What a step did, and whether it would do the same now; the step runs as it stands.
+
+    Args:
+        before: The same step in the call before; None in the first, which may make what the others
+            find.
+
+    Attributes:
+        trouble: Why the step cannot be replayed; None as far as nothing is known.
+    """
 
     recording = False
 
-    def __init__(self) -> None:
+    def __init__(self, before: Watch | None = None) -> None:
         self.log: list[tuple[str, tuple[Any, ...]]] = []
         self.live: list[tuple[tuple[int, ...], Any]] = []  # shapes and dtypes of live values
         self.trouble: str | None = None
         self.leaves: list[tuple[Tensor, Array, bool]] = []
+        self._before = before
+        self._rates_before = before.rates_now() if before is not None else []
         self._there: dict[int, Tensor] = {}  # all Tensors that were there before, by their ids
+        self._old: dict[int, weakref.ref[Tensor]] = {}  # and their gradients
         self._met: dict[int, Tensor] = {}
-        self._settings: list[Settings] = []
-        self._values: list[Sequence[object]] = []
+        self._settings: list[tuple[Settings, Sequence[object]]] = []  # and what they were when used
+        self._rates: list[tuple[Settings, Sequence[object]]] = []  # which may change between calls
         self._modules: dict[int, Any] = {}
         self._attributes: list[tuple[Mapping[str, object], list[object]]] = []
 
@@ -56,7 +74,7 @@ class Watch:
     def watching(self) -> Iterator[None]:
         """The step runs inside."""
         thread = get_ident()
-        self._there = _all_tensors()
+        self._there, self._old = _all_tensors()
         if gc.get_freeze_count():
             self.trouble = "gc.freeze() hides Tensors from it; call gc.unfreeze() before"
         recorders[thread] = inspectors[thread] = self
@@ -64,21 +82,44 @@ class Watch:
             yield
         finally:
             del recorders[thread], inspectors[thread]
-            self._there = {}
+            self._there, self._old = {}, {}
 
-    def finish(self, inputs: Iterable[Tensor]) -> None:
-        """The step is over: keep what it relies on.
+    def returned(self, result: Any) -> None:
+        """The step is over: see whether its results can be filled by a replay."""
+
+        def check(value: Any) -> None:
+            if type(value) in PLAIN:
+                return
+            if not isinstance(value, Tensor) or cheap_to_read(value._data):
+                self.refuse(
+                    f"it returns a {type(value).__name__}, where only Tensors on the GPU and plain "
+                    "numbers in tuples, lists and dictionaries can be filled by a replay"
+                )
+
+        self.note("return", result)
+        mapped(result, check)
+
+    def finish(self, graph: StepGraph, results: Iterable[Array] = ()) -> None:
+        """Nothing of the step is held any more but by others: see what it relies on.
 
         Args:
-            inputs: Its arguments, which may be others next time.
+            graph: Whose memory it has used.
+            results: What of that memory may be held, besides gradients.
         """
-        own = set(map(id, inputs))
-        for leaf in self._met.values():
-            if id(leaf) not in own:
-                self.leaves.append((leaf, leaf._data, leaf._requires_grad))
+        self.leaves = [(leaf, leaf._data, leaf._requires_grad) for leaf in self._met.values()]
         self._met = {}
-        self._values = [settings() for settings in self._settings]
         self._attributes = [(vars(part), [*vars(part).values()]) for part in self._modules.values()]
+        when_used = self._settings
+        self._settings = [(settings, settings()) for settings, _ in when_used]
+        before, self._before = self._before, None
+        if self.trouble is not None:
+            return
+        if not all(
+            _same(new, old) for (_, new), (_, old) in zip(self._settings, when_used, strict=True)
+        ):
+            self.trouble = CHANGES.format("an option or the memory of an optimizer")
+        elif before is not None:
+            self.trouble = self._difference(before) or _kept(graph, results)
 
     def has_its_memory(self) -> bool:
         """Whether the leaves still have the arrays that they had."""
@@ -86,17 +127,54 @@ class Watch:
 
     def holds(self) -> bool:
         """Whether leaves and settings are what they were."""
+        return self.change() is None
+
+    def change(self) -> str | None:
+        """What of leaves and settings is no more what it was."""
         for leaf, array, requires_grad in self.leaves:
             if leaf._data is not array or leaf._requires_grad is not requires_grad:
-                return False
+                name = "requires_grad" if leaf._data is array else "the memory"
+                return f"{name} of a Tensor of shape {leaf.shape}"
         for own, values in self._attributes:
             if not all(map(is_, own.values(), values)) or len(own) != len(values):
                 if not _same(list(own.values()), values):
-                    return False
-        return all(
-            _same(settings(), old)
-            for settings, old in zip(self._settings, self._values, strict=True)
-        )
+                    return "an attribute of a module"
+        for settings, known in self._settings:
+            if not _same(settings(), known):
+                return "an option or the memory of an optimizer"
+        return None
+
+    def rates_now(self) -> list[Sequence[object]]:
+        """What may change between calls, but not in one, as a replay looks at it only once."""
+        return [rates() for rates, _ in self._rates]
+
+    def _difference(self, before: Watch) -> str | None:
+        """What the step did differently in the call before; None where it did the same."""
+        for (name, values), (other, new) in zip(before.log, self.log, strict=False):
+            if (name, values) != (other, new):
+                return (
+                    f"it is not the same from call to call: {_call(name, values)} in one became "
+                    f"{_call(other, new)} in the next. What changes must be an argument, or belong "
+                    "to an optimizer"
+                )
+        if len(before.log) != len(self.log):
+            return (
+                f"it is not the same from call to call: {len(before.log)} operations in one, "
+                f"{len(self.log)} in the next"
+            )
+        if [id(leaf) for leaf, _, _ in before.leaves] != [id(leaf) for leaf, _, _ in self.leaves]:
+            return (
+                "it works with other Tensors in one call than in the next; what changes must be an "
+                "argument"
+            )
+        changed = before.change()
+        when_used = [values for _, values in self._rates]
+        if changed is None and not (
+            all(map(_same, before.rates_now(), self._rates_before))
+            and all(map(_same, self.rates_now(), when_used))
+        ):
+            changed = "the learning rate of an optimizer"
+        return changed and CHANGES.format(changed)
 
     # a Recorder, see live.py
 
@@ -111,15 +189,25 @@ class Watch:
         values = np.asarray(draw(), dtype=dtype)
         self.live.append((values.shape, values.dtype))
         self.note("live values", *described)
+        return self.place(values, draw)
+
+    def place(self, values: Any, draw: Callable[[], Any]) -> Array:
+        """Where live values are on the GPU."""
         return to_device(values, "gpu")
 
     def repeat(self, action: Callable[[], object]) -> None:
         """Something to be done, now."""
+        self.note("write")
         action()
 
-    def depends(self, settings: Settings) -> None:
+    def refuse(self, reason: str, tensor: Tensor | None = None) -> None:
+        """Keep the first reason; what the step does to a Tensor of its own is its own business."""
+        if self.trouble is None and (tensor is None or id(tensor) in self._there):
+            self.trouble = reason
+
+    def depends(self, settings: Settings, between_calls: bool = False) -> None:
         """See `Recorder`."""
-        self._settings.append(settings)
+        (self._rates if between_calls else self._settings).append((settings, settings()))
 
     def called(self, module: Any) -> None:
         """See `Recorder`; a module may work with what is in its parts without calling them."""
@@ -132,6 +220,8 @@ class Watch:
 
     def uses_gradient(self, leaf: Any) -> None:
         """See `Recorder`."""
+        if leaf._grad is not None:
+            self._meet(leaf._grad)
 
     # an Inspector, see engine.py
 
@@ -148,9 +238,8 @@ class Watch:
             for value in arg if isinstance(arg, list | tuple) else (arg,):
                 if isinstance(value, Tensor):
                     self._meet(value)
-        parts = y if isinstance(y, tuple) else (y,)
-        if any(map(cheap_to_read, parts)) and self.trouble is None:
-            self.trouble = f"{name} computes on the CPU, where nothing is recorded"
+        if any(map(cheap_to_read, y if isinstance(y, tuple) else (y,))):
+            self.refuse(f"{name} computes on the CPU, where nothing is recorded")
         self.note(name, *args, *options.values())
 
     def backward(self, record: Record) -> None:
@@ -167,13 +256,39 @@ class Watch:
     def _meet(self, tensor: Tensor) -> None:
         if id(tensor) in self._there:
             self._met[id(tensor)] = tensor
+        elif id(tensor) in self._old and self._old[id(tensor)]() is tensor:
+            self.refuse(
+                f"it uses the gradient that an earlier call has left in a leaf of shape "
+                f"{tensor.shape}; call zero_grad() in the step, before backward()"
+            )
 
 
-def _all_tensors() -> dict[int, Tensor]:
-    """All Tensors that there are, by their ids; without gradients, which nobody else may hold."""
+def _all_tensors() -> tuple[dict[int, Tensor], dict[int, weakref.ref[Tensor]]]:
+    """All Tensors that there are, and their gradients, which nobody else may hold; by their ids."""
     tensors = [x for x in gc.get_objects() if issubclass(type(x), Tensor)]
-    gradients = {id(getattr(x, "_grad", None)) for x in tensors}  # one may be half made
-    return {id(x): x for x in tensors if id(x) not in gradients}
+    found = [getattr(x, "_grad", None) for x in tensors]  # one may be half made
+    gradients = {id(g): weakref.ref(g) for g in found if g is not None}
+    return {id(x): x for x in tensors if id(x) not in gradients}, gradients
+
+
+def _kept(graph: StepGraph, results: Iterable[Array]) -> str | None:
+    """What is held of a step's memory besides its results and gradients."""
+
+    def look() -> Array | None:
+        gradients = [g._data for ref in _all_tensors()[1].values() if (g := ref()) is not None]
+        known = [*results, *gradients]
+        return graph.kept({*map(id, known), *(id(x.base) for x in known)})
+
+    kept = look()
+    if kept is not None:
+        gc.collect()  # it may be only waiting to be found
+        kept = look()
+    if kept is None:
+        return None
+    return (
+        f"it keeps an array of shape {kept.shape} that it has made (in a variable, a list, an "
+        "attribute), which a replay would not renew; return it, and keep what the call returns"
+    )
 
 
 def _same(new: Collection[object], old: Collection[object]) -> bool:
@@ -205,28 +320,6 @@ def _described(value: object) -> Any:
     return text
 
 
-def difference(before: Watch, after: Watch) -> str | None:
-    """What a step did differently in two calls; None where it did the same."""
-    for (name, values), (other, new) in zip(before.log, after.log, strict=False):
-        if (name, values) != (other, new):
-            return (
-                f"it is not the same from call to call: {_call(name, values)} in one became "
-                f"{_call(other, new)} in the next. What changes must be an argument, or belong to "
-                "an optimizer"
-            )
-    if len(before.log) != len(after.log):
-        return (
-            f"it is not the same from call to call: {len(before.log)} operations in one, "
-            f"{len(after.log)} in the next"
-        )
-    if {id(leaf) for leaf, _, _ in before.leaves} != {id(leaf) for leaf, _, _ in after.leaves}:
-        return (
-            "it works with other Tensors in one call than in the next; what changes must be an "
-            "argument"
-        )
-    return None
-
-
 def _call(name: str, values: Iterable[Any]) -> str:
     def text(value: Any) -> str:
         return f"({', '.join(map(text, value))})" if isinstance(value, tuple) else str(value)
@@ -245,3 +338,13 @@ def mapped(value: Any, function: Callable[[Any], Any]) -> Any:
         parts = [mapped(part, function) for part in value]
         return kind(*parts) if hasattr(kind, "_fields") else kind(parts)
     return function(value)
+
+
+def outside_the_graph(value: Any) -> Any:
+    """A Tensor of a result without what a gradient would go back to; anything else as it is."""
+    return value.detach() if isinstance(value, Tensor) and value._record is not None else value
+
+
+def copied(value: Any) -> Any:
+    """A Tensor of a result in memory of its own, as a replay gives it; anything else as it is."""
+    return made(value._data.copy()) if isinstance(value, Tensor) else value

@@ -60,12 +60,12 @@ def write(array: Array, values: Any, index: Any = ...) -> None:
 
 def note_write(*arrays: Array) -> None:
     """Remember that a kernel has changed these arrays in place, outside the graph."""
-    repeat(partial(_note_spans, arrays))  # a recorded step writes at each replay
+    repeat(partial(_note_spans, [*map(span_of, arrays)]))  # a recorded step writes at each replay
 
 
-def _note_spans(arrays: tuple[Array, ...]) -> None:
-    for array in arrays:
-        _note(span_of(array))
+def _note_spans(spans: list[tuple[int, int]]) -> None:
+    for span in spans:
+        _note(span)
 
 
 def note_replaced(holder: object) -> None:

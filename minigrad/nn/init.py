@@ -13,6 +13,7 @@ import numpy as np
 
 from minigrad import hints
 from minigrad.backends import to_device
+from minigrad.live import refuse
 from minigrad.ops.random import generator
 from minigrad.tensor import ShapeError, Tensor
 from minigrad.writes import write
@@ -38,6 +39,7 @@ FanMode: TypeAlias = Literal["fan_in", "fan_out"]
 
 
 def _fill(tensor: Tensor, values: Any) -> Tensor:
+    refuse("nn.init makes values on the host; call it outside")
     write(tensor._data, to_device(np.asarray(values, dtype=tensor.dtype), tensor.device))
     return tensor
 

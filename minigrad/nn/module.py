@@ -15,7 +15,7 @@ import numpy as np
 
 from minigrad.backends import Array, require_device, to_device
 from minigrad.hints import ModuleHints
-from minigrad.live import recorders
+from minigrad.live import recorders, refuse
 from minigrad.nn.parameter import Buffer, Parameter
 from minigrad.nn.state import IncompatibleKeys, StateDictError, fitting
 from minigrad.tensor import Tensor, new_leaf
@@ -253,6 +253,7 @@ class Module(ModuleHints):
         for _, value in self._named([Parameter, Buffer], "", True, True):
             array = convert(value._data)
             if array is not value._data:
+                refuse("it converts a module; call .to() or .astype() outside", value)
                 value._data = array
                 note_replaced(value)
             if value._grad is not None:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.backends import Array, to_device
+from minigrad.live import refuse
 from minigrad.operation import primitive
 from minigrad.tensor import DTypeError, Tensor
 
@@ -366,4 +367,5 @@ def cast(x: Array, dtype: Any) -> Array:
 @primitive(x=lambda g, device: move(g, "cpu" if device == "gpu" else "gpu"))
 def move(x: Array, device: str) -> Array:
     """The same values on the other device."""
+    refuse(f"it moves a Tensor of shape {x.shape} to the {device.upper()}; do it outside")
     return to_device(x, device)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.live import array
+from minigrad.live import array, refuse
 from minigrad.ops.shape import shape_of
 from minigrad.tensor import Tensor, new_leaf
 
@@ -34,6 +34,7 @@ def manual_seed(seed: int) -> None:
         >>> bool((a == mg.randn(2)).sum() == 2)
         True
     """
+    refuse("it calls manual_seed(), which a replay would not; call it outside")
     _source.generator = np.random.default_rng(seed)
 
 

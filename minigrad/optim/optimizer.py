@@ -135,6 +135,7 @@ class Optimizer:
                     "list each once"
                 )
             seen.add(p)
+        refuse("an optimizer gets a group of parameters; add it outside")
         self.param_groups.append(group)
         self._vectors.append(lay_out(group["params"]))
 
@@ -192,6 +193,7 @@ class Optimizer:
                     self._sweep(vector, run, group)
             if recorders:
                 depends(partial(self._settings, number))
+                depends(partial(self._rate, number), between_calls=True)
         return loss
 
     def _settings(self, number: int) -> list[object]:
@@ -207,6 +209,10 @@ class Optimizer:
         for vector in self._vectors[number]:
             found += [vector.data, *vector.state.values()]
         return found
+
+    def _rate(self, number: int) -> list[object]:
+        """What a recorded step looks up anew at each replay."""
+        return [self.param_groups[number]["lr"]]
 
     def _settle(self, number: int) -> None:
         """Bring back what was rebound, and lay the group out anew where that is not enough."""
@@ -355,6 +361,7 @@ class Optimizer:
             self._checked(group, f"load_state_dict: param_groups[{number}]")
             for number, (group, _) in enumerate(found)
         ]
+        refuse("an optimizer's load_state_dict() changes counts on the host; call it outside")
         for number, (own, new) in enumerate(zip(self.param_groups, groups, strict=True)):
             own.update(copy.deepcopy({k: v for k, v in new.items() if k != "params"}))
             self._settle(number)

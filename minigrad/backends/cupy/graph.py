@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -45,13 +46,33 @@ class StepGraph:
         self.stream = own_stream()
         self._cuda = cupy.cuda
         self._pool = cupy.cuda.MemoryPool()
+        self._array_type = cupy.ndarray
+        self._given: set[int] = set()  # addresses that the pool has given out in the last step
         self._graph: Any = None
 
     @contextmanager
     def memory(self) -> Iterator[None]:
         """Arrays made inside come from the pool: first in the steps before, which fill it."""
-        with self._cuda.using_allocator(self._pool.malloc):
+        self._given = set()
+        with self._cuda.using_allocator(self._malloc):
             yield
+
+    def _malloc(self, size: int) -> Any:
+        pointer = self._pool.malloc(size)
+        self._given.add(pointer.mem.ptr)
+        return pointer
+
+    def kept(self, known: Collection[int]) -> Array | None:
+        """An array of the last step that somebody holds now that it is over, or None.
+
+        Args:
+            known: The ids of those that may be held.
+        """
+        for x in gc.get_objects():
+            if issubclass(type(x), self._array_type) and x.size and id(x) not in known:
+                if x.data.mem.ptr in self._given:
+                    return x
+        return None
 
     @contextmanager
     def recorded(self) -> Iterator[None]:
@@ -59,7 +80,7 @@ class StepGraph:
 
         Raises:
             Exception: What is inside, or CUDA, found something that cannot be recorded. The
-                recording has ended, and nothing has been done.
+                recording has ended, and nothing of it has been done.
         """
         self.stream.begin_capture()
         try:
@@ -67,13 +88,23 @@ class StepGraph:
                 yield
         except BaseException:
             with suppress(Exception):  # the first error says more
-                self.stream.end_capture()
+                self.end()
             raise
-        self._graph = self.stream.end_capture()
+        self.end()
+
+    def end(self) -> None:
+        """End the recording, where it has not ended."""
+        if self.stream.is_capturing():
+            self._graph = self.stream.end_capture()
 
     def launch(self) -> None:
         """Do the work; returns at once."""
         self._graph.launch(self.stream)
+
+    def launch_once(self) -> None:
+        """Do the work of a recording that will not be replayed."""
+        self._graph.launch(self.stream)
+        self._graph = None
 
 
 class Feed:
@@ -153,6 +184,9 @@ class Results:
 
     Args:
         arrays: What the step gives.
+
+    Attributes:
+        flats: Where they are put.
     """
 
     def __init__(self, arrays: Sequence[Array]) -> None:
@@ -161,6 +195,7 @@ class Results:
         for number, array in enumerate(arrays):
             together.setdefault(array.dtype, []).append(number)
         self._packs = [_packed(arrays, numbers) for numbers in together.values()]
+        self.flats = [flat for flat, _ in self._packs]
 
     def copies(self) -> list[Array]:
         """Copies of the arrays as the work given so far will leave them."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
+from minigrad.live import refuse
 from minigrad.optim.optimizer import Optimizer
 from minigrad.optim.options import array_in, described, number
 
@@ -111,6 +112,7 @@ class LRScheduler:
                 not finite; nothing has been changed.
             TypeError: A rate is no number; nothing has been changed.
         """
+        refuse("a schedule's step() changes learning rates on the host; call it outside")
         for name in self._for_groups:
             self._require_groups(len(getattr(self, name)))
         before = vars(self).copy()

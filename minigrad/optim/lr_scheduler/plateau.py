@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any, Literal
 
+from minigrad.live import refuse
 from minigrad.optim.lr_scheduler.base import LRScheduler
 from minigrad.optim.optimizer import Optimizer
 from minigrad.optim.options import number
@@ -84,6 +85,7 @@ class ReduceLROnPlateau(LRScheduler):
                 been changed.
             TypeError: `metrics` is no number; nothing has been changed.
         """
+        refuse("a schedule's step() changes learning rates on the host; call it outside")
         self._require_groups(len(self.min_lrs))
         current, rates = number("metrics", metrics, finite=False), self._lrs()
         is_better = self._is_better(current)
