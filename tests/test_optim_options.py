@@ -172,7 +172,7 @@ def plain_everywhere(optimizer):
             assert all(type(value) in (float, int, bool) for value in values), name
 
 
-@pytest.mark.parametrize("form", FORMS, ids=str)
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_numbers_in_any_form_become_plain_ones(kind, form, dtype):
@@ -354,3 +354,10 @@ def test_a_number_names_what_it_is_and_what_is_allowed():
         number("x", None)
     with pytest.raises(ValueError, match=r"^x: must be at least 1 and below 2, got 2$"):
         number("x", 2, 1, 2)
+
+
+@pytest.mark.parametrize("state", [{}, {"state": {}}, {"param_groups": []}])
+def test_what_is_no_state_is_refused_by_what_it_lacks(state):
+    optimizer = optim.SGD([mg.nn.Parameter([1.0])], lr=0.1)
+    with pytest.raises(ValueError, match=r"the state has no '(param_groups|state)'"):
+        optimizer.load_state_dict(state)

@@ -15,8 +15,8 @@ from minigrad.optim.options import (
     array_in,
     at_least_zero,
     check_implementation,
-    described,
     number,
+    quoted,
     true_or_false,
 )
 from minigrad.optim.update import descent_direction
@@ -197,7 +197,7 @@ def _two_betas(given: Any) -> tuple[float, float]:
         given = array.tolist()
     if not isinstance(given, tuple | list) or len(given) != 2:
         kind = ValueError if isinstance(given, tuple | list) else TypeError
-        raise kind(f"betas: expected two numbers, as (0.9, 0.999), got {described(given)}")
+        raise kind(f"betas: expected two numbers, as (0.9, 0.999), got {quoted(given)}")
     first, second = given
     betas = number("betas[0]", first, 0, 1), number("betas[1]", second, 0, 1)
     return given if type(given) is tuple and all(map(is_, betas, given)) else betas

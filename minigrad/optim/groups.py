@@ -74,6 +74,11 @@ def loaded(
     Raises:
         ValueError: The number of groups, their sizes or the shapes differ.
     """
+    for name in ("param_groups", "state"):
+        if name not in state_dict:
+            raise ValueError(
+                f"load_state_dict: the state has no {name!r}; pass what state_dict() gave"
+            )
     saved, states = state_dict["param_groups"], state_dict["state"]
     sizes, expected = ([len(group["params"]) for group in each] for each in (saved, groups))
     if sizes != expected:

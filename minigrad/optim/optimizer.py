@@ -390,10 +390,7 @@ _found: dict[tuple[type, type], list[Kernel]] = {}
 
 
 def _update_kernels(optimizer: type[Optimizer], array_type: type) -> list[Kernel]:
-    """What a backend has in place of `update`; nothing for an `update` that is not ours.
-
-    Ours is the class that stands under its name in its file in `optim/`.
-    """
+    """What a backend has in place of an `update` of ours: of a class in `optim/`, by identity."""
     key = optimizer, array_type
     if key not in _found:
         author = next(owner for owner in optimizer.__mro__ if "update" in vars(owner))

@@ -20,10 +20,10 @@ __all__ = [
     "array_in",
     "at_least_zero",
     "check_implementation",
-    "described",
     "flag",
     "number",
     "plain",
+    "quoted",
     "true_or_false",
 ]
 
@@ -44,7 +44,7 @@ def plain(value: Any) -> Any:
     return value if array is None or array.size != 1 else array.item()
 
 
-def described(value: Any) -> str:
+def quoted(value: Any) -> str:
     """A value for a message: its beginning, and its type; of an array the shape."""
     if value is None:
         return "None"
@@ -81,7 +81,7 @@ def number(
     allowed = " and ".join(bounds)
     wanted = f"a number {allowed}".rstrip()
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        got = described(value)
+        got = quoted(value)
         if isinstance(getattr(value, "shape", None), tuple):
             raise ShapeError(f"{name}: expected {wanted}, so exactly one element, got {got}")
         raise TypeError(f"{name}: expected {wanted}, got {got}")
@@ -104,7 +104,7 @@ def flag(name: str, value: Any) -> bool:
     """
     value = plain(value)
     if not isinstance(value, bool | int) or value not in (0, 1):
-        raise TypeError(f"{name}: expected True or False, got {described(value)}")
+        raise TypeError(f"{name}: expected True or False, got {quoted(value)}")
     return bool(value)
 
 

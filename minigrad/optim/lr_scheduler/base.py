@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from minigrad.live import refuse
 from minigrad.optim.optimizer import Optimizer
-from minigrad.optim.options import array_in, described, number
+from minigrad.optim.options import array_in, number, quoted
 
 __all__ = ["LRScheduler"]
 
@@ -132,7 +132,7 @@ class LRScheduler:
         if not several or isinstance(rates, str):
             raise TypeError(
                 f"{name}.get_lr: expected a list with the learning rate of each parameter group, "
-                f"got {described(rates)}"
+                f"got {quoted(rates)}"
             )
         listed, groups = list(rates), len(self.optimizer.param_groups)
         if len(listed) != groups:
@@ -177,7 +177,7 @@ class LRScheduler:
             if not isinstance(state[name], list | tuple) or len(state[name]) != groups:
                 raise ValueError(
                     f"load_state_dict: {name}: expected a list with one number for each of the "
-                    f"optimizer's {groups} parameter groups, got {described(state[name])}"
+                    f"optimizer's {groups} parameter groups, got {quoted(state[name])}"
                 )
             place = f"load_state_dict: {name}"
             state[name] = [number(f"{place}[{i}]", lr) for i, lr in enumerate(state[name])]

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 from minigrad.optim.lr_scheduler.base import LRScheduler
 from minigrad.optim.optimizer import Optimizer
-from minigrad.optim.options import described, number, plain
+from minigrad.optim.options import number, plain, quoted
 
 __all__ = [
     "CosineAnnealingLR",
@@ -56,7 +56,7 @@ class LambdaLR(LRScheduler):
             if not callable(factor):
                 raise TypeError(
                     "lr_lambda: expected a function of the epoch, or a list with one for each "
-                    f"parameter group, got {described(factor)}"
+                    f"parameter group, got {quoted(factor)}"
                 )
         super().__init__(optimizer, last_epoch)
 
@@ -145,7 +145,7 @@ class MultiStepLR(LRScheduler):
         last_epoch: int = -1,
     ) -> None:
         if not isinstance(milestones, Iterable):
-            raise TypeError(f"milestones: expected a list of epochs, got {described(milestones)}")
+            raise TypeError(f"milestones: expected a list of epochs, got {quoted(milestones)}")
         self.milestones = Counter(number("milestones", epoch) for epoch in milestones)
         self.gamma = number("gamma", gamma, 0)
         super().__init__(optimizer, last_epoch)
