@@ -9,7 +9,7 @@ import numpy as np
 from minigrad.live import array
 from minigrad.nn.module import Module
 from minigrad.ops.random import generator
-from minigrad.tensor import Tensor, made
+from minigrad.tensor import DTypeError, Tensor, as_tensor, made
 
 __all__ = ["Dropout", "dropout"]
 
@@ -25,6 +25,7 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool 
 
     Raises:
         ValueError: p is outside [0, 1].
+        DTypeError: The input is of integers.
 
     Source:
         Srivastava et al. 2014, "Dropout: a simple way to prevent neural networks from overfitting".
@@ -35,8 +36,14 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool 
         tensor([0., 0., 0.])
     """
     _check(p)
+    input = as_tensor(input, "dropout: input")
     if not training or p == 0:
         return input
+    if input.dtype.kind != "f":
+        raise DTypeError(
+            f"dropout: expected a floating-point input, got {input.dtype}, which cannot hold "
+            "x / (1 - p); use .astype('float32')"
+        )
     shape, dtype = input.shape, input.dtype
     scale = 0.0 if p == 1 else 1 / (1 - p)
 

@@ -67,6 +67,15 @@ def power(a: Array, b: Array) -> Array:
     return a**b
 
 
+_FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
+
+
+def floating(x: Array) -> Array:
+    """Integers as float64; NumPy would compute functions of small ones in float16."""
+    dtype = getattr(x, "dtype", _FLOAT64)  # Python's numbers have none, and need none
+    return x if dtype is _FLOAT32 or dtype.kind == "f" else x.astype(_FLOAT64)
+
+
 @primitive(x=lambda g, y: g * y)
 def exp(x: Array) -> Array:
     """Exponential function e^x, elementwise.
@@ -79,7 +88,7 @@ def exp(x: Array) -> Array:
         >>> mg.exp(mg.tensor([0.0]))
         tensor([1.])
     """
-    return np.exp(x)
+    return np.exp(floating(x))
 
 
 @primitive(x=lambda g, x: g / x)
@@ -95,7 +104,7 @@ def log(x: Array) -> Array:
         >>> mg.log(mg.tensor([1.0]))
         tensor([0.])
     """
-    return np.log(x)
+    return np.log(floating(x))
 
 
 @primitive(x=lambda g, x: g / (1 + x))
@@ -110,7 +119,7 @@ def log1p(x: Array) -> Array:
         >>> mg.log1p(mg.tensor([0.0]))
         tensor([0.])
     """
-    return np.log1p(x)
+    return np.log1p(floating(x))
 
 
 @primitive(x=lambda g, y: g / (2 * y))
@@ -125,7 +134,7 @@ def sqrt(x: Array) -> Array:
         >>> mg.sqrt(mg.tensor([4.0]))
         tensor([2.])
     """
-    return np.sqrt(x)
+    return np.sqrt(floating(x))
 
 
 @primitive(x=lambda g, x: g * cos(x))
@@ -140,7 +149,7 @@ def sin(x: Array) -> Array:
         >>> mg.sin(mg.tensor([0.0]))
         tensor([0.])
     """
-    return np.sin(x)
+    return np.sin(floating(x))
 
 
 @primitive(x=lambda g, x: -g * sin(x))
@@ -155,7 +164,7 @@ def cos(x: Array) -> Array:
         >>> mg.cos(mg.tensor([0.0]))
         tensor([1.])
     """
-    return np.cos(x)
+    return np.cos(floating(x))
 
 
 @primitive()

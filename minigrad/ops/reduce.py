@@ -10,7 +10,7 @@ import numpy as np
 
 from minigrad.backends import Array
 from minigrad.operation import primitive
-from minigrad.ops.elementwise import abs, cast, exp, power, sign, where
+from minigrad.ops.elementwise import abs, cast, exp, floating, power, sign, where
 from minigrad.ops.shape import (
     axes_of,
     broadcast_to,
@@ -256,7 +256,6 @@ def cumsum(x: Any, axis: int | None = None) -> Tensor:
 def largest(x: Array, axis: Axis) -> Array:
     """The largest value along axes, kept with size 1; -inf where there is none."""
     if x.size == 0:  # max has no answer here, and CuPy's no `initial`; the sum is 0
-        x = x if x.dtype.kind == "f" else x.astype(float)
         return np.sum(x, axis=axis, keepdims=True) - np.inf
     return np.max(x, axis=axis, keepdims=True)
 
@@ -266,7 +265,7 @@ def logsumexp(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
     """log(sum(e^x)) over axes, shifted by the largest value so that nothing overflows.
 
     Args:
-        x: Any shape.
+        x: Any shape; integers are computed in float64.
         axis: The axes to reduce; None for all.
         keepdims: Keep the axes with size 1.
 
@@ -278,6 +277,7 @@ def logsumexp(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
         >>> mg.logsumexp(mg.tensor([1000.0])).item()
         1000.0
     """
+    x = floating(x)
     shift = largest(x, axis)
     shift = np.where(np.isfinite(shift), shift, 0)
     with np.errstate(divide="ignore"):  # all -inf gives -inf
@@ -314,7 +314,8 @@ def norm(x: Any, ord: Any = None, axis: Axis = None, keepdims: bool = False) -> 
     """Vector norm over axes: `sum(|x|^ord)^(1/ord)`.
 
     Args:
-        x: Any shape; a matrix counts as one long vector unless `axis` says otherwise.
+        x: Any shape; a matrix counts as one long vector unless `axis` says otherwise. Integers
+            are computed in float64.
         ord: The order: None or 2 for the Euclidean length, any other number, +-inf for the
             largest or smallest absolute value, or 0 for how many elements are not 0.
         axis: The axes to reduce; None for all.
@@ -325,6 +326,7 @@ def norm(x: Any, ord: Any = None, axis: Axis = None, keepdims: bool = False) -> 
         >>> mg.norm(mg.tensor([3.0, 4.0])).item()
         5.0
     """
+    x = floating(x)
     if ord is None or ord == 2:
         return _length(x, axis=axis, keepdims=keepdims)
     if ord == np.inf or ord == -np.inf:
