@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from contextlib import suppress
 from functools import cache, partial, update_wrapper
 from operator import itemgetter
 from threading import get_ident
@@ -11,7 +12,16 @@ from typing import Any, ClassVar, NamedTuple, ParamSpec, Protocol, TypeVar, cast
 
 import numpy as np
 
-from minigrad.backends import Array, DeviceError, Kernel, Needs, as_array, find_kernels
+from minigrad.backends import (
+    Array,
+    DeviceError,
+    Kernel,
+    Needs,
+    as_array,
+    find_kernels,
+    is_array,
+    is_array_type,
+)
 from minigrad.engine import (
     Gradients,
     Node,
@@ -26,9 +36,9 @@ from minigrad.engine import (
     inspectors,
     node_of,
 )
-from minigrad.tensor import DTypeError, ShapeError, Tensor, array_of, made
+from minigrad.tensor import DTypeError, ShapeError, Tensor, array_of, as_tensor, made
 
-__all__ = ["Operation", "fused", "primitive"]
+__all__ = ["Operation", "as_operand", "fused", "primitive"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -131,9 +141,40 @@ class _Served(dict[type, tuple[Callable[..., Any], Callable[[int], "Saving"]]]):
             forward = _kernel_first(kernel.forward, forward)
             for name, rule in (kernel.backward or {}).items():
                 rules[name] = _kernel_first(rule, rules[name])
+        if not (issubclass(kind, int | float) or is_array_type(kind)):
+            forward = _operand_first(operation, forward)
         # one Saving for each set of inputs that want a gradient
         self[kind] = forward, cache(partial(Saving, operation, rules))
         return self[kind]
+
+
+def as_operand(value: Any, name: str) -> Any:
+    """What a user gave where a Tensor or an array is wanted; numbers, also in lists, as an array.
+
+    Args:
+        value: A Tensor or an array, which stay as they are, or numbers.
+        name: What it is, for the message, such as "var: x".
+
+    Raises:
+        TypeError: It is none of these.
+    """
+    array = value
+    if isinstance(value, int | float | list | tuple):
+        with suppress(TypeError, ValueError):  # of what is in the list
+            array = np.asarray(value)
+    if is_array(array) and array.dtype.kind in "biuf":
+        return array
+    return as_tensor(value, name)  # which says what came
+
+
+def _operand_first(operation: Operation, general: Callable[..., Any]) -> Callable[..., Any]:
+    """The general form for a first input that is no array: a list, or what is to be refused."""
+
+    def call(first: Any, *others: Any, **options: Any) -> Any:
+        first = as_operand(first, f"{operation.name}: {operation.inputs[0]}")
+        return general(first, *others, **options)
+
+    return call
 
 
 def _kernel_first(kernel: Callable[..., Any], general: Callable[..., Any]) -> Callable[..., Any]:
@@ -261,7 +302,11 @@ def primitive(**rules: Callable[..., Any]) -> Callable[[Callable[P, Any]], Primi
                 parents.append(parent)
                 bit += bit
             if kind is None:
-                return served[type(args[0])][0](*args, **options)
+                try:
+                    return served[type(args[0])][0](*args, **options)
+                except Exception as error:
+                    _complain(operation, args, error)
+                    raise
             forward, saving_for = served[kind]
             try:
                 y = forward(*arrays, **options) if options else forward(*arrays)
@@ -270,7 +315,7 @@ def primitive(**rules: Callable[..., Any]) -> Callable[[Callable[P, Any]], Primi
                 raise
             single = type(y) is kind
             if not single:
-                y = _tidied(y)
+                y = _tidied(operation, y)
             record = None
             if wanted & has_rule and grad_switch.on:
                 saving = saving_for(wanted)
@@ -284,15 +329,20 @@ def primitive(**rules: Callable[..., Any]) -> Callable[[Callable[P, Any]], Primi
         def call_on_sequence(*args: Any, **options: Any) -> Any:
             if len(args) != 1:
                 args, options = operation.bind(args, options)
+            if not isinstance(args[0], Iterable):
+                as_tensor(args[0], f"{operation.name}: {operation.inputs[0]}")  # which refuses it
             inputs = tuple(args[0])
-            if not any(isinstance(x, Tensor) for x in inputs):
-                return operation.definition(inputs, **options)
+            if not inputs:
+                raise ShapeError(f"{operation.name}: expected at least one Tensor, got none")
             arrays = [array_of(x) for x in inputs]
             try:
-                y = _tidied(operation.definition(arrays, **options))
+                y = operation.definition(arrays, **options)
             except Exception as error:
                 _complain(operation, inputs, error)
                 raise
+            if not any(isinstance(x, Tensor) for x in inputs):
+                return y
+            y = _tidied(operation, y)
             parents = [node_of(x) for x in inputs]
             record = None
             if grad_switch.on and any(parent is not None for parent in parents):
@@ -385,7 +435,7 @@ def fused(definition: Callable[P, R]) -> Callable[P, R]:
                 break
         else:
             return operation.definition(*args, **options)
-        y, residuals = _tidied(result[0]), result[1]
+        y, residuals = _tidied(operation, result[0]), result[1]
         parents = [node_of(arg) for arg in args]
         record = None
         if grad_switch.on and any(parent is not None for parent in parents):
@@ -489,9 +539,14 @@ def _wrapped(y: Any, record: Record | None) -> Any:
     )
 
 
-def _tidied(y: Any) -> Any:
+def _tidied(operation: Operation, y: Any) -> Any:
     """NumPy's scalars become arrays again, and several outputs become Slots."""
-    return Slots(as_array(part) for part in y) if isinstance(y, tuple | list) else as_array(y)
+    if isinstance(y, tuple | list):
+        return Slots(as_array(part) for part in y)
+    y = as_array(y)
+    if type(y) is not np.ndarray:  # another library's array among the inputs may decide over it
+        as_tensor(y, operation.name)
+    return y
 
 
 _SHAPE_WORDS = "shape", "dimension", "size", "axis", "axes", "broadcast", "division", "sequence"

@@ -33,6 +33,7 @@ __all__ = [
     "device_of",
     "find_kernels",
     "is_array",
+    "is_array_type",
     "is_device_failure",
     "require_device",
     "to_device",
@@ -182,7 +183,12 @@ def device_of(array: Array) -> str:
 
 def is_array(value: object) -> bool:
     """Whether a value is an array of a backend's, or one of NumPy's scalars."""
-    return isinstance(value, np.ndarray | np.generic) or _is_cupy(type(value))
+    return is_array_type(type(value))
+
+
+def is_array_type(kind: type) -> bool:
+    """Whether a type is that of a backend's arrays, or of NumPy's scalars."""
+    return issubclass(kind, np.ndarray | np.generic) or _is_cupy(kind)
 
 
 def _is_cupy(kind: type) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.backends import Array, to_device
-from minigrad.operation import primitive
+from minigrad.operation import as_operand, primitive
 from minigrad.tensor import Tensor
 
 
@@ -73,7 +73,7 @@ _FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 def floating(x: Array) -> Array:
     """Integers as float64; NumPy would compute functions of small ones in float16."""
     dtype = getattr(x, "dtype", _FLOAT64)  # Python's numbers have none, and need none
-    return x if dtype is _FLOAT32 or dtype.kind == "f" else x.astype(_FLOAT64)
+    return x.astype(_FLOAT64) if dtype is not _FLOAT32 and dtype.kind in "biu" else x
 
 
 @primitive(x=lambda g, y: g * y)
@@ -268,7 +268,19 @@ def clip(x: Any, min: Any = None, max: Any = None) -> Tensor:
         >>> mg.clip(mg.tensor([-2.0, 0.5, 2.0]), -1, 1)
         tensor([-1. ,  0.5,  1. ])
     """
-    return limited(x, min, max)
+    return limited(as_operand(x, "clip: x"), _bound("min", min), _bound("max", max))
+
+
+def _bound(name: str, value: Any) -> Any:
+    is_plain = value is None or isinstance(value, Tensor | int | float)
+    return value if is_plain else as_operand(value, f"clip: {name}")
+
+
+def of_numbers(y: Array) -> Array:
+    """A result as it is; refuse one of objects or text, which NumPy makes of None and strings."""
+    if y.dtype.kind not in "biuf":
+        raise TypeError(f"expected numbers, got what makes an array of dtype {y.dtype}")
+    return y
 
 
 @primitive(
@@ -288,7 +300,10 @@ def where(condition: Array, a: Array, b: Array) -> Array:
         >>> mg.where(x > 0, x, 0.0)
         tensor([0., 2.])
     """
-    return np.where(condition, a, b)
+    if not hasattr(condition, "dtype"):  # for NumPy None is false, and any text true
+        condition = as_operand(condition, "where: condition")
+    y: Array = np.where(condition, a, b)
+    return y if y.dtype is _FLOAT32 else of_numbers(y)
 
 
 @primitive()

@@ -9,7 +9,7 @@ import numpy as np
 
 from minigrad.live import array
 from minigrad.ops.shape import shape_of
-from minigrad.tensor import Tensor, made
+from minigrad.tensor import Tensor, as_tensor, made
 
 
 class _Source(threading.local):
@@ -102,6 +102,7 @@ def rand_like(x: Tensor, requires_grad: bool = False) -> Tensor:
         >>> mg.rand_like(mg.zeros(2)).shape
         (2,)
     """
+    x = as_tensor(x, "rand_like: x")
     return rand(x.shape, dtype=x.dtype, device=x.device, requires_grad=requires_grad)
 
 
@@ -117,4 +118,5 @@ def randn_like(x: Tensor, requires_grad: bool = False) -> Tensor:
         >>> mg.randn_like(mg.zeros(2)).shape
         (2,)
     """
+    x = as_tensor(x, "randn_like: x")
     return randn(x.shape, dtype=x.dtype, device=x.device, requires_grad=requires_grad)

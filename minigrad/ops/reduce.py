@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.backends import Array
-from minigrad.operation import primitive
+from minigrad.operation import as_operand, primitive
 from minigrad.ops.elementwise import abs, cast, exp, floating, power, sign, where
 from minigrad.ops.shape import (
     axes_of,
@@ -89,6 +89,7 @@ def var(x: Any, axis: Axis = None, ddof: int = 0, keepdims: bool = False) -> Ten
         >>> mg.var(mg.tensor([1.0, 3.0])).item()
         1.0
     """
+    x = as_operand(x, "var: x")
     centred = x - mean(x, axis=axis, keepdims=True)
     count = builtins.max(size_of(x.shape, axis) - ddof, 0)
     return sum(centred * centred, axis=axis, keepdims=keepdims) / count
@@ -111,6 +112,7 @@ def std(x: Any, axis: Axis = None, ddof: int = 0, keepdims: bool = False) -> Ten
         >>> mg.std(mg.tensor([1.0, 3.0])).item()
         1.0
     """
+    x = as_operand(x, "std: x")
     centred = x - mean(x, axis=axis, keepdims=True)
     count = builtins.max(size_of(x.shape, axis) - ddof, 0)
     return _length(centred, axis=axis, keepdims=keepdims) / math.sqrt(count)
@@ -207,6 +209,7 @@ def prod(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
         >>> mg.prod(mg.tensor([2.0, 3.0, 4.0])).item()
         24.0
     """
+    x = as_operand(x, "prod: x")
     if x.dtype.kind in "bui":  # as NumPy: small integers are multiplied as large ones
         x = x.astype(np.prod(np.empty(0, x.dtype)).dtype)
     shape = x.shape
@@ -250,6 +253,7 @@ def cumsum(x: Any, axis: int | None = None) -> Tensor:
         >>> mg.cumsum(mg.tensor([1.0, 2.0, 3.0]), axis=0)
         tensor([1., 3., 6.])
     """
+    x = as_operand(x, "cumsum: x")
     return running_sum(reshape(x, -1), 0) if axis is None else running_sum(x, axis)
 
 
@@ -326,7 +330,7 @@ def norm(x: Any, ord: Any = None, axis: Axis = None, keepdims: bool = False) -> 
         >>> mg.norm(mg.tensor([3.0, 4.0])).item()
         5.0
     """
-    x = floating(x)
+    x = floating(as_operand(x, "norm: x"))
     if ord is None or ord == 2:
         return _length(x, axis=axis, keepdims=keepdims)
     if ord == np.inf or ord == -np.inf:
