@@ -26,6 +26,7 @@ from minigrad.backends import (
     Needs,
     as_array,
     find_kernels,
+    is_array,
     is_array_type,
 )
 from minigrad.engine import (
@@ -41,9 +42,9 @@ from minigrad.engine import (
     node_of,
 )
 from minigrad.grad_mode import enable_grad, grad_switch
-from minigrad.tensor import DTypeError, ShapeError, Tensor, array_of, described, made
+from minigrad.tensor import DTypeError, ShapeError, Tensor, array_of, as_tensor, described, made
 
-__all__ = ["Operation", "fused", "primitive", "same"]
+__all__ = ["Operation", "as_operand", "fused", "primitive", "same"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -225,18 +226,50 @@ class _Served(dict[type, tuple[Callable[..., Any], Callable[[int], "Saving"]]]):
     def __missing__(self, kind: type) -> tuple[Callable[..., Any], Callable[[int], Saving]]:
         operation = self.operation
         forward = operation.definition
-        if issubclass(kind, list | tuple):
-            forward = _without_tensors(operation)
-        elif _is_foreign(kind):
-            raise _foreign(operation, kind)
         rules = {name: rule.function for name, rule in operation.rules.items()}
         for kernel in reversed(kernels_of(operation, kind)):
             forward = _kernel_first(kernel.forward, forward)
             for name, rule in (kernel.backward or {}).items():
                 rules[name] = _kernel_first(rule, rules[name])
+        if not (issubclass(kind, int | float) or is_array_type(kind)):
+            forward = _operand_first(operation, forward)
         # one Saving for each set of inputs that want a gradient
         self[kind] = forward, cache(partial(Saving, operation, rules))
         return self[kind]
+
+
+def as_operand(value: Any, name: str) -> Any:
+    """What a user gave where a Tensor or an array is wanted; numbers, also in lists, as an array.
+
+    Args:
+        value: A Tensor or an array, which stay as they are, or numbers.
+        name: What it is, for the message, such as "var: x".
+
+    Raises:
+        TypeError: It is none of these; also a list of Tensors, which would lose their graph.
+    """
+    array = value
+    if isinstance(value, list | tuple) and any(isinstance(x, Tensor) for x in value):
+        raise TypeError(
+            f"{name} is not annotated as a sequence of arrays, and got a list of Tensors; join "
+            "them by mg.stack or mg.concatenate"
+        )
+    if isinstance(value, int | float | list | tuple):
+        with suppress(TypeError, ValueError):  # of what is in the list
+            array = np.asarray(value)
+    if is_array(array) and array.dtype.kind in "biuf":
+        return array
+    return as_tensor(value, name)  # which says what came
+
+
+def _operand_first(operation: Operation, general: Callable[..., Any]) -> Callable[..., Any]:
+    """The general form for a first input that is no array: a list, or what is to be refused."""
+
+    def call(first: Any, *others: Any, **options: Any) -> Any:
+        first = as_operand(first, f"{operation.name}: {operation.inputs[0]!r}")
+        return general(first, *others, **options)
+
+    return call
 
 
 def _kernel_first(kernel: Callable[..., Any], general: Callable[..., Any]) -> Callable[..., Any]:
@@ -387,15 +420,19 @@ def primitive(**rules: Callable[..., Any]) -> Callable[[Callable[P, Any]], Primi
         def call_on_sequence(*args: Any, **options: Any) -> Any:
             if len(args) != 1:
                 args, options = operation.bind(args, options)
+            if not isinstance(args[0], Iterable):
+                as_tensor(args[0], f"{operation.name}: {operation.inputs[0]}")  # which refuses it
             inputs = tuple(args[0])
-            if not any(isinstance(x, Tensor) for x in inputs):
-                return operation.definition(inputs, **options)
+            if not inputs:
+                raise ShapeError(f"{operation.name}: expected at least one Tensor, got none")
             arrays = [array_of(x) for x in inputs]
             try:
                 y = operation.definition(arrays, **options)
             except Exception as error:
                 _complain(operation, inputs, error)
                 raise
+            if not any(isinstance(x, Tensor) for x in inputs):
+                return y
             y = _tidied(y, operation, inputs)
             parents = [node_of(x) for x in inputs]
             record = None
@@ -642,20 +679,6 @@ def _foreign(operation: Operation, kind: type) -> DTypeError:
     )
 
 
-def _without_tensors(operation: Operation) -> Callable[..., Any]:
-    """A definition for lists, which may hold numbers; Tensors in them would lose their graph."""
-
-    def call(values: Any, *others: Any, **options: Any) -> Any:
-        if any(isinstance(value, Tensor) for value in values):
-            raise TypeError(
-                f"{operation.inputs[0]!r} is not annotated as a sequence of arrays, so its Tensors "
-                "would lose their graph; join them by mg.stack or mg.concatenate"
-            )
-        return operation.definition(values, *others, **options)
-
-    return call
-
-
 _SHAPE_WORDS = "shape", "dimension", "size", "axis", "axes", "broadcast", "division", "sequence"
 
 
@@ -674,7 +697,8 @@ def _inspect(
 
 def _complain(operation: Operation, args: Sequence[Any], error: Exception) -> None:
     """Say an array library's complaint again, with the operation's name and what it was given."""
-    if isinstance(error, ShapeError | DTypeError | DeviceError):
+    is_said = str(error).startswith(f"{operation.name}:")
+    if is_said or isinstance(error, ShapeError | DTypeError | DeviceError):
         return
     for arg in args:
         if _is_foreign(type(arg)):

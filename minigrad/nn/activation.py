@@ -7,7 +7,7 @@ from typing import Any
 
 from minigrad.nn.module import Module
 from minigrad.ops import activation
-from minigrad.tensor import Tensor
+from minigrad.tensor import Tensor, as_tensor
 
 __all__ = [
     "LeakyReLU",
@@ -37,7 +37,7 @@ def relu(input: Tensor, inplace: bool = False) -> Tensor:
         >>> relu(mg.tensor([-1.0, 2.0]))
         tensor([0., 2.])
     """
-    return activation.relu(input)
+    return activation.relu(as_tensor(input, "relu: input"))
 
 
 def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
@@ -53,6 +53,7 @@ def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = Fals
         >>> leaky_relu(mg.tensor([-1.0, 2.0]), 0.5)
         tensor([-0.5,  2. ])
     """
+    input = as_tensor(input, "leaky_relu: input")
     return activation.leaky_relu(input, negative_slope=negative_slope)
 
 
@@ -67,7 +68,7 @@ def tanh(input: Tensor) -> Tensor:
         >>> tanh(mg.tensor([0.0]))
         tensor([0.])
     """
-    return activation.tanh(input)
+    return activation.tanh(as_tensor(input, "tanh: input"))
 
 
 def sigmoid(input: Tensor) -> Tensor:
@@ -81,7 +82,7 @@ def sigmoid(input: Tensor) -> Tensor:
         >>> sigmoid(mg.tensor([0.0]))
         tensor([0.5])
     """
-    return activation.sigmoid(input)
+    return activation.sigmoid(as_tensor(input, "sigmoid: input"))
 
 
 def _dim(name: str, dim: int | None, ndim: int) -> int:
@@ -105,6 +106,7 @@ def softmax(input: Tensor, dim: int | None = None, dtype: Any = None) -> Tensor:
         >>> softmax(mg.zeros(2), dim=0)
         tensor([0.5, 0.5])
     """
+    input = as_tensor(input, "softmax: input")
     input = input if dtype is None else input.astype(dtype)
     return activation.softmax(input, axis=_dim("softmax", dim, input.ndim))
 
@@ -122,6 +124,7 @@ def log_softmax(input: Tensor, dim: int | None = None, dtype: Any = None) -> Ten
         >>> log_softmax(mg.tensor([1000.0, 0.0]), dim=0)
         tensor([    0., -1000.])
     """
+    input = as_tensor(input, "log_softmax: input")
     input = input if dtype is None else input.astype(dtype)
     return activation.log_softmax(input, axis=_dim("log_softmax", dim, input.ndim))
 

@@ -8,13 +8,20 @@ from typing import Any
 import numpy as np
 
 from minigrad.backends import Array, cheap_to_read
-from minigrad.nn.loss import Loss, Reduction, check_reduction, reduced
+from minigrad.nn.loss import (
+    Loss,
+    Reduction,
+    as_floating,
+    check_reduction,
+    floating_input,
+    reduced,
+)
 from minigrad.ops.activation import log_softmax
 from minigrad.ops.elementwise import where
 from minigrad.ops.loss import cross_entropy_of_classes, mean_cross_entropy
 from minigrad.ops.reduce import sum
 from minigrad.ops.shape import reshape, take_along_axis
-from minigrad.tensor import DTypeError, ShapeError, Tensor
+from minigrad.tensor import DTypeError, ShapeError, Tensor, as_tensor
 
 __all__ = ["CrossEntropyLoss", "NLLLoss", "cross_entropy", "nll_loss"]
 
@@ -40,7 +47,7 @@ def nll_loss(
 
     Raises:
         ShapeError: The shapes do not fit.
-        DTypeError: The target is not of integers.
+        DTypeError: The target is not of integers, or the input is.
         IndexError: A target is not a class.
         ValueError: `reduction` is unknown.
 
@@ -50,6 +57,7 @@ def nll_loss(
         2.0
     """
     check_reduction(reduction)
+    input = floating_input("nll_loss", input)
 
     def loss_of(classes: Array, axis: int) -> Tensor:
         return -take_along_axis(input, np.expand_dims(classes, axis), axis).squeeze(axis)
@@ -84,7 +92,7 @@ def cross_entropy(
 
     Raises:
         ShapeError: The shapes do not fit.
-        DTypeError: Classes are not integers, or probabilities are not floating-point.
+        DTypeError: Classes are not integers, or the input or probabilities not floating-point.
         IndexError: A target is not a class.
         ValueError: `reduction` is unknown, `label_smoothing` is outside [0, 1], or `ignore_index`
             is a class where targets are probabilities.
@@ -99,13 +107,15 @@ def cross_entropy(
     """
     check_reduction(reduction)
     _check_smoothing(label_smoothing)
+    input = floating_input("cross_entropy", input)
+    target = as_tensor(target, "cross_entropy: target")
     if input.ndim == 0:
         raise ShapeError("cross_entropy: expected logits (C,), (N, C) or (N, C, ...), got shape ()")
     if target.shape != input.shape:
         if weight is None and label_smoothing == 0 and reduction == "mean":
-            _check_classes("cross_entropy", input, target, None, ignore_index)
+            classes = _checked_classes("cross_entropy", input, target, ignore_index)
             axis = _class_axis(input)
-            return mean_cross_entropy(input, target._data, axis=axis, ignore_index=ignore_index)
+            return mean_cross_entropy(input, classes, axis=axis, ignore_index=ignore_index)
 
         def loss_of(classes: Array, axis: int) -> Tensor:
             return cross_entropy_of_classes(input, classes, axis=axis)
@@ -126,8 +136,11 @@ def cross_entropy(
         )
     smoothed = target
     if label_smoothing:
-        classes = input.shape[_class_axis(input)]
-        smoothed = target * (1 - label_smoothing) + label_smoothing / classes
+        count = input.shape[_class_axis(input)]
+        smoothed = target * (1 - label_smoothing) + label_smoothing / count
+    if weight is not None:
+        weight = as_floating("cross_entropy: weight", weight, input)
+        _check_weight("cross_entropy", input, weight)
     return reduced(_expected(input, smoothed, weight), reduction)
 
 
@@ -160,9 +173,12 @@ def _of_classes(
 ) -> tuple[Tensor, Array]:
     """The loss of each target class, and its weight: 0 where it is ignored."""
     axis = _class_axis(input)
-    _check_classes(name, input, target, weight, ignore_index)
-    ignored = target._data == ignore_index
-    classes = np.where(ignored, 0, target._data)
+    classes = _checked_classes(name, input, as_tensor(target, f"{name}: target"), ignore_index)
+    if weight is not None:
+        weight = as_tensor(weight, f"{name}: weight").astype(input.dtype)
+        _check_weight(name, input, weight)
+    ignored = classes == ignore_index
+    classes = np.where(ignored, 0, classes)
     weights = (~ignored).astype(input.dtype)
     loss = loss_of(classes, axis)
     if weight is not None:
@@ -174,10 +190,8 @@ def _of_classes(
     return where(ignored, 0.0, loss), weights
 
 
-def _check_classes(
-    name: str, input: Tensor, target: Tensor, weight: Tensor | None, ignore_index: int
-) -> None:
-    """Raise where targets are no classes of the input; on the GPU their values go unseen."""
+def _checked_classes(name: str, input: Tensor, target: Tensor, ignore_index: int) -> Array:
+    """The targets as int64; raise where they are no classes, which on the GPU goes unseen."""
     axis = _class_axis(input)
     expected = input.shape[:axis] + input.shape[axis + 1 :]
     if input.ndim == 0 or target.shape != expected:
@@ -185,25 +199,28 @@ def _check_classes(
             f"{name}: the input has shape {input.shape}, the target {target.shape}; expected an "
             f"input (C,), (N, C) or (N, C, ...) and here a target of shape {expected}"
         )
-    count = input.shape[axis]
-    if target.dtype.kind not in "iu":
+    classes, count = target._data, input.shape[axis]
+    if classes.dtype.kind not in "iu":
         raise DTypeError(
             f"{name}: a target of shape {target.shape} holds classes and must be integers, got "
             f"{target.dtype}; use .astype('int64')"
         )
-    if weight is not None and weight.shape != (count,):
+    if cheap_to_read(classes) and classes.size and not 0 <= classes.min() <= classes.max() < count:
+        if ignore_index >= 2**63:  # only a uint64 could be that, and classes are int64 from here on
+            raise ValueError(f"{name}: ignore_index={ignore_index} does not fit int64")
+        counted = np.where(classes == ignore_index, 0, classes)
+        if not 0 <= counted.min() <= counted.max() < count:
+            raise IndexError(
+                f"{name}: targets go from {counted.min()} to {counted.max()}, but the input has "
+                f"{count} classes, 0 to {count - 1}"
+            )
+    return classes.astype(np.int64, copy=False)
+
+
+def _check_weight(name: str, input: Tensor, weight: Tensor) -> None:
+    count = input.shape[_class_axis(input)]
+    if weight.shape != (count,):
         raise ShapeError(f"{name}: weight has shape {weight.shape}, but there are {count} classes")
-    if not cheap_to_read(target._data):
-        return
-    classes = target._data
-    if classes.size and 0 <= classes.min() <= classes.max() < count:
-        return
-    classes = np.where(classes == ignore_index, 0, classes)
-    if classes.size and not 0 <= classes.min() <= classes.max() < count:
-        raise IndexError(
-            f"{name}: targets go from {classes.min()} to {classes.max()}, but the input has "
-            f"{count} classes, 0 to {count - 1}"
-        )
 
 
 class NLLLoss(Loss):

@@ -10,7 +10,7 @@ from minigrad.live import array
 from minigrad.nn.module import Module
 from minigrad.operation import same
 from minigrad.ops.random import generator
-from minigrad.tensor import Tensor, made
+from minigrad.tensor import DTypeError, Tensor, as_tensor, made
 
 __all__ = ["Dropout", "dropout"]
 
@@ -26,6 +26,7 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool 
 
     Raises:
         ValueError: p is outside [0, 1].
+        DTypeError: The input is of integers.
 
     Source:
         Srivastava et al. 2014, "Dropout: a simple way to prevent neural networks from overfitting".
@@ -36,8 +37,14 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool 
         tensor([0., 0., 0.])
     """
     _check(p)
+    input = as_tensor(input, "dropout: input")
     if not training or p == 0:
         return same(input)  # a result, as in training: `y += 1` is not to change the input
+    if input.dtype.kind != "f":
+        raise DTypeError(
+            f"dropout: expected a floating-point input, got {input.dtype}, which cannot hold "
+            "x / (1 - p); use .astype('float32')"
+        )
     shape, dtype = input.shape, input.dtype
     scale = 0.0 if p == 1 else 1 / (1 - p)
 

@@ -14,7 +14,8 @@ from minigrad.operation import primitive
 from minigrad.ops.creation import zeros
 from minigrad.ops.elementwise import where
 from minigrad.ops.reduce import norm
-from minigrad.tensor import DTypeError, ShapeError, Tensor, made
+from minigrad.tensor import DTypeError, ShapeError, Tensor, as_tensor, made
+from minigrad.writes import write
 
 __all__ = ["Embedding", "embedding"]
 
@@ -40,7 +41,8 @@ def embedding(
         input: Numbers of rows, integers of any shape.
         weight: The table (V, D).
         padding_idx: This row gets no gradient.
-        max_norm: Shorten picked rows that are longer than this to it, in the table itself.
+        max_norm: Shorten picked rows that are longer than this to it, in the table itself. So a
+            graph that needs the values before has to go backward first.
         norm_type: In which norm they are measured.
         scale_grad_by_freq: Divide each row's gradient by how often the input picks it.
         sparse: Accepted for PyTorch's sake; the gradient is dense all the same.
@@ -50,8 +52,9 @@ def embedding(
 
     Raises:
         IndexError: A number is not that of a row.
-        DTypeError: The input is not of integers.
+        DTypeError: The input is not of integers, or max_norm is to shorten rows of integers.
         ShapeError: The table has not two axes.
+        ValueError: padding_idx is not that of a row, or max_norm is to shorten read-only memory.
 
     Example:
         >>> import minigrad as mg
@@ -59,9 +62,10 @@ def embedding(
         tensor([[0., 0., 1.],
                 [1., 0., 0.]])
     """
+    weight = as_tensor(weight, "embedding: weight")
     if weight.ndim != 2:
         raise ShapeError(f"embedding: expected a table (V, D) as weight, got shape {weight.shape}")
-    rows = _row_numbers(input, weight.shape[0])
+    rows = _row_numbers(as_tensor(input, "embedding: input"), weight.shape[0])
     padding_idx = _checked_padding(padding_idx, weight.shape[0])
     if max_norm is not None:
         _shorten_rows(weight, rows, max_norm, norm_type)
@@ -83,7 +87,7 @@ def _row_numbers(input: Tensor, count: int) -> Array:
             f"embedding: the input goes from {rows.min()} to {rows.max()}; the table has rows 0 to "
             f"{count - 1}"
         )
-    return rows
+    return rows.astype(np.int64, copy=False)
 
 
 def _checked_padding(padding_idx: int | None, count: int) -> int | None:
@@ -96,11 +100,19 @@ def _checked_padding(padding_idx: int | None, count: int) -> int | None:
 
 
 def _shorten_rows(weight: Tensor, rows: Array, max_norm: float, norm_type: float) -> None:
+    table = weight._data
+    if table.dtype.kind != "f":
+        raise DTypeError(f"embedding: max_norm shortens rows of floats, the table is {table.dtype}")
+    if cheap_to_read(table) and not table.flags.writeable:
+        raise ValueError(
+            "embedding: max_norm shortens rows in the table itself, whose memory is read-only; "
+            "pass a copy"
+        )
     with no_grad():
-        picked = made(weight._data[rows])
+        picked = made(table[rows])
         length = norm(picked, norm_type, axis=-1, keepdims=True)
         shortened = where(length > max_norm, picked * (max_norm / (length + 1e-7)), picked)
-    weight._data[rows] = shortened._data
+    write(table, shortened._data, rows)
 
 
 class Embedding(Module):
@@ -155,20 +167,47 @@ class Embedding(Module):
         """Draw the table anew."""
         init.normal_(self.weight)
         if self.padding_idx is not None:
-            self.weight._data[self.padding_idx] = 0
+            write(self.weight._data, 0, self.padding_idx)
 
     @classmethod
-    def from_pretrained(cls, embeddings: Tensor, freeze: bool = True, **options: Any) -> Self:
+    def from_pretrained(
+        cls,
+        embeddings: Tensor,
+        freeze: bool = True,
+        padding_idx: int | None = None,
+        max_norm: float | None = None,
+        norm_type: float = 2.0,
+        scale_grad_by_freq: bool = False,
+        sparse: bool = False,
+    ) -> Self:
         """A layer with a given table.
 
         Args:
-            embeddings: The table (V, D); its memory is shared.
+            embeddings: The table (V, D); its memory is shared, so `max_norm` changes it too.
             freeze: Whether it stays as it is in training.
-            options: Further arguments of the constructor.
+            padding_idx: This row gets no gradient; it keeps its values.
+            max_norm: As for the constructor, like the arguments after it.
+            norm_type: In which norm rows are measured.
+            scale_grad_by_freq: Divide each row's gradient by how often the input picks it.
+            sparse: Accepted for PyTorch's sake.
+
+        Raises:
+            ShapeError: The table has not two axes.
+            DTypeError: It is of integers, and not frozen.
         """
-        rows, length = embeddings.shape
-        layer = cls(rows, length, **options)
-        layer.weight = Parameter(embeddings, requires_grad=not freeze)
+        table = as_tensor(embeddings, "Embedding.from_pretrained: embeddings")
+        if table.ndim != 2:
+            raise ShapeError(
+                f"Embedding.from_pretrained: expected a table (V, D), got shape {table.shape}"
+            )
+        if not freeze and table.dtype.kind != "f":
+            raise DTypeError(
+                f"Embedding.from_pretrained: a table of {table.dtype} cannot be trained; use "
+                ".astype('float32'), or freeze=True"
+            )
+        rows, length = table.shape
+        layer = cls(rows, length, padding_idx, max_norm, norm_type, scale_grad_by_freq, sparse)
+        layer.weight = Parameter(table, requires_grad=not freeze)
         return layer
 
     def forward(self, input: Tensor) -> Tensor:

@@ -1,4 +1,6 @@
-"""Initial values: each function fills a Tensor in place, outside any graph, and returns it.
+"""Initial values: each function fills a Tensor or an array in place, outside any graph.
+
+It returns what it was given, so `init.normal_(layer.weight.data, std=0.02)` works as well.
 
 In all of them the weights of a linear layer have the shape (fan_out, fan_in, ...): how many outputs
 a unit feeds, and how many inputs it sums. Further axes multiply both.
@@ -7,15 +9,15 @@ a unit feeds, and how many inputs it sums. Further axes multiply both.
 from __future__ import annotations
 
 import math
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, TypeVar
 
 import numpy as np
 
 from minigrad import hints
-from minigrad.backends import to_device
+from minigrad.backends import Array, cheap_to_read, device_of, to_device
 from minigrad.live import refuse
 from minigrad.ops.random import generator
-from minigrad.tensor import ShapeError, Tensor
+from minigrad.tensor import DTypeError, Operand, ShapeError, as_tensor
 from minigrad.writes import write
 
 __all__ = [
@@ -36,15 +38,30 @@ __all__ = [
 hints.explain(__name__, __all__)
 
 FanMode: TypeAlias = Literal["fan_in", "fan_out"]
+T = TypeVar("T", bound=Operand)
 
 
-def _fill(tensor: Tensor, values: Any) -> Tensor:
+def _array(name: str, tensor: Operand, floating: bool = True) -> Array:
+    """The array to fill; refuse what cannot hold the values, or cannot be changed."""
+    if isinstance(tensor, np.generic):
+        raise TypeError(f"{name}: a NumPy scalar cannot be changed in place; pass an array")
+    array = as_tensor(tensor, f"{name}: tensor")._data
+    if floating and array.dtype.kind != "f":
+        raise DTypeError(
+            f"{name}: expected a floating-point Tensor or array, got {array.dtype}, which cannot "
+            "hold what is drawn"
+        )
+    if cheap_to_read(array) and not array.flags.writeable:
+        raise ValueError(f"{name}: the array is read-only; fill a copy of it")
+    return array
+
+
+def _fill(array: Array, values: Any) -> None:
     refuse("nn.init makes values on the host; call it outside")
-    write(tensor._data, to_device(np.asarray(values, dtype=tensor.dtype), tensor.device))
-    return tensor
+    write(array, to_device(np.asarray(values, dtype=array.dtype), device_of(array)))
 
 
-def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0) -> Tensor:
+def uniform_(tensor: T, a: float = 0.0, b: float = 1.0) -> T:
     """Draw uniformly from [a, b).
 
     Args:
@@ -57,10 +74,12 @@ def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0) -> Tensor:
         >>> bool(uniform_(mg.zeros(100), -1, 1).abs().max() <= 1)
         True
     """
-    return _fill(tensor, generator().uniform(a, b, tensor.shape))
+    array = _array("uniform_", tensor)
+    _fill(array, generator().uniform(a, b, array.shape))
+    return tensor
 
 
-def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0) -> Tensor:
+def normal_(tensor: T, mean: float = 0.0, std: float = 1.0) -> T:
     """Draw from the normal distribution.
 
     Args:
@@ -74,28 +93,46 @@ def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0) -> Tensor:
         >>> round(normal_(mg.zeros(10000), mean=3.0).mean().item(), 1)
         3.0
     """
-    return _fill(tensor, generator().normal(mean, std, tensor.shape))
+    array = _array("normal_", tensor)
+    _fill(array, generator().normal(mean, std, array.shape))
+    return tensor
 
 
-def constant_(tensor: Tensor, val: float) -> Tensor:
+def constant_(tensor: T, val: float) -> T:
     """Set every element to `val`.
 
     Args:
         tensor: Any shape; it is changed.
-        val: The value.
+        val: The value, which the dtype must be able to hold.
 
     Returns:
         The Tensor.
+
+    Raises:
+        DTypeError: The Tensor is of integers, and the value is none of them.
 
     Example:
         >>> import minigrad as mg
         >>> constant_(mg.zeros(2), 0.5)
         tensor([0.5, 0.5])
     """
-    return _fill(tensor, np.broadcast_to(val, tensor.shape))
+    return _set("constant_", tensor, val)
 
 
-def zeros_(tensor: Tensor) -> Tensor:
+def _set(name: str, tensor: T, val: Any) -> T:
+    array, values = _array(name, tensor, floating=False), np.asarray(val)
+    if values.dtype.kind not in "biuf":
+        raise TypeError(f"{name}: val must be a number, got {val!r}")
+    if array.dtype.kind != "f":
+        with np.errstate(invalid="ignore"):
+            kept = values.astype(array.dtype)
+        if not np.array_equal(kept, values):
+            raise DTypeError(f"{name}: a Tensor of {array.dtype} cannot hold {val}")
+    _fill(array, np.broadcast_to(values, array.shape))
+    return tensor
+
+
+def zeros_(tensor: T) -> T:
     """Set every element to 0.
 
     Args:
@@ -109,10 +146,10 @@ def zeros_(tensor: Tensor) -> Tensor:
         >>> zeros_(mg.ones(2))
         tensor([0., 0.])
     """
-    return constant_(tensor, 0.0)
+    return _set("zeros_", tensor, 0)
 
 
-def ones_(tensor: Tensor) -> Tensor:
+def ones_(tensor: T) -> T:
     """Set every element to 1.
 
     Args:
@@ -126,10 +163,10 @@ def ones_(tensor: Tensor) -> Tensor:
         >>> ones_(mg.zeros(2))
         tensor([1., 1.])
     """
-    return constant_(tensor, 1.0)
+    return _set("ones_", tensor, 1)
 
 
-def eye_(tensor: Tensor) -> Tensor:
+def eye_(tensor: T) -> T:
     """Set a matrix to the identity, as far as its shape allows.
 
     Args:
@@ -146,9 +183,11 @@ def eye_(tensor: Tensor) -> Tensor:
         >>> eye_(mg.zeros(1, 2))
         tensor([[1., 0.]])
     """
-    if tensor.ndim != 2:
-        raise ShapeError(f"eye_: expected a matrix, got shape {tensor.shape}")
-    return _fill(tensor, np.eye(tensor.shape[0], tensor.shape[1]))
+    array = _array("eye_", tensor, floating=False)
+    if array.ndim != 2:
+        raise ShapeError(f"eye_: expected a matrix, got shape {array.shape}")
+    _fill(array, np.eye(*array.shape))
+    return tensor
 
 
 def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
@@ -184,18 +223,19 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
     return gains[nonlinearity]
 
 
-def _fans(tensor: Tensor, name: str) -> tuple[int, int]:
+def _fans(tensor: Operand, name: str) -> tuple[int, int]:
     """The number of inputs and of outputs of a unit."""
-    if tensor.ndim < 2:
+    shape = _array(name, tensor).shape
+    if len(shape) < 2:
         raise ShapeError(
             f"{name}: needs the weights of a layer, at least 2 axes (fan_out, fan_in), got shape "
-            f"{tensor.shape}; use uniform_, normal_ or zeros_ for vectors"
+            f"{shape}; use uniform_, normal_ or zeros_ for vectors"
         )
-    area = math.prod(tensor.shape[2:])
-    return tensor.shape[1] * area, tensor.shape[0] * area
+    area = math.prod(shape[2:])
+    return shape[1] * area, shape[0] * area
 
 
-def xavier_uniform_(tensor: Tensor, gain: float = 1.0) -> Tensor:
+def xavier_uniform_(tensor: T, gain: float = 1.0) -> T:
     """Draw uniformly from +-gain sqrt(6 / (fan_in + fan_out)).
 
     Args:
@@ -218,7 +258,7 @@ def xavier_uniform_(tensor: Tensor, gain: float = 1.0) -> Tensor:
     return uniform_(tensor, -bound, bound)
 
 
-def xavier_normal_(tensor: Tensor, gain: float = 1.0) -> Tensor:
+def xavier_normal_(tensor: T, gain: float = 1.0) -> T:
     """Draw from the normal distribution with the variance gain^2 2 / (fan_in + fan_out).
 
     Args:
@@ -240,7 +280,7 @@ def xavier_normal_(tensor: Tensor, gain: float = 1.0) -> Tensor:
     return normal_(tensor, 0.0, gain * math.sqrt(2 / sum(_fans(tensor, "xavier_normal_"))))
 
 
-def _kaiming_std(tensor: Tensor, a: float, mode: FanMode, nonlinearity: str, name: str) -> float:
+def _kaiming_std(tensor: Operand, a: float, mode: FanMode, nonlinearity: str, name: str) -> float:
     if mode not in ("fan_in", "fan_out"):
         raise ValueError(f"{name}: mode {mode!r}; expected 'fan_in' or 'fan_out'")
     fan_in, fan_out = _fans(tensor, name)
@@ -249,8 +289,8 @@ def _kaiming_std(tensor: Tensor, a: float, mode: FanMode, nonlinearity: str, nam
 
 
 def kaiming_uniform_(
-    tensor: Tensor, a: float = 0.0, mode: FanMode = "fan_in", nonlinearity: str = "leaky_relu"
-) -> Tensor:
+    tensor: T, a: float = 0.0, mode: FanMode = "fan_in", nonlinearity: str = "leaky_relu"
+) -> T:
     """Draw uniformly from +-gain sqrt(3 / fan), where the gain is that of the nonlinearity.
 
     Args:
@@ -277,8 +317,8 @@ def kaiming_uniform_(
 
 
 def kaiming_normal_(
-    tensor: Tensor, a: float = 0.0, mode: FanMode = "fan_in", nonlinearity: str = "leaky_relu"
-) -> Tensor:
+    tensor: T, a: float = 0.0, mode: FanMode = "fan_in", nonlinearity: str = "leaky_relu"
+) -> T:
     """Draw from the normal distribution with the standard deviation gain / sqrt(fan).
 
     Args:
@@ -303,7 +343,7 @@ def kaiming_normal_(
     return normal_(tensor, 0.0, _kaiming_std(tensor, a, mode, nonlinearity, "kaiming_normal_"))
 
 
-def orthogonal_(tensor: Tensor, gain: float = 1.0) -> Tensor:
+def orthogonal_(tensor: T, gain: float = 1.0) -> T:
     """Draw a matrix whose rows or columns, whichever are fewer, are orthogonal and of length gain.
 
     Args:
@@ -324,8 +364,10 @@ def orthogonal_(tensor: Tensor, gain: float = 1.0) -> Tensor:
         True
     """
     _fans(tensor, "orthogonal_")
-    rows, columns = tensor.shape[0], math.prod(tensor.shape[1:])
+    array = _array("orthogonal_", tensor)
+    rows, columns = array.shape[0], math.prod(array.shape[1:])
     tall = generator().standard_normal((max(rows, columns), min(rows, columns)))
     q, r = np.linalg.qr(tall)
     q *= np.sign(np.diagonal(r))  # without this q is not uniformly distributed
-    return _fill(tensor, gain * (q if rows >= columns else q.T).reshape(tensor.shape))
+    _fill(array, gain * (q if rows >= columns else q.T).reshape(array.shape))
+    return tensor

@@ -10,7 +10,7 @@ from minigrad.nn.module import Module, Parameter
 from minigrad.operation import same
 from minigrad.ops.creation import zeros
 from minigrad.ops.linear import linear as operation
-from minigrad.tensor import ShapeError, Tensor
+from minigrad.tensor import ShapeError, Tensor, as_tensor
 
 __all__ = ["Flatten", "Identity", "Linear", "linear"]
 
@@ -34,10 +34,12 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         >>> linear(mg.ones(1, 2), mg.tensor([[3.0, 4.0]]))
         tensor([[7.]])
     """
-    return _checked(input, weight, bias)
+    weight = as_tensor(weight, "linear: weight")
+    return _checked(input, weight, None if bias is None else as_tensor(bias, "linear: bias"))
 
 
 def _checked(input: Tensor, weight: Tensor, bias: Tensor | None, **options: Any) -> Tensor:
+    input = as_tensor(input, "linear: input")
     if input.ndim == 0 or input.shape[-1] != weight.shape[-1]:
         features = "in_features" if weight.ndim == 1 else f"in_features={weight.shape[-1]}"
         raise ShapeError(
@@ -125,8 +127,8 @@ class Identity(Module):
         super().__init__()
 
     def forward(self, input: Tensor) -> Tensor:
-        """The input."""
-        return same(input)
+        """The input, as the result of an operation."""
+        return same(as_tensor(input, "Identity: input"))
 
 
 class Flatten(Module):
@@ -152,6 +154,7 @@ class Flatten(Module):
         Raises:
             ShapeError: The input does not have these axes.
         """
+        input = as_tensor(input, "Flatten: input")
         if input.ndim == 0:
             return input.reshape(1)
         first, last = self.start_dim, self.end_dim

@@ -15,7 +15,7 @@ from minigrad.backends import cheap_to_read
 from minigrad.nn.module import Buffer, Module
 from minigrad.ops import loss as elementwise_loss
 from minigrad.ops.reduce import mean, sum
-from minigrad.tensor import ShapeError, Tensor
+from minigrad.tensor import DTypeError, ShapeError, Tensor, as_tensor
 
 __all__ = [
     "BCELoss",
@@ -48,6 +48,22 @@ def check_reduction(reduction: str) -> None:
         raise ValueError(f"reduction: {reduction!r}; expected 'none', 'mean' or 'sum'")
 
 
+def floating_input(name: str, input: Tensor) -> Tensor:
+    """A loss's input as a Tensor; refuse integers, in which no loss can be computed."""
+    input = as_tensor(input, f"{name}: input")
+    if input.dtype.kind != "f":
+        raise DTypeError(
+            f"{name}: the input must be floating-point, got {input.dtype}; use .astype('float32')"
+        )
+    return input
+
+
+def as_floating(name: str, value: Tensor, like: Tensor) -> Tensor:
+    """Targets or weights as a Tensor; integers in the dtype of `like`, as unsigned ones wrap."""
+    value = as_tensor(value, name)
+    return value if value.dtype.kind == "f" else value.astype(like.dtype)
+
+
 def mse_loss(
     input: Tensor,
     target: Tensor,
@@ -59,12 +75,14 @@ def mse_loss(
 
     Args:
         input: Predictions.
-        target: What they should be, of the same shape.
+        target: What they should be, of the same shape. One of the two may be of integers, and
+            takes the other's dtype.
         reduction: "none" (one loss per element), "mean" or "sum".
         weight: w, of the input's shape; None for 1.
 
     Raises:
         ValueError: `reduction` is unknown.
+        DTypeError: Both are of integers.
         ShapeError: The shapes do not even broadcast (where they do, there is a warning), or the
             weight has another one than the input.
 
@@ -74,6 +92,12 @@ def mse_loss(
         2.0
     """
     check_reduction(reduction)
+    target = as_tensor(target, "mse_loss: target")
+    if target.dtype.kind == "f":
+        input = as_floating("mse_loss: input", input, target)
+    else:
+        input = floating_input("mse_loss", input)
+        target = target.astype(input.dtype)
     if input.shape != target.shape:
         warnings.warn(
             f"mse_loss: the input has shape {input.shape} and the target {target.shape}; they "
@@ -84,6 +108,7 @@ def mse_loss(
     loss = difference * difference
     if weight is None:
         return reduced(loss, reduction)
+    weight = as_floating("mse_loss: weight", weight, loss)
     _check_same_shape("mse_loss", input, weight, "weight")
     weighted = loss * weight
     return sum(weighted) / sum(weight) if reduction == "mean" else reduced(weighted, reduction)
@@ -110,12 +135,13 @@ def binary_cross_entropy(
 
     Args:
         input: Probabilities p in [0, 1].
-        target: t in [0, 1], of the same shape.
-        weight: w, of a shape that broadcasts to theirs.
+        target: t in [0, 1], of the same shape; integers are taken in the input's dtype.
+        weight: w, of a shape that broadcasts to theirs, likewise.
         reduction: "none" (one loss per element), "mean" or "sum".
 
     Raises:
         ShapeError: The shapes differ.
+        DTypeError: The input is of integers.
         ValueError: A probability is outside [0, 1], or `reduction` is unknown.
 
     Example:
@@ -125,6 +151,8 @@ def binary_cross_entropy(
         0.6931
     """
     check_reduction(reduction)
+    input = floating_input("binary_cross_entropy", input)
+    target = as_floating("binary_cross_entropy: target", target, input)
     _check_same_shape("binary_cross_entropy", input, target)
     p = input._data
     if cheap_to_read(p) and p.size and (p.min() < 0 or p.max() > 1):
@@ -133,7 +161,14 @@ def binary_cross_entropy(
             "probabilities are in [0, 1]; apply a sigmoid, or use the loss with logits"
         )
     loss = elementwise_loss.binary_cross_entropy(input, target)
-    return reduced(loss if weight is None else loss * weight, reduction)
+    return reduced(_weighed("binary_cross_entropy", loss, weight), reduction)
+
+
+def _weighed(name: str, loss: Tensor, weight: Tensor | None) -> Tensor:
+    """The losses times their weights, which are taken in the dtype of the losses."""
+    if weight is None:
+        return loss
+    return loss * as_tensor(weight, f"{name}: weight").astype(loss.dtype)
 
 
 def binary_cross_entropy_with_logits(
@@ -148,13 +183,14 @@ def binary_cross_entropy_with_logits(
 
     Args:
         input: Logits z.
-        target: t in [0, 1], of the same shape.
-        weight: A factor for each loss, of a shape that broadcasts to theirs.
+        target: t in [0, 1], of the same shape; integers are taken in the input's dtype.
+        weight: A factor for each loss, of a shape that broadcasts to theirs, likewise.
         reduction: "none" (one loss per element), "mean" or "sum".
-        pos_weight: A factor for the part with t, of a shape that broadcasts to theirs.
+        pos_weight: A factor for the part with t, of a shape that broadcasts to theirs, likewise.
 
     Raises:
         ShapeError: The shapes differ.
+        DTypeError: The input is of integers.
         ValueError: `reduction` is unknown.
 
     Example:
@@ -163,9 +199,14 @@ def binary_cross_entropy_with_logits(
         10000.0
     """
     check_reduction(reduction)
-    _check_same_shape("binary_cross_entropy_with_logits", input, target)
+    name = "binary_cross_entropy_with_logits"
+    input = floating_input(name, input)
+    target = as_floating(f"{name}: target", target, input)
+    _check_same_shape(name, input, target)
+    if pos_weight is not None:
+        pos_weight = as_tensor(pos_weight, f"{name}: pos_weight").astype(input.dtype)
     loss = elementwise_loss.binary_cross_entropy_with_logits(input, target, pos_weight=pos_weight)
-    return reduced(loss if weight is None else loss * weight, reduction)
+    return reduced(_weighed(name, loss, weight), reduction)
 
 
 # --- Layers -----------------------------------------------------------------------------------

@@ -9,16 +9,17 @@ from typing import Any
 from minigrad.nn.dropout import dropout
 from minigrad.nn.module import Module, Parameter
 from minigrad.nn.recurrent_cell import (
+    as_state,
     check_nonlinearity,
+    check_pair,
     check_sizes,
-    check_state,
     check_switches,
     draw_uniform,
 )
 from minigrad.ops import recurrent
 from minigrad.ops.creation import zeros
 from minigrad.ops.shape import concatenate, expand_dims, squeeze, stack, swapaxes, zeros_of
-from minigrad.tensor import ShapeError, Tensor
+from minigrad.tensor import ShapeError, Tensor, as_tensor
 
 __all__ = ["GRU", "LSTM", "RNN"]
 
@@ -104,6 +105,7 @@ class _Recurrent(Module):
     ) -> tuple[Tensor, list[Tensor]]:
         """Run all layers; `states` are those of h (and of c), of these widths."""
         name = type(self).__name__
+        input = as_tensor(input, f"{name}: input")
         if input.ndim not in (2, 3) or input.shape[-1] != self.input_size:
             batched = "(N, T, D)" if self.batch_first else "(T, N, D)"
             raise ShapeError(
@@ -120,8 +122,8 @@ class _Recurrent(Module):
         if states is None:
             states = [zeros_of(x, (count, n, width)) for width in widths]
         else:
-            for part, state, width in zip(("h_0", "c_0"), states, widths, strict=False):
-                check_state(name, part, state, (count, width) if unbatched else (count, n, width))
+            sizes = [(count, width) if unbatched else (count, n, width) for width in widths]
+            states = [as_state(name, *s) for s in zip(("h_0", "c_0"), states, sizes, strict=False)]
             states = [expand_dims(s, 1) if unbatched else s for s in states]
         finals: list[list[Tensor]] = [[] for _ in widths]
         for layer in range(self.num_layers):
@@ -335,8 +337,7 @@ class LSTM(_Recurrent):
         Raises:
             ShapeError: A shape is none of these.
         """
-        if hx is not None and (isinstance(hx, Tensor) or len(hx) != 2):
-            raise TypeError("LSTM: hx must be a pair (h_0, c_0)")
+        check_pair("LSTM", hx, "(h_0, c_0)")
         widths = [self.proj_size or self.hidden_size, self.hidden_size]
         output, [h, c] = self._run(input, hx, widths)
         return output, (h, c)

@@ -13,7 +13,7 @@ from minigrad.ops.activation import relu, tanh
 from minigrad.ops.creation import zeros
 from minigrad.ops.linear import linear
 from minigrad.ops.shape import zeros_of
-from minigrad.tensor import ShapeError, Tensor
+from minigrad.tensor import ShapeError, Tensor, as_tensor
 
 __all__ = ["GRUCell", "LSTMCell", "RNNCell"]
 
@@ -47,10 +47,18 @@ def check_switches(layer: str, **switches: object) -> None:
             raise TypeError(f"{layer}: {name} must be True or False, got {value!r}")
 
 
-def check_state(layer: str, name: str, state: Tensor, expected: tuple[int, ...]) -> None:
-    """Refuse an initial state of another shape than the expected one."""
+def as_state(layer: str, name: str, state: Tensor, expected: tuple[int, ...]) -> Tensor:
+    """An initial state as a Tensor; refuse one of another shape than the expected one."""
+    state = as_tensor(state, f"{layer}: {name}")
     if state.shape != expected:
         raise ShapeError(f"{layer}: {name} has shape {state.shape}; expected {expected}")
+    return state
+
+
+def check_pair(layer: str, hx: object, names: str) -> None:
+    """Refuse an LSTM's initial states that are no pair."""
+    if hx is not None and not (isinstance(hx, tuple | list) and len(hx) == 2):
+        raise TypeError(f"{layer}: hx must be a pair {names}, got {type(hx).__name__}")
 
 
 class _Cell(Module):
@@ -82,9 +90,10 @@ class _Cell(Module):
         """Draw all parameters uniformly from +-1/sqrt(hidden_size)."""
         draw_uniform(self, self.hidden_size)
 
-    def _states(self, input: Tensor, states: Sequence[Tensor] | None, count: int) -> list[Tensor]:
-        """The checked states, zeros where none are given."""
+    def _inputs(self, input: Tensor, states: Sequence[Tensor] | None, count: int) -> list[Tensor]:
+        """The checked input, and after it the states, zeros where none are given."""
         name = type(self).__name__
+        input = as_tensor(input, f"{name}: input")
         if input.ndim not in (1, 2) or input.shape[-1] != self.input_size:
             raise ShapeError(
                 f"{name}: the input has shape {input.shape}; expected (N, {self.input_size}), or "
@@ -92,10 +101,9 @@ class _Cell(Module):
             )
         expected = (*input.shape[:-1], self.hidden_size)
         if states is None:
-            return [zeros_of(input, expected)] * count
-        for part, state in zip(("h", "c"), states, strict=False):
-            check_state(name, part, state, expected)
-        return list(states)
+            return [input, *[zeros_of(input, expected)] * count]
+        parts = zip(("h", "c"), states, strict=False)
+        return [input, *[as_state(name, part, state, expected) for part, state in parts]]
 
     def extra_repr(self) -> str:
         """The sizes, and the options that differ from their defaults."""
@@ -161,7 +169,7 @@ class RNNCell(_Cell):
             ShapeError: A shape is none of these.
         """
         check_nonlinearity(self.nonlinearity)
-        [h] = self._states(input, None if hx is None else [hx], 1)
+        input, h = self._inputs(input, None if hx is None else [hx], 1)
         z = linear(input, self.weight_ih, self.bias_ih) + linear(h, self.weight_hh, self.bias_hh)
         return tanh(z) if self.nonlinearity == "tanh" else relu(z)
 
@@ -214,7 +222,8 @@ class LSTMCell(_Cell):
         Raises:
             ShapeError: A shape is none of these.
         """
-        h, c = self._states(input, hx, 2)
+        check_pair("LSTMCell", hx, "(h, c)")
+        input, h, c = self._inputs(input, hx, 2)
         z = linear(input, self.weight_ih, self.bias_ih) + linear(h, self.weight_hh, self.bias_hh)
         return recurrent.lstm_cell(z, c)
 
@@ -248,6 +257,6 @@ class GRUCell(_Cell):
 
     def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:
         """Take one step; arguments and result are those of `RNNCell`."""
-        [h] = self._states(input, None if hx is None else [hx], 1)
+        input, h = self._inputs(input, None if hx is None else [hx], 1)
         a = linear(input, self.weight_ih, self.bias_ih)
         return recurrent.gru_cell(a, linear(h, self.weight_hh, self.bias_hh), h)

@@ -8,7 +8,7 @@ import numpy as np
 
 from minigrad.backends import Array
 from minigrad.operation import fused, primitive
-from minigrad.ops.elementwise import exp, where
+from minigrad.ops.elementwise import exp, floating, where
 from minigrad.ops.precision import narrowed, widened
 from minigrad.ops.reduce import largest, sum
 from minigrad.tensor import Tensor
@@ -28,7 +28,7 @@ def tanh(x: Array) -> Array:
         >>> mg.tanh(mg.tensor([0.0]))
         tensor([0.])
     """
-    return np.tanh(x)
+    return np.tanh(floating(x))
 
 
 @primitive(x=lambda g, y: g * (y * (1 - y)))
@@ -44,7 +44,7 @@ def sigmoid(x: Array) -> Array:
         tensor([0.5])
     """
     with np.errstate(over="ignore"):  # e^-x = inf gives 0, as it should
-        return 1 / (1 + np.exp(-x))
+        return 1 / (1 + np.exp(-floating(x)))
 
 
 @primitive(x=lambda g, y: where(y > 0, g, 0.0))
@@ -96,6 +96,7 @@ def softplus(x: Array) -> Array:
         >>> softplus(mg.tensor([1000.0]))
         tensor([1000.])
     """
+    x = floating(x)
     return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
 
 
@@ -109,7 +110,7 @@ def softmax(x: Array, *, axis: int = -1) -> Array:
     """e^x divided by its sum along an axis: positive values that add up to 1.
 
     Args:
-        x: Any shape, logits.
+        x: Any shape, logits; integers are computed in float64.
         axis: Along which the results add up to 1.
 
     Example:
@@ -117,7 +118,7 @@ def softmax(x: Array, *, axis: int = -1) -> Array:
         >>> softmax(mg.tensor([1.0, 1.0]))
         tensor([0.5, 0.5])
     """
-    wide = widened(x)
+    wide = widened(floating(x))
     y = np.exp(wide - largest(wide, axis))
     return narrowed(y / np.sum(y, axis=axis, keepdims=True), x)
 
@@ -127,7 +128,7 @@ def log_softmax(x: Array, *, axis: int = -1) -> Array:
     """log(softmax(x)) along an axis, without overflow: x - logsumexp(x).
 
     Args:
-        x: Any shape, logits.
+        x: Any shape, logits; integers are computed in float64.
         axis: Along which the probabilities add up to 1.
 
     Example:
@@ -135,7 +136,7 @@ def log_softmax(x: Array, *, axis: int = -1) -> Array:
         >>> log_softmax(mg.tensor([1000.0, 0.0]))
         tensor([    0., -1000.])
     """
-    wide = widened(x)
+    wide = widened(floating(x))
     shifted = wide - largest(wide, axis)
     return narrowed(shifted - np.log(np.sum(np.exp(shifted), axis=axis, keepdims=True)), x)
 

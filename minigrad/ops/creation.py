@@ -8,7 +8,7 @@ import numpy as np
 
 from minigrad.backends import array_module
 from minigrad.ops.shape import shape_of
-from minigrad.tensor import ShapeError, Tensor, new_leaf
+from minigrad.tensor import DTypeError, ShapeError, Tensor, array_of, as_tensor, new_leaf
 
 
 def full(
@@ -30,12 +30,16 @@ def full(
     Raises:
         ShapeError: A size is negative, or the value has a shape that does not fit.
         TypeError: A size is no integer.
+        DTypeError: The value is no number.
 
     Example:
         >>> import minigrad as mg
         >>> mg.full((2,), 7.0)
         tensor([7., 7.])
     """
+    fill_value = array_of(fill_value)
+    if not hasattr(fill_value, "dtype") and np.asarray(fill_value).dtype.kind not in "biuf":
+        raise DTypeError(f"a new Tensor: expected a number as its value, got {fill_value!r}")
     if dtype is None and type(fill_value) is float:
         dtype = np.float32
     try:
@@ -102,6 +106,9 @@ def arange(*bounds: Any, dtype: Any = None, device: str = "cpu") -> Tensor:
     """
     if dtype is None:
         dtype = np.float32 if any(isinstance(bound, float) for bound in bounds) else np.int64
+    bounds = tuple([array_of(bound) for bound in bounds])
+    if any(np.asarray(bound).dtype.kind not in "biuf" for bound in bounds):
+        raise TypeError(f"arange: expected numbers as bounds, got {bounds}")
     return new_leaf(array_module(device).arange(*bounds, dtype=dtype))
 
 
@@ -137,6 +144,7 @@ def full_like(x: Tensor, fill_value: Any, dtype: Any = None, requires_grad: bool
         >>> mg.full_like(mg.zeros(2), 7)
         tensor([7., 7.])
     """
+    x = as_tensor(x, "full_like: x")
     return full(x.shape, fill_value, dtype or x.dtype, x.device, requires_grad)
 
 
@@ -153,7 +161,7 @@ def zeros_like(x: Tensor, dtype: Any = None, requires_grad: bool = False) -> Ten
         >>> mg.zeros_like(mg.ones(2))
         tensor([0., 0.])
     """
-    return full_like(x, 0, dtype, requires_grad)
+    return full_like(as_tensor(x, "zeros_like: x"), 0, dtype, requires_grad)
 
 
 def ones_like(x: Tensor, dtype: Any = None, requires_grad: bool = False) -> Tensor:
@@ -169,4 +177,4 @@ def ones_like(x: Tensor, dtype: Any = None, requires_grad: bool = False) -> Tens
         >>> mg.ones_like(mg.zeros(2))
         tensor([1., 1.])
     """
-    return full_like(x, 1, dtype, requires_grad)
+    return full_like(as_tensor(x, "ones_like: x"), 1, dtype, requires_grad)

@@ -9,7 +9,7 @@ import numpy as np
 
 from minigrad.backends import Array, to_device
 from minigrad.live import refuse
-from minigrad.operation import primitive
+from minigrad.operation import as_operand, primitive
 from minigrad.tensor import DTypeError, Tensor
 
 
@@ -68,6 +68,15 @@ def power(a: Array, b: Array) -> Array:
     return a**b
 
 
+_FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
+
+
+def floating(x: Array) -> Array:
+    """Integers as float64; NumPy would compute functions of small ones in float16."""
+    dtype = getattr(x, "dtype", _FLOAT64)  # Python's numbers have none, and need none
+    return x.astype(_FLOAT64) if dtype is not _FLOAT32 and dtype.kind in "biu" else x
+
+
 @primitive(x=lambda g, y: g * y)
 def exp(x: Array) -> Array:
     """Exponential function e^x, elementwise.
@@ -80,7 +89,7 @@ def exp(x: Array) -> Array:
         >>> mg.exp(mg.tensor([0.0]))
         tensor([1.])
     """
-    return np.exp(x)
+    return np.exp(floating(x))
 
 
 @primitive(x=lambda g, x: g / x)
@@ -96,7 +105,7 @@ def log(x: Array) -> Array:
         >>> mg.log(mg.tensor([1.0]))
         tensor([0.])
     """
-    return np.log(x)
+    return np.log(floating(x))
 
 
 @primitive(x=lambda g, x: g / (1 + x))
@@ -111,7 +120,7 @@ def log1p(x: Array) -> Array:
         >>> mg.log1p(mg.tensor([0.0]))
         tensor([0.])
     """
-    return np.log1p(x)
+    return np.log1p(floating(x))
 
 
 @primitive(x=lambda g, y: g / (2 * y))
@@ -126,7 +135,7 @@ def sqrt(x: Array) -> Array:
         >>> mg.sqrt(mg.tensor([4.0]))
         tensor([2.])
     """
-    return np.sqrt(x)
+    return np.sqrt(floating(x))
 
 
 @primitive(x=lambda g, x: g * cos(x))
@@ -141,7 +150,7 @@ def sin(x: Array) -> Array:
         >>> mg.sin(mg.tensor([0.0]))
         tensor([0.])
     """
-    return np.sin(x)
+    return np.sin(floating(x))
 
 
 @primitive(x=lambda g, x: -g * sin(x))
@@ -156,7 +165,7 @@ def cos(x: Array) -> Array:
         >>> mg.cos(mg.tensor([0.0]))
         tensor([1.])
     """
-    return np.cos(x)
+    return np.cos(floating(x))
 
 
 @primitive()
@@ -260,7 +269,19 @@ def clip(x: Any, min: Any = None, max: Any = None) -> Tensor:
         >>> mg.clip(mg.tensor([-2.0, 0.5, 2.0]), -1, 1)
         tensor([-1. ,  0.5,  1. ])
     """
-    return limited(x, min, max)
+    return limited(as_operand(x, "clip: x"), _bound("min", min), _bound("max", max))
+
+
+def _bound(name: str, value: Any) -> Any:
+    is_plain = value is None or isinstance(value, Tensor | int | float)
+    return value if is_plain else as_operand(value, f"clip: {name}")
+
+
+def of_numbers(y: Array) -> Array:
+    """A result as it is; refuse one of objects or text, which NumPy makes of None and strings."""
+    if y.dtype.kind not in "biuf":
+        raise TypeError(f"expected numbers, got what makes an array of dtype {y.dtype}")
+    return y
 
 
 @primitive(
@@ -280,7 +301,10 @@ def where(condition: Array, a: Array, b: Array) -> Array:
         >>> mg.where(x > 0, x, 0.0)
         tensor([0., 2.])
     """
-    return np.where(condition, a, b)
+    if not hasattr(condition, "dtype"):  # for NumPy None is false, and any text true
+        condition = as_operand(condition, "where: condition")
+    y: Array = np.where(condition, a, b)
+    return y if y.dtype is _FLOAT32 else of_numbers(y)
 
 
 @primitive()

@@ -10,7 +10,7 @@ import numpy as np
 
 from minigrad.backends import Array, array_module, device_of
 from minigrad.backends import arrays as backend_arrays
-from minigrad.operation import primitive
+from minigrad.operation import as_operand, primitive
 from minigrad.ops.shape import broadcast_to, expand_dims, reshape, swapaxes
 from minigrad.tensor import ShapeError, Tensor, array_of
 
@@ -87,6 +87,7 @@ def outer(a: Any, b: Any) -> Tensor:
         tensor([[3., 4.],
                 [6., 8.]])
     """
+    a, b = as_operand(a, "outer: a"), as_operand(b, "outer: b")
     return reshape(a, (-1, 1)) * reshape(b, (1, -1))
 
 
@@ -134,7 +135,8 @@ def einsum(subscripts: str, *operands: Any) -> Tensor:
         >>> mg.einsum("ij,kj->ik", mg.ones(2, 3), mg.ones(4, 3)).shape
         (2, 4)
     """
-    labelled, arrays = _written_out(subscripts, operands)
+    checked = [as_operand(x, f"einsum: operand {i}") for i, x in enumerate(operands)]
+    labelled, arrays = _written_out(subscripts, checked)
     return contract(arrays, labelled)
 
 

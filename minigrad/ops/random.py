@@ -9,7 +9,7 @@ import numpy as np
 
 from minigrad.live import array, refuse
 from minigrad.ops.shape import shape_of
-from minigrad.tensor import Tensor, new_leaf
+from minigrad.tensor import Tensor, as_tensor, new_leaf
 
 
 class _Source(threading.local):
@@ -103,6 +103,7 @@ def rand_like(x: Tensor, requires_grad: bool = False) -> Tensor:
         >>> mg.rand_like(mg.zeros(2)).shape
         (2,)
     """
+    x = as_tensor(x, "rand_like: x")
     return rand(x.shape, dtype=x.dtype, device=x.device, requires_grad=requires_grad)
 
 
@@ -118,4 +119,5 @@ def randn_like(x: Tensor, requires_grad: bool = False) -> Tensor:
         >>> mg.randn_like(mg.zeros(2)).shape
         (2,)
     """
+    x = as_tensor(x, "randn_like: x")
     return randn(x.shape, dtype=x.dtype, device=x.device, requires_grad=requires_grad)

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from minigrad.backends import Array
-from minigrad.operation import primitive
-from minigrad.ops.elementwise import abs, cast, exp, power, sign, where
+from minigrad.operation import as_operand, primitive
+from minigrad.ops.elementwise import abs, cast, exp, floating, power, sign, where
 from minigrad.ops.precision import in_float32, is_half, narrowed, widened
 from minigrad.ops.shape import (
     axes_of,
@@ -91,6 +91,7 @@ def var(x: Any, axis: Axis = None, ddof: int = 0, keepdims: bool = False) -> Ten
         >>> mg.var(mg.tensor([1.0, 3.0])).item()
         1.0
     """
+    x = as_operand(x, "var: x")
     centred = x - mean(x, axis=axis, keepdims=True)
     count = builtins.max(size_of(x.shape, axis) - ddof, 0)
     return sum(centred * centred, axis=axis, keepdims=keepdims) / count
@@ -114,6 +115,7 @@ def std(x: Any, axis: Axis = None, ddof: int = 0, keepdims: bool = False) -> Ten
         >>> mg.std(mg.tensor([1.0, 3.0])).item()
         1.0
     """
+    x = as_operand(x, "std: x")
     centred = x - mean(x, axis=axis, keepdims=True)
     count = builtins.max(size_of(x.shape, axis) - ddof, 0)
     return _length(centred, axis=axis, keepdims=keepdims) / math.sqrt(count)
@@ -252,6 +254,7 @@ def prod(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
         >>> mg.prod(mg.tensor([2.0, 3.0, 4.0])).item()
         24.0
     """
+    x = as_operand(x, "prod: x")
     if x.dtype.kind in "bui":  # as NumPy: small integers are multiplied as large ones
         x = x.astype(np.prod(np.empty(0, x.dtype)).dtype)
     shape = x.shape
@@ -296,13 +299,13 @@ def cumsum(x: Any, axis: int | None = None) -> Tensor:
         >>> mg.cumsum(mg.tensor([1.0, 2.0, 3.0]), axis=0)
         tensor([1., 3., 6.])
     """
+    x = as_operand(x, "cumsum: x")
     return running_sum(reshape(x, -1), 0) if axis is None else running_sum(x, axis)
 
 
 def largest(x: Array, axis: Axis) -> Array:
     """The largest value along axes, kept with size 1; -inf where there is none."""
     if x.size == 0:  # max has no answer here, and CuPy's no `initial`; the sum is 0
-        x = x if x.dtype.kind == "f" else x.astype(float)
         return np.sum(x, axis=axis, keepdims=True) - np.inf
     return np.max(x, axis=axis, keepdims=True)
 
@@ -319,7 +322,7 @@ def logsumexp(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
     """log(sum(e^x)) over axes, shifted by the largest value so that nothing overflows.
 
     Args:
-        x: Any shape.
+        x: Any shape; integers are computed in float64.
         axis: The axes to reduce; None for all.
         keepdims: Keep the axes with size 1.
 
@@ -331,7 +334,7 @@ def logsumexp(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
         >>> mg.logsumexp(mg.tensor([1000.0])).item()
         1000.0
     """
-    wide = widened(x)
+    wide = widened(floating(x))
     shift = largest(wide, axis)
     shift = np.where(np.isfinite(shift), shift, 0)
     with np.errstate(divide="ignore"):  # all -inf gives -inf
@@ -371,7 +374,8 @@ def norm(x: Any, ord: Any = None, axis: Axis = None, keepdims: bool = False) -> 
     """Vector norm over axes: `sum(|x|^ord)^(1/ord)`.
 
     Args:
-        x: Any shape; a matrix counts as one long vector unless `axis` says otherwise.
+        x: Any shape; a matrix counts as one long vector unless `axis` says otherwise. Integers
+            are computed in float64.
         ord: The order: None or 2 for the Euclidean length, any other number, +-inf for the
             largest or smallest absolute value, or 0 for how many elements are not 0.
         axis: The axes to reduce; None for all.
@@ -382,6 +386,7 @@ def norm(x: Any, ord: Any = None, axis: Axis = None, keepdims: bool = False) -> 
         >>> mg.norm(mg.tensor([3.0, 4.0])).item()
         5.0
     """
+    x = floating(as_operand(x, "norm: x"))
     if ord is None or ord == 2:
         return _length(x, axis=axis, keepdims=keepdims)
     if ord == np.inf or ord == -np.inf:

@@ -11,8 +11,9 @@ import numpy as np
 
 from minigrad.backends import Array, array_module, device_of
 from minigrad.backends import arrays as backend_arrays
-from minigrad.operation import primitive
-from minigrad.tensor import ShapeError, Tensor, array_of
+from minigrad.operation import as_operand, primitive
+from minigrad.ops.elementwise import of_numbers
+from minigrad.tensor import ShapeError, Tensor, array_of, as_tensor
 
 
 @primitive(x=lambda g: g)
@@ -196,7 +197,7 @@ def concatenate(arrays: Sequence[Array], *, axis: int | None = 0) -> Array:
         >>> mg.concatenate([mg.ones(2, 3), mg.zeros(2, 1)], axis=1).shape
         (2, 4)
     """
-    return backend_arrays.concatenate(list(arrays), axis)
+    return of_numbers(backend_arrays.concatenate(list(arrays), axis))
 
 
 def _unstack(g: Any, axis: int) -> list[Any]:
@@ -220,7 +221,7 @@ def stack(arrays: Sequence[Array], *, axis: int = 0) -> Array:
         tensor([[0., 1.],
                 [0., 1.]])
     """
-    return backend_arrays.stack(list(arrays), axis)
+    return of_numbers(backend_arrays.stack(list(arrays), axis))
 
 
 def _join(parts: Any, x_shape: tuple[int, ...], sections: Any, axis: int) -> Any:
@@ -343,9 +344,12 @@ def take_along_axis(x: Any, indices: Any, axis: int | None) -> Tensor:
         tensor([[2.],
                 [3.]])
     """
+    x = as_operand(x, "take_along_axis: x")
+    if isinstance(indices, Tensor):
+        x = as_tensor(x, "take_along_axis: x")
     if axis is None:
         x, axis = reshape(x, -1), 0
-    indices = array_of(indices)
+    indices = array_of(as_operand(indices, "take_along_axis: indices"))
     if indices.ndim != len(x.shape):
         raise ShapeError(f"take_along_axis: indices {indices.shape} for an input {x.shape}")
     return getitem(x, _places(indices, x.shape, axis))
