@@ -17,6 +17,7 @@ LEVELS = [
     ["minigrad.writes"],
     ["minigrad.tensor"],
     ["minigrad.engine"],
+    ["minigrad.declaration"],
     ["minigrad.operation"],
     ["minigrad.ops"],
     ["minigrad.nn"],

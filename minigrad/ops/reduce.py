@@ -11,7 +11,7 @@ import numpy as np
 from minigrad.backends import Array
 from minigrad.operation import as_operand, primitive
 from minigrad.ops.elementwise import abs, cast, exp, floating, power, sign, where
-from minigrad.ops.precision import in_float32, is_half, narrowed, widened
+from minigrad.ops.precision import in_float32, narrowed, widened
 from minigrad.ops.shape import (
     axes_of,
     broadcast_to,
@@ -91,7 +91,6 @@ def var(x: Any, axis: Axis = None, ddof: int = 0, keepdims: bool = False) -> Ten
         >>> mg.var(mg.tensor([1.0, 3.0])).item()
         1.0
     """
-    x = as_operand(x, "var: x")
     centred = x - mean(x, axis=axis, keepdims=True)
     count = builtins.max(size_of(x.shape, axis) - ddof, 0)
     return sum(centred * centred, axis=axis, keepdims=keepdims) / count
@@ -115,7 +114,6 @@ def std(x: Any, axis: Axis = None, ddof: int = 0, keepdims: bool = False) -> Ten
         >>> mg.std(mg.tensor([1.0, 3.0])).item()
         1.0
     """
-    x = as_operand(x, "std: x")
     centred = x - mean(x, axis=axis, keepdims=True)
     count = builtins.max(size_of(x.shape, axis) - ddof, 0)
     return _length(centred, axis=axis, keepdims=keepdims) / math.sqrt(count)
@@ -254,7 +252,6 @@ def prod(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
         >>> mg.prod(mg.tensor([2.0, 3.0, 4.0])).item()
         24.0
     """
-    x = as_operand(x, "prod: x")
     if x.dtype.kind in "bui":  # as NumPy: small integers are multiplied as large ones
         x = x.astype(np.prod(np.empty(0, x.dtype)).dtype)
     shape = x.shape
@@ -311,9 +308,9 @@ def largest(x: Array, axis: Axis) -> Array:
 
 
 def _logsumexp_rule(g: Any, x: Any, y: Any, axis: Axis) -> Any:
-    if is_half(x):  # whose y is too coarse a shift
-        x = widened(x)
-        y = logsumexp(x, axis=axis)
+    wide = widened(x)
+    if wide is not x:  # the y of float16 is too coarse a shift
+        x, y = wide, logsumexp(wide, axis=axis)
     return _kept(g, x.shape, axis) * exp(x - _kept(y, x.shape, axis))
 
 
@@ -386,7 +383,7 @@ def norm(x: Any, ord: Any = None, axis: Axis = None, keepdims: bool = False) -> 
         >>> mg.norm(mg.tensor([3.0, 4.0])).item()
         5.0
     """
-    x = floating(as_operand(x, "norm: x"))
+    x = floating(x)
     if ord is None or ord == 2:
         return _length(x, axis=axis, keepdims=keepdims)
     if ord == np.inf or ord == -np.inf:
