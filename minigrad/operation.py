@@ -567,7 +567,8 @@ def _inspect(
 
 def _complain(operation: Operation, args: Sequence[Any], error: Exception) -> None:
     """Say an array library's complaint again, with the operation's name and what it was given."""
-    if isinstance(error, ShapeError | DTypeError | DeviceError):
+    said = str(error).startswith(f"{operation.name}: ")
+    if said or isinstance(error, ShapeError | DTypeError | DeviceError):
         return
     devices = [arg.device for arg in args if isinstance(arg, Tensor)]
     if len(set(devices)) > 1:
