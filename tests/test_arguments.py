@@ -398,3 +398,24 @@ def test_what_can_only_be_a_tensor_is_refused_by_name(name, what):
     for value in (stranger, [stranger]):
         with pytest.raises((TypeError, ValueError), match=says):
             call(value)
+
+
+def test_messages_say_once_what_was_called():
+    with pytest.raises(TypeError, match=r"^exp: x: expected a Tensor or an array, got NoneType"):
+        mg.exp(None)
+    for empty in (mg.stack, mg.concatenate):
+        with pytest.raises(mg.ShapeError, match=f"^{empty.__name__}: expected at least one Tensor"):
+            empty([])
+
+
+VALUES = {"None": None, "text": "text", "an object": object(), "a list of None": [None]}
+
+
+@pytest.mark.parametrize("value", VALUES.values(), ids=VALUES)
+def test_new_tensors_hold_numbers_only(value):
+    for call in (lambda: mg.full((1,), value), lambda: mg.full_like(mg.ones(1), value)):
+        with pytest.raises(mg.DTypeError, match="a new Tensor: expected a number"):
+            call()
+    with pytest.raises(TypeError, match="arange: expected numbers"):
+        mg.arange(value)
+    assert mg.full((2,), mg.tensor(2.0)).dtype == mg.full_like(mg.ones(2), mg.tensor(2.0)).dtype

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.backends import Array
-from minigrad.operation import as_operand, primitive
+from minigrad.operation import primitive
 from minigrad.ops.elementwise import abs, cast, exp, floating, power, sign, where
 from minigrad.ops.precision import in_float32, narrowed, widened
 from minigrad.ops.shape import (
@@ -296,7 +296,6 @@ def cumsum(x: Any, axis: int | None = None) -> Tensor:
         >>> mg.cumsum(mg.tensor([1.0, 2.0, 3.0]), axis=0)
         tensor([1., 3., 6.])
     """
-    x = as_operand(x, "cumsum: x")
     return running_sum(reshape(x, -1), 0) if axis is None else running_sum(x, axis)
 
 
