@@ -11,7 +11,7 @@ import numpy as np
 from minigrad.backends import to_device, to_numpy
 from minigrad.engine import grad
 from minigrad.grad_mode import enable_grad, no_grad
-from minigrad.tensor import DTypeError, Tensor, made
+from minigrad.tensor import DTypeError, Tensor, described, made
 
 __all__ = ["GradcheckError", "gradcheck", "gradgradcheck"]
 
@@ -151,13 +151,14 @@ def gradgradcheck(
 
 def _inputs(name: str, inputs: Any) -> list[Any]:
     """The arguments of the function, as a list."""
-    if isinstance(inputs, Tensor):
-        return [inputs]
     if not isinstance(inputs, Iterable):
         raise TypeError(
-            f"{name}: inputs: expected a Tensor or a list of arguments, got {type(inputs).__name__}"
+            f"{name}: inputs: expected a Tensor or a list of arguments, got {described(inputs)}"
         )
-    return list(inputs)
+    args = [inputs] if isinstance(inputs, Tensor) else list(inputs)
+    if not any(isinstance(x, Tensor) and x.requires_grad for x in args):
+        raise ValueError(f"{name}: no input requires a gradient; set requires_grad=True")
+    return args
 
 
 def _tensors(name: str, outputs: Any) -> list[Tensor]:
@@ -221,8 +222,6 @@ class _Check:
         self.remedy = f"So {self.subject} is not differentiable there, or nearly so: move the point"
         if not 0 < eps < np.inf:
             raise ValueError(f"{name}: eps: must be a positive number, got {eps}")
-        if not self.checked:
-            raise ValueError(f"{name}: no input requires a gradient; set requires_grad=True")
         for i in self.checked:
             if args[i].dtype != np.float64:
                 raise DTypeError(

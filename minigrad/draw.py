@@ -17,7 +17,7 @@ from minigrad.engine import Output, Record
 from minigrad.layout import LINE, Box, arrange
 from minigrad.nn.module import Module, Parameter
 from minigrad.operation import FusedRecord
-from minigrad.tensor import GraphFreedError, Tensor
+from minigrad.tensor import GraphFreedError, Tensor, described
 
 __all__ = ["Picture", "draw"]
 
@@ -86,6 +86,11 @@ def draw(tensor: Tensor, path: str | Path | None = None, /, **named: Tensor | Mo
         >>> "multiply" in picture.svg, picture.png[1:4]
         (True, b'PNG')
     """
+    for name, part in named.items():
+        if not isinstance(part, Tensor | Module):
+            raise TypeError(f"draw: {name}: expected a Tensor or a Module, got {described(part)}")
+    if not isinstance(tensor, Tensor):
+        raise TypeError(f"draw: expected the Tensor whose graph to draw, got {described(tensor)}")
     boxes = _boxes(tensor, named)
     arrange(boxes)
     picture = _drawn(boxes)

@@ -34,6 +34,7 @@ from minigrad.tensor import (
     ShapeError,
     Tensor,
     described,
+    listed,
     made,
     new_leaf,
     tensor,
@@ -387,14 +388,16 @@ def grad(
         >>> slope.item(), curvature.item()
         (6.0, 2.0)
     """
-    outputs = [outputs] if isinstance(outputs, Tensor) else list(outputs)
-    inputs = [inputs] if isinstance(inputs, Tensor) else list(inputs)
-    seeds = [grad_outputs] if isinstance(grad_outputs, Tensor) else list(grad_outputs or ())
+    outputs, inputs = listed(outputs, "grad: outputs"), listed(inputs, "grad: inputs")
+    if isinstance(grad_outputs, list | tuple):
+        seeds = list(grad_outputs)
+    else:
+        seeds = [] if grad_outputs is None else [grad_outputs]
     targets = [cast(Node, node_of(x)) for x in inputs]
     for position, node in enumerate(targets):
         if node is None:
             raise RuntimeError(f"grad: input {position} does not require a gradient")
-    found, own = _run(outputs, seeds, targets, retain_graph, create_graph)
+    found, own = _run("grad", outputs, seeds, targets, retain_graph, create_graph)
     gradients: list[Tensor | None] = []
     for node in targets:
         g = found.get(node)
@@ -413,11 +416,11 @@ def backward(
     inputs: Tensor | Sequence[Tensor] | None = None,
 ) -> None:
     """The body of `Tensor.backward`, which is documented where it is declared."""
-    leaves = [inputs] if isinstance(inputs, Tensor) else inputs
+    leaves = None if inputs is None else listed(inputs, "backward: inputs")
     if leaves is not None and not all(x._requires_grad and x._record is None for x in leaves):
         raise RuntimeError("backward: inputs must be leaves with requires_grad=True")
     seeds = [] if gradient is None else [gradient]
-    found, own = _run([self], seeds, leaves, retain_graph, create_graph)
+    found, own = _run("backward", [self], seeds, leaves, retain_graph, create_graph)
     for leaf, g in found.items():
         _accumulate(cast(Tensor, leaf), g, leaf in own)
 
@@ -455,6 +458,7 @@ def _is_at_home(node: Node, gradient: Any) -> bool:
 
 
 def _run(
+    name: str,
     outputs: Sequence[Tensor],
     seeds: Sequence[Tensor | None],
     targets: Iterable[Node] | None,
@@ -463,27 +467,30 @@ def _run(
 ) -> tuple[dict[Node, Any], set[Node]]:
     """Check what a backward pass starts from, and run it."""
     if seeds and len(seeds) != len(outputs):
-        raise ShapeError(f"backward: {len(outputs)} outputs but {len(seeds)} output gradients")
+        raise ShapeError(f"{name}: {len(outputs)} outputs but {len(seeds)} output gradients")
     roots: list[tuple[Node, Any]] = []
     for output, seed in zip(outputs, seeds or [None] * len(outputs), strict=True):
         node = node_of(output)
         if node is None:
             raise RuntimeError(
-                "backward: the output does not require a gradient; none of its inputs has "
+                f"{name}: the output does not require a gradient; none of its inputs has "
                 "requires_grad=True, or it was computed under no_grad or detached"
             )
         if seed is None:
             if output.size != 1:
                 raise ShapeError(
-                    f"backward: the output has shape {output.shape}; only a one-element output can "
+                    f"{name}: the output has shape {output.shape}; only a one-element output can "
                     "do without an output gradient. Reduce it (.sum(), .mean()), or pass gradient="
                 )
             seed = made(np.ones_like(output._data))
         elif not isinstance(seed, Tensor):
-            seed = tensor(seed, output.dtype, output.device)
+            try:
+                seed = tensor(seed, output.dtype, output.device)
+            except (TypeError, ValueError) as error:
+                raise type(error)(f"{name}: a gradient of an output: {error}") from None
         if seed.shape != output.shape:
             raise ShapeError(
-                f"backward: gradient of shape {seed.shape} for an output of shape {output.shape}"
+                f"{name}: gradient of shape {seed.shape} for an output of shape {output.shape}"
             )
         roots.append((node, seed if create_graph else seed._data))
     retain = create_graph if retain_graph is None else retain_graph

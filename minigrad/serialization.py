@@ -12,7 +12,7 @@ import numpy as np
 
 from minigrad.backends import to_device, to_numpy
 from minigrad.nn.state import raw_array
-from minigrad.tensor import Tensor, new_leaf
+from minigrad.tensor import Tensor, described, new_leaf
 
 __all__ = ["load", "save"]
 
@@ -55,6 +55,10 @@ def save(state: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
     """
     from safetensors.numpy import save as to_bytes
 
+    if not isinstance(state, Mapping):
+        raise TypeError(
+            f"save: expected names with Tensors, such as model.state_dict(), got {described(state)}"
+        )
     content = to_bytes({name: _in_order(name, value) for name, value in state.items()})
     path = os.fspath(path)
     folder, name = os.path.split(path)

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Protocol, Self, TypeAlias
 
 import numpy as np
@@ -680,6 +680,22 @@ def as_tensor(value: Any, name: str) -> Tensor:
     return made(as_array(value))
 
 
+def listed(value: Any, name: str) -> list[Tensor]:
+    """One Tensor, or several, as a list: where an array will not do, as it is in no graph.
+
+    Raises:
+        TypeError: It is neither; `name` is what it is, for the message.
+    """
+    if isinstance(value, Tensor):
+        return [value]
+    is_several = isinstance(value, Iterable) and not is_array(value) and not isinstance(value, str)
+    tensors = list(value) if is_several else [value]
+    for x in tensors:
+        if not isinstance(x, Tensor):
+            raise TypeError(f"{name}: expected a Tensor or several, got {described(x)}")
+    return tensors
+
+
 def tensor(
     data: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False
 ) -> Tensor:
@@ -708,7 +724,8 @@ def tensor(
         array = data.copy()
     else:
         try:
-            array = np.array(data)
+            # by asarray first: `__array__` of another library need not know how to copy
+            array = np.array(np.asarray(data) if hasattr(data, "__array__") else data)
         except ValueError as error:
             raise ShapeError(f"tensor: expected nested sequences of one shape; {error}") from None
         if array.dtype == np.float64 and dtype is None and not _has_dtype(data):

@@ -13,7 +13,7 @@ from minigrad.nn.module import Buffer, Module, Parameter
 from minigrad.ops import norm
 from minigrad.ops.activation import Activation, activated
 from minigrad.ops.creation import ones, ones_like, zeros, zeros_like
-from minigrad.tensor import ShapeError, Tensor
+from minigrad.tensor import ShapeError, Tensor, as_tensor
 from minigrad.writes import note_write, write
 
 __all__ = ["BatchNorm1d", "LayerNorm", "batch_norm", "layer_norm"]
@@ -58,9 +58,14 @@ def batch_norm(
         tensor([[-1.],
                 [ 1.]])
     """
-    return _batch_norm(
-        input, running_mean, running_var, weight, bias, training, momentum, eps, None
-    )
+    input = as_tensor(input, "batch_norm: input")
+    mean, var = (_or_none("batch_norm: running", x) for x in (running_mean, running_var))
+    weight, bias = _or_none("batch_norm: weight", weight), _or_none("batch_norm: bias", bias)
+    return _batch_norm(input, mean, var, weight, bias, training, momentum, eps, None)
+
+
+def _or_none(name: str, value: Tensor | None) -> Tensor | None:
+    return None if value is None else as_tensor(value, name)
 
 
 def _batch_norm(
@@ -145,6 +150,8 @@ def layer_norm(
         >>> layer_norm(mg.tensor([1.0, 3.0]), (2,), eps=0.0)
         tensor([-1.,  1.])
     """
+    input = as_tensor(input, "layer_norm: input")
+    weight, bias = _or_none("layer_norm: weight", weight), _or_none("layer_norm: bias", bias)
     sizes = tuple(normalized_shape)
     if not sizes or input.shape[-len(sizes) :] != sizes:
         raise ShapeError(
@@ -229,6 +236,7 @@ class BatchNorm1d(Module):
 
     def _activated(self, input: Tensor, **activation: Any) -> Tensor:
         """The output, or an activation of it as `minigrad.ops.norm.batch_norm` takes it."""
+        input = as_tensor(input, "BatchNorm1d: input")
         if input.ndim not in (2, 3):
             raise ShapeError(
                 f"BatchNorm1d({self.num_features}): expected an input (N, C) or (N, C, L), got "

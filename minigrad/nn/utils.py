@@ -12,7 +12,7 @@ from minigrad.backends.arrays import length, shorten, side_by_side
 from minigrad.ops.precision import widened
 from minigrad.ops.reduce import norm
 from minigrad.ops.shape import concatenate, reshape
-from minigrad.tensor import ShapeError, Tensor, made
+from minigrad.tensor import ShapeError, Tensor, as_tensor, listed, made
 from minigrad.writes import note_write, write
 
 __all__ = [
@@ -25,12 +25,9 @@ __all__ = [
 hints.explain(__name__, __all__)
 
 
-def _listed(parameters: Tensor | Iterable[Tensor]) -> list[Tensor]:
-    return [parameters] if isinstance(parameters, Tensor) else list(parameters)
-
-
-def _gradients(parameters: Tensor | Iterable[Tensor]) -> list[Array]:
-    return [p._grad._data for p in _listed(parameters) if p._grad is not None]
+def _gradients(name: str, parameters: Tensor | Iterable[Tensor]) -> list[Array]:
+    found = listed(parameters, f"{name}: parameters")
+    return [p._grad._data for p in found if p._grad is not None]
 
 
 def _norm(gradients: list[Array], norm_type: float) -> Array:
@@ -78,7 +75,7 @@ def clip_grad_norm_(
         >>> x.grad
         tensor([0.5999999 , 0.79999983])
     """
-    found = _gradients(parameters)
+    found = _gradients("clip_grad_norm_", parameters)
     gradients = [gradient for gradient in found if gradient.size]
     if not gradients:
         return made(np.zeros_like(found[0], shape=()) if found else np.zeros((), np.float32))
@@ -110,7 +107,7 @@ def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -
         >>> x.grad
         tensor([ 1. , -0.1])
     """
-    gradients = _gradients(parameters)
+    gradients = _gradients("clip_grad_value_", parameters)
     if gradients:
         vectors = side_by_side(gradients)
         for vector in vectors:
@@ -129,7 +126,8 @@ def parameters_to_vector(parameters: Iterable[Tensor]) -> Tensor:
         >>> parameters_to_vector(mg.nn.Linear(2, 3).parameters()).shape
         (9,)
     """
-    return concatenate([reshape(p, -1) for p in parameters])
+    name = "parameters_to_vector: parameters"
+    return concatenate([reshape(as_tensor(p, name), -1) for p in parameters])
 
 
 def vector_to_parameters(vec: Tensor, parameters: Iterable[Tensor]) -> None:
@@ -149,7 +147,8 @@ def vector_to_parameters(vec: Tensor, parameters: Iterable[Tensor]) -> None:
         >>> layer.bias.detach()
         tensor([0., 0.])
     """
-    parameters = list(parameters)
+    vec = as_tensor(vec, "vector_to_parameters: vec")
+    parameters = listed(parameters, "vector_to_parameters: parameters")
     sizes = [p.size for p in parameters]
     if vec.shape != (np.sum(sizes, dtype=int),):
         raise ShapeError(

@@ -61,7 +61,7 @@ class Optimizer:
     counts_steps: ClassVar[bool] = True  # whether a parameter's state has an entry "step"
 
     def __init__(self, params: Parameters, defaults: Group) -> None:
-        if isinstance(params, Tensor | set):
+        if isinstance(params, Tensor | set) or not isinstance(params, Iterable):
             raise TypeError(
                 f"params: expected a list of Tensors or dictionaries, got a {type(params).__name__}"
             )
@@ -125,7 +125,7 @@ class Optimizer:
         if not isinstance(param_group, dict):
             raise TypeError(f"param_group: expected a dictionary, got {type(param_group).__name__}")
         group = self.defaults | param_group
-        group["params"] = listed_parameters(param_group["params"], group)
+        group["params"] = listed_parameters(param_group.get("params"), group)
         group = self._checked(group, f"param_groups[{len(self.param_groups)}]")
         seen = {p for other in self.param_groups for p in other["params"]}
         for p in group["params"]:
