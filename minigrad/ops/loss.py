@@ -56,8 +56,7 @@ def binary_cross_entropy_with_logits(z: Any, target: Any, *, pos_weight: Any = N
         target: Targets in [0, 1], of the same shape.
         pos_weight: Weight of the positive class, broadcasting against z; None for 1.
     """
-    given = z, target, pos_weight
-    z = widened(z)
+    given, z = (z, target, pos_weight), widened(z)
     if pos_weight is None:
         y: Tensor = softplus(z) - target * z
     else:

@@ -51,16 +51,16 @@ def batch_norm(
         y, mu, var = batch_norm(x, weight, bias, eps=eps)
         return activated(y, activation, negative_slope), mu, var
     axes = (0, *range(2, x.ndim))
-    wide = widened(x)
-    mu = mean(wide, axis=axes)
-    centred = wide - _per_channel(mu, x)
+    given, x = (x, weight, bias), widened(x)
+    mu = mean(x, axis=axes)
+    centred = x - _per_channel(mu, x)
     var = mean(centred * centred, axis=axes)
     y = centred / _per_channel(sqrt(var + eps), x)
     if weight is not None:
         y = y * _per_channel(weight, x)
     if bias is not None:
         y = y + _per_channel(bias, x)
-    return narrowed(y, x, weight, bias), mu, var
+    return narrowed(y, *given), mu, var
 
 
 def normalize_channels(
@@ -102,11 +102,11 @@ def layer_norm(x: Any, weight: Any, bias: Any, *, axes: int = 1, eps: float = 1e
         Ba, Kiros and Hinton 2016, "Layer normalization", eq. 4.
     """
     over = tuple(range(-axes, 0))
-    wide = widened(x)
-    centred = wide - mean(wide, axis=over, keepdims=True)
+    given, x = (x, weight, bias), widened(x)
+    centred = x - mean(x, axis=over, keepdims=True)
     y = centred / sqrt(mean(centred * centred, axis=over, keepdims=True) + eps)
     if weight is not None:
         y = y * weight
     if bias is not None:
         y = y + bias
-    return narrowed(y, x, weight, bias)  # type: ignore[no-any-return]
+    return narrowed(y, *given)  # type: ignore[no-any-return]
