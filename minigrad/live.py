@@ -18,7 +18,7 @@ What cannot be said so, because Python changes something that a replay would not
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from threading import get_ident
 from typing import Any, Protocol, TypeAlias
 
@@ -39,7 +39,7 @@ __all__ = [
 ]
 
 
-Settings: TypeAlias = Callable[[], Sequence[object]]
+Settings: TypeAlias = Callable[[], Iterable[object]]
 
 
 class Recorder(Protocol):

@@ -20,7 +20,7 @@ from __future__ import annotations
 import gc
 import weakref
 import zlib
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from operator import is_
 from threading import get_ident
@@ -65,8 +65,8 @@ class Watch:
         self._there: dict[int, Tensor] = {}  # all Tensors that were there before, by their ids
         self._old: dict[int, weakref.ref[Tensor]] = {}  # and their gradients
         self._met: dict[int, Tensor] = {}
-        self._settings: list[tuple[Settings, Sequence[object]]] = []  # and what they were when used
-        self._rates: list[tuple[Settings, Sequence[object]]] = []  # which may change between calls
+        self._settings: list[tuple[Settings, list[object]]] = []  # and what they were when used
+        self._rates: list[tuple[Settings, list[object]]] = []  # which may change between calls
         self._modules: dict[int, Any] = {}
         self._attributes: list[tuple[Mapping[str, object], list[object]]] = []
 
@@ -110,7 +110,7 @@ class Watch:
         self._met = {}
         self._attributes = [(vars(part), [*vars(part).values()]) for part in self._modules.values()]
         when_used = self._settings
-        self._settings = [(settings, settings()) for settings, _ in when_used]
+        self._settings = [(settings, [*settings()]) for settings, _ in when_used]
         before, self._before = self._before, None
         if self.trouble is not None:
             return
@@ -140,13 +140,13 @@ class Watch:
                 if not _same(list(own.values()), values):
                     return "an attribute of a module"
         for settings, known in self._settings:
-            if not _same(settings(), known):
+            if not _same([*settings()], known):
                 return "an option or the memory of an optimizer"
         return None
 
-    def rates_now(self) -> list[Sequence[object]]:
+    def rates_now(self) -> list[list[object]]:
         """What may change between calls, but not in one, as a replay looks at it only once."""
-        return [rates() for rates, _ in self._rates]
+        return [[*rates()] for rates, _ in self._rates]
 
     def _difference(self, before: Watch) -> str | None:
         """What the step did differently in the call before; None where it did the same."""
@@ -173,7 +173,7 @@ class Watch:
             all(map(_same, before.rates_now(), self._rates_before))
             and all(map(_same, self.rates_now(), when_used))
         ):
-            changed = "the learning rate of an optimizer"
+            changed = "the learning rate, or another option, of an optimizer"
         return changed and CHANGES.format(changed)
 
     # a Recorder, see live.py
@@ -207,7 +207,7 @@ class Watch:
 
     def depends(self, settings: Settings, between_calls: bool = False) -> None:
         """See `Recorder`."""
-        (self._rates if between_calls else self._settings).append((settings, settings()))
+        (self._rates if between_calls else self._settings).append((settings, [*settings()]))
 
     def called(self, module: Any) -> None:
         """See `Recorder`; a module may work with what is in its parts without calling them."""

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minigrad.backends import Array, cache_block
+from minigrad.live import refuse
 from minigrad.tensor import Tensor, made
 
 __all__ = ["FlatVector", "Run", "lay_out", "owner_of"]
@@ -232,6 +233,7 @@ def owner_of(parameter: Tensor) -> FlatVector | None:
 
 def lay_out(parameters: list[Tensor]) -> list[FlatVector]:
     """Vectors for parameters: one for each dtype and device, and one for each that others own."""
+    refuse("an optimizer is made, gets a group, or lays out its parameters anew; do it outside")
     together: dict[Any, list[Tensor]] = {}
     for p in parameters:
         key = p if owner_of(p) is not None else (p.dtype, p.device)

@@ -135,7 +135,6 @@ class Optimizer:
                     "list each once"
                 )
             seen.add(p)
-        refuse("an optimizer gets a group of parameters; add it outside")
         self.param_groups.append(group)
         self._vectors.append(lay_out(group["params"]))
 
@@ -193,7 +192,7 @@ class Optimizer:
                     self._sweep(vector, run, group)
             if recorders:
                 depends(partial(self._settings, number))
-                depends(partial(self._rate, number), between_calls=True)
+                depends(group.values, between_calls=True)
         return loss
 
     def _settings(self, number: int) -> list[object]:
@@ -210,16 +209,11 @@ class Optimizer:
             found += [vector.data, *vector.state.values()]
         return found
 
-    def _rate(self, number: int) -> list[object]:
-        """What a recorded step looks up anew at each replay."""
-        return [self.param_groups[number]["lr"]]
-
     def _settle(self, number: int) -> None:
         """Bring back what was rebound, and lay the group out anew where that is not enough."""
         vectors, parameters = self._vectors[number], self.param_groups[number]["params"]
         laid_out = {p for vector in vectors for p in vector.parameters}
         if laid_out != set(parameters) or not all(vector.holds_good() for vector in vectors):
-            refuse("an optimizer lays out its parameters anew")
             states = self._own_states(number)
             for p in laid_out:
                 if owner_of(p) in vectors:
@@ -361,7 +355,6 @@ class Optimizer:
             self._checked(group, f"load_state_dict: param_groups[{number}]")
             for number, (group, _) in enumerate(found)
         ]
-        refuse("an optimizer's load_state_dict() changes counts on the host; call it outside")
         for number, (own, new) in enumerate(zip(self.param_groups, groups, strict=True)):
             own.update(copy.deepcopy({k: v for k, v in new.items() if k != "params"}))
             self._settle(number)

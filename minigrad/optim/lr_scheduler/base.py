@@ -144,6 +144,7 @@ class LRScheduler:
         return [number(f"{place}[{i}]: lr", rate) for i, rate in enumerate(listed)]
 
     def _assign(self, rates: list[float]) -> None:
+        refuse("a schedule's step() changes learning rates on the host; call it outside")
         for group, lr in zip(self.optimizer.param_groups, rates, strict=True):
             group["lr"] = lr
         self._last_lr = rates
