@@ -85,13 +85,15 @@ def as_operand(value: Any, name: str) -> Any:
     Raises:
         TypeError: It is none of these; also a list of Tensors, which would lose their graph.
     """
+    if isinstance(value, Tensor):
+        return value
     array = value
-    if isinstance(value, list | tuple) and any(isinstance(x, Tensor) for x in value):
+    if isinstance(value, (list, tuple)) and any(isinstance(x, Tensor) for x in value):
         raise TypeError(
             f"{name} is not annotated as a sequence of arrays, and got a list of Tensors; join "
             "them by mg.stack or mg.concatenate"
         )
-    if isinstance(value, int | float | list | tuple):
+    if isinstance(value, (int, float, list, tuple)):  # a union would be built at each call
         with suppress(TypeError, ValueError):  # of what is in the list
             array = np.asarray(value)
     if is_array(array) and array.dtype.kind in "biuf":
@@ -498,10 +500,19 @@ def _tidied(y: Any, operation: Operation, args: Sequence[Any]) -> Any:
 
 
 def _is_floating(y: Any) -> bool:
-    """Whether a result, or one of several, is of a kind that has a gradient."""
+    """Whether a result, or one of several, is of a kind that has a gradient.
+
+    Raises:
+        DTypeError: It holds no real numbers.
+    """
     if isinstance(y, Slots):
         return any(map(_is_floating, y))
-    return y.dtype.kind == "f"  # type: ignore[no-any-return]
+    kind = y.dtype.kind
+    if kind not in "fbiu":
+        raise DTypeError(
+            f"a result of dtype {y.dtype}, where a gradient is wanted; Tensors hold real numbers"
+        )
+    return kind == "f"  # type: ignore[no-any-return]
 
 
 def _is_foreign(kind: type) -> bool:
@@ -547,7 +558,9 @@ def _complain(operation: Operation, args: Sequence[Any], error: Exception) -> No
             "move them with .to(device)"
         ) from error
     came = ", ".join(
-        f"{arg.dtype}{list(arg.shape)}" if hasattr(arg, "shape") else reprlib.repr(arg)
+        f"{arg.dtype}{list(arg.shape)}"
+        if is_array(arg) or isinstance(arg, Tensor)
+        else reprlib.repr(arg)
         for arg in args
     )
     if isinstance(error, ValueError):

@@ -655,3 +655,18 @@ def test_weighted_squared_errors(device):
             check_close(a.grad, b.grad, "gradient", *values)
     with pytest.raises(mg.ShapeError, match="the weight"):
         nn.functional.mse_loss(x, target, weight=mg.ones(2, device=device))
+
+
+@pytest.mark.parametrize("clip", [nn.utils.clip_grad_norm_, nn.utils.clip_grad_value_])
+def test_clipping_refuses_what_is_no_parameter(clip):
+    model = nn.Sequential(nn.Linear(2, 2))
+    named = model.named_parameters()
+    for given, name in ((nn.Linear(2, 2), "Linear"), (model, "Linear"), (named, "tuple")):
+        with pytest.raises(TypeError, match=rf"{clip.__name__}.*model\.parameters.*got .*{name}"):
+            clip(given, 1.0)
+
+
+def test_clip_grad_norm_takes_inf_as_a_word():
+    p = nn.Parameter([3.0, 4.0])
+    p.grad = mg.tensor([3.0, -4.0])
+    assert nn.utils.clip_grad_norm_(p, 10.0, "inf").item() == 4

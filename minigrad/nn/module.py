@@ -18,7 +18,7 @@ from minigrad.hints import ModuleHints
 from minigrad.live import recorders, refuse
 from minigrad.nn.parameter import Buffer, Parameter
 from minigrad.nn.state import IncompatibleKeys, StateDictError, fitting
-from minigrad.tensor import Tensor, new_leaf
+from minigrad.tensor import Tensor, described, new_leaf
 from minigrad.writes import note_replaced, write
 
 __all__ = [
@@ -331,6 +331,10 @@ class Module(ModuleHints):
                 message lists all of it, and nothing has been changed.
             ValueError: A module is a part of itself, so that names have no end.
         """
+        if not isinstance(state_dict, Mapping):
+            raise TypeError(
+                f"load_state_dict: expected names with Tensors, got {described(state_dict)}"
+            )
         entries = self._entries()
         missing = [name for name in entries if name not in state_dict]
         unexpected = [name for name in state_dict if name not in entries]

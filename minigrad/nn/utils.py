@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Literal
 
 import numpy as np
 
@@ -26,7 +27,7 @@ hints.explain(__name__, __all__)
 
 
 def _gradients(name: str, parameters: Tensor | Iterable[Tensor]) -> list[Array]:
-    found = listed(parameters, f"{name}: parameters")
+    found = listed(parameters, f"{name}: parameters (as by model.parameters())")
     return [p._grad._data for p in found if p._grad is not None]
 
 
@@ -41,7 +42,7 @@ def _norm(gradients: list[Array], norm_type: float) -> Array:
 def clip_grad_norm_(
     parameters: Tensor | Iterable[Tensor],
     max_norm: float,
-    norm_type: float = 2.0,
+    norm_type: float | Literal["inf"] = 2.0,
     error_if_nonfinite: bool = False,
 ) -> Tensor:
     """Shorten the gradients of all parameters together, in place, to the length `max_norm`.
@@ -75,6 +76,7 @@ def clip_grad_norm_(
         >>> x.grad
         tensor([0.5999999 , 0.79999983])
     """
+    norm_type = float(norm_type)
     found = _gradients("clip_grad_norm_", parameters)
     gradients = [gradient for gradient in found if gradient.size]
     if not gradients:

@@ -273,7 +273,7 @@ def clip(x: Any, min: Any = None, max: Any = None) -> Tensor:
 
 
 def _bound(name: str, value: Any) -> Any:
-    is_plain = value is None or isinstance(value, Tensor | int | float)
+    is_plain = value is None or isinstance(value, (Tensor, int, float))
     return value if is_plain else as_operand(value, f"clip: {name}")
 
 
