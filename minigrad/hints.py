@@ -277,7 +277,6 @@ MODULES = {
             "attributes: self.name = nn.Parameter(data)": "ParameterList ParameterDict",
             "nn.Linear(in_features, out_features)": "Dense LazyLinear",
             "nn.Module": "Layer",
-            "nn.Parameter": "parameter",
             "": "EmbeddingBag",
         }
     ),

@@ -247,7 +247,8 @@ def primitive(**rules: Callable[..., Any]) -> Callable[[Callable[P, Any]], Primi
             if not single:
                 y = _tidied(y, operation, args)
             record = None
-            if wanted & has_rule and grad_switch.on and _is_floating(y):
+            is_usual = single and y.dtype.kind == "f"
+            if wanted & has_rule and grad_switch.on and (is_usual or _is_floating(y)):
                 saving = saving_for(wanted)
                 arrays.append(y)
                 saved = saving.pick(arrays) if saving.few else saving.save(arrays, options)

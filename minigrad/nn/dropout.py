@@ -8,7 +8,6 @@ import numpy as np
 
 from minigrad.live import array
 from minigrad.nn.module import Module
-from minigrad.operation import same
 from minigrad.ops.random import generator
 from minigrad.tensor import DTypeError, Tensor, as_tensor, made
 
@@ -39,7 +38,7 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool 
     _check(p)
     input = as_tensor(input, "dropout: input")
     if not training or p == 0:
-        return same(input)  # a result, as in training: `y += 1` is not to change the input
+        return input
     if input.dtype.kind != "f":
         raise DTypeError(
             f"dropout: expected a floating-point input, got {input.dtype}, which cannot hold "

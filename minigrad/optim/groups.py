@@ -45,7 +45,9 @@ def checked_options(
 
 def listed_parameters(params: Any, group: Group) -> list[Tensor]:
     """A group's parameters in order; their names, where there are any, go into the group."""
-    if isinstance(params, set) or not isinstance(params, Iterable):
+    if isinstance(params, set):
+        raise TypeError("params: a set has no order; pass a list")
+    if not isinstance(params, Iterable):
         kind = type(params).__name__
         raise TypeError(f"params: a group needs a list of Tensors as its 'params', got a {kind}")
     listed: list[Any] = [params] if isinstance(params, Tensor) else list(params)
