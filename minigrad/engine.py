@@ -39,7 +39,7 @@ from minigrad.tensor import (
     new_leaf,
     tensor,
 )
-from minigrad.writes import ages, last_write, was_replaced, was_written
+from minigrad.writes import ages, last_write, lies_in, was_replaced, written_since
 
 __all__ = [
     "Inspector",
@@ -261,17 +261,18 @@ def _leading_to(targets: AbstractSet[Node], roots: Iterable[Node]) -> set[Node]:
 def _check_unchanged(record: Record) -> None:
     """Refuse a record that saved a value which minigrad has changed since."""
     parents = cast("Sequence[Node | None]", record.parents)
+    spans = written_since(record.age)
     for name, value, position in zip(
         record.plan.saves, record.saved, record.plan.inputs, strict=True
     ):
-        items = value if isinstance(value, tuple | list) else [value]
+        items = value if isinstance(value, (tuple, list)) else [value]
         holders: Sequence[Any] = items
         if position is not None and position >= 0:
             holders = [parents[position]] if items is not value else parents
         for holder, item in zip(holders, items, strict=True):
             array = item._data if isinstance(item, Tensor) else item
             if was_replaced(holder, record.age) or (
-                hasattr(array, "strides") and was_written(array, record.age)
+                spans and hasattr(array, "strides") and lies_in(array, spans)
             ):
                 raise ChangedValueError(
                     f"backward reached {record.plan.name!r}, which needs a value of shape "

@@ -17,11 +17,12 @@ from minigrad.live import repeat
 __all__ = [
     "ages",
     "last_write",
+    "lies_in",
     "note_replaced",
     "note_write",
     "was_replaced",
-    "was_written",
     "write",
+    "written_since",
 ]
 
 ages = itertools.count(1)
@@ -73,18 +74,24 @@ def note_replaced(holder: object) -> None:
     _note(id(holder))
 
 
-def was_written(array: Array, age: int) -> bool:
-    """Whether some of an array's memory was written to after `age`.
+def written_since(age: int) -> list[tuple[int, int]]:
+    """The addresses that were written to after `age`, from the first byte to after the last.
 
     Memory that was freed and used again raises no false alarm: what uses it now is younger.
     """
-    start, stop = span_of(array)
-    for place in reversed(_written):  # the youngest write first
-        if _written[place] <= age:
+    spans = []
+    for place, written in reversed(_written.items()):  # the youngest write first
+        if written <= age:
             break
-        if isinstance(place, tuple) and place[0] < stop and start < place[1]:
-            return True
-    return False
+        if type(place) is tuple:
+            spans.append(place)
+    return spans
+
+
+def lies_in(array: Array, spans: list[tuple[int, int]]) -> bool:
+    """Whether some of an array's memory lies in one of these places."""
+    start, stop = span_of(array)
+    return any([first < stop and start < last for first, last in spans])
 
 
 def was_replaced(holder: object, age: int) -> bool:

@@ -216,8 +216,9 @@ def span_of(array: Array) -> tuple[int, int]:
         return 0, 0
     if device_of(array) == "cpu":
         flags = array.flags
-        if flags.c_contiguous and flags.writeable:  # a quarter of the time of the general way
-            start = ctypes.addressof(ctypes.c_char.from_buffer(array))
+        if flags.forc and flags.writeable:  # a quarter of the time of the general way
+            buffer = array if flags.c_contiguous else array.T
+            start = ctypes.addressof(ctypes.c_char.from_buffer(buffer))
             return start, start + array.nbytes
         return np.lib.array_utils.byte_bounds(array)
     start = stop = int(array.data.ptr)
