@@ -376,17 +376,21 @@ def fused(definition: Callable[P, R]) -> Callable[P, R]:
                 break
         else:
             return operation.definition(*args, **options)
-        y, residuals = _tidied(result[0], operation, args), result[1]
+        y, residuals = result
+        single = type(y) is kind
+        if not single:
+            y = _tidied(y, operation, args)
         parents = [node_of(arg) for arg in args]
         record = None
         wanted = any(parent is not None for parent in parents)
-        if wanted and grad_switch.on and _is_floating(y):
+        is_usual = single and y.dtype.kind == "f"
+        if wanted and grad_switch.on and (is_usual or _is_floating(y)):
             saved = args, full, y, residuals
             record = FusedRecord(plan, parents, saved, y)
             record.definition, record.kernel = operation.definition, kernel.backward
         if inspectors:
             _inspect(operation, args, full, y, record)
-        return _wrapped(y, record)
+        return made(y, record) if single else _wrapped(y, record)
 
     return cast("Callable[P, R]", _dressed(call, operation))
 

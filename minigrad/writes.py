@@ -1,50 +1,46 @@
 """Level 1: which values were written to, and when, so that backward never uses changed ones unseen.
 
 Tensors and records share one clock, `ages`. A record that is younger than the last write (the
-usual case: an optimizer steps after backward) needs no further look; only for an older one are the
-places in memory compared, which finds a change through any view.
+usual case: an optimizer steps after backward) needs no further look. For an older one it is asked
+whether its values share memory with what was written to, which finds a change through any view.
+A write to all that an array owns is remembered by that array, any other one by its addresses.
 """
 
 from __future__ import annotations
 
 import itertools
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
+from weakref import ref
 
-from minigrad.backends import Array, span_of
+from minigrad.backends import Array, owner_of, span_of
 from minigrad.live import repeat
 
 __all__ = [
     "ages",
     "last_write",
-    "lies_in",
     "note_replaced",
     "note_write",
-    "was_replaced",
+    "was_changed",
     "write",
-    "written_since",
 ]
 
 ages = itertools.count(1)
-_LIMIT = 10_000  # places remembered; the oldest half is forgotten beyond
+_LIMIT = 10_000  # changes of a kind that are remembered; the oldest half is forgotten beyond
 
-_written: dict[Any, int] = {}  # the age of the last write to a place: a span, or a Tensor's id
+Span: TypeAlias = tuple[int, int]  # the addresses of the first byte, and after the last
+Whole: TypeAlias = "ref[Array]"
+
+_wholes: dict[int, tuple[int, Whole]] = {}  # of an array by its id: when all of it was written to
+_spans: dict[Span, int] = {}  # when a part was, or memory that no array of NumPy's owns
+_replaced: dict[int, int] = {}  # when a Tensor, by its id, was given another array
 _last = 0
+_last_span = 0
 
 
 def last_write() -> int:
     """The age of the youngest write."""
     return _last
-
-
-def _note(place: Any) -> None:
-    global _last
-    _last = next(ages)
-    _written.pop(place, None)  # so that the order is that of age
-    _written[place] = _last
-    if len(_written) > _LIMIT:
-        for old in list(_written)[: _LIMIT // 2]:
-            del _written[old]
 
 
 def write(array: Array, values: Any, index: Any = ...) -> None:
@@ -61,39 +57,68 @@ def write(array: Array, values: Any, index: Any = ...) -> None:
 
 def note_write(*arrays: Array) -> None:
     """Remember that a kernel has changed these arrays in place, outside the graph."""
-    repeat(partial(_note_spans, [*map(span_of, arrays)]))  # a recorded step writes at each replay
+    repeat(partial(_note, [*map(_place_of, arrays)]))  # a recorded step writes at each replay
 
 
-def _note_spans(spans: list[tuple[int, int]]) -> None:
-    for span in spans:
-        _note(span)
+def _place_of(array: Array) -> Whole | Span:
+    """What to remember a write by; it keeps no array alive."""
+    owner = owner_of(array)
+    if owner is not None and (
+        array is owner or (array.nbytes == owner.nbytes and array.flags.forc)
+    ):
+        return ref(owner)
+    return span_of(array)
+
+
+def _note(places: list[Whole | Span]) -> None:
+    global _last, _last_span
+    _last = next(ages)
+    for place in places:
+        if isinstance(place, tuple):
+            _last_span = _last
+            _remember(_spans, place, _last)
+        else:
+            _remember(_wholes, id(place()), (_last, place))
 
 
 def note_replaced(holder: object) -> None:
     """Remember that a Tensor was given another array."""
-    _note(id(holder))
+    global _last
+    _last = next(ages)
+    _remember(_replaced, id(holder), _last)
 
 
-def written_since(age: int) -> list[tuple[int, int]]:
-    """The addresses that were written to after `age`, from the first byte to after the last.
+def _remember(changes: dict[Any, Any], what: object, when: object) -> None:
+    changes.pop(what, None)  # so that the order is that of age
+    changes[what] = when
+    if len(changes) > _LIMIT:
+        for old in list(changes)[: _LIMIT // 2]:
+            del changes[old]
+
+
+def was_changed(holder: object, array: Any, age: int) -> bool:
+    """Whether a value that was saved at `age` is another one now.
 
     Memory that was freed and used again raises no false alarm: what uses it now is younger.
+
+    Args:
+        holder: The Tensor that it was saved from, if any.
+        array: The value; anything but an array never changes.
+        age: When it was saved.
     """
-    spans = []
-    for place, written in reversed(_written.items()):  # the youngest write first
-        if written <= age:
-            break
-        if type(place) is tuple:
-            spans.append(place)
-    return spans
-
-
-def lies_in(array: Array, spans: list[tuple[int, int]]) -> bool:
-    """Whether some of an array's memory lies in one of these places."""
+    if _replaced.get(id(holder), 0) > age:
+        return True
+    if not hasattr(array, "strides"):
+        return False
+    owner = owner_of(array)
+    if owner is not None:
+        if id(owner) in _wholes and _wholes[id(owner)][0] > age:
+            return True
+        if _last_span <= age:
+            return False
+    spans = [*itertools.takewhile(lambda span: _spans[span] > age, reversed(_spans))]
+    if owner is None:  # it may share the memory of any array
+        written = [place() for when, place in _wholes.values() if when > age]
+        spans += [span_of(whole) for whole in written if whole is not None]
     start, stop = span_of(array)
-    return any([first < stop and start < last for first, last in spans])
-
-
-def was_replaced(holder: object, age: int) -> bool:
-    """Whether a Tensor was given another array after `age`."""
-    return _written.get(id(holder), 0) > age
+    return any(first < stop and start < last for first, last in spans)

@@ -140,9 +140,67 @@ def test_memory_used_again_raises_no_alarm():
 def test_log_of_writes_is_bounded():
     from minigrad import writes
 
-    for _ in range(2 * writes._LIMIT):
-        writes.note_replaced(object())
-    assert len(writes._written) <= writes._LIMIT
+    held, buffer = [], np.zeros(3 * writes._LIMIT)
+    for i in range(2 * writes._LIMIT):
+        held.append((object(), np.zeros(1)))
+        writes.note_replaced(held[-1][0])
+        writes.note_write(held[-1][1])
+        writes.note_write(buffer[i : i + 1])
+    for log in (writes._replaced, writes._wholes, writes._spans):
+        assert writes._LIMIT // 2 <= len(log) <= writes._LIMIT
+    assert writes.was_changed(held[-1][0], None, 0)
+    assert writes.was_changed(None, held[-1][1], 0)
+    assert writes.was_changed(None, buffer[i:], 0)
+    for log in (writes._replaced, writes._wholes, writes._spans):
+        log.clear()
+
+
+def seen_by(how, array):
+    """The same memory, as another library or a file would give it: no array of NumPy's owns it."""
+    if how == "a buffer":
+        return np.frombuffer(memoryview(array), array.dtype)
+    if how == "an interface":
+        return np.lib.stride_tricks.as_strided(array)
+    if how == "another type":
+        return array.view(np.ma.MaskedArray).view(np.ndarray)
+    return array[:]
+
+
+@pytest.mark.parametrize("written", ["a buffer", "an interface", "another type", "a view"])
+@pytest.mark.parametrize("used", ["a buffer", "an interface", "another type", "a view"])
+def test_memory_is_the_same_whoever_owns_it(used, written):
+    memory = np.ones(6, np.float32)
+    x, w, other = mg.zeros(6), mg.ones(6).requires_grad_(), mg.zeros(6)
+    x.data, other.data = seen_by(used, memory), seen_by(written, memory)
+    y = (x * w).sum()
+    other += 1  # all of it
+    with pytest.raises(mg.ChangedValueError):
+        y.backward()
+
+
+@pytest.mark.parametrize("used", ["a buffer", "an interface", "another type", "a view"])
+def test_a_write_to_a_part_concerns_what_overlaps(used):
+    memory = np.ones(6, np.float32)
+    x, w, first, last = mg.zeros(4), mg.ones(4).requires_grad_(), mg.zeros(2), mg.zeros(3)
+    x.data, first.data, last.data = seen_by(used, memory)[:4], memory[4:], memory[3:]
+    y = (x * w).sum()
+    first += 1  # memory[4:6], beside x
+    y.backward(retain_graph=True)
+    last += 1
+    with pytest.raises(mg.ChangedValueError):
+        y.backward()
+
+
+def test_what_is_gone_is_written_nowhere():
+    x, w = mg.zeros(4), mg.ones(4).requires_grad_()
+    memory = np.ones(4, np.float32)
+    x.data = np.frombuffer(memoryview(memory), np.float32)
+    y = (x * w).sum()
+    gone = mg.ones(4)
+    gone += 1
+    del gone
+    y.backward()
+    assert w.grad.tolist() == [1.0] * 4
 
 
 def test_calls_with_several_outputs_are_checked_too():

@@ -228,6 +228,18 @@ def span_of(array: Array) -> tuple[int, int]:
     return start, stop + int(array.itemsize)
 
 
+def owner_of(array: Array) -> Array | None:
+    """The array of NumPy's whose memory an array shares, often itself.
+
+    None where no such array is known: memory of a GPU, of a file or of another library.
+    """
+    while type(array) is np.ndarray:
+        if array.base is None:
+            return array if array.flags.owndata else None
+        array = array.base
+    return None
+
+
 def as_array(value: Array) -> Array:
     """Give NumPy's scalars (what its reductions return) back their array form; arrays pass."""
     return np.asarray(value) if isinstance(value, np.generic) else value
