@@ -64,19 +64,6 @@ class Operation:
                 "operation has at least one, and a sequence of arrays with a rule must be the only "
                 "one: give the others a default"
             )
-        for reserved in {"g", "y"}.intersection(self.inputs):
-            raise TypeError(
-                f"{self.name}: an input cannot be called {reserved!r}; in rules g is the gradient "
-                "of the output, and y the output"
-            )
-        sequences = [name for name in self.inputs if _takes_sequence(definition, name)]
-        if not self.inputs or (sequences and len(self.inputs) > 1):
-            raise TypeError(
-                f"{self.name}: takes {self.inputs} as inputs, the parameters without a default; an "
-                "operation has at least one, and a sequence of arrays must be the only one: give "
-                "the others a default"
-            )
-        self.takes_sequence = bool(sequences)
         known = ["y", *self.inputs, *[f"{name}_shape" for name in self.inputs], *self.defaults]
         self.rules: dict[str, Rule] = {}
         for name, function in rules.items():
