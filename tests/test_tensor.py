@@ -301,6 +301,13 @@ def test_comparison_of_a_tensor_indexes_it():
         (lambda: mg.concatenate([mg.ones(2), mg.ones(2, 2)]), r"concatenate\(float32\[2\], "),
         (lambda: mg.split(mg.ones(5), 2), r"split\(float32\[5\], 2\)"),
         (lambda: mg.einsum("ij,jk", mg.ones(2, 3), mg.ones(4, 2)), "contract"),
+        (
+            lambda: mg.einsum("ij,jk", mg.ones(2, 3), mg.ones(4, 2)),
+            r"^einsum: 'ij,jk' .*\(2, 3\), \(4, 2\)",
+        ),
+        (lambda: mg.einsum("ij->k", mg.ones(2, 3)), r"^einsum: 'ij->k' .*\(2, 3\)"),
+        (lambda: mg.einsum("ij->ii", mg.ones(2, 2)), r"^einsum: 'ij->ii' .*\(2, 2\)"),
+        (lambda: mg.einsum("ii->i", mg.ones(2, 3)), r"^einsum: 'ii->i' .*\(2, 3\)"),
         (lambda: mg.einsum("ij", mg.ones(2)), r"'ij'.*\(2,\)"),
         (lambda: mg.einsum("i,j", mg.ones(2)), "2 terms.*1 operand"),
         (lambda: mg.take_along_axis(mg.ones(2), np.zeros((1, 1), int), 0), r"\(1, 1\).*\(2,\)"),
@@ -324,6 +331,11 @@ def test_shape_errors_name_the_operation_and_the_shapes(compute, message):
 def test_type_errors_name_the_operation(compute, message):
     with pytest.raises(mg.DTypeError, match=message):
         compute()
+
+
+def test_einsum_refuses_subscripts_that_are_no_text():
+    with pytest.raises(TypeError, match=r"einsum: expected subscripts such as .* got \[0, 1\]"):
+        mg.einsum([0, 1], mg.ones(2, 3))
 
 
 @pytest.mark.parametrize("order", ["fro", "nuc"])

@@ -120,24 +120,36 @@ def einsum(subscripts: str, *operands: Any) -> Tensor:
     """Sum of products over labelled axes, in Einstein's notation.
 
     Args:
-        subscripts: As `numpy.einsum`: "ij,jk->ik"; "..." stands for leading axes; without "->" the
-            result has the labels that occur once, in alphabetical order.
+        subscripts: As `numpy.einsum`: "ij,jk->ik"; "..." stands for all other axes, which are
+            summed over where the result has no "..."; without "->" the result has them, and the
+            labels that occur once, in alphabetical order.
         operands: One array for each term.
 
     Returns:
         The contraction.
 
     Raises:
-        ShapeError: The subscripts do not fit the operands.
+        TypeError: The subscripts are no text.
+        ShapeError: They do not fit the operands.
 
     Example:
         >>> import minigrad as mg
         >>> mg.einsum("ij,kj->ik", mg.ones(2, 3), mg.ones(4, 3)).shape
         (2, 4)
     """
+    if not isinstance(subscripts, str):
+        raise TypeError(f'einsum: expected subscripts such as "ij,jk->ik", got {subscripts!r}')
     checked = [as_operand(x, f"einsum: operand {i}") for i, x in enumerate(operands)]
     labelled, arrays = _written_out(subscripts, checked)
-    return contract(arrays, labelled)
+    try:
+        return contract(arrays, labelled)
+    except ValueError as error:  # it speaks of contract, whose labels are not the user's
+        shapes = ", ".join(str(x.shape) for x in checked)
+        raise ShapeError(
+            f"einsum: {subscripts!r} does not fit operands of shapes {shapes}: each label stands "
+            "for one size, and each of the result's stands there once, and in a term "
+            f"({error})"
+        ) from None
 
 
 def _written_out(subscripts: str, operands: Sequence[Any]) -> tuple[str, list[Any]]:
