@@ -36,8 +36,9 @@ def capture(step: Callable[P, R], device: str | None = None) -> Callable[P, R]:
     `step` while CUDA only writes down what it is told; then one call starts all of it again.
 
     So Python runs in the first three calls only: twice to warm up (kernels are compiled, an
-    optimizer makes its state), once to record; all three count as steps. Each later call copies
-    its arguments to where the graph reads them and replays it. Therefore, in `step`:
+    optimizer makes its state), once to record; all three count as steps. Where the first made what
+    the second found, so that the two differ, there is one call more to warm up. Each later call
+    copies its arguments to where the graph reads them and replays it. Therefore, in `step`:
 
     - Tensors that change from call to call are arguments. Of other arguments each value has a
       graph of its own, and so has each set of shapes, dtypes and `training` switches.
@@ -47,14 +48,14 @@ def capture(step: Callable[P, R], device: str | None = None) -> Callable[P, R]:
     - What goes from call to call is changed in place (`average.data[...] = ...`). A step is not
       recorded that assigns `.data`, keeps what it has made (a hidden state, a list of losses), or
       calls a schedule's `step()`.
-    - Everything else that Python does (printing, counting, `if`) is done in those three calls,
+    - Everything else that Python does (printing, counting, `if`) is done in those first calls,
       and not again. Reading a value would make Python wait for the GPU, and cannot be recorded:
       return it, and read it outside, and seldom.
     - What is computed with raw arrays (`x.data`) is not seen: it must be the same in each call,
       down to the Python numbers in it.
 
-    A step that cannot be recorded, or does not do the same in two calls, runs as it stands, and
-    one warning says why. If it raises an error while it is recorded, what it has changed in
+    A step that cannot be recorded, or goes on doing something else in each call, runs as it stands,
+    and one warning says why. If it raises an error while it is recorded, what it has changed in
     Tensors, modules and optimizers is put back, and it runs again. On the CPU nothing is recorded:
     the function does what `step` does.
 

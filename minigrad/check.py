@@ -110,6 +110,7 @@ def gradgradcheck(
         TypeError: `fn` returns something else than Tensors.
         ValueError: No input requires a gradient, `fn` returns no output, or there are not as many
             `grad_outputs` as outputs.
+        RuntimeError: No output requires a gradient.
 
     Example:
         >>> import minigrad as mg

@@ -76,6 +76,7 @@ def draw(tensor: Tensor, path: str | Path | None = None, /, **named: Tensor | Mo
         The picture, as SVG and as PNG.
 
     Raises:
+        TypeError: Something else than a Tensor is to be drawn, or than a Tensor or a Module named.
         GraphFreedError: A backward pass has freed the graph.
         ValueError: `path` ends neither in .svg nor in .png.
 

@@ -376,6 +376,7 @@ def grad(
     Raises:
         ShapeError: An output of several elements has no grad_output, or one of another shape.
         GraphFreedError: An earlier pass has freed the graph.
+        ChangedValueError: A value that the way back needs was changed after the forward pass.
         RuntimeError: An output or an input does not require a gradient.
 
     Example:
@@ -423,6 +424,7 @@ def backward(
         _accumulate(cast(Tensor, leaf), g, leaf in own)
 
 
+backward.__doc__ = Tensor.backward.__doc__
 Tensor.backward = backward  # type: ignore[method-assign]
 
 

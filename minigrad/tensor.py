@@ -329,7 +329,9 @@ class Tensor(TensorHints):
         Raises:
             ShapeError: Several elements and no `gradient`, or one of another shape.
             GraphFreedError: An earlier pass has freed the graph.
-            RuntimeError: The Tensor, or one of `inputs`, does not require a gradient.
+            ChangedValueError: A value that the way back needs was changed after the forward pass.
+            RuntimeError: The Tensor, or one of `inputs`, does not require a gradient; or one of
+                `inputs` is no leaf.
 
         Example:
             >>> x = tensor([1.0, 2.0], requires_grad=True)

@@ -36,6 +36,9 @@ class LSTM(nn.Module):
             biases with "uniform"; else those are as `models.weights.biases` says.
         memory: How many steps are to be remembered, for "chrono".
 
+    Raises:
+        ValueError: `init` is unknown, or "chrono" without `memory`.
+
     Example:
         >>> model = LSTM(input_dim=1, hidden=8, num_classes=10)
         >>> model(mg.zeros(3, 5, 1)).shape

@@ -22,7 +22,7 @@ class LayerLSTM(nn.Module):
         memory: How many steps are to be remembered, for "chrono".
 
     Raises:
-        ValueError: `init` is unknown.
+        ValueError: `init` is unknown, or "chrono" without `memory`.
 
     Example:
         >>> model = LayerLSTM(input_dim=1, hidden=8, num_classes=10)

@@ -21,7 +21,7 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool 
         input: Any shape.
         p: A probability, from 0 to 1.
         training: False returns the input as it is.
-        inplace: Accepted for PyTorch's sake; the result is a new Tensor all the same.
+        inplace: Accepted for PyTorch's sake; the input keeps its values all the same.
 
     Raises:
         ValueError: p is outside [0, 1].
@@ -65,7 +65,7 @@ class Dropout(Module):
 
     Args:
         p: A probability, from 0 to 1.
-        inplace: Accepted for PyTorch's sake; the result is a new Tensor all the same.
+        inplace: Accepted for PyTorch's sake; the input keeps its values all the same.
 
     Raises:
         ValueError: p is outside [0, 1].

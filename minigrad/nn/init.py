@@ -106,7 +106,7 @@ def constant_(tensor: T, val: float) -> T:
         val: The value, which the dtype must be able to hold.
 
     Returns:
-        The Tensor.
+        The same Tensor or array.
 
     Raises:
         DTypeError: The Tensor is of integers, and the value is none of them.
@@ -139,7 +139,7 @@ def zeros_(tensor: T) -> T:
         tensor: Any shape; it is changed.
 
     Returns:
-        The Tensor.
+        The same Tensor or array.
 
     Example:
         >>> import minigrad as mg
@@ -156,7 +156,7 @@ def ones_(tensor: T) -> T:
         tensor: Any shape; it is changed.
 
     Returns:
-        The Tensor.
+        The same Tensor or array.
 
     Example:
         >>> import minigrad as mg
@@ -173,7 +173,7 @@ def eye_(tensor: T) -> T:
         tensor: (n, m); it is changed.
 
     Returns:
-        The Tensor.
+        The same Tensor or array.
 
     Raises:
         ShapeError: The Tensor is not a matrix.
@@ -191,7 +191,9 @@ def eye_(tensor: T) -> T:
 
 
 def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
-    """By how much to scale weights so that a nonlinearity keeps the size of its input.
+    """By how much to scale weights for a nonlinearity, with PyTorch's numbers.
+
+    For the rectifiers it makes up for what they take from the mean square of their input.
 
     Args:
         nonlinearity: "linear", "sigmoid", "tanh", "relu", "leaky_relu" or "selu".

@@ -329,6 +329,7 @@ class Module(ModuleHints):
         Raises:
             StateDictError: Names (where `strict`) or shapes differ, or a value is no array. The
                 message lists all of it, and nothing has been changed.
+            TypeError: `state_dict` is no mapping.
             ValueError: A module is a part of itself, so that names have no end.
         """
         if not isinstance(state_dict, Mapping):

@@ -36,7 +36,7 @@ def batch_norm(
     where the batch's variance is the unbiased one. Else they are the running ones.
 
     Args:
-        input: x (N, C) or (N, C, L).
+        input: x (N, C), (N, C, L), or with further axes, over all of which it is normalized too.
         running_mean: (C,), changed in place in training; None for none.
         running_var: (C,), changed in place in training; None for none.
         weight: (C,), or None for 1.
@@ -46,7 +46,8 @@ def batch_norm(
         eps: Added to the variance.
 
     Raises:
-        ShapeError: The input has not these axes, or training has only one value per channel.
+        ShapeError: The input has not these axes, an argument is not (C,), or training has only one
+            value per channel.
         ValueError: Not training, and no running statistics; or `eps` is not above 0 in training.
 
     Source:

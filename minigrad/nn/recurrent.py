@@ -267,7 +267,7 @@ class LSTM(_Recurrent):
         batch_first: Whether sequences are (N, T, D) rather than (T, N, D).
         dropout: The probability with which outputs between layers are dropped in training.
         bidirectional: Whether each layer also reads backwards.
-        proj_size: P, the size to which h_t is projected; 0 for no projection.
+        proj_size: P, the size to which h_t is projected; 0 for none, and P below means H.
         device: Where the parameters are: "cpu" (the default) or "gpu".
         dtype: Their dtype, float32 by default.
 

@@ -52,8 +52,8 @@ def clip_grad_norm_(
     Args:
         parameters: One parameter or several; those without a gradient are passed over.
         max_norm: The length to which a longer gradient is cut.
-        norm_type: The order of the norm |g|, any that `mg.norm` takes; of order 0 it is the number
-            of gradients that are not all 0, as in PyTorch.
+        norm_type: The order of the norm |g|, any number that `mg.norm` takes; of order 0 it is the
+            number of gradients that are not all 0, as in PyTorch.
         error_if_nonfinite: Raise where the norm is nan or infinite, instead of scaling by it.
 
     Returns:

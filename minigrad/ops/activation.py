@@ -33,7 +33,9 @@ def tanh(x: Array) -> Array:
 
 @primitive(x=lambda g, y: g * (y * (1 - y)))
 def sigmoid(x: Array) -> Array:
-    """Logistic function 1 / (1 + e^-x), elementwise; accurate relative to its size, however small.
+    """Logistic function 1 / (1 + e^-x), elementwise; accurate relative to its size.
+
+    Below the dtype's smallest normal number (x < -87 for float32) it may become 0.
 
     Args:
         x: Any shape; integers are computed in float64.

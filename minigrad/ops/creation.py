@@ -99,6 +99,9 @@ def arange(*bounds: Any, dtype: Any = None, device: str = "cpu") -> Tensor:
         dtype: The elements' type. Default: int64, or float32 where a bound is a float.
         device: "cpu" or "gpu".
 
+    Raises:
+        TypeError: A bound is no number.
+
     Example:
         >>> import minigrad as mg
         >>> mg.arange(3)

@@ -274,12 +274,7 @@ def prod(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
 
 @primitive(x=lambda g, axis: flip(running_sum(flip(g, axis=axis), axis), axis=axis))
 def running_sum(x: Array, axis: int) -> Array:
-    """Sum of the elements up to each place along an axis.
-
-    Args:
-        x: Any shape.
-        axis: Along which.
-    """
+    """Sum of the elements up to each place along an axis."""
     return np.cumsum(x, axis)
 
 
@@ -376,6 +371,9 @@ def norm(x: Any, ord: Any = None, axis: Axis = None, keepdims: bool = False) -> 
             largest or smallest absolute value, or 0 for how many elements are not 0.
         axis: The axes to reduce; None for all.
         keepdims: Keep the axes with size 1.
+
+    Raises:
+        ValueError: `ord` is none of these.
 
     Example:
         >>> import minigrad as mg

@@ -337,6 +337,9 @@ def take_along_axis(x: Any, indices: Any, axis: int | None) -> Tensor:
         indices: Integers, of x's rank (or 1-D with `axis=None`); may broadcast against x.
         axis: The axis to pick along; None for x as a flat array.
 
+    Raises:
+        ShapeError: `indices` has not x's rank.
+
     Example:
         >>> import minigrad as mg
         >>> x = mg.tensor([[1.0, 2.0], [3.0, 4.0]])

@@ -127,6 +127,9 @@ class MultiStepLR(LRScheduler):
         gamma: The factor, at least 0.
         last_epoch: The number of the last epoch done; -1 to start.
 
+    Raises:
+        TypeError: `milestones` is no list of numbers.
+
     Example:
         >>> import minigrad as mg
         >>> optimizer = mg.optim.SGD([mg.nn.Parameter([1.0])], lr=1.0)
