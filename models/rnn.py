@@ -25,6 +25,9 @@ class RNN(nn.Module):
         init: The initial weights: standard "normal" with biases of zero, or "uniform", both in
             +-1/sqrt(hidden).
 
+    Raises:
+        ValueError: `init` is another one; "forget" and "chrono" are about gates.
+
     Example:
         >>> model = RNN(input_dim=1, hidden=8, num_classes=10)
         >>> model(mg.zeros(3, 5, 1)).shape
@@ -35,6 +38,8 @@ class RNN(nn.Module):
         self, input_dim: int, hidden: int, num_classes: int, init: Init = "uniform"
     ) -> None:
         super().__init__()
+        if init not in ("normal", "uniform"):
+            raise ValueError(f"init: {init!r}; expected 'uniform' or 'normal' for a plain network")
         self.hidden = hidden
         self.W, self.b = weight(hidden, input_dim + hidden, init)
         self.output = nn.Linear(hidden, num_classes)

@@ -115,6 +115,20 @@ def test_random_numbers_are_those_of_the_cpu(replays):
     np.testing.assert_array_equal(call(mg.zeros(2, 3)).numpy(), expected[0])
 
 
+def test_where_the_first_call_does_more_there_is_one_more_before_the_recording(replays):
+    runs = []
+
+    @partial(mg.capture, device="gpu")
+    def step(x):
+        runs.append(len(replays))
+        if len(runs) == 1:  # as a layer that makes its weights when it first sees an input
+            x = x * 1.0
+        return x + 1.0
+
+    assert [step(mg.full(2, float(n))).numpy()[0] for n in range(7)] == [n + 1.0 for n in range(7)]
+    assert len(runs) == 4 and len(replays) == 4
+
+
 # --- what may change between calls -----------------------------------------------------------
 
 

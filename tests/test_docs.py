@@ -388,6 +388,12 @@ def test_formulas_and_names_keep_their_case() -> None:
         assert bent_in(source.read_text(encoding="utf-8")) == [], source
 
 
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_pages_keep_the_case_of_names(page: Path) -> None:
+    large = "|".join(name.capitalize() for name in NAMED.split()) + "|CuBLAS|CuDNN"
+    assert re.findall(rf"\b(?:{large})\b", page.read_text(encoding="utf-8")) == []
+
+
 @pytest.mark.parametrize(
     ("source", "bent"),
     [

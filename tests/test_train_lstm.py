@@ -19,6 +19,7 @@ import minigrad as mg
 from minigrad import optim
 from models.lstm import LSTM
 from models.lstm_layer import LayerLSTM
+from models.rnn import RNN
 from models.weights import biases
 from train import lstm, palindromes
 from train.config import BadInput
@@ -257,6 +258,12 @@ def test_gates_of_init_forget_begin_open() -> None:
         biases(3, "chrono", None)
     with pytest.raises(ValueError, match="init: 'xavier'; expected"):
         biases(3, "xavier", None)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("init", ["forget", "chrono", "xavier"])
+def test_a_plain_network_refuses_what_is_about_gates(init: Any) -> None:
+    with pytest.raises(ValueError, match=f"init: {init!r}; expected 'uniform' or 'normal'"):
+        RNN(1, 4, 10, init=init)
 
 
 @pytest.mark.parametrize(
