@@ -62,7 +62,7 @@ def gradcheck(
 
     Raises:
         GradcheckError: They do not; the message names the input, the element, both values, and the
-            likely cause. Or `fn` is not differentiable at the point; then the point must be moved.
+            likely cause. It may be that `fn` is not differentiable there: then move the point.
         DTypeError: An input to check is not float64: differences drown in rounding. Or no output
             is of floating-point numbers.
         TypeError: `fn` returns something else than Tensors.
@@ -105,7 +105,7 @@ def gradgradcheck(
         Whether all agree.
 
     Raises:
-        GradcheckError: They do not, or `fn` is not differentiable twice at the point.
+        GradcheckError: They do not; it may be that `fn` is not differentiable twice at the point.
         DTypeError: An input to check is not float64, or no output is of floating-point numbers.
         TypeError: `fn` returns something else than Tensors.
         ValueError: No input requires a gradient, `fn` returns no output, or there are not as many

@@ -273,9 +273,9 @@ def _check_unchanged(record: Record) -> None:
             if was_changed(holder, array, record.age):
                 raise ChangedValueError(
                     f"backward reached {record.plan.name!r}, which needs a value of shape "
-                    f"{array.shape} ({name}) that was changed after the forward pass used it, by "
-                    "an optimizer's step, load_state_dict or an assignment to .data; run backward "
-                    "before the change, or the forward pass again after it"
+                    f"{array.shape} ({name}) that was changed after the forward pass used it, for "
+                    "instance by an optimizer's step, x -= y, load_state_dict or an assignment to "
+                    ".data; run backward before the change, or the forward pass again after it"
                 )
 
 

@@ -44,7 +44,7 @@ def last_write() -> int:
 
 
 def write(array: Array, values: Any, index: Any = ...) -> None:
-    """Write values into an array in place: the only way in which a Tensor's elements change.
+    """Write values into an array in place: all but kernels changes a Tensor's elements so.
 
     Args:
         array: What is changed.
