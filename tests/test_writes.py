@@ -223,3 +223,12 @@ def test_calls_with_several_outputs_are_checked_too():
     layer.load_state_dict(layer.state_dict())
     with pytest.raises(mg.ChangedValueError, match="'lstm'"):
         loss.backward()
+
+
+def test_an_array_changed_by_a_tensor_is_noted():
+    p, x = nn.Parameter([1.0, 2.0]), mg.ones(2).requires_grad_()
+    y = (p * x).sum()
+    values = p.data
+    values -= mg.ones(2)
+    with pytest.raises(mg.ChangedValueError):
+        y.backward()
