@@ -20,6 +20,7 @@ import numpy as np
 from minigrad.backends import Array, cache_block
 from minigrad.live import refuse
 from minigrad.tensor import Tensor, made
+from minigrad.writes import write
 
 __all__ = ["FlatVector", "Run", "lay_out", "owner_of"]
 
@@ -145,7 +146,7 @@ class FlatVector:
         """Make a parameter's array the view of this vector, with these values."""
         parameter = self.parameters[number]
         if self.owned:
-            self.views[number][...] = values
+            write(self.views[number], values)
             parameter._data = self.views[number]
         else:  # its own array is the vector; the sweep needs its elements in a row
             if not parameter._data.flags.c_contiguous:

@@ -265,7 +265,7 @@ class Optimizer:
         changed = vector.data[start:stop]
 
         def finish() -> None:
-            note_write(changed)
+            note_write(changed, *vector.state.values())
             if names:
                 vector.steps[first:last] = [step()] * (last - first)
 
