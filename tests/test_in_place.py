@@ -451,6 +451,58 @@ def test_data_takes_arrays_and_says_what_came(value):
     assert p.data.tolist() == [1, 2]
 
 
+@pytest.mark.parametrize("make", [mg.optim.SGD, mg.optim.Adam])
+@pytest.mark.parametrize("keep", ["array", "tensor", "slice"])
+def test_values_kept_while_data_is_another_array_are_still_there_after_steps(make, keep):
+    """As in PyTorch: `backup = p.data; p.data = others; optimizer.step(); p.data = backup`."""
+    parameters = [nn.Parameter([1.0, 2.0]), nn.Parameter([3.0]), nn.Parameter([4.0, 5.0])]
+    optimizer = make(parameters, lr=0.1)
+    taken = {"array": lambda p: p.data, "tensor": lambda p: p.detach(), "slice": lambda p: p[:1]}
+    with mg.no_grad():
+        backup = [taken[keep](p) for p in parameters]
+    values = [p.data.copy() for p in parameters]
+    for p in parameters[:2]:
+        p.data = p.data + 10
+    for _ in range(2):
+        for p in parameters:
+            p.grad = mg.ones_like(p)
+        optimizer.step()
+    for kept, value in zip(backup[:2], values[:2], strict=True):
+        np.testing.assert_array_equal(np.asarray(kept), value[: len(kept)])
+    moved = [(p.data - value).tolist() for p, value in zip(parameters, values, strict=True)]
+    assert moved[0] == pytest.approx([9.8, 9.8], abs=1e-5) and parameters[0].data[0] > 10
+    assert moved[2] == pytest.approx([-0.2, -0.2], abs=1e-5)  # beside them in the vector
+
+
+def test_data_exchanged_with_a_parameter_of_nobodys_stays_apart():
+    p, q = nn.Parameter([1.0, 2.0]), nn.Parameter([3.0, 4.0])
+    optimizer = mg.optim.SGD([p], lr=1.0)
+    p.data, q.data = q.data, p.data
+    p.grad = mg.ones(2)
+    optimizer.step()
+    assert p.data.tolist() == [2, 3] and q.data.tolist() == [1, 2]
+    q.data = p.data  # from here on they share, until one gets another array
+    p.data = np.array([7.0, 8.0], np.float32)
+    optimizer.step()
+    assert p.data.tolist() == [6, 7] and q.data.tolist() == [2, 3]
+
+
+def test_data_that_nobody_keeps_goes_back_into_the_vector():
+    """So that weights clipped by assignment, as a WGAN's, still are one sweep."""
+    parameters = [nn.Parameter([1.0, -2.0]), nn.Parameter([3.0])]
+    optimizer = mg.optim.RMSprop(parameters, lr=0.1)
+    for _ in range(3):
+        optimizer.zero_grad()
+        sum((p * p).sum() for p in parameters).backward()
+        optimizer.step()
+        for p in parameters:
+            p.data = p.data.clip(-0.5, 0.5)
+    optimizer.zero_grad()
+    sum((p * p).sum() for p in parameters).backward()
+    optimizer.step()
+    assert parameters[0].data.base is parameters[1].data.base is not None
+
+
 def test_views_from_before_an_optimizer_keep_the_old_values():
     """As the docstrings of `data`, `numpy` and `detach` and of `Optimizer` say."""
     p = nn.Parameter([1.0, 2.0])
