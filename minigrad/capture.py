@@ -8,14 +8,15 @@ from functools import wraps
 from threading import get_ident
 from typing import Any, ParamSpec, TypeVar
 
-from minigrad.backends import cheap_to_read, require_device, to_device
+from minigrad.backends import cheap_to_read, require_device, to_device, to_numpy
 from minigrad.backends.cupy.graph import StepGraph, own_stream
 from minigrad.engine import inspectors
 from minigrad.grad_mode import is_grad_enabled
 from minigrad.live import recorders
 from minigrad.recording import Recording
-from minigrad.tensor import Tensor, made
-from minigrad.watch import PLAIN, Watch, copied, mapped, outside_the_graph
+from minigrad.tensor import Tensor, made, new_leaf
+from minigrad.watch import PLAIN, Watch, copied, mapped, outside_the_graph, twin
+from minigrad.writes import write
 
 __all__ = ["capture"]
 
@@ -25,6 +26,11 @@ R = TypeVar("R")
 MOST = 32  # recordings of a function: more would mean that something changes at each call
 WARM_UP = 2  # calls before the recording, the last two of which must have done the same
 MOST_WARM_UP = 3  # as the first may have made what the others find
+
+CHANGES_AN_ARGUMENT = (
+    "it changes an argument, of which a replay has a copy; change a Tensor that it does not get as "
+    "an argument (a Buffer), or return the new values"
+)
 
 
 def capture(step: Callable[P, R], device: str | None = None) -> Callable[P, R]:
@@ -45,9 +51,9 @@ def capture(step: Callable[P, R], device: str | None = None) -> Callable[P, R]:
     - What belongs to minigrad may change between calls: weights, learning rates, step counts,
       random numbers. So may layers, their options and those of optimizers, and gradients may be
       kept: these cause a new recording.
-    - What goes from call to call is changed in place (`average.data[...] = ...`). A step is not
-      recorded that assigns `.data`, keeps what it has made (a hidden state, a list of losses), or
-      calls a schedule's `step()`.
+    - What goes from call to call is changed in place (`average.data[...] = ...`), and is no
+      argument. A step is not recorded that changes an argument, assigns `.data`, keeps what it has
+      made (a hidden state, a list of losses), or calls a schedule's `step()`.
     - Everything else that Python does (printing, counting, `if`) is done in those first calls,
       and not again. Reading a value would make Python wait for the GPU, and cannot be recorded:
       return it, and read it outside, and seldom.
@@ -166,9 +172,13 @@ class _Captured:
         watch = Watch(take.watch)
         with take.graph.stream:
             with take.graph.memory(), watch.watching():
-                result = call.run(call.on_gpu(copies=True))
+                inputs = call.on_gpu(copies=True)
+                result = call.run(inputs)
                 watch.returned(result)
             result = mapped(result, copied)
+            if call.take_back(inputs):
+                watch.refuse(CHANGES_AN_ARGUMENT)
+            del inputs  # what nobody else holds then is free again
             watch.finish(take.graph)
         take.watch, take.calls = watch, take.calls + 1
         take.is_warm = take.calls >= WARM_UP and watch.trouble is None
@@ -184,8 +194,11 @@ class _Captured:
             with take.graph.stream:
                 recording = Recording(take.graph, take.watch, call.inputs)
                 result = recording.record(call.run, call.inputs)
+                if call.take_back(recording.inputs):
+                    recording.refuse(CHANGES_AN_ARGUMENT)
         except Exception as error:
             if recording is not None and not recording.recording:
+                call.take_back(recording.inputs)
                 self._refuse(take, recording.trouble or "it failed")
                 raise
             reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
@@ -236,16 +249,43 @@ class _Call:
         return self._step(*args, **kwargs)
 
     def on_gpu(self, copies: bool = False) -> list[Tensor]:
-        """The Tensors on the GPU, in C order, as a graph has them; always copies if so wanted."""
-        pairs = [(x._data, to_device(x._data, "gpu")) for x in self.inputs]
+        """The Tensors on the GPU; if so wanted copies, in C order, as a graph has them."""
+        arrays = [to_device(x._data, "gpu") for x in self.inputs]
+        if not copies:  # a step that changes an argument changes the caller's
+            return [
+                x if x._data is y else made(y) for x, y in zip(self.inputs, arrays, strict=True)
+            ]
         return [
-            made(y.copy() if (copies and x is y) or not y.flags.c_contiguous else y)
-            for x, y in pairs
+            twin(x, y.copy() if x._data is y or not y.flags.c_contiguous else y)
+            for x, y in zip(self.inputs, arrays, strict=True)
         ]
+
+    def take_back(self, own: Sequence[Tensor]) -> bool:
+        """Change the caller's Tensors as the step has changed its own; whether it has."""
+        changed = [
+            (x, y)
+            for x, y in zip(self.inputs, own, strict=True)
+            if not cheap_to_read(x._data) and not _is_as_given(x, y)
+        ]
+        for x, y in changed:
+            if x._data.dtype == y.dtype:
+                write(x._data, y._data)
+            else:
+                x.data = y._data.copy()
+            x._requires_grad = y._requires_grad
+            x._grad = None if y._grad is None else new_leaf(y._grad._data.copy())
+        return bool(changed)
 
     def eagerly(self) -> Any:
         """The step as it stands."""
         return mapped(self.run(self.on_gpu()), outside_the_graph)
+
+
+def _is_as_given(given: Tensor, own: Tensor) -> bool:
+    """Whether a step has left the copy of an argument as it was."""
+    if own._requires_grad or own._grad is not None or own.dtype != given.dtype:
+        return False
+    return to_numpy(own._data).tobytes() == to_numpy(given._data).tobytes()
 
 
 def _is_input(value: Any) -> bool:

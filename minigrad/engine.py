@@ -403,7 +403,7 @@ def grad(
         if g is None or isinstance(g, Tensor):
             gradients.append(g)
         else:
-            gradients.append(made(as_array(g if node in own else g.copy())))
+            gradients.append(new_leaf(as_array(g if node in own else g.copy())))
     return gradients
 
 

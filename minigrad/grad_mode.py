@@ -58,9 +58,12 @@ class Mode:
         """The function with its whole body in this mode, also that of a generator or coroutine."""
         mode = type(self)  # each call has its own, as a function may call itself
         if isinstance(function, type | staticmethod) or not callable(function):
+            wrapper = type(function).__name__
+            is_wrapper = isinstance(function, classmethod | staticmethod | property)
             raise TypeError(
                 f"{mode.__name__}: decorates functions and methods, got {function!r}; for a block "
                 f"write `with mg.{mode.__name__}():`"
+                + (f", and @{wrapper} above this decorator" if is_wrapper else "")
             )
         bodies = function, type(function).__call__  # what runs where an object is called
         if any(map(isasyncgenfunction, bodies)):

@@ -88,12 +88,14 @@ TENSOR = _by_name(
         "x /= y": "div_ divide_",
         "x **= y": "pow_",
         "x = x.{}()": (
-            "exp_ log_ log1p_ sqrt_ sin_ cos_ tanh_ sigmoid_ abs_ clip_ squeeze_ swapaxes_ cumsum_"
+            "exp_ log_ log1p_ sqrt_ sin_ cos_ tanh_ sigmoid_ abs_ squeeze_ swapaxes_ cumsum_"
         ),
-        "x.grad = None for a gradient, else x = mg.zeros_like(x)": "zero_",
-        "x = mg.full_like(x, value)": "fill_ fill",
+        "x.grad = None for a gradient, else nn.init.zeros_(x)": "zero_",
+        "nn.init.constant_(x, value)": "fill_ fill",
         "x.data = y, outside a graph": "copy_ set_",
-        "x = x.clip(min, max)": "clamp_ clamp_min_ clamp_max_",
+        "x.data = x.data.clip(min, max), or for a result x = x.clip(min, max)": (
+            "clamp_ clamp_min_ clamp_max_ clip_"
+        ),
         "x = -x": "neg_ negative_",
         "x = x.reshape(shape)": "unsqueeze_ t_ resize_",
         "x = nn.functional.relu(x)": "relu_",

@@ -17,7 +17,7 @@ from minigrad.ops.random import generator
 from minigrad.optim.flat import FlatVector, owner_of
 from minigrad.optim.optimizer import Optimizer
 from minigrad.tensor import GradientHome, Tensor, made
-from minigrad.watch import Watch, mapped, outside_the_graph
+from minigrad.watch import Watch, mapped, outside_the_graph, twin
 
 __all__ = ["Recording"]
 
@@ -86,6 +86,7 @@ class Recording(Watch):
 
     Attributes:
         recording: Whether a recording goes on, of which nothing has been done yet.
+        inputs: The arguments as the recorded step had them.
     """
 
     def __init__(self, graph: StepGraph, before: Watch, inputs: Sequence[Tensor]) -> None:
@@ -96,6 +97,7 @@ class Recording(Watch):
         self._feed = Feed([*uploaded, *before.live], graph.stream)
         self._uploads = len(uploaded)
         places = iter(self._feed.arrays)
+        self._given, self.inputs = inputs, list[Tensor]()
         self._inputs = [
             next(places) if cheap_to_read(x._data) else np.empty_like(x._data, order="C")
             for x in inputs
@@ -146,7 +148,8 @@ class Recording(Watch):
             with self.watching():
                 state = _State([*self._there.values()])
                 with self._graph.recorded():
-                    result = step([made(x) for x in self._inputs])
+                    self.inputs = [*map(twin, self._given, self._inputs)]
+                    result = step(self.inputs)
                     self.returned(result)
                     if self.recording:
                         result = mapped(result, lambda x: _numbered(x, arrays))

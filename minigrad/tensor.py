@@ -124,7 +124,9 @@ class _Ufuncs:
             if not options and ufunc.__name__ in self._SWAPPED:
                 return getattr(right, self._SWAPPED[ufunc.__name__])(left)
             if options.keys() == {"out"} and not right._requires_grad and right.device == "cpu":
-                return ufunc(left, right._data, out=options["out"])  # array -= Tensor
+                y = ufunc(left, right._data, out=options["out"])  # array -= Tensor
+                note_write(y)
+                return y
         raise TypeError(
             f"numpy.{ufunc.__name__} does not take this Tensor; use mg.{ufunc.__name__} where it "
             "exists, an operator, or the Tensor's values: .data, .detach().numpy(), .grad.data"
@@ -135,6 +137,8 @@ class Tensor(TensorHints):
     """An array on a device that remembers how it was made, so that gradients can flow back.
 
     Make one with `mg.tensor`, `mg.zeros` and their like; results of operations are Tensors too.
+    `x += y` writes into a Tensor that was made so, which is refused while a graph records it; the
+    result of an operation is never changed, and `x += y` makes x a new Tensor there.
 
     Args:
         data: What `mg.tensor` takes; the memory of a Tensor is shared.
@@ -386,7 +390,9 @@ class Tensor(TensorHints):
 
     def __setitem__(self, index: Any, value: Any) -> NoReturn:
         raise TypeError(
-            "a Tensor cannot be changed in place; build a new one, for instance by where"
+            "x[i] = y: elements of a Tensor cannot be changed in place; build a new one, for "
+            "instance by mg.where(mask, y, x), or write to its values, which no graph sees: "
+            "x.data[i] = array"
         )
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
@@ -479,7 +485,10 @@ class Tensor(TensorHints):
         return self.astype("float32")
 
     def clone(self) -> Tensor:
-        """A copy with memory of its own, in the graph; see `mg.clone`."""
+        """A copy with memory of its own, in the graph; see `mg.clone`.
+
+        A copy of a leaf that requires no gradient, as `x.detach()`, is such a leaf itself.
+        """
 
     def exp(self) -> Tensor:
         """e^x; see `mg.exp`."""

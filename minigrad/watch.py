@@ -32,9 +32,9 @@ from minigrad.backends import Array, cheap_to_read, to_device
 from minigrad.backends.cupy.graph import StepGraph
 from minigrad.engine import Record, inspectors
 from minigrad.live import Settings, recorders
-from minigrad.tensor import Tensor, array_of, made
+from minigrad.tensor import Tensor, array_of, made, new_leaf
 
-__all__ = ["PLAIN", "Watch", "copied", "mapped", "outside_the_graph"]
+__all__ = ["PLAIN", "Watch", "copied", "mapped", "outside_the_graph", "twin"]
 
 PLAIN = (bool, int, float, complex, str, bytes, type(None))  # what counts by its value
 
@@ -343,6 +343,11 @@ def mapped(value: Any, function: Callable[[Any], Any]) -> Any:
 def outside_the_graph(value: Any) -> Any:
     """A Tensor of a result without what a gradient would go back to; anything else as it is."""
     return value.detach() if isinstance(value, Tensor) and value._record is not None else value
+
+
+def twin(x: Tensor, array: Array) -> Tensor:
+    """An argument in other memory, where `+=` does what it does to the argument."""
+    return new_leaf(array) if hasattr(x, "_writable") else made(array)
 
 
 def copied(value: Any) -> Any:

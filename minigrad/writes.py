@@ -50,8 +50,19 @@ def write(array: Array, values: Any, index: Any = ...) -> None:
         array: What is changed.
         values: Of the shape of `array[index]`, or one that broadcasts to it.
         index: Which elements; all of them if not given.
+
+    Raises:
+        ValueError: The array's memory is read-only.
     """
-    array[index] = values
+    try:
+        array[index] = values
+    except ValueError as error:
+        if "read-only" not in str(error):
+            raise
+        raise ValueError(
+            f"a Tensor of shape {array.shape} cannot be changed in place: its memory is read-only; "
+            "give it a copy first, x.data = x.data.copy()"
+        ) from None
     note_write(array)
 
 

@@ -602,3 +602,128 @@ def test_an_argument_that_is_only_kept_is_seen(slot, replays):
             assert call(x).numpy().tolist() == [2 * number] * 2
             assert float(to_numpy(kept[0] if slot == "raw" else kept[0].data)[0]) == number
     assert not replays
+
+
+# --- what happens to arguments ----------------------------------------------------------------
+
+
+def scaled_in_place(x):
+    x *= 2
+    return x.sum()
+
+
+def scaled_data(x):
+    x.data *= 2
+    return x.sum()
+
+
+def scaled_raw(x):
+    x.data[...] = x.data * 2
+    return x.sum()
+
+
+def scaled_by_assignment(x):
+    x.data = x.data * 2
+    return x.sum()
+
+
+def scaled_detached(x):
+    y = x.detach()
+    y *= 2
+    return x.sum()
+
+
+def made_to_require_a_gradient(x):
+    x.requires_grad_()
+    y = (x * x).sum()
+    y.backward()
+    return y.detach()
+
+
+def given_a_gradient(x):
+    x.grad = x * 2
+    return x.sum()
+
+
+def decayed_state(x):
+    x *= 0.5
+    x += 1
+    return x * 1
+
+
+CHANGED_ARGUMENTS = {
+    function.__name__: function
+    for function in (
+        scaled_in_place,
+        scaled_data,
+        scaled_raw,
+        scaled_by_assignment,
+        scaled_detached,
+        made_to_require_a_gradient,
+        given_a_gradient,
+        decayed_state,
+    )
+}
+
+
+def of_calls(step, captured, is_same, last=lambda x, number: None):
+    """What calls with one Tensor, or with a new one each, give and leave in it."""
+    x = mg.tensor([[1.0, 2.0], [3.0, 4.0]], device="gpu")
+    call = mg.capture(step) if captured else step
+    found = []
+    for number in range(6):
+        if not is_same:
+            x = mg.tensor([[1.0, 2.0], [3.0, number]], device="gpu")
+        y = call(x)
+        found += [y.detach(), x.detach().clone(), x.grad, x.requires_grad]
+    return dict(flat(found))
+
+
+@pytest.mark.parametrize("is_same", [True, False])
+@pytest.mark.parametrize("name", CHANGED_ARGUMENTS)
+def test_a_step_that_changes_an_argument_runs_as_it_stands(name, is_same, replays):
+    step = CHANGED_ARGUMENTS[name]
+    expected = of_calls(step, False, is_same)
+    if is_same and step is made_to_require_a_gradient:  # from then on it is no input of a graph
+        actual = of_calls(step, True, is_same)
+    else:
+        with pytest.warns(RuntimeWarning, match="it changes an argument") as warned:
+            actual = of_calls(step, True, is_same)
+        assert len(warned) == 1 and warned[0].filename == __file__
+    assert not replays
+    assert_equal(actual, expected)
+
+
+@pytest.mark.parametrize("name", ["scaled_in_place", "scaled_raw"])
+@pytest.mark.parametrize("fails", [False, True])
+def test_an_argument_that_the_recorded_call_changes_is_changed_once(name, fails, replays):
+    def steps():
+        calls = []
+
+        def step(x):
+            calls.append(1)
+            y = (x * 3).sum()
+            if len(calls) == 3:
+                y = CHANGED_ARGUMENTS[name](x)
+                x.data[...] = x.data + 1
+                if fails:
+                    mg.manual_seed(1)  # from here on it runs as it stands
+                    x.data[...] = x.data + 1
+            return y
+
+        return step
+
+    expected = of_calls(steps(), False, True)
+    with pytest.warns(RuntimeWarning, match=r"changes an argument|in one|manual_seed"):
+        actual = of_calls(steps(), True, True)
+    assert_equal(actual, expected)
+
+
+def test_an_argument_that_is_moved_to_the_gpu_is_a_copy_of_the_steps_own(replays):
+    def step(x):
+        x.data[...] = x.data * 2
+        return x.sum()
+
+    x, call = mg.ones(3), mg.capture(step, "gpu")
+    assert [call(x).item() for _ in range(5)] == [6.0] * 5
+    assert x.tolist() == [1.0] * 3 and len(replays) == 3

@@ -151,3 +151,17 @@ def test_no_grad_refuses_what_it_cannot_cover():
             mg.no_grad(thing)
     with pytest.raises(TypeError, match="enable_grad: decorates functions"):
         mg.enable_grad(False)
+
+
+@pytest.mark.parametrize("wrapper", [classmethod, staticmethod, property])
+def test_what_wraps_a_method_belongs_above(wrapper):
+    with pytest.raises(TypeError, match=rf"@{wrapper.__name__} above this decorator"):
+        mg.no_grad()(wrapper(print))
+
+    class Holder:
+        @wrapper
+        @mg.no_grad()
+        def works(*owner):
+            return mg.is_grad_enabled()
+
+    assert (Holder().works if wrapper is property else Holder().works()) is False

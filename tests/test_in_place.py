@@ -33,7 +33,19 @@ LEAVES = {
     "unpickled": lambda: pickle.loads(pickle.dumps(mg.eye(2))),
     "detached leaf": lambda: mg.tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True).detach(),
     "state": lambda: nn.Linear(2, 2).state_dict()["weight"],
+    "clone of a leaf": lambda: mg.eye(2).clone(),
+    "clone of a parameter's values": lambda: nn.Linear(2, 2).weight.detach().clone(),
+    "clone of a clone": lambda: nn.Buffer(mg.eye(2)).clone().clone(),
+    "asked gradient": lambda: gradient_of(nn.Parameter(mg.ones(2, 2))),
 }
+
+
+def gradient_of(p):
+    with mg.enable_grad():
+        [gradient] = mg.grad((p * p).sum(), [p])
+    return gradient
+
+
 RESULTS = {
     "sum": lambda x: x + 0,
     "view": lambda x: x[0:2],
@@ -46,6 +58,10 @@ RESULTS = {
     "detached result": lambda x: (x * 1).detach(),
     "detached view": lambda x: x[0:2].detach(),
     "cast": lambda x: x.astype("float64"),
+    "clone of a result": lambda x: (x + 0).clone(),
+    "clone of a detached result": lambda x: (x + 0).detach().clone(),
+    "clone of a parameter": lambda x: nn.Parameter(x).clone(),
+    "detached clone of a parameter": lambda x: nn.Parameter(x).clone().detach(),
 }
 
 
@@ -188,6 +204,28 @@ def test_the_update_that_tutorials_teach_is_pytorchs(way):
     assert [p.requires_grad for p in ours.parameters()] == [True, True]
     for name, value in theirs.state_dict().items():
         np.testing.assert_allclose(ours.state_dict()[name].data, value.numpy(), rtol=1e-13)
+
+
+def test_an_average_that_began_as_a_clone_is_pytorchs():
+    """`shadow = p.detach().clone()`, then `*=` and `+=` by a loop's name."""
+    torch = pytest.importorskip("torch")
+    found = {}
+    for library in (torch, mg):
+        p = library.nn.Parameter(library.tensor([1.0, 2.0]))
+        averages = [p.detach().clone()]
+        for _ in range(3):
+            gradients = list(
+                (torch.autograd.grad if library is torch else mg.grad)((p * p).sum(), [p])
+            )
+            for g in gradients:
+                g *= 0.5
+            with library.no_grad():
+                p -= 0.1 * gradients[0]
+                for average in averages:
+                    average *= 0.9
+                    average += 0.1 * p
+        found[library] = [p.detach().numpy(), averages[0].numpy()]
+    np.testing.assert_allclose(found[mg], found[torch], rtol=1e-6)
 
 
 def test_weight_decay_written_out_is_an_update_too():
@@ -346,6 +384,39 @@ def test_overlapping_sides_are_read_before_they_are_written():
     assert x.data.tolist() == [[2, 5], [5, 8]]
 
 
+def test_an_assignment_to_elements_names_what_to_do():
+    x = mg.ones(3)
+    for assign in (lambda: x.__setitem__(0, 1.0), lambda: x.__setitem__(x > 0, 0.0)):
+        with pytest.raises(TypeError, match=r"x\[i\] = y: .*mg\.where\(.*x\.data\[i\] = array"):
+            assign()
+
+
+class Holder(nn.Module):
+    def __init__(self, p):
+        self.p = p
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda p: p.__iadd__(1),
+        lambda p: Holder(p).load_state_dict({"p": mg.zeros(2)}),
+        lambda p: nn.utils.vector_to_parameters(mg.zeros(2), [p]),
+    ],
+)
+def test_memory_that_is_read_only_is_named(change):
+    p = nn.Parameter([1.0, 2.0])
+    for array in (np.broadcast_to(np.float32(1), (2,)), np.frombuffer(bytes(8), np.float32)):
+        p.data = array
+        with (
+            mg.no_grad(),
+            pytest.raises(
+                ValueError, match=r"shape \(2,\).*read-only.*x\.data = x\.data\.copy\(\)"
+            ),
+        ):
+            change(p)
+
+
 # --- .data ------------------------------------------------------------------------------------
 
 
@@ -378,6 +449,58 @@ def test_data_takes_arrays_and_says_what_came(value):
     with pytest.raises(TypeError, match=r"data: expected .* got a .*Foreign.*np\.asarray"):
         p.data = Foreign()
     assert p.data.tolist() == [1, 2]
+
+
+@pytest.mark.parametrize("make", [mg.optim.SGD, mg.optim.Adam])
+@pytest.mark.parametrize("keep", ["array", "tensor", "slice"])
+def test_values_kept_while_data_is_another_array_are_still_there_after_steps(make, keep):
+    """As in PyTorch: `backup = p.data; p.data = others; optimizer.step(); p.data = backup`."""
+    parameters = [nn.Parameter([1.0, 2.0]), nn.Parameter([3.0]), nn.Parameter([4.0, 5.0])]
+    optimizer = make(parameters, lr=0.1)
+    taken = {"array": lambda p: p.data, "tensor": lambda p: p.detach(), "slice": lambda p: p[:1]}
+    with mg.no_grad():
+        backup = [taken[keep](p) for p in parameters]
+    values = [p.data.copy() for p in parameters]
+    for p in parameters[:2]:
+        p.data = p.data + 10
+    for _ in range(2):
+        for p in parameters:
+            p.grad = mg.ones_like(p)
+        optimizer.step()
+    for kept, value in zip(backup[:2], values[:2], strict=True):
+        np.testing.assert_array_equal(np.asarray(kept), value[: len(kept)])
+    moved = [(p.data - value).tolist() for p, value in zip(parameters, values, strict=True)]
+    assert moved[0] == pytest.approx([9.8, 9.8], abs=1e-5) and parameters[0].data[0] > 10
+    assert moved[2] == pytest.approx([-0.2, -0.2], abs=1e-5)  # beside them in the vector
+
+
+def test_data_exchanged_with_a_parameter_of_nobodys_stays_apart():
+    p, q = nn.Parameter([1.0, 2.0]), nn.Parameter([3.0, 4.0])
+    optimizer = mg.optim.SGD([p], lr=1.0)
+    p.data, q.data = q.data, p.data
+    p.grad = mg.ones(2)
+    optimizer.step()
+    assert p.data.tolist() == [2, 3] and q.data.tolist() == [1, 2]
+    q.data = p.data  # from here on they share, until one gets another array
+    p.data = np.array([7.0, 8.0], np.float32)
+    optimizer.step()
+    assert p.data.tolist() == [6, 7] and q.data.tolist() == [2, 3]
+
+
+def test_data_that_nobody_keeps_goes_back_into_the_vector():
+    """So that weights clipped by assignment, as a WGAN's, still are one sweep."""
+    parameters = [nn.Parameter([1.0, -2.0]), nn.Parameter([3.0])]
+    optimizer = mg.optim.RMSprop(parameters, lr=0.1)
+    for _ in range(3):
+        optimizer.zero_grad()
+        sum((p * p).sum() for p in parameters).backward()
+        optimizer.step()
+        for p in parameters:
+            p.data = p.data.clip(-0.5, 0.5)
+    optimizer.zero_grad()
+    sum((p * p).sum() for p in parameters).backward()
+    optimizer.step()
+    assert parameters[0].data.base is parameters[1].data.base is not None
 
 
 def test_views_from_before_an_optimizer_keep_the_old_values():

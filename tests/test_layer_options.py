@@ -127,8 +127,67 @@ def test_parameters_of_layer_norm_do_not_broadcast(name):
         layer(mg.ones(2, 3))
 
 
+def test_one_size_of_layer_norm_is_a_shape():
+    layer, x = nn.LayerNorm(3), mg.randn(2, 3)
+    expected = layer(x).detach().data
+    layer.normalized_shape = 3
+    np.testing.assert_array_equal(layer(x).detach().data, expected)
+    np.testing.assert_array_equal(nn.functional.layer_norm(x, 3).data, expected)
+
+
 def test_running_variance_does_not_broadcast():
     layer = nn.BatchNorm1d(3)
     layer.running_var = nn.Buffer([1.0])
     with pytest.raises(ShapeError, match=r"running_var has shape \(1,\)"):
         layer(mg.ones(2, 3))
+
+
+MISFITS = {  # options set later, and shapes of parameters, that the layer's own do not fit
+    "directions off": (("num_layers", "bidirectional"), {"bidirectional": False}, "weight_ih_l1"),
+    "directions on": (("num_layers",), {"bidirectional": True}, "weight_ih_l0_reverse is missing"),
+    "one layer with two": (
+        ("num_layers",),
+        {"bidirectional": True, "num_layers": 1},
+        "weight_ih_l0_reverse is missing",
+    ),
+    "more layers": ((), {"num_layers": 2}, "weight_ih_l1 is missing"),
+    "biases on": (("no bias",), {"bias": True}, "bias_ih_l0 is missing"),
+    "hidden size": ((), {"hidden_size": 5}, "weight_ih_l0 has shape"),
+    "one bias None": ((), {"bias_ih_l0": None}, "bias_ih_l0 is missing"),
+    "wide weight": ((), {"weight_ih_l0": (1, 1)}, r"weight_ih_l0 has shape .*; expected .*, 3\)"),
+    "narrow weight": ((), {"weight_ih_l0": (1, -1)}, "weight_ih_l0 has shape"),
+    "one bias for all": ((), {"bias_hh_l0": None, "bias": True}, "bias_hh_l0 is missing"),
+}
+
+
+@pytest.mark.parametrize("name", MISFITS)
+@pytest.mark.parametrize("kind", ["RNN", "LSTM", "GRU"])
+def test_options_that_the_parameters_do_not_fit_are_refused(kind, name):
+    """With as many inputs as hidden units another layer's weights would fit, and compute."""
+    made_with, later, message = MISFITS[name]
+    options = {"num_layers": 2 if "num_layers" in made_with else 1}
+    layer = getattr(nn, kind)(
+        3, 3, bidirectional="bidirectional" in made_with, bias="no bias" not in made_with, **options
+    )
+    for option, value in later.items():
+        if isinstance(value, tuple):
+            rows, columns = getattr(layer, option).shape
+            value = nn.Parameter(mg.zeros(rows, columns + value[1]))
+        setattr(layer, option, value)
+    with pytest.raises(ShapeError, match=rf"{kind}\(3, .*: .*{message}.*make a new layer"):
+        layer(mg.ones(5, 2, 3))
+
+
+def test_fewer_layers_set_later_are_the_first_ones():
+    layer, one = nn.LSTM(3, 4, 2, bidirectional=True), nn.LSTM(3, 4, bidirectional=True)
+    one.load_state_dict({k: v for k, v in layer.state_dict().items() if "_l0" in k})
+    layer.num_layers, x = 1, mg.randn(5, 2, 3)
+    np.testing.assert_array_equal(layer(x)[0].detach().data, one(x)[0].detach().data)
+    assert layer(x)[1][0].shape == (2, 2, 4) and len(layer.all_weights) == 2
+
+
+def test_an_unknown_nonlinearity_of_a_network_set_later_is_refused():
+    layer = nn.RNN(3, 4)
+    layer.nonlinearity = "sigmoid"
+    with pytest.raises(ValueError, match="expected 'tanh' or 'relu', got 'sigmoid'"):
+        layer(mg.ones(5, 2, 3))

@@ -117,6 +117,16 @@ def test_a_walk_by_names_says_where_a_circle_is(walk):
         walk(a)
 
 
+@pytest.mark.parametrize("container", [nn.Sequential, nn.ModuleList])
+def test_a_circle_is_refused_by_who_was_called_with_a_remedy_that_can_be_written(container):
+    whole = container() if container is nn.Sequential else container([])
+    whole.append(nn.Tanh()).append(whole)
+    for name, arguments in (("state_dict", ()), ("load_state_dict", ({},)), ("apply", (print,))):
+        with pytest.raises(ValueError, match=rf"^{name}: '1' is the module itself") as error:
+            getattr(whole, name)(*arguments)
+        assert "self.1" not in str(error.value)
+
+
 def test_what_counts_each_module_once_passes_over_a_circle():
     whole = Whole()
     names = ["encoder.weight", "encoder.bias", "decoder.layer.weight", "decoder.layer.bias"]

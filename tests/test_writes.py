@@ -223,3 +223,43 @@ def test_calls_with_several_outputs_are_checked_too():
     layer.load_state_dict(layer.state_dict())
     with pytest.raises(mg.ChangedValueError, match="'lstm'"):
         loss.backward()
+
+
+def test_an_array_changed_by_a_tensor_is_noted():
+    p, x = nn.Parameter([1.0, 2.0]), mg.ones(2).requires_grad_()
+    y = (p * x).sum()
+    values = p.data
+    values -= mg.ones(2)
+    with pytest.raises(mg.ChangedValueError):
+        y.backward()
+
+
+@pytest.mark.parametrize(
+    ("make", "name"),
+    [
+        (lambda p: mg.optim.SGD(p, lr=0.1, momentum=0.9), "momentum_buffer"),
+        (lambda p: mg.optim.Adam(p, lr=0.1, amsgrad=True), "exp_avg"),
+        (lambda p: mg.optim.Adam(p, lr=0.1, amsgrad=True), "max_exp_avg_sq"),
+        (lambda p: mg.optim.RMSprop(p, lr=0.1), "square_avg"),
+    ],
+)
+def test_a_step_changes_the_state_that_a_graph_has_used(make, name):
+    layer, x = nn.Linear(3, 3), mg.ones(3, 3).requires_grad_()
+    optimizer = make(layer.parameters())
+    step(optimizer)
+    state = optimizer.state[layer.weight][name]
+    y = (x * state).sum()
+    step(optimizer)
+    with pytest.raises(mg.ChangedValueError):
+        y.backward()
+
+
+def test_values_that_a_graph_has_used_outlive_an_assignment_to_data_and_a_step():
+    p, x = nn.Parameter([1.0, 2.0]), mg.ones(2).requires_grad_()
+    optimizer = stepped(p)
+    before = p.data.tolist()
+    y = (x * p.detach()).sum()
+    p.data = np.array([5.0, 6.0], np.float32)
+    optimizer.step()
+    y.backward()
+    assert x.grad.tolist() == before and p.data.tolist() == pytest.approx([4.9, 5.9])

@@ -101,8 +101,7 @@ class Module(ModuleHints):
             ValueError: A module is a part of itself, and not `remove_duplicate`.
         """
         if not remove_duplicate:
-            walk = self._walk("named_modules", prefix, lambda module: module._own(Module))
-            yield from ((name, module) for name, module, is_left in walk if not is_left)
+            yield from self._ways("named_modules", prefix)
             return
         seen: set[Module] = set()
         stack = [(prefix, self)]
@@ -113,6 +112,10 @@ class Module(ModuleHints):
                 yield name, module
                 inner = [(_path(name, key), part) for key, part in module._own(Module)]
                 stack += reversed(inner)
+
+    def _ways(self, operation: str, prefix: str = "") -> Iterator[tuple[str, Module]]:
+        walk = self._walk(operation, prefix, lambda module: module._own(Module))
+        return ((name, module) for name, module, is_left in walk if not is_left)
 
     def _walk(
         self, operation: str, prefix: str, parts: Callable[[Module], Iterable[tuple[str, Module]]]
@@ -137,8 +140,7 @@ class Module(ModuleHints):
                 outer = f"{around[module]!r} again" if around[module] else "the module itself"
                 raise ValueError(
                     f"{operation}: {name!r} is {outer}, and a {type(module).__name__} inside "
-                    "itself has no end; keep a reference to what is no part in a list, for "
-                    f"instance self.{name.rpartition('.')[2]} = [module]"
+                    "itself has no end; keep a reference to what is no part in a list: [module]"
                 )
             else:
                 around[module] = name
@@ -297,8 +299,12 @@ class Module(ModuleHints):
 
     # its state
 
-    def _entries(self) -> dict[str, Tensor]:
-        return dict(self._named([Parameter, Buffer], "", True, False))
+    def _entries(self, operation: str) -> dict[str, Tensor]:
+        return {
+            _path(path, key): value
+            for path, module in self._ways(operation)
+            for key, value in module._own(Parameter) + module._own(Buffer)
+        }
 
     def state_dict(self) -> dict[str, Tensor]:
         """A snapshot: copies of all parameters and buffers, under every name that they have.
@@ -311,7 +317,7 @@ class Module(ModuleHints):
             >>> [(name, value.shape) for name, value in mg.nn.Linear(2, 3).state_dict().items()]
             [('weight', (3, 2)), ('bias', (3,))]
         """
-        return {name: new_leaf(value._data.copy()) for name, value in self._entries().items()}
+        return {k: new_leaf(x._data.copy()) for k, x in self._entries("state_dict").items()}
 
     def load_state_dict(
         self, state_dict: Mapping[str, Any], strict: bool = True
@@ -336,7 +342,7 @@ class Module(ModuleHints):
             raise TypeError(
                 f"load_state_dict: expected names with Tensors, got {described(state_dict)}"
             )
-        entries = self._entries()
+        entries = self._entries("load_state_dict")
         missing = [name for name in entries if name not in state_dict]
         unexpected = [name for name in state_dict if name not in entries]
         arrays: dict[str, Array] = {}

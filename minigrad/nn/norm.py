@@ -124,7 +124,7 @@ def _batch_norm(
 
 def layer_norm(
     input: Tensor,
-    normalized_shape: Sequence[int],
+    normalized_shape: int | Sequence[int],
     weight: Tensor | None = None,
     bias: Tensor | None = None,
     eps: float = 1e-5,
@@ -135,7 +135,7 @@ def layer_norm(
 
     Args:
         input: x (..., *normalized_shape).
-        normalized_shape: The sizes of the last axes.
+        normalized_shape: The sizes of the last axes, or one size.
         weight: Of that shape, or None for 1.
         bias: Of that shape, or None for 0.
         eps: Added to the variance.
@@ -153,6 +153,8 @@ def layer_norm(
     """
     input = as_tensor(input, "layer_norm: input")
     weight, bias = _or_none("layer_norm: weight", weight), _or_none("layer_norm: bias", bias)
+    if isinstance(normalized_shape, int):
+        normalized_shape = (normalized_shape,)
     sizes = tuple(normalized_shape)
     if not sizes or input.shape[-len(sizes) :] != sizes:
         raise ShapeError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,11 +9,13 @@ from minigrad.nn.dropout import dropout
 from minigrad.nn.module import Module, Parameter
 from minigrad.nn.recurrent_cell import (
     as_state,
+    check_dropout,
     check_nonlinearity,
     check_pair,
     check_sizes,
     check_switches,
     draw_uniform,
+    fitting_weights,
 )
 from minigrad.ops import recurrent
 from minigrad.ops.creation import zeros
@@ -51,32 +52,20 @@ class _Recurrent(Module):
         name = type(self).__name__
         check_sizes(name, input_size=input_size, hidden_size=hidden_size, num_layers=num_layers)
         check_switches(name, bias=bias, batch_first=batch_first)
-        if isinstance(dropout, bool) or not 0 <= dropout <= 1:
-            raise ValueError(f"{name}: dropout must be a number between 0 and 1, got {dropout!r}")
+        check_dropout(name, dropout, num_layers)
         if not 0 <= proj_size < (hidden_size if self.projects else 1):
             expected = f"from 0 to {hidden_size - 1}" if self.projects else "0 but in nn.LSTM"
             raise ValueError(f"{name}: proj_size must be {expected}, got {proj_size}")
-        if dropout > 0 and num_layers == 1:
-            text = f"{name}: dropout={dropout} is between layers: none with num_layers=1"
-            warnings.warn(text, stacklevel=3)
         self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
         self.bias, self.batch_first, self.dropout = bias, batch_first, float(dropout)
         self.bidirectional, self.proj_size = bidirectional, proj_size
-        output_size = proj_size or hidden_size
-        rows, dtype, device = self.gates * hidden_size, dtype or "float32", device or "cpu"
-        self._parts: list[list[str]] = []  # names of the parameters, one list a direction
+        width, dtype, device = input_size, dtype or "float32", device or "cpu"
         for layer in range(num_layers):
-            width = input_size if layer == 0 else output_size * len(self._suffixes())
             for suffix in self._suffixes():
-                shapes: dict[str, Any] = {"weight_ih": (rows, width)}
-                shapes["weight_hh"] = rows, output_size
-                if bias:
-                    shapes |= {"bias_ih": (rows,), "bias_hh": (rows,)}
-                if proj_size:
-                    shapes["weight_hr"] = (proj_size, hidden_size)
-                self._parts.append([f"{part}_l{layer}{suffix}" for part in shapes])
-                for path, shape in zip(self._parts[-1], shapes.values(), strict=True):
-                    setattr(self, path, Parameter(zeros(*shape, dtype=dtype, device=device)))
+                for part, shape in self._shapes(width).items():
+                    start = zeros(*shape, dtype=dtype, device=device)
+                    setattr(self, f"{part}_l{layer}{suffix}", Parameter(start))
+            width = (proj_size or hidden_size) * len(self._suffixes())
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -89,10 +78,20 @@ class _Recurrent(Module):
     @property
     def all_weights(self) -> list[list[Parameter]]:
         """The parameters, one list for each layer and direction."""
-        return [[getattr(self, name) for name in part] for part in self._parts]
+        names = [f"_l{n}{suffix}" for n in range(self.num_layers) for suffix in self._suffixes()]
+        return [[getattr(self, part + name) for part in self._shapes(0)] for name in names]
 
     def _suffixes(self) -> tuple[str, ...]:
         return ("", "_reverse") if self.bidirectional else ("",)
+
+    def _shapes(self, width: int) -> dict[str, Any]:
+        """The parameters of one layer in one direction, which reads inputs of this width."""
+        rows, output_size = self.gates * self.hidden_size, self.proj_size or self.hidden_size
+        shapes: dict[str, Any] = {"weight_ih": (rows, width), "weight_hh": (rows, output_size)}
+        if self.bias:
+            shapes |= {"bias_ih": (rows,), "bias_hh": (rows,)}
+        projection = {"weight_hr": (output_size, self.hidden_size)} if self.proj_size else {}
+        return shapes | projection
 
     def _direction(
         self, x: Tensor, state: Sequence[Tensor], weights: Sequence[Any], reverse: bool
@@ -118,7 +117,8 @@ class _Recurrent(Module):
             x = swapaxes(x, 0, 1)
         if len(x) == 0:
             raise ShapeError(f"{name}: the input has shape {input.shape}, a sequence of no steps")
-        count, n = len(self._parts), x.shape[1]
+        suffixes, n = self._suffixes(), x.shape[1]
+        count = self.num_layers * len(suffixes)
         if states is None:
             states = [zeros_of(x, (count, n, width)) for width in widths]
         else:
@@ -128,12 +128,11 @@ class _Recurrent(Module):
         finals: list[list[Tensor]] = [[] for _ in widths]
         for layer in range(self.num_layers):
             outputs = []
-            for direction in range(len(self._suffixes())):
-                index = layer * len(self._suffixes()) + direction
-                weights: list[Any] = [getattr(self, path) for path in self._parts[index]]
+            for direction, suffix in enumerate(suffixes):
+                start = [state[layer * len(suffixes) + direction] for state in states]
+                weights = fitting_weights(self, f"_l{layer}{suffix}", self._shapes(x.shape[-1]))
                 if not self.bias:
-                    weights[2 : -1 if self.proj_size else None] = [None, None]
-                start = [state[index] for state in states]
+                    weights[2:2] = [None, None]
                 y, *after = self._direction(x, start, weights, reverse=direction == 1)
                 outputs.append(y)
                 for kept, state in zip(finals, after, strict=True):
@@ -224,6 +223,7 @@ class RNN(_Recurrent):
     def _direction(
         self, x: Tensor, state: Sequence[Tensor], weights: Sequence[Any], reverse: bool
     ) -> tuple[Tensor, ...]:
+        check_nonlinearity(self.nonlinearity)
         return recurrent.rnn(x, *state, *weights, nonlinearity=self.nonlinearity, reverse=reverse)
 
     def forward(self, input: Tensor, hx: Tensor | None = None) -> tuple[Tensor, Tensor]:

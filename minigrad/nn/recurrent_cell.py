@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import warnings
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from minigrad.nn import init
@@ -45,6 +46,31 @@ def check_switches(layer: str, **switches: object) -> None:
     for name, value in switches.items():
         if not isinstance(value, bool):
             raise TypeError(f"{layer}: {name} must be True or False, got {value!r}")
+
+
+def check_dropout(layer: str, dropout: float, num_layers: int) -> None:
+    """Refuse what is no probability, and warn of one that has nothing between layers to drop."""
+    if isinstance(dropout, bool) or not 0 <= dropout <= 1:
+        raise ValueError(f"{layer}: dropout must be a number between 0 and 1, got {dropout!r}")
+    if dropout > 0 and num_layers == 1:
+        text = f"{layer}: dropout={dropout} is between layers: none with num_layers=1"
+        warnings.warn(text, stacklevel=4)
+
+
+def fitting_weights(layer: Module, suffix: str, shapes: Mapping[str, Any]) -> list[Any]:
+    """A layer's parameters of these names and shapes, which follow from its options of now."""
+    weights = []
+    for part, shape in shapes.items():
+        weight = getattr(layer, part + suffix, None)
+        if weight is None or weight.shape != shape:
+            found = "is missing" if weight is None else f"has shape {weight.shape}"
+            raise ShapeError(
+                f"{type(layer).__name__}({layer.extra_repr()}): {part}{suffix} {found}; expected "
+                f"{shape} by these options. For other sizes, layers, directions or biases make a "
+                "new layer"
+            )
+        weights.append(weight)
+    return weights
 
 
 def as_state(layer: str, name: str, state: Tensor, expected: tuple[int, ...]) -> Tensor:

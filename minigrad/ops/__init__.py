@@ -84,6 +84,13 @@ def _astype(self: Tensor, dtype: Any) -> Tensor:
     return elementwise.cast(self, dtype) if dtype.kind == "f" else made(self._data.astype(dtype))
 
 
+def _clone(self: Tensor) -> Tensor:
+    y = shape.clone(self)
+    if not self._requires_grad and hasattr(self, "_writable"):
+        y._writable = True  # a copy of what is outside every graph is a leaf of its own
+    return y
+
+
 METHODS: dict[str, Callable[..., Any]] = {
     "__add__": elementwise.add,
     "__radd__": _swapped(elementwise.add),
@@ -124,6 +131,7 @@ METHODS: dict[str, Callable[..., Any]] = {
     "__ixor__": _in_place(elementwise.bitwise_xor, "^"),
     "to": _to,
     "astype": _astype,
+    "clone": _clone,
     "reshape": _reshape,
     "transpose": _transpose,
     **{
@@ -134,7 +142,7 @@ METHODS: dict[str, Callable[..., Any]] = {
             reduce: "sum mean var std max min prod cumsum logsumexp argmax norm all any",
             linalg: "matmul outer",
             shape: "swapaxes moveaxis broadcast_to expand_dims squeeze flip pad take_along_axis "
-            "split clone",
+            "split",
         }.items()
         for name in names.split()
     },

@@ -20,6 +20,7 @@ import numpy as np
 from minigrad.backends import Array, cache_block
 from minigrad.live import refuse
 from minigrad.tensor import Tensor, made
+from minigrad.writes import write
 
 __all__ = ["FlatVector", "Run", "lay_out", "owner_of"]
 
@@ -32,11 +33,13 @@ class Run(NamedTuple):
     Attributes:
         first: The first parameter's number.
         last: The number after the last one's.
-        gradient: Their gradients, one after the other.
+        data: Their values, one after the other.
+        gradient: Their gradients, in the same way.
     """
 
     first: int
     last: int
+    data: Array
     gradient: Array
 
 
@@ -103,6 +106,8 @@ class FlatVector:
         self.views = self._cut(self.data)
         self.slots = self._cut(self.twin)
         self.unheld = [self._holders(number) for number in range(len(self.parameters))]
+        self.apart: set[int] = set()  # parameters with an array of their own; see `adopt`
+        self.references_of_data = [*map(sys.getrefcount, self.views)], sys.getrefcount(self.data)
         for number, parameter in enumerate(self.parameters):
             self.adopt(number, parameter._data)
             parameter._home = Home(self, number)
@@ -142,16 +147,29 @@ class FlatVector:
         ]
 
     def adopt(self, number: int, values: Array) -> None:
-        """Make a parameter's array the view of this vector, with these values."""
+        """Make a parameter's array the view of this vector, with these values.
+
+        Where somebody keeps the view, to go back to the values there or for another parameter, the
+        parameter gets an array of its own instead.
+        """
         parameter = self.parameters[number]
         if self.owned:
-            self.views[number][...] = values
+            if self._is_kept(number):
+                self.apart.add(number)
+                self.views[number] = np.empty_like(self.data, shape=parameter.shape)
+            write(self.views[number], values)
             parameter._data = self.views[number]
         else:  # its own array is the vector; the sweep needs its elements in a row
             if not parameter._data.flags.c_contiguous:
                 parameter._data = parameter._data.copy()
             self.views = [parameter._data]
             self.data = parameter._data.reshape(-1)
+
+    def _is_kept(self, number: int) -> bool:
+        """Whether somebody holds a parameter's view, which is not its array, or a part of any."""
+        views, data = self.references_of_data
+        parts = sys.getrefcount(self.data) - (data - len(self.apart))
+        return sys.getrefcount(self.views[number]) > views[number] or parts > 0
 
     # where gradients live
 
@@ -203,17 +221,20 @@ class FlatVector:
             number += 1
             if parameter._grad is None or not parameter._requires_grad:
                 continue
-            if not self._is_home(first):
+            if not self._is_home(first) or first in self.apart:
                 gradient = parameter._grad._data.astype(self.dtype, order="C", copy=False)
-                yield Run(first, number, gradient.reshape(-1))
+                values = self.views[first] if self.owned else self.data
+                yield Run(first, number, values.reshape(-1), gradient.reshape(-1))
                 continue
             while (
                 number < len(self.parameters)
                 and self._is_home(number)
+                and number not in self.apart
                 and self.steps[number] == self.steps[first]
             ):
                 number += 1
-            yield Run(first, number, self.twin[self.bounds[first] : self.bounds[number]])
+            place = slice(self.bounds[first], self.bounds[number])
+            yield Run(first, number, self.data[place], self.twin[place])
 
     def _is_home(self, number: int) -> bool:
         parameter = self.parameters[number]

@@ -225,6 +225,8 @@ class Optimizer:
             found = [(i, vector.parameters[i]._data.copy()) for i in vector.strangers()]
             for i, values in found:
                 refuse("an optimizer brings back a parameter whose .data was assigned")
+                vector.parameters[i]._data = values
+            for i, values in found:
                 vector.adopt(i, values)
 
     def _sweep(self, vector: FlatVector, run: Run, group: Group) -> None:
@@ -246,7 +248,8 @@ class Optimizer:
 
         def part(begin: int, end: int) -> tuple[Array, Array, dict[str, Array]]:
             state = {name: vector.state[name][begin:end] for name in names}
-            return vector.data[begin:end], run.gradient[begin - start : end - start], state
+            place = slice(begin - start, end - start)
+            return run.data[place], run.gradient[place], state
 
         for kernel in _update_kernels(type(self), type(vector.data)):
             if kernel.forward(*part(start, stop), step, group) is not NotImplemented:
@@ -262,10 +265,10 @@ class Optimizer:
                 scratch = vector.scratch[:, : end - begin]
                 self.update(*part(begin, end), step(), group, scratch)
 
-        changed = vector.data[start:stop]
+        changed = run.data
 
         def finish() -> None:
-            note_write(changed)
+            note_write(changed, *vector.state.values())
             if names:
                 vector.steps[first:last] = [step()] * (last - first)
 
