@@ -7,6 +7,7 @@ from typing import Any
 
 from minigrad.nn import init
 from minigrad.nn.module import Module, Parameter
+from minigrad.nn.options import check_sizes, integer
 from minigrad.ops.creation import zeros
 from minigrad.ops.linear import linear as operation
 from minigrad.tensor import ShapeError, Tensor, as_tensor
@@ -80,6 +81,7 @@ class Linear(Module):
         dtype: Any = None,
     ) -> None:
         super().__init__()
+        check_sizes("Linear", in_features=in_features, out_features=out_features)
         self.in_features, self.out_features = in_features, out_features
         dtype, device = dtype or "float32", device or "cpu"
         self.weight = Parameter(zeros(out_features, in_features, dtype=dtype, device=device))
@@ -145,7 +147,8 @@ class Flatten(Module):
 
     def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
         super().__init__()
-        self.start_dim, self.end_dim = start_dim, end_dim
+        self.start_dim = integer("Flatten: start_dim", start_dim)
+        self.end_dim = integer("Flatten: end_dim", end_dim)
 
     def forward(self, input: Tensor) -> Tensor:
         """The input with its axes start_dim to end_dim as one.

@@ -8,14 +8,8 @@ from typing import Any
 
 from minigrad.nn.dropout import dropout
 from minigrad.nn.module import Module, Parameter
-from minigrad.nn.recurrent_cell import (
-    as_state,
-    check_nonlinearity,
-    check_pair,
-    check_sizes,
-    check_switches,
-    draw_uniform,
-)
+from minigrad.nn.options import check_sizes, check_switches, probability
+from minigrad.nn.recurrent_cell import as_state, check_nonlinearity, check_pair, draw_uniform
 from minigrad.ops import recurrent
 from minigrad.ops.creation import zeros
 from minigrad.ops.shape import concatenate, expand_dims, squeeze, stack, swapaxes, zeros_of
@@ -49,10 +43,10 @@ class _Recurrent(Module):
     ) -> None:
         super().__init__()
         name = type(self).__name__
-        check_sizes(name, input_size=input_size, hidden_size=hidden_size, num_layers=num_layers)
-        check_switches(name, bias=bias, batch_first=batch_first)
-        if isinstance(dropout, bool) or not 0 <= dropout <= 1:
-            raise ValueError(f"{name}: dropout must be a number between 0 and 1, got {dropout!r}")
+        check_sizes(name, 1, input_size=input_size, hidden_size=hidden_size, num_layers=num_layers)
+        check_sizes(name, proj_size=proj_size)
+        check_switches(name, bias=bias, batch_first=batch_first, bidirectional=bidirectional)
+        dropout = probability(f"{name}: dropout", dropout)
         if not 0 <= proj_size < (hidden_size if self.projects else 1):
             expected = f"from 0 to {hidden_size - 1}" if self.projects else "0 but in nn.LSTM"
             raise ValueError(f"{name}: proj_size must be {expected}, got {proj_size}")
