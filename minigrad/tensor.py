@@ -646,6 +646,24 @@ def array_of(value: Any) -> Any:
     return value._data if isinstance(value, Tensor) else value
 
 
+def dtype_of(dtype: Any) -> np.dtype[Any]:
+    """A dtype that a user gave; Tensors hold real numbers and booleans.
+
+    Raises:
+        TypeError: It is no dtype of NumPy's.
+        DTypeError: It is one of complex numbers, text or objects.
+    """
+    try:
+        found: np.dtype[Any] = np.dtype(dtype)
+    except TypeError:
+        raise TypeError(
+            f"dtype: expected a NumPy dtype, such as 'float32' or np.int64, got {dtype!r}"
+        ) from None
+    if found.kind not in "biuf":
+        raise DTypeError(f"dtype: Tensors hold real numbers or booleans, got {found}")
+    return found
+
+
 def described(value: object) -> str:
     """What a value is, for a message: its kind, and the dtype and shape or the number."""
     if value is None or isinstance(value, int | float | complex):
@@ -728,15 +746,37 @@ def tensor(
             array = np.array(np.asarray(data) if hasattr(data, "__array__") else data)
         except ValueError as error:
             raise ShapeError(f"tensor: expected nested sequences of one shape; {error}") from None
+        except TypeError as error:
+            if not hasattr(data, "__array__"):
+                raise
+            raise DTypeError(
+                f"tensor: {described(data)} gives no array ({error}); convert it first, in "
+                "PyTorch by x.float()"
+            ) from error
         if array.dtype == np.float64 and dtype is None and not _has_dtype(data):
             dtype = np.float32
     if array.dtype.kind not in "biuf":
         raise DTypeError(f"tensor: expected numbers of one shape, got data of dtype {array.dtype}")
     if dtype is not None:
-        array = array.astype(dtype, copy=False)
+        array = _converted(array, dtype_of(dtype), exactly=not _has_dtype(data))
     if device == "gpu" and cheap_to_read(array):
         refuse("mg.tensor makes a copy from the host; make the Tensor outside, or pass it in")
     return new_leaf(to_device(array, device) if device else array).requires_grad_(requires_grad)
+
+
+def _converted(array: Array, dtype: np.dtype[Any], exactly: bool) -> Array:
+    """An array in a dtype; Python's numbers are refused where integers cannot hold them."""
+    if exactly and dtype.kind in "iu" and not is_held(np.trunc(array), dtype):
+        raise DTypeError(f"tensor: {dtype} cannot hold numbers from {array.min()} to {array.max()}")
+    return array.astype(dtype, copy=False)
+
+
+def is_held(values: Array, dtype: np.dtype[Any]) -> bool:
+    """Whether a dtype holds numbers as they are; floats hold all, but for rounding."""
+    if dtype.kind == "f":
+        return True
+    with np.errstate(invalid="ignore"):
+        return bool(np.array_equal(values.astype(dtype), values))
 
 
 def _has_dtype(data: Any) -> bool:

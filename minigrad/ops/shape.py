@@ -13,7 +13,7 @@ from minigrad.backends import Array, array_module, device_of
 from minigrad.backends import arrays as backend_arrays
 from minigrad.operation import as_operand, primitive
 from minigrad.ops.elementwise import of_numbers
-from minigrad.tensor import ShapeError, Tensor, array_of, as_tensor
+from minigrad.tensor import ShapeError, Tensor, array_of, as_tensor, is_held
 
 
 @primitive(x=lambda g: g)
@@ -285,6 +285,10 @@ def pad(x: Array, pad_width: Any, *, constant_values: float = 0.0) -> Array:
         >>> mg.pad(mg.ones(2), (1, 2))
         tensor([0., 1., 1., 0., 0.])
     """
+    if x.dtype.kind != "f" or type(constant_values) is not float:
+        values = of_numbers(np.asarray(constant_values))
+        if not is_held(values, x.dtype):
+            raise TypeError(f"{x.dtype} cannot hold constant_values={constant_values}")
     return np.pad(x, pad_width, constant_values=constant_values)
 
 
@@ -310,12 +314,14 @@ def _is_basic(index: Any) -> bool:
 @primitive(x=lambda g, index: getitem(g, index))
 def scatter(x: Array, index: Any, shape: tuple[int, ...]) -> Array:
     """Zeros with `x` added at an index: what getitem does, backwards. Repeated places add up."""
-    y = np.zeros_like(x, shape=shape)
     if _is_basic(index):
+        y = np.zeros_like(x, shape=shape)
         y[index] = x
-    else:
-        array_module(device_of(y)).add.at(y, index, x)
-    return y
+        return y
+    wide = np.float32 if x.dtype.char == "e" else x.dtype
+    y = np.zeros_like(x, wide, shape=shape)
+    array_module(device_of(y)).add.at(y, index, x)
+    return y.astype(x.dtype, copy=False)
 
 
 def _places(indices: Any, x_shape: tuple[int, ...], axis: int) -> tuple[Any, ...]:
