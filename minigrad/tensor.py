@@ -646,24 +646,6 @@ def array_of(value: Any) -> Any:
     return value._data if isinstance(value, Tensor) else value
 
 
-def dtype_of(dtype: Any) -> np.dtype[Any]:
-    """A dtype that a user gave; Tensors hold real numbers and booleans.
-
-    Raises:
-        TypeError: It is no dtype of NumPy's.
-        DTypeError: It is one of complex numbers, text or objects.
-    """
-    try:
-        found: np.dtype[Any] = np.dtype(dtype)
-    except TypeError:
-        raise TypeError(
-            f"dtype: expected a NumPy dtype, such as 'float32' or np.int64, got {dtype!r}"
-        ) from None
-    if found.kind not in "biuf":
-        raise DTypeError(f"dtype: Tensors hold real numbers or booleans, got {found}")
-    return found
-
-
 def described(value: object) -> str:
     """What a value is, for a message: its kind, and the dtype and shape or the number."""
     if value is None or isinstance(value, int | float | complex):
@@ -696,6 +678,25 @@ def as_tensor(value: Any, name: str) -> Tensor:
     if value.dtype.kind not in "biuf":
         raise DTypeError(f"{name}: expected an array of numbers, got one of dtype {value.dtype}")
     return made(as_array(value))
+
+
+def dtype_of(dtype: Any, name: str) -> np.dtype[Any]:
+    """What a user gave for a dtype; None stands for float32, the default.
+
+    Args:
+        dtype: What NumPy takes for one.
+        name: What asks for it, for the message, such as "astype".
+
+    Raises:
+        DTypeError: NumPy does not know it, or it is not one of real numbers.
+    """
+    try:
+        found = np.dtype(np.float32 if dtype is None else dtype)
+    except TypeError as error:
+        raise DTypeError(f"{name}: {error}; write a dtype as text, such as 'float32'") from None
+    if found.kind not in "biuf":
+        raise DTypeError(f"{name}: Tensors hold real numbers, so none of dtype {found}")
+    return found
 
 
 def listed(value: Any, name: str) -> list[Tensor]:
@@ -758,7 +759,7 @@ def tensor(
     if array.dtype.kind not in "biuf":
         raise DTypeError(f"tensor: expected numbers of one shape, got data of dtype {array.dtype}")
     if dtype is not None:
-        array = _converted(array, dtype_of(dtype), exactly=not _has_dtype(data))
+        array = _converted(array, dtype_of(dtype, "tensor"), exactly=not _has_dtype(data))
     if device == "gpu" and cheap_to_read(array):
         refuse("mg.tensor makes a copy from the host; make the Tensor outside, or pass it in")
     return new_leaf(to_device(array, device) if device else array).requires_grad_(requires_grad)

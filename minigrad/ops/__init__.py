@@ -78,7 +78,7 @@ def _to(self: Tensor, device: str) -> Tensor:
 
 
 def _astype(self: Tensor, dtype: Any) -> Tensor:
-    dtype = dtype_of(dtype)
+    dtype = dtype_of(dtype, "astype")
     if dtype == self.dtype:
         return self
     return elementwise.cast(self, dtype) if dtype.kind == "f" else made(self._data.astype(dtype))

@@ -49,9 +49,8 @@ def full(
     fill_value = array_of(fill_value)
     if not hasattr(fill_value, "dtype") and np.asarray(fill_value).dtype.kind not in "biuf":
         raise DTypeError(f"a new Tensor: expected a number as its value, got {fill_value!r}")
-    if dtype is None and type(fill_value) is float:
-        dtype = np.float32
-    dtype = None if dtype is None else dtype_of(dtype)
+    if dtype is not None or type(fill_value) is float:
+        dtype = dtype_of(dtype, "a new Tensor")
     try:
         array = array_module(device).full(shape, fill_value, dtype=dtype)
     except OverflowError as error:
@@ -81,7 +80,7 @@ def zeros(
         >>> mg.zeros(2, 3).shape
         (2, 3)
     """
-    return full(shape_of(shape), 0, dtype or np.float32, device, requires_grad)
+    return full(shape_of(shape), 0, dtype_of(dtype, "zeros"), device, requires_grad)
 
 
 def ones(
@@ -100,7 +99,7 @@ def ones(
         >>> mg.ones(2)
         tensor([1., 1.])
     """
-    return full(shape_of(shape), 1, dtype or np.float32, device, requires_grad)
+    return full(shape_of(shape), 1, dtype_of(dtype, "ones"), device, requires_grad)
 
 
 def arange(*bounds: Any, dtype: Any = None, device: str = "cpu") -> Tensor:
@@ -122,7 +121,7 @@ def arange(*bounds: Any, dtype: Any = None, device: str = "cpu") -> Tensor:
     if any(np.asarray(bound).dtype.kind not in "biuf" for bound in bounds):
         raise TypeError(f"arange: expected numbers as bounds, got {bounds}")
     try:
-        return new_leaf(array_module(device).arange(*bounds, dtype=dtype_of(dtype)))
+        return new_leaf(array_module(device).arange(*bounds, dtype=dtype_of(dtype, "arange")))
     except ZeroDivisionError:
         raise ValueError(f"arange: the step is 0, in {bounds}") from None
 
@@ -151,7 +150,7 @@ def eye(n: int, m: int | None = None, dtype: Any = np.float32, device: str = "cp
             raise TypeError(f"eye: expected integers as sizes, got {described(size)}")
         if size < 0:
             raise ShapeError(f"eye: expected sizes of at least 0, got {size}")
-    return new_leaf(array_module(device).eye(n, m, dtype=dtype_of(dtype or np.float32)))
+    return new_leaf(array_module(device).eye(n, m, dtype=dtype_of(dtype, "eye")))
 
 
 def full_like(x: Tensor, fill_value: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:

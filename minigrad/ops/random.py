@@ -55,7 +55,7 @@ def _random(
     name: str, method: str, shape: Any, dtype: Any, device: str, requires_grad: bool
 ) -> Tensor:
     """A Tensor that a method of this thread's generator draws."""
-    sizes, kind = shape_of(shape), dtype_of(dtype or np.float32)
+    sizes, kind = shape_of(shape), dtype_of(dtype, name)
     if kind.char not in "fd":
         raise DTypeError(
             f"{name}: expected float32 or float64, got {kind}; draw in one of them, and use .astype"
