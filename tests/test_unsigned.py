@@ -147,3 +147,30 @@ def test_an_array_of_a_dtype_that_numpy_lacks_is_refused_with_the_remedy():
     torch = pytest.importorskip("torch")
     with pytest.raises(DTypeError, match=r"^tensor: a torch.Tensor gives no array.*x\.float\(\)"):
         mg.tensor(torch.ones(2).bfloat16())
+
+
+@pytest.mark.parametrize("axis", [2, 5, -3, (0, 2)])
+def test_an_axis_that_there_is_not_is_refused(axis):
+    x = mg.tensor([[1.0, 2.0], [3.0, 4.0]])
+    index = mg.tensor([[0], [1]])
+    with pytest.raises(mg.ShapeError, match=r"^prod: axis -?\d is out of bounds"):
+        x.prod(axis=axis)
+    if isinstance(axis, int):
+        with pytest.raises(mg.ShapeError, match=r"^take_along_axis: axis -?\d is out of bounds"):
+            x.take_along_axis(index, axis)
+    for wrong in (1.0, "1"):
+        with pytest.raises(DTypeError, match=r"^prod: axis: "):
+            x.prod(axis=wrong)
+        with pytest.raises(DTypeError, match=r"^take_along_axis: axis: "):
+            x.take_along_axis(index, wrong)
+    assert x.prod(axis=(-1, 0)).item() == x.prod().item() == x.prod(axis=[0, 1]).item() == 24
+    assert x.prod(axis=-1).tolist() == [2, 12]
+    assert x.take_along_axis(index, -1).tolist() == [[1], [4]]
+    with pytest.raises(mg.ShapeError, match=r"^prod: repeated axis"):
+        x.prod(axis=(0, 0))
+
+
+@pytest.mark.parametrize("indices", [[[True], [False]], [[1.0], [0.0]]])
+def test_what_is_picked_along_an_axis_is_counted(indices):
+    with pytest.raises(DTypeError, match="take_along_axis: indices must be integers, got"):
+        mg.take_along_axis(mg.ones(2, 2), mg.tensor(indices), 1)
