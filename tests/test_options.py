@@ -110,3 +110,21 @@ def test_a_negative_length_does_not_turn_rows_round():
         with pytest.raises(ValueError, match="embedding: max_norm must be at least 0"):
             F.embedding(ROWS, table, max_norm=value)
     assert (table == 1).all()
+
+
+def test_what_batch_norm_cannot_write_to_is_refused():
+    integers, fixed = mg.zeros(3, dtype="int64"), np.broadcast_to(np.float32(1), (3,))
+    for running, said in ((integers, "int64"), (fixed, "read-only")):
+        for pair in ((running, mg.ones(3)), (mg.zeros(3), running)):
+            with pytest.raises(ValueError, match=f"batch_norm: training changes .*is {said}"):
+                F.batch_norm(X, *pair, training=True)
+            F.batch_norm(X, *pair)
+    for momentum in ("0.1", None):
+        with pytest.raises(TypeError, match=r"batch_norm: momentum must be a number"):
+            F.batch_norm(X, mg.zeros(3), mg.ones(3), training=True, momentum=momentum)
+
+
+def test_a_weight_of_other_axes_is_refused():
+    for weight in (mg.tensor(2.0), mg.ones(2, 3, 3)):
+        with pytest.raises(mg.ShapeError, match=r"^linear: the weight has shape \("):
+            F.linear(X, weight)

@@ -27,7 +27,7 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         (..., out_features), without the last axis for a single output.
 
     Raises:
-        ShapeError: The last axis of the input does not fit the weight.
+        ShapeError: The last axis of the input does not fit the weight, or that has other axes.
 
     Example:
         >>> import minigrad as mg
@@ -35,6 +35,11 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         tensor([[7.]])
     """
     weight = as_tensor(weight, "linear: weight")
+    if weight.ndim not in (1, 2):
+        raise ShapeError(
+            f"linear: the weight has shape {weight.shape}; expected (out_features, in_features), "
+            "or (in_features,) for a single output"
+        )
     return _checked(input, weight, None if bias is None else as_tensor(bias, "linear: bias"))
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.backends import Array
+from minigrad.backends import Array, cheap_to_read, is_array
 from minigrad.backends.arrays import follow_statistics
 from minigrad.nn.module import Buffer, Module, Parameter
 from minigrad.nn.options import check_sizes, integer, number
@@ -60,8 +60,16 @@ def batch_norm(
                 [ 1.]])
     """
     input, eps = as_tensor(input, "batch_norm: input"), number("batch_norm: eps", eps)
+    momentum = momentum if is_array(momentum) else number("batch_norm: momentum", momentum)
     mean, var = (_or_none("batch_norm: running", x) for x in (running_mean, running_var))
     weight, bias = _or_none("batch_norm: weight", weight), _or_none("batch_norm: bias", bias)
+    for running in (x._data for x in (mean, var) if x is not None and training):
+        if running.dtype.kind != "f" or (cheap_to_read(running) and not running.flags.writeable):
+            what = running.dtype if running.dtype.kind != "f" else "read-only"
+            raise ValueError(
+                f"batch_norm: training changes running_mean and running_var in place, so they must "
+                f"be floating-point and writable, got one that is {what}"
+            )
     return _batch_norm(input, mean, var, weight, bias, training, momentum, eps, None)
 
 
