@@ -42,6 +42,7 @@ def test_a_border_does_not_wrap_or_lose_its_value():
         with pytest.raises(TypeError, match=r"pad.*expected numbers"):
             mg.pad(mg.ones(2), 1, constant_values=value)
     assert mg.pad(mg.ones(2), 1, constant_values=2).tolist() == [2, 1, 1, 2]
+    assert mg.pad(x > 5, 1, constant_values=2.0).tolist() == [True, False, True, True]
 
 
 WRAPPED = [

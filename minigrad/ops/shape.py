@@ -287,7 +287,7 @@ def pad(x: Array, pad_width: Any, *, constant_values: float = 0.0) -> Array:
     """
     if x.dtype.kind != "f" or type(constant_values) is not float:
         values = of_numbers(np.asarray(constant_values))
-        if not is_held(values, x.dtype):
+        if x.dtype.kind in "iu" and not is_held(values, x.dtype):
             raise TypeError(f"{x.dtype} cannot hold constant_values={constant_values}")
     return np.pad(x, pad_width, constant_values=constant_values)
 
