@@ -15,6 +15,7 @@ Indices = npt.NDArray[np.intp]
 
 BUNDLE = Path(__file__).parent / "digits"
 _GZIP_MAGIC = b"\x1f\x8b"
+_MOST_AXES = 64  # those of a NumPy array
 _IDX_BYTES = b"\x00\x00\x08"  # two zero bytes, then 8 for "unsigned bytes"
 
 
@@ -47,6 +48,8 @@ def read_idx(path: str | Path) -> Bytes:
             f"{path} is not an idx file of bytes: it begins with "
             f"{content[:3].hex(' ') or 'nothing'}, expected 00 00 08; fetch the file again"
         )
+    if content[3:] and content[3] > _MOST_AXES:
+        raise DataError(f"{path} is damaged: it says that it has {content[3]} axes")
     start = 4 + 4 * content[3] if len(content) > 3 else 4
     if len(content) < start:
         raise DataError(
@@ -145,13 +148,24 @@ def batches(
         An iterator over index arrays (batch_size,), intp.
 
     Raises:
-        ValueError: If batch_size is not at least 1.
+        TypeError: If a number is no integer, or the generator is none.
+        ValueError: If batch_size is not at least 1, or count is negative.
 
     >>> [batch.size for batch in batches(10, 4, np.random.default_rng(0))]
     [4, 4, 2]
     """
+    for name, number in (("count", count), ("batch_size", batch_size)):
+        if not isinstance(number, int | np.integer):
+            raise TypeError(f"batches: {name} must be an int, got {number!r}")
+    if not hasattr(generator, "permutation"):
+        raise TypeError(
+            f"batches: expected a generator, as by np.random.default_rng(0), got {generator!r}"
+        )
+    if count < 0:
+        raise ValueError(f"batches: count is {count}, expected at least 0")
     if batch_size < 1:
         raise ValueError(f"batches: batch_size is {batch_size}, expected at least 1")
+    count, batch_size = int(count), int(batch_size)  # NumPy's small ones would overflow below
     order = generator.permutation(count)
     stop = count - count % batch_size if drop_last else count
     return (order[start : start + batch_size] for start in range(0, stop, batch_size))

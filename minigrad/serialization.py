@@ -42,7 +42,8 @@ def save(state: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
         path: The file, by custom with the ending ".safetensors".
 
     Raises:
-        TypeError: A value is no Tensor or numeric array, or a name is no string.
+        TypeError: A value is no Tensor or numeric array, a name is no string, or the path is none.
+        ValueError: A name cannot stand in the file.
         OSError: The file cannot be written.
 
     Example:
@@ -59,20 +60,28 @@ def save(state: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
         raise TypeError(
             f"save: expected names with Tensors, such as model.state_dict(), got {described(state)}"
         )
+    path = _checked_path("save", path)
     content = to_bytes({name: _in_order(name, value) for name, value in state.items()})
-    path = os.fspath(path)
-    folder, name = os.path.split(path)
+    # of a link, what it leads to is replaced
+    target = os.path.realpath(path) if os.path.islink(path) else path
+    folder, name = os.path.split(target)
     unfinished = os.path.join(folder, f".{name}.{os.getpid()}")
     try:
         with open(unfinished, "wb") as file:
             file.write(content)
-        os.replace(unfinished, path)
+        os.replace(unfinished, target)
     except OSError as error:
         with contextlib.suppress(OSError):
             os.unlink(unfinished)
         raise type(error)(
             error.errno, f"cannot write weights: {error.strerror}; choose a writable file", path
         ) from None
+
+
+def _checked_path(function: str, path: Any) -> str:
+    if not isinstance(path, str | bytes | os.PathLike):
+        raise TypeError(f"{function}: expected the path of a file, got {described(path)}")
+    return os.fsdecode(path)
 
 
 def _in_order(name: Any, value: Any) -> np.ndarray[Any, Any]:
@@ -82,6 +91,8 @@ def _in_order(name: Any, value: Any) -> np.ndarray[Any, Any]:
             f"save: expected names (strings) with Tensors or arrays, got {type(name).__name__} "
             f"{name!r} with {type(value).__name__}"
         )
+    if name == "__metadata__" or name.encode(errors="ignore").decode() != name:
+        raise ValueError(f"save: {name!r} cannot be a name in a safetensors file; use another")
     try:
         array = to_numpy(raw_array(value))
     except (TypeError, RuntimeError) as error:
@@ -108,6 +119,7 @@ def load(path: str | os.PathLike[str], device: str = "cpu") -> dict[str, Tensor]
         Names to Tensors, for instance for `model.load_state_dict`.
 
     Raises:
+        TypeError: `path` is none.
         OSError: The file does not exist or cannot be read.
         ValueError: It is no safetensors file, or a damaged one; or it holds float8 or another
             dtype of which there are no Tensors.
@@ -123,7 +135,7 @@ def load(path: str | os.PathLike[str], device: str = "cpu") -> dict[str, Tensor]
     """
     from safetensors import SafetensorError, deserialize
 
-    path = os.fspath(path)
+    path = _checked_path("load", path)
     try:
         with open(path, "rb") as file:
             entries = sorted(deserialize(file.read()))  # type: ignore[no-untyped-call]
@@ -132,7 +144,7 @@ def load(path: str | os.PathLike[str], device: str = "cpu") -> dict[str, Tensor]
     except SafetensorError as error:
         raise ValueError(
             f"cannot read weights: {path!r} is damaged or no safetensors file ({error}); save it "
-            "anew"
+            "anew, by mg.save or safetensors.torch.save_file"
         ) from error
     for name, entry in entries:
         if (kind := entry["dtype"]) not in _DTYPES:

@@ -691,6 +691,25 @@ def as_tensor(value: Any, name: str) -> Tensor:
     return made(as_array(value))
 
 
+def dtype_of(dtype: Any, name: str) -> np.dtype[Any]:
+    """What a user gave for a dtype; None stands for float32, the default.
+
+    Args:
+        dtype: What NumPy takes for one.
+        name: What asks for it, for the message, such as "astype".
+
+    Raises:
+        DTypeError: NumPy does not know it, or it is not one of real numbers.
+    """
+    try:
+        found = np.dtype(np.float32 if dtype is None else dtype)
+    except TypeError as error:
+        raise DTypeError(f"{name}: {error}; write a dtype as text, such as 'float32'") from None
+    if found.kind not in "biuf":
+        raise DTypeError(f"{name}: Tensors hold real numbers, so none of dtype {found}")
+    return found
+
+
 def listed(value: Any, name: str) -> list[Tensor]:
     """One Tensor, or several, as a list: where an array will not do, as it is in no graph.
 
@@ -739,15 +758,37 @@ def tensor(
             array = np.array(np.asarray(data) if hasattr(data, "__array__") else data)
         except ValueError as error:
             raise ShapeError(f"tensor: expected nested sequences of one shape; {error}") from None
+        except TypeError as error:
+            if not hasattr(data, "__array__"):
+                raise
+            raise DTypeError(
+                f"tensor: {described(data)} gives no array ({error}); convert it first, in "
+                "PyTorch by x.float()"
+            ) from error
         if array.dtype == np.float64 and dtype is None and not _has_dtype(data):
             dtype = np.float32
     if array.dtype.kind not in "biuf":
         raise DTypeError(f"tensor: expected numbers of one shape, got data of dtype {array.dtype}")
     if dtype is not None:
-        array = array.astype(dtype, copy=False)
+        array = _converted(array, dtype_of(dtype, "tensor"), exactly=not _has_dtype(data))
     if device == "gpu" and cheap_to_read(array):
         refuse("mg.tensor makes a copy from the host; make the Tensor outside, or pass it in")
     return new_leaf(to_device(array, device) if device else array).requires_grad_(requires_grad)
+
+
+def _converted(array: Array, dtype: np.dtype[Any], exactly: bool) -> Array:
+    """An array in a dtype; Python's numbers are refused where integers cannot hold them."""
+    if exactly and dtype.kind in "iu" and not is_held(np.trunc(array), dtype):
+        raise DTypeError(f"tensor: {dtype} cannot hold numbers from {array.min()} to {array.max()}")
+    return array.astype(dtype, copy=False)
+
+
+def is_held(values: Array, dtype: np.dtype[Any]) -> bool:
+    """Whether a dtype holds numbers as they are; floats hold all, but for rounding."""
+    if dtype.kind == "f":
+        return True
+    with np.errstate(invalid="ignore"):
+        return bool(np.array_equal(values.astype(dtype), values))
 
 
 def _has_dtype(data: Any) -> bool:

@@ -247,3 +247,23 @@ def test_the_full_digits_equal_what_torchvision_reads(
         sample_images, sample_labels = sample_digits()
         np.testing.assert_array_equal(sample_images, images[:10_000])
         np.testing.assert_array_equal(sample_labels, labels[:10_000])
+
+
+def test_batches_say_what_they_want():
+    generator = np.random.default_rng(0)
+    for count, size in ((10.5, 2), (10, 2.5), (10, "3"), (np.arange(4), 2)):
+        with pytest.raises(TypeError, match=r"^batches: (count|batch_size) must be an int, got"):
+            batches(count, size, generator)
+    for other in (0, None, "seed"):
+        with pytest.raises(TypeError, match=r"^batches: expected a generator, as by"):
+            batches(4, 2, other)
+    with pytest.raises(ValueError, match="batches: count is -1"):
+        batches(-1, 2, generator)
+    assert [b.size for b in batches(np.uint8(200), np.uint8(150), generator)] == [150, 50]
+
+
+def test_a_file_of_more_axes_than_an_array_can_have_is_damaged(tmp_path):
+    path = tmp_path / "x"
+    path.write_bytes(b"\0\0\x08\xff" + b"\0\0\0\1" * 255 + b"a")
+    with pytest.raises(DataError, match=r"x is damaged: .* 255 axes"):
+        read_idx(path)

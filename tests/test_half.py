@@ -276,3 +276,75 @@ def test_gradients_of_several_dtypes_are_clipped_together():
     for p, x in zip(parameters, values, strict=True):
         assert p.grad.dtype == p.dtype
         np.testing.assert_allclose(p.grad.numpy(), x / 1300, rtol=EPS)
+
+
+# --- what is counted, weighed, or added up at one place ---------------------------------------
+
+MANY = 70_000  # more than float16 can count
+LOSSES = {
+    "nll": lambda f, p, t, c, w: f.nll_loss(p * -10.0, c),
+    "nll weighted": lambda f, p, t, c, w: f.nll_loss(p * -10.0, c, w),
+    "cross entropy weighted": lambda f, p, t, c, w: f.cross_entropy(p, c, w),
+    "cross entropy smoothed": lambda f, p, t, c, w: f.cross_entropy(p, c, label_smoothing=0.1),
+    "cross entropy ignoring": lambda f, p, t, c, w: f.cross_entropy(p, c, w, ignore_index=0),
+    "cross entropy of probabilities": lambda f, p, t, c, w: f.cross_entropy(p, t, w),
+    "mse": lambda f, p, t, c, w: f.mse_loss(p * 300.0, t),
+    "mse weighted": lambda f, p, t, c, w: f.mse_loss(p * 300.0, t, weight=t + 1.0),
+    "bce weighted": lambda f, p, t, c, w: f.binary_cross_entropy(
+        p * 0.5 + 2.0**-10, 1.0 - t, w * 8000.0 - 4000.0
+    ),
+    "logits weighted": lambda f, p, t, c, w: f.binary_cross_entropy_with_logits(
+        p * 60000.0, t, w * 10.0
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_the_mean_of_many_losses_in_float16_is_that_in_float64(name):
+    """Neither their number, their sum, nor one large loss among small ones is lost."""
+    torch = pytest.importorskip("torch")
+    p, target = np.zeros((MANY, 3), HALF), np.zeros((MANY, 3), HALF)
+    p[::10, 1] = 1
+    target[::20, 1] = 1
+    classes, weights = np.arange(MANY) % 3, np.array([1, 0.5, 2], HALF)
+    x, z = half(p), torch.tensor(p.astype(float), requires_grad=True)
+    there = [torch.tensor(a.astype(float)) for a in (target, weights)]
+    here = [half(target, False), half(weights, False)]
+    loss = LOSSES[name](nn.functional, x, here[0], mg.tensor(classes), here[1])
+    expected = LOSSES[name](torch.nn.functional, z, there[0], torch.tensor(classes), there[1])
+    assert loss.dtype == HALF
+    assert loss.item() == pytest.approx(expected.item(), rel=2 * EPS)
+    loss.backward()
+    expected.backward()
+    within = 4 * EPS * np.abs(z.grad.numpy()).max() + 2 * TINY
+    if (
+        "logits" in name or "mse" in name
+    ):  # the way back through `p * 60000` rounds 60000 times TINY
+        within *= 60_000
+    np.testing.assert_allclose(x.grad.numpy(), z.grad.numpy(), rtol=4 * EPS, atol=within)
+
+
+PICKS = {
+    "getitem": lambda x, i: x[i],
+    "a slice and an index": lambda x, i: x[:, i],
+    "take_along_axis": lambda x, i: mg.take_along_axis(x, i[None], 1),
+    "embedding": lambda x, i: nn.functional.embedding(i, x),
+    "embedding by frequency": lambda x, i: nn.functional.embedding(i, x, scale_grad_by_freq=True),
+}
+
+
+@pytest.mark.parametrize("name", PICKS)
+def test_a_place_picked_often_gets_the_sum_of_its_gradients_in_float16(name):
+    times = mg.zeros(5000, dtype="int64")
+    x, wide = half(np.ones((1, 2))), mg.tensor(np.ones((1, 2))).requires_grad_()
+    for leaf in (x, wide):
+        PICKS[name](leaf, times).mean(axis=-1).sum().backward()
+    assert x.grad.dtype == HALF
+    np.testing.assert_allclose(x.grad.numpy(), wide.grad.numpy(), rtol=2 * EPS)
+
+
+def test_einsum_of_float16_and_small_integers_adds_up_in_float32():
+    x, n = half(np.full((5000, 2), 0.5)), np.ones(5000, np.int8)
+    for y in (mg.einsum("ij,i->j", x, n), mg.einsum("i,ij->j", n, x)):
+        assert y.dtype == HALF
+        assert y.tolist() == [2500, 2500]

@@ -109,3 +109,25 @@ def test_array_on_a_gpu_is_filled():
     array = layer.weight.data
     assert init.normal_(array, 0.0, 0.02) is array
     assert 0 < abs(layer.weight.detach().to("cpu").numpy()).max() < 0.2
+
+
+def test_options_that_cannot_be_drawn_with_are_refused_by_name():
+    x = np.zeros((2, 2))
+    for call, options in (
+        (init.normal_, {"std": -1.0}),
+        (init.uniform_, {"a": 1.0, "b": 0.0}),
+        (init.uniform_, {"b": np.inf}),
+        (init.normal_, {"mean": np.ones(3)}),
+    ):
+        with pytest.raises(ValueError, match=rf"^{call.__name__}: cannot draw with .*="):
+            call(x, **options)
+    for call, options in ((init.normal_, {"std": "1"}), (init.uniform_, {"a": None})):
+        with pytest.raises(TypeError, match=rf"^{call.__name__}: cannot draw with .*="):
+            call(x, **options)
+    assert (x == 0).all()
+
+
+@pytest.mark.parametrize("name", FILLS)
+def test_nothing_is_filled_where_there_is_nothing(name):
+    for shape in ((0, 0), (0, 3), (3, 0)):
+        assert fill(name, mg.zeros(*shape)).shape == shape

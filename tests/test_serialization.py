@@ -265,3 +265,51 @@ def test_files_of_ours_load_in_torch(tmp_path):
     reference.load_state_dict(load_file(tmp_path / "x.safetensors"))
     for name, value in reference.state_dict().items():
         np.testing.assert_array_equal(model.state_dict()[name].numpy(), value.numpy())
+
+
+def test_numpy_scalars_are_written_and_loaded_as_arrays_without_axes(tmp_path):
+    values = {"float": np.float32(1.5), "int": np.int64(3), "bool": np.bool_(True)}
+    mg.save(values, tmp_path / "x")
+    for name, value in mg.load(tmp_path / "x").items():
+        assert (value.shape, value.dtype, value.item()) == ((), values[name].dtype, values[name])
+    layer = nn.BatchNorm1d(2)
+    layer.load_state_dict(layer.state_dict() | {"num_batches_tracked": np.int64(7)})
+    assert layer.num_batches_tracked.item() == 7
+
+
+@pytest.mark.parametrize("name", ["__metadata__", "a\udcff"])
+def test_names_that_cannot_be_read_back_are_refused(tmp_path, name):
+    with pytest.raises(ValueError, match=r"save: '.*' cannot be a name in a safetensors file"):
+        mg.save({name: mg.ones(1)}, tmp_path / "x")
+    assert list(tmp_path.iterdir()) == []
+    odd = {"": mg.ones(1), 'é\n"\\ud☃': mg.ones(1), "__metadata": mg.ones(1)}
+    mg.save(odd, tmp_path / "x")
+    assert mg.load(tmp_path / "x").keys() == odd.keys()
+
+
+def test_what_is_no_path_is_refused_by_name(tmp_path):
+    for path in (None, 1, ["x"], open):
+        with pytest.raises(TypeError, match=r"^save: expected the path of a file, got"):
+            mg.save({"x": mg.ones(1)}, path)
+        with pytest.raises(TypeError, match=r"^load: expected the path of a file, got"):
+            mg.load(path)
+    mg.save({"x": mg.ones(1)}, os.fsencode(tmp_path / "x"))
+    assert mg.load(os.fsencode(tmp_path / "x"))["x"].item() == 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
+def test_of_a_link_the_file_that_it_leads_to_is_replaced(tmp_path):
+    (tmp_path / "far").mkdir()
+    link, target = tmp_path / "link", tmp_path / "far" / "x"
+    link.symlink_to(target)
+    for value in (1, 2):
+        mg.save({"x": mg.full((1,), value)}, link)
+        assert link.is_symlink()
+        assert mg.load(target)["x"].item() == mg.load(link)["x"].item() == value
+    assert [p.name for p in (tmp_path / "far").iterdir()] == ["x"]
+
+
+def test_names_that_are_no_text_are_unexpected():
+    state = nn.Linear(1, 1).state_dict() | {1: np.ones(1)}
+    with pytest.raises(nn.StateDictError, match="unexpected: 1"):
+        nn.Linear(1, 1).load_state_dict(state)

@@ -247,7 +247,9 @@ def as_array(value: Array) -> Array:
 
 def to_numpy(array: Array) -> np.ndarray[Any, Any]:
     """The values as a NumPy array: the same memory on the CPU, a copy from the GPU."""
-    return array if isinstance(array, np.ndarray) else np.asarray(array.get())
+    if isinstance(array, np.ndarray):
+        return array
+    return np.asarray(array if isinstance(array, np.generic) else array.get())
 
 
 def to_device(array: Array, device: str) -> Array:

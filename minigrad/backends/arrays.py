@@ -69,8 +69,10 @@ def stack(arrays: list[Array], axis: int) -> Array:
 @_with_kernels
 def contract(operands: list[Array], subscripts: str) -> Array:
     """The sum of products over labelled axes, with every label written out, once a term."""
-    if all(x.dtype.char == "e" for x in operands):
-        return np.einsum(subscripts, *operands, dtype=np.float32).astype(operands[0].dtype)
+    if any(x.dtype.char == "e" for x in operands):
+        dtype = np.result_type(*[x.dtype for x in operands])
+        if dtype.char == "e":  # with small integers, too
+            return np.einsum(subscripts, *operands, dtype=np.float32).astype(dtype)
     return np.einsum(subscripts, *operands)
 
 

@@ -6,6 +6,7 @@ import warnings
 from typing import Any
 
 from minigrad.nn.module import Module
+from minigrad.nn.options import number
 from minigrad.ops import activation
 from minigrad.tensor import Tensor, as_tensor
 
@@ -54,6 +55,8 @@ def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = Fals
         tensor([-0.5,  2. ])
     """
     input = as_tensor(input, "leaky_relu: input")
+    if type(negative_slope) is not float:
+        negative_slope = number("leaky_relu: negative_slope", negative_slope)
     return activation.leaky_relu(input, negative_slope=negative_slope)
 
 
@@ -169,7 +172,8 @@ class LeakyReLU(Module):
 
     def __init__(self, negative_slope: float = 0.01, inplace: bool = False) -> None:
         super().__init__()
-        self.negative_slope, self.inplace = negative_slope, inplace
+        self.negative_slope = number("LeakyReLU: negative_slope", negative_slope)
+        self.inplace = inplace
 
     def forward(self, input: Tensor) -> Tensor:
         """Of the input's shape."""

@@ -16,9 +16,11 @@ from minigrad.nn.loss import (
     floating_input,
     reduced,
 )
+from minigrad.nn.options import integer, probability
 from minigrad.ops.activation import log_softmax
 from minigrad.ops.elementwise import where
 from minigrad.ops.loss import cross_entropy_of_classes, mean_cross_entropy
+from minigrad.ops.precision import narrowed, widened
 from minigrad.ops.reduce import sum
 from minigrad.ops.shape import reshape, take_along_axis
 from minigrad.tensor import DTypeError, ShapeError, Tensor, as_tensor
@@ -57,13 +59,15 @@ def nll_loss(
         2.0
     """
     check_reduction(reduction)
+    ignore_index = integer("nll_loss: ignore_index", ignore_index)
     input = floating_input("nll_loss", input)
+    wide = widened(input)
 
     def loss_of(classes: Array, axis: int) -> Tensor:
-        return -take_along_axis(input, np.expand_dims(classes, axis), axis).squeeze(axis)
+        return -take_along_axis(wide, np.expand_dims(classes, axis), axis).squeeze(axis)
 
-    loss, weights = _of_classes("nll_loss", loss_of, input, target, weight, ignore_index)
-    return reduced(loss, reduction, weights.sum())
+    loss, weights = _of_classes("nll_loss", loss_of, wide, target, weight, ignore_index)
+    return narrowed(reduced(loss, reduction, weights.sum()), input)  # type: ignore[no-any-return]
 
 
 def cross_entropy(
@@ -106,7 +110,8 @@ def cross_entropy(
         200.0
     """
     check_reduction(reduction)
-    _check_smoothing(label_smoothing)
+    label_smoothing = probability("cross_entropy: label_smoothing", label_smoothing)
+    ignore_index = integer("cross_entropy: ignore_index", ignore_index)
     input = floating_input("cross_entropy", input)
     target = as_tensor(target, "cross_entropy: target")
     if input.ndim == 0:
@@ -116,14 +121,15 @@ def cross_entropy(
             classes = _checked_classes("cross_entropy", input, target, ignore_index)
             axis = _class_axis(input)
             return mean_cross_entropy(input, classes, axis=axis, ignore_index=ignore_index)
+        wide = widened(input)
 
         def loss_of(classes: Array, axis: int) -> Tensor:
-            return cross_entropy_of_classes(input, classes, axis=axis)
+            return cross_entropy_of_classes(wide, classes, axis=axis)
 
         loss, weights = _of_classes(
-            "cross_entropy", loss_of, input, target, weight, ignore_index, label_smoothing
+            "cross_entropy", loss_of, wide, target, weight, ignore_index, label_smoothing
         )
-        return reduced(loss, reduction, weights.sum())
+        return narrowed(reduced(loss, reduction, weights.sum()), input)  # type: ignore[no-any-return]
     if target.dtype.kind != "f":
         raise DTypeError(
             f"cross_entropy: a target of the input's shape {input.shape} holds probabilities and "
@@ -134,19 +140,15 @@ def cross_entropy(
             f"cross_entropy: ignore_index={ignore_index} leaves out targets that are classes; this "
             "target holds probabilities"
         )
-    smoothed = target
+    smoothed = widened(target)
     if label_smoothing:
         count = input.shape[_class_axis(input)]
-        smoothed = target * (1 - label_smoothing) + label_smoothing / count
+        smoothed = smoothed * (1 - label_smoothing) + label_smoothing / count
     if weight is not None:
         weight = as_floating("cross_entropy: weight", weight, input)
         _check_weight("cross_entropy", input, weight)
-    return reduced(_expected(input, smoothed, weight), reduction)
-
-
-def _check_smoothing(label_smoothing: float) -> None:
-    if not 0 <= label_smoothing <= 1:
-        raise ValueError(f"label_smoothing must be between 0 and 1, got {label_smoothing}")
+    loss = _expected(widened(input), smoothed, weight)
+    return narrowed(reduced(loss, reduction), input, target, weight)  # type: ignore[no-any-return]
 
 
 def _class_axis(log_p: Tensor) -> int:
@@ -245,7 +247,7 @@ class NLLLoss(Loss):
         reduction: Reduction = "mean",
     ) -> None:
         super().__init__(weight, reduction)
-        self.ignore_index = ignore_index
+        self.ignore_index = integer("NLLLoss: ignore_index", ignore_index)
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """The loss of log-probabilities (N, C, ...) against classes (N, ...)."""
@@ -283,8 +285,8 @@ class CrossEntropyLoss(Loss):
         label_smoothing: float = 0.0,
     ) -> None:
         super().__init__(weight, reduction)
-        _check_smoothing(label_smoothing)
-        self.ignore_index, self.label_smoothing = ignore_index, label_smoothing
+        self.ignore_index = integer("CrossEntropyLoss: ignore_index", ignore_index)
+        self.label_smoothing = probability("CrossEntropyLoss: label_smoothing", label_smoothing)
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """The loss of logits (N, C, ...) against classes (N, ...) or probabilities (N, C, ...)."""

@@ -8,6 +8,7 @@ import numpy as np
 
 from minigrad.live import array
 from minigrad.nn.module import Module
+from minigrad.nn.options import probability
 from minigrad.ops.random import generator
 from minigrad.tensor import DTypeError, Tensor, as_tensor, made
 
@@ -24,6 +25,7 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool 
         inplace: Accepted for PyTorch's sake; the input keeps its values all the same.
 
     Raises:
+        TypeError: p is no number.
         ValueError: p is outside [0, 1].
         DTypeError: The input is of integers.
 
@@ -35,7 +37,7 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool 
         >>> dropout(mg.ones(3), p=1.0)
         tensor([0., 0., 0.])
     """
-    _check(p)
+    p = probability("dropout: p", p)
     input = as_tensor(input, "dropout: input")
     if not training or p == 0:
         return input
@@ -54,12 +56,6 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool 
     return input * made(array(draw, shape, dtype, input.device, "dropout", p))
 
 
-def _check(p: float) -> None:
-    """Refuse a dropout probability outside [0, 1]."""
-    if not 0 <= p <= 1:
-        raise ValueError(f"dropout: p must be between 0 and 1, got {p}")
-
-
 class Dropout(Module):
     """In training, set each element to zero with probability p, and divide the others by 1 - p.
 
@@ -68,6 +64,7 @@ class Dropout(Module):
         inplace: Accepted for PyTorch's sake; the input keeps its values all the same.
 
     Raises:
+        TypeError: p is no number.
         ValueError: p is outside [0, 1].
 
     Source:
@@ -81,8 +78,7 @@ class Dropout(Module):
 
     def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
         super().__init__()
-        _check(p)
-        self.p, self.inplace = p, inplace
+        self.p, self.inplace = probability("Dropout: p", p), inplace
 
     def forward(self, input: Tensor) -> Tensor:
         """The input with holes; the input itself after `eval()`."""

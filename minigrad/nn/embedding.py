@@ -10,6 +10,7 @@ from minigrad.backends import Array, cheap_to_read
 from minigrad.grad_mode import no_grad
 from minigrad.nn import init
 from minigrad.nn.module import Module, Parameter
+from minigrad.nn.options import check_sizes, integer, number
 from minigrad.operation import primitive
 from minigrad.ops.creation import zeros
 from minigrad.ops.elementwise import where
@@ -54,7 +55,8 @@ def embedding(
         IndexError: A number is not that of a row.
         DTypeError: The input is not of integers, or max_norm is to shorten rows of integers.
         ShapeError: The table has not two axes.
-        ValueError: padding_idx is not that of a row, or max_norm is to shorten read-only memory.
+        ValueError: padding_idx is not that of a row, max_norm is negative, or it is to shorten
+            read-only memory.
 
     Example:
         >>> import minigrad as mg
@@ -94,12 +96,16 @@ def _checked_padding(padding_idx: int | None, count: int) -> int | None:
     """The row's number counted from the front."""
     if padding_idx is None:
         return None
+    padding_idx = integer("embedding: padding_idx", padding_idx)
     if not -count <= padding_idx < count:
         raise ValueError(f"embedding: padding_idx={padding_idx}, but there are {count} rows")
     return padding_idx % count
 
 
 def _shorten_rows(weight: Tensor, rows: Array, max_norm: float, norm_type: float) -> None:
+    max_norm = number("embedding: max_norm", max_norm)
+    if not max_norm >= 0:
+        raise ValueError(f"embedding: max_norm must be at least 0, got {max_norm}")
     table = weight._data
     if table.dtype.kind != "f":
         raise DTypeError(f"embedding: max_norm shortens rows of floats, the table is {table.dtype}")
@@ -155,6 +161,7 @@ class Embedding(Module):
         dtype: Any = None,
     ) -> None:
         super().__init__()
+        check_sizes("Embedding", num_embeddings=num_embeddings, embedding_dim=embedding_dim)
         self.num_embeddings, self.embedding_dim = num_embeddings, embedding_dim
         self.padding_idx = _checked_padding(padding_idx, num_embeddings)
         self.max_norm, self.norm_type = max_norm, norm_type

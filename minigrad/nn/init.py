@@ -17,7 +17,7 @@ from minigrad import hints
 from minigrad.backends import Array, cheap_to_read, device_of, to_device
 from minigrad.live import refuse
 from minigrad.ops.random import generator
-from minigrad.tensor import DTypeError, Operand, ShapeError, as_tensor
+from minigrad.tensor import DTypeError, Operand, ShapeError, as_tensor, is_held
 from minigrad.writes import write
 
 __all__ = [
@@ -61,6 +61,19 @@ def _fill(array: Array, values: Any) -> None:
     write(array, to_device(np.asarray(values, dtype=array.dtype), device_of(array)))
 
 
+def _drawn(name: str, tensor: T, draw: Any, **options: Any) -> T:
+    """The Tensor, filled by a method of the generator that takes these options."""
+    array = _array(name, tensor)
+    try:
+        values = draw(*options.values(), array.shape)
+    except (TypeError, ValueError, OverflowError) as error:
+        given = ", ".join(f"{option}={value!r}" for option, value in options.items())
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"{name}: cannot draw with {given} ({error})") from None
+    _fill(array, values)
+    return tensor
+
+
 def uniform_(tensor: T, a: float = 0.0, b: float = 1.0) -> T:
     """Draw uniformly from [a, b).
 
@@ -74,9 +87,7 @@ def uniform_(tensor: T, a: float = 0.0, b: float = 1.0) -> T:
         >>> bool(uniform_(mg.zeros(100), -1, 1).abs().max() <= 1)
         True
     """
-    array = _array("uniform_", tensor)
-    _fill(array, generator().uniform(a, b, array.shape))
-    return tensor
+    return _drawn("uniform_", tensor, generator().uniform, a=a, b=b)
 
 
 def normal_(tensor: T, mean: float = 0.0, std: float = 1.0) -> T:
@@ -93,9 +104,7 @@ def normal_(tensor: T, mean: float = 0.0, std: float = 1.0) -> T:
         >>> round(normal_(mg.zeros(10000), mean=3.0).mean().item(), 1)
         3.0
     """
-    array = _array("normal_", tensor)
-    _fill(array, generator().normal(mean, std, array.shape))
-    return tensor
+    return _drawn("normal_", tensor, generator().normal, mean=mean, std=std)
 
 
 def constant_(tensor: T, val: float) -> T:
@@ -123,11 +132,8 @@ def _set(name: str, tensor: T, val: Any) -> T:
     array, values = _array(name, tensor, floating=False), np.asarray(val)
     if values.dtype.kind not in "biuf":
         raise TypeError(f"{name}: val must be a number, got {val!r}")
-    if array.dtype.kind != "f":
-        with np.errstate(invalid="ignore"):
-            kept = values.astype(array.dtype)
-        if not np.array_equal(kept, values):
-            raise DTypeError(f"{name}: a Tensor of {array.dtype} cannot hold {val}")
+    if not is_held(values, array.dtype):
+        raise DTypeError(f"{name}: a Tensor of {array.dtype} cannot hold {val}")
     _fill(array, np.broadcast_to(values, array.shape))
     return tensor
 
@@ -237,6 +243,10 @@ def _fans(tensor: Operand, name: str) -> tuple[int, int]:
     return shape[1] * area, shape[0] * area
 
 
+def _both_fans(tensor: Operand, name: str) -> int:
+    return sum(_fans(tensor, name)) or 1  # 0: nothing to fill
+
+
 def xavier_uniform_(tensor: T, gain: float = 1.0) -> T:
     """Draw uniformly from +-gain sqrt(6 / (fan_in + fan_out)).
 
@@ -256,7 +266,7 @@ def xavier_uniform_(tensor: T, gain: float = 1.0) -> T:
         >>> bool(abs(xavier_uniform_(mg.zeros(3, 3)).numpy()).max() <= 1)
         True
     """
-    bound = gain * math.sqrt(6 / sum(_fans(tensor, "xavier_uniform_")))
+    bound = gain * math.sqrt(6 / _both_fans(tensor, "xavier_uniform_"))
     return uniform_(tensor, -bound, bound)
 
 
@@ -279,7 +289,7 @@ def xavier_normal_(tensor: T, gain: float = 1.0) -> T:
         >>> round(xavier_normal_(mg.zeros(100, 100)).std().item(), 2)
         0.1
     """
-    return normal_(tensor, 0.0, gain * math.sqrt(2 / sum(_fans(tensor, "xavier_normal_"))))
+    return normal_(tensor, 0.0, gain * math.sqrt(2 / _both_fans(tensor, "xavier_normal_")))
 
 
 def _kaiming_std(tensor: Operand, a: float, mode: FanMode, nonlinearity: str, name: str) -> float:

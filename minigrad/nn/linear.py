@@ -7,6 +7,7 @@ from typing import Any
 
 from minigrad.nn import init
 from minigrad.nn.module import Module, Parameter
+from minigrad.nn.options import check_sizes, integer
 from minigrad.ops.creation import zeros
 from minigrad.ops.linear import linear as operation
 from minigrad.tensor import ShapeError, Tensor, as_tensor
@@ -26,7 +27,7 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         (..., out_features), without the last axis for a single output.
 
     Raises:
-        ShapeError: The last axis of the input does not fit the weight.
+        ShapeError: The last axis of the input does not fit the weight, or that has other axes.
 
     Example:
         >>> import minigrad as mg
@@ -34,6 +35,11 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         tensor([[7.]])
     """
     weight = as_tensor(weight, "linear: weight")
+    if weight.ndim not in (1, 2):
+        raise ShapeError(
+            f"linear: the weight has shape {weight.shape}; expected (out_features, in_features), "
+            "or (in_features,) for a single output"
+        )
     return _checked(input, weight, None if bias is None else as_tensor(bias, "linear: bias"))
 
 
@@ -80,6 +86,7 @@ class Linear(Module):
         dtype: Any = None,
     ) -> None:
         super().__init__()
+        check_sizes("Linear", in_features=in_features, out_features=out_features)
         self.in_features, self.out_features = in_features, out_features
         dtype, device = dtype or "float32", device or "cpu"
         self.weight = Parameter(zeros(out_features, in_features, dtype=dtype, device=device))
@@ -145,7 +152,8 @@ class Flatten(Module):
 
     def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
         super().__init__()
-        self.start_dim, self.end_dim = start_dim, end_dim
+        self.start_dim = integer("Flatten: start_dim", start_dim)
+        self.end_dim = integer("Flatten: end_dim", end_dim)
 
     def forward(self, input: Tensor) -> Tensor:
         """The input with its axes start_dim to end_dim as one.

@@ -14,6 +14,7 @@ import numpy as np
 from minigrad.backends import cheap_to_read
 from minigrad.nn.module import Buffer, Module
 from minigrad.ops import loss as elementwise_loss
+from minigrad.ops.precision import narrowed, widened
 from minigrad.ops.reduce import mean, sum
 from minigrad.tensor import DTypeError, ShapeError, Tensor, as_tensor
 
@@ -104,14 +105,15 @@ def mse_loss(
             "broadcast, which is seldom meant; reshape one of them",
             stacklevel=2,
         )
-    difference = input - target
+    difference = widened(input) - target
     loss = difference * difference
-    if weight is None:
-        return reduced(loss, reduction)
-    weight = as_floating("mse_loss: weight", weight, loss)
-    _check_same_shape("mse_loss", input, weight, "weight")
-    weighted = loss * weight
-    return sum(weighted) / sum(weight) if reduction == "mean" else reduced(weighted, reduction)
+    if weight is not None:
+        weight = as_floating("mse_loss: weight", weight, input)
+        _check_same_shape("mse_loss", input, weight, "weight")
+        loss = loss * weight
+    if weight is None or reduction != "mean":
+        return narrowed(reduced(loss, reduction), input, target, weight)  # type: ignore[no-any-return]
+    return narrowed(sum(loss) / sum(widened(weight)), input, target, weight)  # type: ignore[no-any-return]
 
 
 def _check_same_shape(name: str, input: Tensor, other: Tensor, what: str = "target") -> None:
@@ -160,8 +162,9 @@ def binary_cross_entropy(
             f"binary_cross_entropy: the input goes from {p.min():.4g} to {p.max():.4g}, but "
             "probabilities are in [0, 1]; apply a sigmoid, or use the loss with logits"
         )
-    loss = elementwise_loss.binary_cross_entropy(input, target)
-    return reduced(_weighed("binary_cross_entropy", loss, weight), reduction)
+    loss = widened(elementwise_loss.binary_cross_entropy(input, target))
+    loss = _weighed("binary_cross_entropy", loss, weight)
+    return narrowed(reduced(loss, reduction), input, target)  # type: ignore[no-any-return]
 
 
 def _weighed(name: str, loss: Tensor, weight: Tensor | None) -> Tensor:
@@ -205,8 +208,11 @@ def binary_cross_entropy_with_logits(
     _check_same_shape(name, input, target)
     if pos_weight is not None:
         pos_weight = as_tensor(pos_weight, f"{name}: pos_weight").astype(input.dtype)
-    loss = elementwise_loss.binary_cross_entropy_with_logits(input, target, pos_weight=pos_weight)
-    return reduced(_weighed(name, loss, weight), reduction)
+    loss = elementwise_loss.binary_cross_entropy_with_logits(
+        widened(input), target, pos_weight=pos_weight
+    )
+    loss = _weighed(name, loss, weight)
+    return narrowed(reduced(loss, reduction), input, target)  # type: ignore[no-any-return]
 
 
 # --- Layers -----------------------------------------------------------------------------------

@@ -344,7 +344,7 @@ class Module(ModuleHints):
             )
         entries = self._entries("load_state_dict")
         missing = [name for name in entries if name not in state_dict]
-        unexpected = [name for name in state_dict if name not in entries]
+        unexpected = [str(name) for name in state_dict if name not in entries]
         arrays: dict[str, Array] = {}
         problems = [f"missing: {', '.join(missing)}"] if strict and missing else []
         if strict and unexpected:

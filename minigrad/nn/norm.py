@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.backends import Array
+from minigrad.backends import Array, cheap_to_read, is_array
 from minigrad.backends.arrays import follow_statistics
 from minigrad.nn.module import Buffer, Module, Parameter
+from minigrad.nn.options import check_sizes, integer, number
 from minigrad.ops import norm
 from minigrad.ops.activation import Activation, activated
 from minigrad.ops.creation import ones, ones_like, zeros, zeros_like
@@ -59,9 +60,17 @@ def batch_norm(
         tensor([[-1.],
                 [ 1.]])
     """
-    input = as_tensor(input, "batch_norm: input")
+    input, eps = as_tensor(input, "batch_norm: input"), number("batch_norm: eps", eps)
+    momentum = momentum if is_array(momentum) else number("batch_norm: momentum", momentum)
     mean, var = (_or_none("batch_norm: running", x) for x in (running_mean, running_var))
     weight, bias = _or_none("batch_norm: weight", weight), _or_none("batch_norm: bias", bias)
+    for running in (x._data for x in (mean, var) if x is not None and training):
+        if running.dtype.kind != "f" or (cheap_to_read(running) and not running.flags.writeable):
+            what = running.dtype if running.dtype.kind != "f" else "read-only"
+            raise ValueError(
+                f"batch_norm: training changes running_mean and running_var in place, so they must "
+                f"be floating-point and writable, got one that is {what}"
+            )
     return _batch_norm(input, mean, var, weight, bias, training, momentum, eps, None)
 
 
@@ -152,6 +161,7 @@ def layer_norm(
         tensor([-1.,  1.])
     """
     input = as_tensor(input, "layer_norm: input")
+    eps = eps if type(eps) is float else number("layer_norm: eps", eps)
     weight, bias = _or_none("layer_norm: weight", weight), _or_none("layer_norm: bias", bias)
     if isinstance(normalized_shape, int):
         normalized_shape = (normalized_shape,)
@@ -216,7 +226,9 @@ class BatchNorm1d(Module):
         bias: bool = True,
     ) -> None:
         super().__init__()
-        self.num_features, self.eps, self.momentum = num_features, eps, momentum
+        check_sizes("BatchNorm1d", num_features=num_features)
+        self.num_features, self.eps = num_features, number("BatchNorm1d: eps", eps)
+        self.momentum = None if momentum is None else number("BatchNorm1d: momentum", momentum)
         self.affine, self.track_running_stats = affine, track_running_stats
         dtype, device = dtype or "float32", device or "cpu"
         scale = ones(num_features, dtype=dtype, device=device)
@@ -307,8 +319,9 @@ class LayerNorm(Module):
         dtype: Any = None,
     ) -> None:
         super().__init__()
-        self.normalized_shape = tuple(np.atleast_1d(normalized_shape).tolist())
-        self.eps, self.elementwise_affine = eps, elementwise_affine
+        shape = normalized_shape if isinstance(normalized_shape, Sequence) else [normalized_shape]
+        self.normalized_shape = tuple([integer("LayerNorm: normalized_shape", n) for n in shape])
+        self.eps, self.elementwise_affine = number("LayerNorm: eps", eps), elementwise_affine
         dtype, device = dtype or "float32", device or "cpu"
         scale = ones(self.normalized_shape, dtype=dtype, device=device)
         self.weight = Parameter(scale) if elementwise_affine else None

@@ -7,13 +7,12 @@ from typing import Any
 
 from minigrad.nn.dropout import dropout
 from minigrad.nn.module import Module, Parameter
+from minigrad.nn.options import check_sizes, check_switches
 from minigrad.nn.recurrent_cell import (
     as_state,
-    check_dropout,
     check_nonlinearity,
     check_pair,
-    check_sizes,
-    check_switches,
+    checked_dropout,
     draw_uniform,
     fitting_weights,
 )
@@ -50,9 +49,10 @@ class _Recurrent(Module):
     ) -> None:
         super().__init__()
         name = type(self).__name__
-        check_sizes(name, input_size=input_size, hidden_size=hidden_size, num_layers=num_layers)
-        check_switches(name, bias=bias, batch_first=batch_first)
-        check_dropout(name, dropout, num_layers)
+        check_sizes(name, 1, input_size=input_size, hidden_size=hidden_size, num_layers=num_layers)
+        check_sizes(name, proj_size=proj_size)
+        check_switches(name, bias=bias, batch_first=batch_first, bidirectional=bidirectional)
+        dropout = checked_dropout(name, dropout, num_layers)
         if not 0 <= proj_size < (hidden_size if self.projects else 1):
             expected = f"from 0 to {hidden_size - 1}" if self.projects else "0 but in nn.LSTM"
             raise ValueError(f"{name}: proj_size must be {expected}, got {proj_size}")

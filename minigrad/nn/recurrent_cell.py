@@ -9,6 +9,7 @@ from typing import Any
 
 from minigrad.nn import init
 from minigrad.nn.module import Module, Parameter
+from minigrad.nn.options import check_sizes, check_switches, probability
 from minigrad.ops import recurrent
 from minigrad.ops.activation import relu, tanh
 from minigrad.ops.creation import zeros
@@ -32,29 +33,13 @@ def check_nonlinearity(nonlinearity: str) -> None:
         raise ValueError(f"nonlinearity: expected 'tanh' or 'relu', got {nonlinearity!r}")
 
 
-def check_sizes(layer: str, **sizes: object) -> None:
-    """Refuse sizes that are no integers above 0."""
-    for name, size in sizes.items():
-        if not isinstance(size, int):
-            raise TypeError(f"{layer}: {name} must be an int, got {size!r}")
-        if size <= 0:
-            raise ValueError(f"{layer}: {name} must be greater than 0, got {size}")
-
-
-def check_switches(layer: str, **switches: object) -> None:
-    """Refuse options that are neither True nor False: a size given in the place of one."""
-    for name, value in switches.items():
-        if not isinstance(value, bool):
-            raise TypeError(f"{layer}: {name} must be True or False, got {value!r}")
-
-
-def check_dropout(layer: str, dropout: float, num_layers: int) -> None:
-    """Refuse what is no probability, and warn of one that has nothing between layers to drop."""
-    if isinstance(dropout, bool) or not 0 <= dropout <= 1:
-        raise ValueError(f"{layer}: dropout must be a number between 0 and 1, got {dropout!r}")
+def checked_dropout(layer: str, dropout: float, num_layers: int) -> float:
+    """A probability as Python's number, with a warning where there is nothing between layers."""
+    dropout = probability(f"{layer}: dropout", dropout)
     if dropout > 0 and num_layers == 1:
         text = f"{layer}: dropout={dropout} is between layers: none with num_layers=1"
         warnings.warn(text, stacklevel=4)
+    return dropout
 
 
 def fitting_weights(layer: Module, suffix: str, shapes: Mapping[str, Any]) -> list[Any]:
@@ -101,6 +86,10 @@ class _Cell(Module):
         dtype: Any = None,
     ) -> None:
         super().__init__()
+        name = type(self).__name__
+        check_sizes(name, input_size=input_size)
+        check_sizes(name, 1, hidden_size=hidden_size)
+        check_switches(name, bias=bias)
         self.input_size, self.hidden_size = input_size, hidden_size
         rows, dtype, device = self.gates * hidden_size, dtype or "float32", device or "cpu"
 

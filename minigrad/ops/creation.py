@@ -8,7 +8,16 @@ import numpy as np
 
 from minigrad.backends import array_module
 from minigrad.ops.shape import shape_of
-from minigrad.tensor import DTypeError, ShapeError, Tensor, array_of, as_tensor, new_leaf
+from minigrad.tensor import (
+    DTypeError,
+    ShapeError,
+    Tensor,
+    array_of,
+    as_tensor,
+    described,
+    dtype_of,
+    new_leaf,
+)
 
 
 def full(
@@ -40,10 +49,12 @@ def full(
     fill_value = array_of(fill_value)
     if not hasattr(fill_value, "dtype") and np.asarray(fill_value).dtype.kind not in "biuf":
         raise DTypeError(f"a new Tensor: expected a number as its value, got {fill_value!r}")
-    if dtype is None and type(fill_value) is float:
-        dtype = np.float32
+    if dtype is not None or type(fill_value) is float:
+        dtype = dtype_of(dtype, "a new Tensor")
     try:
         array = array_module(device).full(shape, fill_value, dtype=dtype)
+    except OverflowError as error:
+        raise DTypeError(f"a new Tensor: {error}") from None
     except (TypeError, ValueError) as error:
         kind = ShapeError if isinstance(error, ValueError) else TypeError
         raise kind(
@@ -69,7 +80,7 @@ def zeros(
         >>> mg.zeros(2, 3).shape
         (2, 3)
     """
-    return full(shape_of(shape), 0, dtype, device, requires_grad)
+    return full(shape_of(shape), 0, dtype_of(dtype, "zeros"), device, requires_grad)
 
 
 def ones(
@@ -88,7 +99,7 @@ def ones(
         >>> mg.ones(2)
         tensor([1., 1.])
     """
-    return full(shape_of(shape), 1, dtype, device, requires_grad)
+    return full(shape_of(shape), 1, dtype_of(dtype, "ones"), device, requires_grad)
 
 
 def arange(*bounds: Any, dtype: Any = None, device: str = "cpu") -> Tensor:
@@ -112,7 +123,10 @@ def arange(*bounds: Any, dtype: Any = None, device: str = "cpu") -> Tensor:
     bounds = tuple([array_of(bound) for bound in bounds])
     if any(np.asarray(bound).dtype.kind not in "biuf" for bound in bounds):
         raise TypeError(f"arange: expected numbers as bounds, got {bounds}")
-    return new_leaf(array_module(device).arange(*bounds, dtype=dtype))
+    try:
+        return new_leaf(array_module(device).arange(*bounds, dtype=dtype_of(dtype, "arange")))
+    except ZeroDivisionError:
+        raise ValueError(f"arange: the step is 0, in {bounds}") from None
 
 
 def eye(n: int, m: int | None = None, dtype: Any = np.float32, device: str = "cpu") -> Tensor:
@@ -124,13 +138,22 @@ def eye(n: int, m: int | None = None, dtype: Any = np.float32, device: str = "cp
         dtype: The elements' type.
         device: "cpu" or "gpu".
 
+    Raises:
+        ShapeError: A size is negative.
+        TypeError: A size is no integer.
+
     Example:
         >>> import minigrad as mg
         >>> mg.eye(2)
         tensor([[1., 0.],
                 [0., 1.]])
     """
-    return new_leaf(array_module(device).eye(n, m, dtype=dtype))
+    for size in (n, n if m is None else m):
+        if not isinstance(size, int | np.integer):
+            raise TypeError(f"eye: expected integers as sizes, got {described(size)}")
+        if size < 0:
+            raise ShapeError(f"eye: expected sizes of at least 0, got {size}")
+    return new_leaf(array_module(device).eye(n, m, dtype=dtype_of(dtype, "eye")))
 
 
 def full_like(x: Tensor, fill_value: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:

@@ -304,7 +304,12 @@ def where(condition: Array, a: Array, b: Array) -> Array:
     if not hasattr(condition, "dtype"):  # for NumPy None is false, and any text true
         condition = as_operand(condition, "where: condition")
     y: Array = np.where(condition, a, b)
-    return y if y.dtype is _FLOAT32 else of_numbers(y)
+    if y.dtype is _FLOAT32:
+        return y
+    for number in (a, b):
+        if type(number) is int and y.dtype.kind in "iu":
+            y.dtype.type(number)  # raises where NumPy's `where` would wrap the number
+    return of_numbers(y)
 
 
 @primitive()

@@ -9,7 +9,7 @@ import numpy as np
 
 from minigrad.live import array, refuse
 from minigrad.ops.shape import shape_of
-from minigrad.tensor import Tensor, as_tensor, new_leaf
+from minigrad.tensor import DTypeError, ShapeError, Tensor, as_tensor, described, dtype_of, new_leaf
 
 
 class _Source(threading.local):
@@ -26,6 +26,10 @@ def manual_seed(seed: int) -> None:
     Args:
         seed: A non-negative integer.
 
+    Raises:
+        TypeError: It is no integer.
+        ValueError: It is negative.
+
     Example:
         >>> import minigrad as mg
         >>> mg.manual_seed(0)
@@ -35,12 +39,41 @@ def manual_seed(seed: int) -> None:
         True
     """
     refuse("it calls manual_seed(), which a replay would not; call it outside")
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer):
+        raise TypeError(f"manual_seed: expected a non-negative integer, got {described(seed)}")
+    if seed < 0:
+        raise ValueError(f"manual_seed: expected a non-negative integer, got {seed}")
     _source.generator = np.random.default_rng(seed)
 
 
 def generator() -> np.random.Generator:
     """This thread's NumPy generator, which `manual_seed` starts anew."""
     return _source.generator
+
+
+def _random(
+    name: str, method: str, shape: Any, dtype: Any, device: str, requires_grad: bool
+) -> Tensor:
+    """A Tensor that a method of this thread's generator draws."""
+    sizes, kind = shape_of(shape), dtype_of(dtype, name)
+    if kind.char not in "fd":
+        raise DTypeError(
+            f"{name}: expected float32 or float64, got {kind}; draw in one of them, and use .astype"
+        )
+
+    if sizes is None:  # for which NumPy draws a single number
+        raise TypeError(f"{name}: expected a shape of integers of at least 0, got None")
+
+    def draw() -> Any:
+        try:
+            return getattr(generator(), method)(sizes, dtype=kind.type)
+        except (TypeError, ValueError) as error:
+            refusal = ShapeError if isinstance(error, ValueError) else TypeError
+            raise refusal(
+                f"{name}: expected a shape of integers of at least 0, got {sizes!r} ({error})"
+            ) from None
+
+    return new_leaf(array(draw, sizes, kind, device, name)).requires_grad_(requires_grad)
 
 
 def rand(
@@ -59,12 +92,7 @@ def rand(
         >>> mg.rand(2, 3).shape
         (2, 3)
     """
-
-    def draw() -> Any:
-        return generator().random(sizes, dtype=kind.type)
-
-    sizes, kind = shape_of(shape), np.dtype(dtype)
-    return new_leaf(array(draw, sizes, kind, device, "rand")).requires_grad_(requires_grad)
+    return _random("rand", "random", shape, dtype, device, requires_grad)
 
 
 def randn(
@@ -83,12 +111,7 @@ def randn(
         >>> mg.randn(2, 3).shape
         (2, 3)
     """
-
-    def draw() -> Any:
-        return generator().standard_normal(sizes, dtype=kind.type)
-
-    sizes, kind = shape_of(shape), np.dtype(dtype)
-    return new_leaf(array(draw, sizes, kind, device, "randn")).requires_grad_(requires_grad)
+    return _random("randn", "standard_normal", shape, dtype, device, requires_grad)
 
 
 def rand_like(x: Tensor, requires_grad: bool = False) -> Tensor:

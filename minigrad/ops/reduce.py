@@ -15,6 +15,7 @@ from minigrad.ops.precision import in_float32, narrowed, widened
 from minigrad.ops.shape import (
     axes_of,
     broadcast_to,
+    checked_axes,
     concatenate,
     flip,
     getitem,
@@ -254,8 +255,7 @@ def prod(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """
     if x.dtype.kind in "bui":  # as NumPy: small integers are multiplied as large ones
         x = x.astype(np.prod(np.empty(0, x.dtype)).dtype)
-    shape = x.shape
-    axes = axes_of(shape, axis)
+    shape, axes = x.shape, checked_axes("prod", len(x.shape), axis)
     y = moveaxis(x, axes, list(range(len(axes))))
     y = reshape(y, (size_of(shape, axis), *y.shape[len(axes) :]))
     if len(y) == 0:

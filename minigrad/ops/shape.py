@@ -13,7 +13,7 @@ from minigrad.backends import Array, array_module, device_of
 from minigrad.backends import arrays as backend_arrays
 from minigrad.operation import as_operand, primitive
 from minigrad.ops.elementwise import of_numbers
-from minigrad.tensor import ShapeError, Tensor, array_of, as_tensor
+from minigrad.tensor import DTypeError, ShapeError, Tensor, array_of, as_tensor, is_held
 
 
 @primitive(x=lambda g: g)
@@ -285,6 +285,10 @@ def pad(x: Array, pad_width: Any, *, constant_values: float = 0.0) -> Array:
         >>> mg.pad(mg.ones(2), (1, 2))
         tensor([0., 1., 1., 0., 0.])
     """
+    if x.dtype.kind != "f" or type(constant_values) is not float:
+        values = of_numbers(np.asarray(constant_values))
+        if x.dtype.kind in "iu" and not is_held(values, x.dtype):
+            raise TypeError(f"{x.dtype} cannot hold constant_values={constant_values}")
     return np.pad(x, pad_width, constant_values=constant_values)
 
 
@@ -310,12 +314,14 @@ def _is_basic(index: Any) -> bool:
 @primitive(x=lambda g, index: getitem(g, index))
 def scatter(x: Array, index: Any, shape: tuple[int, ...]) -> Array:
     """Zeros with `x` added at an index: what getitem does, backwards. Repeated places add up."""
-    y = np.zeros_like(x, shape=shape)
     if _is_basic(index):
+        y = np.zeros_like(x, shape=shape)
         y[index] = x
-    else:
-        array_module(device_of(y)).add.at(y, index, x)
-    return y
+        return y
+    wide = np.float32 if x.dtype.char == "e" else x.dtype
+    y = np.zeros_like(x, wide, shape=shape)
+    array_module(device_of(y)).add.at(y, index, x)
+    return y.astype(x.dtype, copy=False)
 
 
 def _places(indices: Any, x_shape: tuple[int, ...], axis: int) -> tuple[Any, ...]:
@@ -325,7 +331,7 @@ def _places(indices: Any, x_shape: tuple[int, ...], axis: int) -> tuple[Any, ...
     for i, n in enumerate(x_shape):
         shape = [1] * len(x_shape)
         shape[i] = n
-        places.append(indices if i == axis % len(x_shape) else arange(n).reshape(shape))
+        places.append(indices if i == axis else arange(n).reshape(shape))
     return tuple(places)
 
 
@@ -352,7 +358,10 @@ def take_along_axis(x: Any, indices: Any, axis: int | None) -> Tensor:
         x = as_tensor(x, "take_along_axis: x")
     if axis is None:
         x, axis = reshape(x, -1), 0
+    [axis] = checked_axes("take_along_axis", len(x.shape), axis)
     indices = array_of(as_operand(indices, "take_along_axis: indices"))
+    if indices.dtype.kind not in "iu":
+        raise DTypeError(f"take_along_axis: indices must be integers, got {indices.dtype}")
     if indices.ndim != len(x.shape):
         raise ShapeError(f"take_along_axis: indices {indices.shape} for an input {x.shape}")
     return getitem(x, _places(indices, x.shape, axis))
@@ -374,6 +383,16 @@ def axes_of(shape: tuple[int, ...], axis: Any) -> list[int]:
     """Axes counted from the front: one, several, or all of them where `axis` is None."""
     axes = range(len(shape)) if axis is None else axis if isinstance(axis, tuple | list) else [axis]
     return [int(i) % len(shape) for i in axes] if shape else []
+
+
+def checked_axes(operation: str, ndim: int, axis: Any) -> tuple[int, ...]:
+    """Axes counted from the front, as `axes_of`; refuse those that there are not."""
+    try:
+        return np.lib.array_utils.normalize_axis_tuple(range(ndim) if axis is None else axis, ndim)
+    except ValueError as error:
+        raise ShapeError(f"{operation}: {error}") from None
+    except TypeError as error:
+        raise DTypeError(f"{operation}: axis: {error}") from None
 
 
 def size_of(shape: tuple[int, ...], axis: Any) -> int:
