@@ -420,7 +420,7 @@ def test_the_state_of_something_else_is_no_state_of_a_schedule():
     other = CosineAnnealingLR(optimizer, 3)
     for state in ({}, {"foo": 3}, optimizer.state_dict(), other.state_dict()):
         before = dict(vars(schedule))
-        with pytest.raises(ValueError, match="has no .*step_size.* of a StepLR gave"):
+        with pytest.raises(ValueError, match=r"has no .*step_size.* of a StepLR gave"):
             schedule.load_state_dict(state)
         assert vars(schedule) == before
 
