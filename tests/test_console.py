@@ -208,6 +208,25 @@ def test_a_process_ends_with_its_own_code_whatever_its_streams_are(
     assert (run / "gradients.png").exists()
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize(
+    ("words", "redirections", "code"),
+    [
+        ("", ">/dev/full", 1),
+        ("", ">&- 2>&-", 0),
+        ("lstm --epochs 2", "2>/dev/full", 2),
+        ("lstm --epochs 2", "2>&-", 2),
+    ],
+)
+def test_the_list_of_commands_ends_with_its_own_code(
+    words: str, redirections: str, code: int
+) -> None:
+    script = f"{sys.executable} -m train {words} {redirections}"
+    done = subprocess.run(["bash", "-c", script], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == code
+    assert done.stderr in ("", "error: standard output cannot be written to\n")
+
+
 # --- the progress ---------------------------------------------------------------------------------
 
 

@@ -270,6 +270,11 @@ def damaged(name: str, text: str) -> Callable[[Path], None]:
     return damage
 
 
+def with_a_foreign_line(run: Path) -> None:
+    with (run / "metrics.jsonl").open("a") as file:
+        file.write('{"loss": 1}\n')
+
+
 def not_measured(run: Path) -> None:
     (run / "metrics.jsonl").unlink()
 
@@ -299,6 +304,7 @@ def to_a_sweep(run: Path) -> None:
         (damaged("metrics.jsonl", '{"epoch": true}'), "damaged: ValueError"),
         (damaged("metrics.jsonl", "[" * 9999), "damaged: RecursionError"),
         (damaged("metrics.jsonl", "\0" * 99), "damaged: JSONDecodeError"),
+        (with_a_foreign_line, "metrics.jsonl lacks accuracy, epoch, val_accuracy, val_loss"),
         (damaged("environment.json", "{"), "damaged: JSONDecodeError"),
         (damaged("environment.json", "[1]"), "damaged: ValueError"),
         (damaged("environment.json", '{"digits": 3}'), "damaged: AttributeError"),
@@ -317,6 +323,16 @@ def test_a_folder_without_a_run_to_draw_is_refused(
     assert len(err.splitlines()) == 1
     assert out == ""
     assert contents(tmp_path) == before and not (tmp_path / "out").exists()
+
+
+def test_a_message_does_not_hold_a_whole_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = make_run(tmp_path / "run")
+    (run / "metrics.jsonl").write_bytes(b"\xff\xfe\x00\xd8" * 10_000)  # half a pair in UTF-16
+    assert plot.main([str(run)]) == 2
+    error = capsys.readouterr().err
+    assert "its measurements are damaged: 'utf-16-le' codec can't" in error and len(error) < 500
 
 
 def test_runs_of_different_kinds_are_not_compared(

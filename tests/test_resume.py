@@ -409,6 +409,19 @@ def test_metrics_that_were_changed_are_bad_input(
     assert (run / "metrics.jsonl").read_bytes() == changed
 
 
+def test_metrics_whose_lines_end_elsewhere_are_bad_input(
+    tmp_path: Path, unbroken: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(unbroken(lstm, LSTM), run)
+    # an editor on Windows has saved it: what was its end lies within a line's end now
+    changed = (run / "metrics.jsonl").read_bytes().replace(b"\n", b"\r\n", 1)
+    (run / "metrics.jsonl").write_bytes(changed)
+    assert lstm.main(["--resume", str(run), "--epochs", "9"]) == 2
+    assert "are no whole lines; it was changed since" in capsys.readouterr().err
+    assert (run / "metrics.jsonl").read_bytes() == changed
+
+
 @pytest.mark.parametrize("content", [None, b"", b"{", b"\xff" * 9999])
 def test_times_that_are_gone_end_no_run(
     content: bytes | None, tmp_path: Path, unbroken: Any

@@ -142,6 +142,12 @@ def test_a_value_out_of_range_is_refused_by_name(args: str, words: str) -> None:
         ("quiet = 1", "quiet is 1; allowed: true or false"),
         ("epochs", "neither TOML nor a run's config.json"),
         ("epochs = -1", "--epochs is -1"),
+        (
+            "epochs = 1000000000",
+            "--epochs is 1000000000; allowed: a whole number of at least 1, at most 1,000,000",
+        ),
+        ("batch-size = 3\nbatch_size = 4", "'batch_size' is given twice"),
+        ("lr = 0.1\nlearning_rate = 0.2", "'learning_rate' is given twice"),
     ],
 )
 def test_a_file_with_a_mistake_is_refused_by_name(text: str, words: str, tmp_path: Path) -> None:
@@ -156,6 +162,13 @@ def test_a_json_file_that_is_no_config_is_refused(text: str, tmp_path: Path) -> 
     file = tmp_path / "config.json"
     file.write_text(text)
     with pytest.raises(BadInput, match=r"config\.json"):
+        options("--config", str(file))
+
+
+def test_a_name_that_a_json_file_gives_twice_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "config.json"
+    file.write_text('{"epochs": 3, "seed": 1, "epochs": 4}')
+    with pytest.raises(BadInput, match="'epochs' is given twice"):
         options("--config", str(file))
 
 

@@ -1,6 +1,7 @@
 """Schedules: what does not fit is refused, and then nothing has changed."""
 
 import copy
+import json
 import math
 
 import numpy as np
@@ -393,3 +394,48 @@ def test_numbers_of_schedules_may_come_in_any_form():
     assert go(plain, 5) == go(other, 5) == [0.3, 0.1]
     assert other.state_dict() == plain.state_dict()
     assert go(MultiStepLR(optimizer_of(), np.array([1, 2]), np.array(0.5)), 3) == [0.25]
+
+
+def test_milestones_survive_json():
+    optimizer = optim.SGD([nn.Parameter([1.0])], lr=1.0)
+    schedule = MultiStepLR(optimizer, [2, 3, 3], gamma=0.5)
+    schedule.load_state_dict(json.loads(json.dumps(schedule.state_dict())))
+    rates = []
+    for _ in range(4):
+        schedule.step()
+        rates += schedule.get_last_lr()
+    assert rates == [1.0, 0.5, 0.125, 0.125]
+
+
+@pytest.mark.parametrize("state", [None, [], "state"])
+def test_what_is_no_dictionary_is_no_state_of_a_schedule(state):
+    schedule = StepLR(optim.SGD([nn.Parameter([1.0])], lr=1.0), 3)
+    with pytest.raises(TypeError, match="load_state_dict: expected a dictionary"):
+        schedule.load_state_dict(state)
+
+
+def test_the_state_of_something_else_is_no_state_of_a_schedule():
+    optimizer = optim.SGD([nn.Parameter([1.0])], lr=1.0)
+    schedule = StepLR(optimizer, 3)
+    other = CosineAnnealingLR(optimizer, 3)
+    for state in ({}, {"foo": 3}, optimizer.state_dict(), other.state_dict()):
+        before = dict(vars(schedule))
+        with pytest.raises(ValueError, match=r"has no .*step_size.* of a StepLR gave"):
+            schedule.load_state_dict(state)
+        assert vars(schedule) == before
+
+
+@pytest.mark.parametrize("name", ["StepLR", "CosineAnnealingLR", "ReduceLROnPlateau"])
+def test_a_state_of_torch_is_a_state_of_a_schedule(name):
+    torch = pytest.importorskip("torch")
+    theirs = torch.optim.SGD([torch.nn.Parameter(torch.ones(1))], lr=1.0)
+    mine = optim.SGD([nn.Parameter([1.0])], lr=1.0)
+    options = () if name == "ReduceLROnPlateau" else (3,)
+    saved = getattr(torch.optim.lr_scheduler, name)(theirs, *options)
+    own = getattr(optim.lr_scheduler, name)(mine, *options)
+    own.load_state_dict(saved.state_dict())
+
+
+def test_a_schedule_without_a_rule_is_named():
+    with pytest.raises(NotImplementedError, match="LRScheduler defines no `get_lr`"):
+        LRScheduler(optim.SGD([nn.Parameter([1.0])], lr=1.0))

@@ -481,3 +481,19 @@ def test_ctrl_c_saves_what_was_learnt(tmp_path: Path) -> None:
     run = only_run(tmp_path)
     assert mg.load(run / "last.safetensors")
     assert (run / "curves.png").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        ("--sweep 3 3", "--sweep is 3 3; allowed in a sweep: at least one, each once"),
+        ("--sweep 3 --models", "--models is empty; allowed in a sweep: at least one, each once"),
+        ("--sweep 3 --models rnn rnn", "--models is rnn rnn; allowed"),
+    ],
+)
+def test_a_sweep_does_nothing_twice_and_something(
+    args: str, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert lstm.main([*args.split(), "--out", str(tmp_path)]) == 2
+    assert words in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())

@@ -7,7 +7,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-BAD_INPUT = 2  # as command.py has it, which takes a second to import
+from .console import leave, tell, warn
+
+DONE, FAILED, BAD_INPUT = 0, 1, 2  # as command.py has them, which takes a second to import
 
 
 def commands() -> dict[str, str]:
@@ -28,15 +30,17 @@ def main(args: Sequence[str] | None = None) -> int:
         args: The words of the command line, None for those of the process.
 
     Returns:
-        The exit code: 0 for the list, 2 for words that are no command.
+        The exit code: 0 for the list, 1 if it cannot be written, 2 for words that are no command.
     """
     words = sys.argv[1:] if args is None else args
     known = commands()
     if not words or words[0] in ("-h", "--help"):
-        for name, told in known.items():
-            print(f"python -m train.{name:<12} {told}")
-        print("\nOptions and their defaults: python -m train.lstm --help, and so for each.")
-        return 0
+        lines = [f"python -m train.{name:<12} {told}" for name, told in known.items()]
+        lines += ["", "Options and their defaults: python -m train.lstm --help, and so for each."]
+        if tell("\n".join(lines)):
+            return DONE
+        warn("error: standard output cannot be written to")
+        return FAILED
     name = words[0].removesuffix(".py").lower()
     close = difflib.get_close_matches(name, known, 1)
     if name.startswith("-"):
@@ -45,9 +49,9 @@ def main(args: Sequence[str] | None = None) -> int:
         remedy = f"a dot joins them: python -m {shlex.join([f'train.{close[0]}', *words[1:]])}"
     else:
         remedy = f"allowed: {', '.join(f'python -m train.{each}' for each in known)}"
-    print(f"error: python -m train {words[0]}: {remedy}", file=sys.stderr)
+    warn(f"error: python -m train {words[0]}: {remedy}")
     return BAD_INPUT
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -15,7 +15,7 @@ from minigrad.data import Bytes, MissingDataError, batches
 from models.classifier import Classifier
 
 from .command import command, ending
-from .config import BELOW_ONE, COUNT, POSITIVE, Allowed, BadInput, RunConfig
+from .config import BELOW_ONE, COUNT, EPOCHS, POSITIVE, Allowed, BadInput, RunConfig
 from .console import leave, talker, tell
 from .digits import HELD_OUT, Digits, training_digits, unseen_digits
 from .loop import Loop, Meter, State, training
@@ -36,7 +36,7 @@ class ClassifierConfig(RunConfig):
     It sees every digit at a slightly different place each time, so that it learns the shape.
     """
 
-    epochs: Annotated[int, COUNT] = 40
+    epochs: Annotated[int, EPOCHS] = 40
     """How many times to go through all the training digits."""
 
     learning_rate: Annotated[float, POSITIVE, tyro.conf.arg(aliases=["--lr"])] = 2e-3

@@ -36,6 +36,7 @@ class Allowed:
     words: str
 
 
+EPOCHS = Allowed(lambda n: 1 <= n <= 10**6, "a whole number of at least 1, at most 1,000,000")
 COUNT = Allowed(lambda n: n >= 1, "a whole number of at least 1")
 NOT_NEGATIVE = Allowed(lambda n: n >= 0, "a whole number of at least 0")
 PAIR = Allowed(lambda n: n >= 2, "a whole number of at least 2")
@@ -61,7 +62,7 @@ class RunConfig:
     recipe: Literal["best", "report"] = "best"
     """Settings that work best, or the course report's; your own options are stronger."""
 
-    epochs: Annotated[int, COUNT] = 100
+    epochs: Annotated[int, EPOCHS] = 100
     """How many times to go through all the training examples."""
 
     batch_size: Annotated[int, COUNT] = 128
@@ -259,6 +260,8 @@ def _read_file(
     for key, value in content.items():
         name = key.replace("-", "_")
         name = cls.FILE_ALIASES.get(name, name)
+        if name in values:
+            raise BadInput(f"{path}: {key!r} is given twice, under two names")
         if name not in known:
             close = difflib.get_close_matches(name, known, n=1)
             hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(sorted(known))}"
@@ -281,9 +284,22 @@ def _load(path: Path, flag: str) -> dict[str, Any]:
         why = getattr(error, "strerror", None) or error
         raise BadInput(f"{flag} {path} cannot be read: {why}") from None
     try:
-        return named_values(content, json.loads if path.suffix == ".json" else tomllib.loads)
+        return named_values(content, _json if path.suffix == ".json" else tomllib.loads)
     except ValueError as error:
         raise BadInput(f"{flag} {path} is neither TOML nor a run's config.json: {error}") from None
+
+
+def _json(text: str) -> Any:
+    """What a JSON text holds; a name that is given twice is refused, as TOML does."""
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        values = dict(pairs)
+        for name in values:
+            if sum(name == other for other, _ in pairs) > 1:
+                raise ValueError(f"{name!r} is given twice")
+        return values
+
+    return json.loads(text, object_pairs_hook=once)
 
 
 def named_values(content: bytes, loads: Callable[[str], Any] = json.loads) -> dict[str, Any]:

@@ -17,7 +17,17 @@ from models.gan import Discriminator, Generator
 from . import pictures
 from .average import Average
 from .command import command, ending
-from .config import AT_LEAST_ZERO, BELOW_ONE, COUNT, PAIR, POSITIVE, RECIPE, BadInput, RunConfig
+from .config import (
+    AT_LEAST_ZERO,
+    BELOW_ONE,
+    COUNT,
+    EPOCHS,
+    PAIR,
+    POSITIVE,
+    RECIPE,
+    BadInput,
+    RunConfig,
+)
 from .console import leave, talker, tell, warn
 from .digits import training_images
 from .judge import Judge
@@ -60,7 +70,7 @@ class GANConfig(RunConfig):
         "average": 0.0,
     }
 
-    epochs: Annotated[int, COUNT] = 200
+    epochs: Annotated[int, EPOCHS] = 200
     """How many times to go through all the training digits."""
 
     batch_size: Annotated[int, PAIR] = 64

@@ -18,7 +18,7 @@ from models.rnn import RNN
 
 from . import palindromes, pictures
 from .command import DONE, command, ending
-from .config import COUNT, NOT_NEGATIVE, PAIR, POSITIVE, RECIPE, SHARE, BadInput, RunConfig
+from .config import COUNT, EPOCHS, NOT_NEGATIVE, PAIR, POSITIVE, RECIPE, SHARE, BadInput, RunConfig
 from .console import leave, talker, tell
 from .insight import Recurrent, gradient_norms, unrolled
 from .loop import Loop, Meter, State, training
@@ -60,7 +60,7 @@ class LSTMConfig(RunConfig):
     hidden: Annotated[int, COUNT] = 128
     """How many numbers the network remembers from one digit to the next."""
 
-    epochs: Annotated[int, COUNT, RECIPE] = 40
+    epochs: Annotated[int, EPOCHS, RECIPE] = 40
     """How many times to go through all the training examples (recipe report: 100)."""
 
     init: Annotated[Literal["uniform", "normal", "forget", "chrono"] | None, RECIPE] = None
@@ -108,6 +108,12 @@ class LSTMConfig(RunConfig):
     def decided(self) -> Self:
         """Choose what nobody has chosen."""
         if self.sweep:
+            for name, each in (("--sweep", self.sweep), ("--models", self.models)):
+                if not each or len(set(each)) < len(each):
+                    shown = " ".join(map(str, each)) or "empty"
+                    raise BadInput(
+                        f"{name} is {shown}; allowed in a sweep: at least one, each once"
+                    )
             return self
         plain = self.model == "rnn"
         if plain and self.init in ("forget", "chrono"):

@@ -175,7 +175,8 @@ def read(path: Path, program: str, kind: Kind) -> Run:
             found = read_lines(path / "metrics.jsonl")
     except (OSError, csv.Error, *DAMAGE) as error:
         cause = error.__cause__ or error
-        raise BadInput(f"RUN {path}: its measurements are damaged: {cause!r}") from None
+        why = cause if isinstance(cause, UnicodeError) else repr(cause)  # its repr has all bytes
+        raise BadInput(f"RUN {path}: its measurements are damaged: {why}") from None
     if not found:
         raise BadInput(f"RUN {path}: nothing has been measured yet")
     if is_sweep(config):
@@ -185,7 +186,8 @@ def read(path: Path, program: str, kind: Kind) -> Run:
         raise BadInput(f"RUN {path}: its measurements are damaged: a line has no {kind.x}")
     whole = [line for line in found if line.keys() >= needed]
     if not whole or not all(line.keys() >= needed or kind.x in line for line in found):
-        missing = ", ".join(sorted(needed - set(found[0])))
+        cut = (line for line in found if not whole or not (line.keys() >= needed or kind.x in line))
+        missing = ", ".join(sorted(needed - next(cut).keys()))
         raise BadInput(f"RUN {path}: its measurements are damaged: metrics.jsonl lacks {missing}")
     return replace(run, lines=list(found))
 

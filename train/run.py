@@ -194,6 +194,11 @@ class RunFolder:
             _lines_of(written[:size], metrics)
         except DataError as error:
             raise BadInput(f"--resume {self.path}: {error}") from None
+        if written[:size] and not written[:size].endswith(b"\n"):
+            raise BadInput(
+                f"--resume {self.path}: the first {size} bytes of {metrics.name}, which the "
+                "checkpoint knows of, are no whole lines; it was changed since"
+            )
         os.truncate(metrics, size)
         if timing.exists():  # if it was cut, the times are lost, but not the run
             os.truncate(timing, min(timing_size, timing.stat().st_size))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
+import reprlib
 from collections.abc import Iterable
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -31,6 +33,17 @@ def _gradients(name: str, parameters: Tensor | Iterable[Tensor]) -> list[Array]:
     return [p._grad._data for p in found if p._grad is not None]
 
 
+def _number(name: str, value: Any, least: float) -> float:
+    """A number that is at least `least`, also out of an array or a Tensor of one element."""
+    try:
+        found = float(value.item() if hasattr(value, "item") else value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name}: expected a number, got {reprlib.repr(value)}") from None
+    if not found >= least:
+        raise ValueError(f"{name}: must be at least {least}, got {found}")
+    return found
+
+
 def _norm(gradients: list[Array], norm_type: float) -> Array:
     """The norm of all elements of arrays of any memory order, as one vector."""
     wide = [widened(gradient) for gradient in gradients]
@@ -51,7 +64,7 @@ def clip_grad_norm_(
 
     Args:
         parameters: One parameter or several; those without a gradient are passed over.
-        max_norm: The length to which a longer gradient is cut.
+        max_norm: The length to which a longer gradient is cut, at least 0.
         norm_type: The order of the norm |g|, any number that `mg.norm` takes; of order 0 it is the
             number of gradients that are not all 0, as in PyTorch.
         error_if_nonfinite: Raise where the norm is nan or infinite, instead of scaling by it.
@@ -62,6 +75,8 @@ def clip_grad_norm_(
 
     Raises:
         RuntimeError: The norm is not finite and `error_if_nonfinite` is set.
+        ValueError: `max_norm` is negative or NaN, or `norm_type` NaN; nothing has been changed.
+        TypeError: One of the two is no number; nothing has been changed.
 
     Source:
         Pascanu, Mikolov and Bengio 2013, "On the difficulty of training recurrent neural
@@ -76,7 +91,8 @@ def clip_grad_norm_(
         >>> x.grad
         tensor([0.5999999 , 0.79999983])
     """
-    norm_type = float(norm_type)
+    norm_type = _number("clip_grad_norm_: norm_type", norm_type, -math.inf)
+    max_norm = _number("clip_grad_norm_: max_norm", max_norm, 0)
     found = _gradients("clip_grad_norm_", parameters)
     gradients = [gradient for gradient in found if gradient.size]
     if not gradients:
@@ -99,7 +115,11 @@ def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -
 
     Args:
         parameters: One parameter or several; those without a gradient are passed over.
-        clip_value: The largest magnitude.
+        clip_value: The largest magnitude, at least 0.
+
+    Raises:
+        ValueError: `clip_value` is negative or NaN; nothing has been changed.
+        TypeError: It is no number; nothing has been changed.
 
     Example:
         >>> import minigrad as mg
@@ -109,6 +129,7 @@ def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -
         >>> x.grad
         tensor([ 1. , -0.1])
     """
+    clip_value = _number("clip_grad_value_: clip_value", clip_value, 0)
     gradients = _gradients("clip_grad_value_", parameters)
     if gradients:
         vectors = side_by_side(gradients)

@@ -10,19 +10,20 @@ from __future__ import annotations
 
 import sys
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate
 from operator import attrgetter
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from minigrad.backends import Array, cache_block
+from minigrad.backends import Array, cache_block, to_device
 from minigrad.live import refuse
+from minigrad.optim.groups import OwnState
 from minigrad.tensor import Tensor, made
 from minigrad.writes import write
 
-__all__ = ["FlatVector", "Run", "lay_out", "owner_of"]
+__all__ = ["FlatVector", "Run", "give_up", "is_laid_out", "lay_out", "owner_of"]
 
 _grad_of, _place_of = attrgetter("_grad"), attrgetter("_grad._data")
 
@@ -86,6 +87,7 @@ class FlatVector:
         data: The values of all.
         state: The optimizer's arrays by name, each as long as `data`.
         steps: How many updates each parameter has had.
+        wide: What it is updated in, and the dtype of the state: float32 for float16.
     """
 
     def __init__(self, parameters: Sequence[Tensor]) -> None:
@@ -97,7 +99,8 @@ class FlatVector:
         first = self.parameters[0]
         self.dtype, self.device = first.dtype, first.device
         block = min(cache_block(first._data), self.bounds[-1])
-        self.scratch = np.empty_like(first._data, shape=(2, block))
+        self.wide = np.dtype(np.float32) if self.dtype == np.float16 else self.dtype
+        self.scratch = np.empty_like(first._data, self.wide, shape=(2, block))
         if not self.owned:
             self.adopt(0, first._data)
             return
@@ -122,7 +125,31 @@ class FlatVector:
 
     def zeros(self) -> Array:
         """An array for the state: a zero for every number in the vector."""
-        return np.zeros_like(self.data)
+        return np.zeros_like(self.data, self.wide)
+
+    def own_states(self) -> dict[Tensor, OwnState]:
+        """Of each parameter that has been updated: how often, and views of its state."""
+        return {
+            parameter: (
+                count,
+                {n: each[start:stop].reshape(parameter.shape) for n, each in self.state.items()},
+            )
+            for parameter, count, start, stop in zip(
+                self.parameters, self.steps, self.bounds[:-1], self.bounds[1:], strict=True
+            )
+            if count
+        }
+
+    def set_own_states(self, states: Mapping[Tensor, OwnState]) -> None:
+        """Take over the states of its parameters; what has none starts anew."""
+        self.state.clear()
+        for i, parameter in enumerate(self.parameters):
+            self.steps[i], arrays = states.get(parameter, (0, {}))
+            start, stop = self.bounds[i], self.bounds[i + 1]
+            for name, array in arrays.items():
+                if name not in self.state:
+                    self.state[name] = self.zeros()
+                self.state[name][start:stop] = to_device(array, self.device).reshape(-1)
 
     # where parameters live
 
@@ -252,6 +279,14 @@ def owner_of(parameter: Tensor) -> FlatVector | None:
     return home.vector() if isinstance(home, Home) else None
 
 
+def is_laid_out(group: Mapping[str, Any], vectors: Sequence[FlatVector]) -> bool:
+    """Whether vectors hold what a group lists, whatever it is, and each once."""
+    inside = [id(p) for vector in vectors for p in vector.parameters]
+    listed = list(map(id, group["params"]))
+    same = len(listed) == len(inside) and set(listed) == set(inside)
+    return same and all(vector.holds_good() for vector in vectors)
+
+
 def lay_out(parameters: list[Tensor]) -> list[FlatVector]:
     """Vectors for parameters: one for each dtype and device, and one for each that others own."""
     refuse("an optimizer is made, gets a group, or lays out its parameters anew; do it outside")
@@ -260,6 +295,13 @@ def lay_out(parameters: list[Tensor]) -> list[FlatVector]:
         key = p if owner_of(p) is not None else (p.dtype, p.device)
         together.setdefault(key, []).append(p)
     return [FlatVector(group) for group in together.values()]
+
+
+def give_up(vectors: Sequence[FlatVector]) -> None:
+    """Let go of the parameters that live in vectors, so that others may take them."""
+    for p in (p for vector in vectors for p in vector.parameters):
+        if owner_of(p) in vectors:
+            p._home = None
 
 
 def _counted(leaf: Tensor) -> int:

@@ -2,19 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any, NoReturn, TypeAlias
 
 import numpy as np
 
 from minigrad.backends import Array
-from minigrad.optim.options import plain
+from minigrad.optim.options import number, plain, quoted
 from minigrad.tensor import Tensor
 
-__all__ = ["Group", "OwnState", "checked_options", "listed_parameters", "loaded"]
+__all__ = [
+    "Group",
+    "OwnState",
+    "StateView",
+    "checked_options",
+    "listed_parameters",
+    "loaded",
+    "refuse_foreign",
+    "refuse_repeated",
+]
 
 Group: TypeAlias = dict[str, Any]
 OwnState: TypeAlias = tuple[int, dict[str, Array]]  # a parameter's updates so far, and its arrays
+
+
+class StateView(dict[Any, Any]):
+    """An optimizer's state as a dictionary that refuses the changes which would be lost."""
+
+    def _refuse(self, *args: Any, **kwargs: Any) -> NoReturn:
+        raise TypeError(
+            "optimizer.state only shows the state: write into a value, as in "
+            "state[p]['exp_avg'].data[...] = 0, or use load_state_dict; to start anew, make a new "
+            "optimizer"
+        )
+
+    __setitem__ = __delitem__ = __ior__ = _refuse
+    clear = pop = popitem = setdefault = update = _refuse
+
+    def __reduce__(self) -> tuple[Any, ...]:  # a copy is a plain dictionary
+        return dict, (dict(self),)
 
 
 def checked_options(
@@ -31,7 +57,7 @@ def checked_options(
     Raises:
         KeyError: An option is missing.
     """
-    for name in options:
+    for name in (*options, "params"):
         if name not in group:
             raise KeyError(f"{place} has no option {name!r}")
     group = group | {name: plain(group[name]) for name in options}
@@ -62,6 +88,28 @@ def listed_parameters(params: Any, group: Group) -> list[Tensor]:
     return listed
 
 
+def refuse_repeated(groups: Sequence[Group]) -> None:
+    """Raise ValueError where a parameter is in groups twice."""
+    seen: set[Tensor] = set()
+    for p in (p for group in groups for p in group["params"]):
+        if p in seen:
+            raise ValueError(
+                f"params: a parameter of shape {p.shape} occurs twice in this optimizer; "
+                "list each once"
+            )
+        seen.add(p)
+
+
+def refuse_foreign(states: Mapping[Tensor, OwnState], names: Collection[str]) -> None:
+    """Raise ValueError where a saved state has none of the arrays that an optimizer needs."""
+    for _, arrays in states.values():
+        if arrays and names and arrays.keys().isdisjoint(names):
+            raise ValueError(
+                f"load_state_dict: expected a state with {', '.join(names)}, got one with "
+                f"{', '.join(arrays)}: that of another kind of optimizer"
+            )
+
+
 def loaded(
     groups: Sequence[Group], state_dict: Mapping[str, Any]
 ) -> list[tuple[Group, dict[Tensor, OwnState]]]:
@@ -76,42 +124,66 @@ def loaded(
 
     Raises:
         ValueError: The number of groups, their sizes or the shapes differ.
+        TypeError: Something in it is not what it may be.
     """
+    if not isinstance(state_dict, Mapping):
+        raise TypeError(
+            f"load_state_dict: expected a dictionary, as of state_dict(), got {quoted(state_dict)}"
+        )
     for name in ("param_groups", "state"):
         if name not in state_dict:
             raise ValueError(
                 f"load_state_dict: the state has no {name!r}; pass what state_dict() gave"
             )
     saved, states = state_dict["param_groups"], state_dict["state"]
+    if (
+        not isinstance(states, Mapping)
+        or not isinstance(saved, list | tuple)
+        or not all(
+            isinstance(group, Mapping) and isinstance(group.get("params"), list | tuple)
+            for group in saved
+        )
+    ):
+        raise TypeError(
+            "load_state_dict: expected a dictionary by number as 'state', and a list of groups "
+            "with their 'params' as 'param_groups'; pass what state_dict() gave"
+        )
     sizes, expected = ([len(group["params"]) for group in each] for each in (saved, groups))
     if sizes != expected:
         raise ValueError(
             f"load_state_dict: the state has groups of {sizes} parameters, this optimizer has "
             f"{expected}"
         )
+    unknown = [n for n in states if not any(n in group["params"] for group in saved)]
+    if unknown:
+        raise ValueError(
+            f"load_state_dict: the state has entries for {quoted(unknown)}, which no group lists "
+            "among its 'params'"
+        )
     found = []
     for own, options in zip(groups, saved, strict=True):
+        group = own | {key: value for key, value in options.items() if key != "params"}
         numbers = zip(options["params"], own["params"], strict=True)
-        found.append(
-            (
-                own | {key: value for key, value in options.items() if key != "params"},
-                {p: _own_state(states[n], p, n) for n, p in numbers if states.get(n)},
-            )
-        )
+        found.append((group, {p: _own_state(states[n], p, n) for n, p in numbers if states.get(n)}))
     return found
 
 
-def _own_state(entry: Mapping[str, Any], parameter: Tensor, number: int) -> OwnState:
+def _own_state(entry: Mapping[str, Any], parameter: Tensor, n: int) -> OwnState:
     """A parameter's state out of a saved entry; "step" is 1 where a state comes without it."""
     arrays = {}
     for name, value in entry.items():
         if name == "step" or value is None:
             continue
         array = value._data if isinstance(value, Tensor) else np.asarray(value)
+        if array.dtype.kind not in "fiu":
+            raise TypeError(
+                f"load_state_dict: {name} of parameter {n}: expected numbers, got {quoted(value)}"
+            )
         if array.shape != parameter.shape:
             raise ValueError(
-                f"load_state_dict: {name} of parameter {number} has shape {array.shape}, the "
+                f"load_state_dict: {name} of parameter {n} has shape {array.shape}, the "
                 f"parameter has {parameter.shape}"
             )
         arrays[name] = array
-    return int(entry.get("step", 1 if arrays else 0)), arrays
+    place = f"load_state_dict: step of parameter {n}"
+    return int(number(place, entry.get("step", 1 if arrays else 0), 0)), arrays

@@ -11,11 +11,22 @@ from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 
-from minigrad.backends import Array, Kernel, find_kernels, to_device
+from minigrad.backends import Array, Kernel, find_kernels
 from minigrad.grad_mode import enable_grad
 from minigrad.live import depends, recorders, refuse, repeat, uses_gradient
-from minigrad.optim.flat import FlatVector, Run, lay_out, owner_of
-from minigrad.optim.groups import Group, OwnState, checked_options, listed_parameters, loaded
+from minigrad.optim.flat import FlatVector, Run, give_up, is_laid_out, lay_out
+from minigrad.optim.groups import (
+    Group,
+    OwnState,
+    StateView,
+    checked_options,
+    listed_parameters,
+    loaded,
+    refuse_foreign,
+    refuse_repeated,
+)
+from minigrad.optim.options import quoted
+from minigrad.optim.update import apply
 from minigrad.tensor import Tensor, made, new_leaf
 from minigrad.writes import note_write
 
@@ -94,14 +105,14 @@ class Optimizer:
         """Change parameters in place.
 
         Args:
-            p: Parameters, all of them or a part, in a row.
+            p: Parameters, all of them or a part, in a row; those in float16 come as float32.
             g: Their gradients, not to be changed.
             state: Their state by name, to be changed in place; it starts at zero.
             step: The number of this update, from 1.
             group: The options.
             scratch: Two arrays of the same length for intermediate results.
         """
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} defines no `update`")
 
     def check(self, group: Group) -> None:
         """Raise where an option of a group is not allowed.
@@ -127,14 +138,7 @@ class Optimizer:
         group = self.defaults | param_group
         group["params"] = listed_parameters(param_group.get("params"), group)
         group = self._checked(group, f"param_groups[{len(self.param_groups)}]")
-        seen = {p for other in self.param_groups for p in other["params"]}
-        for p in group["params"]:
-            if p in seen:
-                raise ValueError(
-                    f"params: a parameter of shape {p.shape} occurs twice in this optimizer; "
-                    "list each once"
-                )
-            seen.add(p)
+        refuse_repeated([*self.param_groups, group])
         self.param_groups.append(group)
         self._vectors.append(lay_out(group["params"]))
 
@@ -161,7 +165,10 @@ class Optimizer:
         if len(seen) != len(group) or not all(map(is_, group.values(), seen)):
             if number >= len(self._vectors):
                 raise ValueError(f"param_groups[{number}]: add groups by add_param_group")
-            group.update(self._checked(group, f"param_groups[{number}]"))
+            found = self._checked(group, f"param_groups[{number}]")
+            if not isinstance(found["params"], list):  # a generator could be read only once
+                found["params"] = listed_parameters(found["params"], found)
+            group.update(found)
             self._looked_at[number] = list(group.values())
 
     # the step
@@ -181,12 +188,17 @@ class Optimizer:
         """
         loss = None
         if closure is not None:
+            if not callable(closure):
+                raise TypeError(
+                    "step: closure: expected a function that computes the loss, got "
+                    f"{quoted(closure)}; of a loss call .backward(), then step()"
+                )
             with enable_grad():
                 loss = closure()
         for number in range(len(self.param_groups)):  # all, before any parameter changes
             self._look(number)
+        self._settle()
         for number, group in enumerate(self.param_groups):
-            self._settle(number)
             for vector in self._vectors[number]:
                 for run in vector.runs():
                     self._sweep(vector, run, group)
@@ -209,18 +221,22 @@ class Optimizer:
             found += [vector.data, *vector.state.values()]
         return found
 
-    def _settle(self, number: int) -> None:
-        """Bring back what was rebound, and lay the group out anew where that is not enough."""
-        vectors, parameters = self._vectors[number], self.param_groups[number]["params"]
-        laid_out = {p for vector in vectors for p in vector.parameters}
-        if laid_out != set(parameters) or not all(vector.holds_good() for vector in vectors):
-            states = self._own_states(number)
-            for p in laid_out:
-                if owner_of(p) in vectors:
-                    p._home = None
-            self._vectors[number] = lay_out(parameters)
-            self._set_own_states(number, states)
-        for vector in self._vectors[number]:
+    def _settle(self) -> None:
+        """Bring back what was rebound, and lay groups out anew where that is not enough."""
+        groups = self.param_groups
+        changed = [n for n, group in enumerate(groups) if not is_laid_out(group, self._vectors[n])]
+        if changed or len(groups) < len(self._vectors):
+            for number in changed:
+                groups[number]["params"] = listed_parameters(groups[number]["params"], {})
+            refuse_repeated(groups)
+            states = self._own_states()  # of all: parameters and groups may have changed places
+            numbers = [*changed, *range(len(groups), len(self._vectors))]
+            give_up([vector for number in numbers for vector in self._vectors[number]])
+            for number in changed:
+                self._vectors[number] = lay_out(groups[number]["params"])
+                self._set_own_states(number, states)
+            del self._vectors[len(groups) :]
+        for vector in (vector for vectors in self._vectors for vector in vectors):
             # all values are copied before any is written: two parameters may have been swapped
             found = [(i, vector.parameters[i]._data.copy()) for i in vector.strangers()]
             for i, values in found:
@@ -263,7 +279,7 @@ class Optimizer:
             for begin in range(start, stop, max(block, 1)):
                 end = min(begin + block, stop)
                 scratch = vector.scratch[:, : end - begin]
-                self.update(*part(begin, end), step(), group, scratch)
+                apply(self.update, *part(begin, end), step(), group, scratch)
 
         changed = run.data
 
@@ -276,30 +292,13 @@ class Optimizer:
 
     # the state
 
-    def _own_states(self, number: int) -> dict[Tensor, OwnState]:
-        """Of each parameter of a group that has been updated: how often, and views of its state."""
-        states = {}
-        for vector in self._vectors[number]:
-            for i, parameter in enumerate(vector.parameters):
-                if vector.steps[i]:
-                    start, stop = vector.bounds[i], vector.bounds[i + 1]
-                    arrays = {
-                        name: flat[start:stop].reshape(parameter.shape)
-                        for name, flat in vector.state.items()
-                    }
-                    states[parameter] = vector.steps[i], arrays
-        return states
+    def _own_states(self) -> dict[Tensor, OwnState]:
+        every = [vector.own_states() for vectors in self._vectors for vector in vectors]
+        return {p: own for states in every for p, own in states.items()}
 
     def _set_own_states(self, number: int, states: Mapping[Tensor, OwnState]) -> None:
         for vector in self._vectors[number]:
-            vector.state.clear()
-            for i, parameter in enumerate(vector.parameters):
-                vector.steps[i], arrays = states.get(parameter, (0, {}))
-                start, stop = vector.bounds[i], vector.bounds[i + 1]
-                for name, array in arrays.items():
-                    if name not in vector.state:
-                        vector.state[name] = vector.zeros()
-                    vector.state[name][start:stop] = to_device(array, vector.device).reshape(-1)
+            vector.set_own_states(states)
 
     def _entry(self, own: OwnState) -> dict[str, Tensor]:
         steps, arrays = own
@@ -308,12 +307,17 @@ class Optimizer:
 
     @property
     def state(self) -> dict[Tensor, dict[str, Tensor]]:
-        """Of each parameter that has been updated: "step", and its state by name, as views."""
-        return {
-            parameter: self._entry(own)
-            for number in range(len(self.param_groups))
-            for parameter, own in self._own_states(number).items()
-        }
+        """Of each parameter that has been updated: "step", and its state by name, as views.
+
+        It cannot be changed but by writing into its values; to start anew, make a new optimizer.
+        """
+        states = self._own_states()
+        return StateView(
+            (p, StateView(self._entry(states[p])))
+            for group in self.param_groups
+            for p in group["params"]
+            if p in states
+        )
 
     def state_dict(self) -> dict[str, Any]:
         """A snapshot in PyTorch's form: copies of the state by parameter number, and the options.
@@ -358,21 +362,22 @@ class Optimizer:
             self._checked(group, f"load_state_dict: param_groups[{number}]")
             for number, (group, _) in enumerate(found)
         ]
+        for group, (_, states) in zip(groups, found, strict=True):
+            refuse_foreign(states, self.state_names(group))
+        self._settle()
         for number, (own, new) in enumerate(zip(self.param_groups, groups, strict=True)):
             own.update(copy.deepcopy({k: v for k, v in new.items() if k != "params"}))
-            self._settle(number)
             self._set_own_states(number, found[number][1])
 
     def __getstate__(self) -> dict[str, Any]:  # for copies, which lay out vectors of their own
-        states = [self._own_states(number) for number in range(len(self.param_groups))]
-        return vars(self) | {"_vectors": states, "_looked_at": {}}
+        return vars(self) | {"_vectors": self._own_states(), "_looked_at": {}}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         states = state.pop("_vectors")
         vars(self).update(state)
         self._vectors = [lay_out(group["params"]) for group in self.param_groups]
-        for number, own in enumerate(states):
-            self._set_own_states(number, own)
+        for number in range(len(self._vectors)):
+            self._set_own_states(number, states)
 
     def __repr__(self) -> str:
         lines = [type(self).__name__ + " ("]

@@ -1,12 +1,29 @@
-"""What the optimizers' updates share: the direction of descent."""
+"""What the optimizers' updates share: the direction of descent, and float32 for float16."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from minigrad.backends import Array
+from minigrad.ops.precision import widened
 
-__all__ = ["descent_direction"]
+__all__ = ["apply", "descent_direction"]
+
+
+def apply(update: Callable[..., None], p: Array, g: Array, *others: Any) -> None:
+    """Call an `Optimizer.update`; float16 is computed in float32, and rounded once.
+
+    In float16 the square of a gradient above 255 is infinite, which would stop its parameter for
+    ever, and an eps of 1e-8 is 0, which would make NaN of a gradient of 0. So the state of float16
+    parameters is in float32.
+    """
+    wide = widened(p)
+    update(wide, widened(g), *others)
+    if wide is not p:
+        p[...] = wide
 
 
 def descent_direction(

@@ -102,7 +102,7 @@ class LRScheduler:
 
     def get_lr(self) -> list[float]:
         """The learning rate of each group in epoch `last_epoch`, from that of the epoch before."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} defines no `get_lr`")
 
     def step(self) -> None:
         """Go to the next epoch; call it after the optimizer's steps.
@@ -168,10 +168,22 @@ class LRScheduler:
             state_dict: What `state_dict()` gave.
 
         Raises:
-            ValueError: It is for another number of parameter groups, or a number in it is not
-                finite; nothing has been changed.
-            TypeError: Where a number should be is none; nothing has been changed.
+            ValueError: It is of another kind of schedule, for another number of parameter groups,
+                or a number in it is not finite; nothing has been changed.
+            TypeError: It is no dictionary, or where a number should be is none; nothing has been
+                changed.
         """
+        if not isinstance(state_dict, Mapping):
+            raise TypeError(
+                "load_state_dict: expected a dictionary, as of state_dict(), got "
+                f"{quoted(state_dict)}"
+            )
+        lacks = [key for key in self.state_dict() if key[0] != "_" and key not in state_dict]
+        if lacks:
+            raise ValueError(
+                f"load_state_dict: the state has no {', '.join(lacks)}; pass what state_dict() of "
+                f"a {type(self).__name__} gave"
+            )
         state = {key: value for key, value in state_dict.items() if key not in _NOT_SAVED}
         groups = len(self.optimizer.param_groups)
         for name in {*self._for_groups, "_last_lr"} & state.keys():

@@ -159,6 +159,11 @@ class MultiStepLR(LRScheduler):
             return self._lrs()
         return [lr * self.gamma ** self.milestones[self.last_epoch] for lr in self._lrs()]
 
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """See `LRScheduler.load_state_dict`; JSON turns the epochs among the keys into words."""
+        super().load_state_dict(state_dict)
+        self.milestones = Counter({float(k): n for k, n in self.milestones.items()})
+
 
 class ExponentialLR(LRScheduler):
     """The learning rate times gamma after every epoch.
