@@ -680,6 +680,25 @@ def as_tensor(value: Any, name: str) -> Tensor:
     return made(as_array(value))
 
 
+def dtype_of(dtype: Any, name: str) -> np.dtype[Any]:
+    """What a user gave for a dtype; None stands for float32, the default.
+
+    Args:
+        dtype: What NumPy takes for one.
+        name: What asks for it, for the message, such as "astype".
+
+    Raises:
+        DTypeError: NumPy does not know it, or it is not one of real numbers.
+    """
+    try:
+        found = np.dtype(np.float32 if dtype is None else dtype)
+    except TypeError as error:
+        raise DTypeError(f"{name}: {error}; write a dtype as text, such as 'float32'") from None
+    if found.kind not in "biuf":
+        raise DTypeError(f"{name}: Tensors hold real numbers, so none of dtype {found}")
+    return found
+
+
 def listed(value: Any, name: str) -> list[Tensor]:
     """One Tensor, or several, as a list: where an array will not do, as it is in no graph.
 
@@ -733,7 +752,7 @@ def tensor(
     if array.dtype.kind not in "biuf":
         raise DTypeError(f"tensor: expected numbers of one shape, got data of dtype {array.dtype}")
     if dtype is not None:
-        array = array.astype(dtype, copy=False)
+        array = array.astype(dtype_of(dtype, "tensor"), copy=False)
     if device == "gpu" and cheap_to_read(array):
         refuse("mg.tensor makes a copy from the host; make the Tensor outside, or pass it in")
     return new_leaf(to_device(array, device) if device else array).requires_grad_(requires_grad)

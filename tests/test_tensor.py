@@ -5,6 +5,7 @@ import copy
 import inspect
 import math
 import operator
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -475,3 +476,40 @@ def test_method_and_function_give_the_same():
             continue
         ours, theirs = getattr(x, name)(), function(x)
         np.testing.assert_array_equal(ours.data, theirs.data, err_msg=name)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [1j, Fraction(1, 3), np.array([1j, 2]), np.array([1, 2], object), np.timedelta64(3, "s")],
+)
+@pytest.mark.parametrize("requires_grad", [True, False])
+def test_a_tensor_holds_real_numbers(other, requires_grad):
+    x = mg.ones(2, requires_grad=requires_grad)
+    message = r"multiply\(.*float32\[2\].*\): the result is an array .*, but Tensors hold real"
+    for compute in (lambda: x * other, lambda: other * x):
+        with pytest.raises(mg.DTypeError, match=message):
+            compute()
+
+
+@pytest.mark.parametrize("dtype", [complex, object, "S3", "M8[s]", "i4,f4", "bfloat16", 3])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda dtype: mg.ones(2).astype(dtype),
+        lambda dtype: mg.tensor([1.0], dtype=dtype),
+        lambda dtype: mg.zeros(2, dtype=dtype),
+        lambda dtype: mg.full((2,), 1.0, dtype=dtype),
+        lambda dtype: mg.zeros_like(mg.ones(2), dtype=dtype),
+        lambda dtype: mg.arange(3, dtype=dtype),
+        lambda dtype: mg.eye(3, dtype=dtype),
+    ],
+)
+def test_a_dtype_is_one_of_real_numbers(make, dtype):
+    message = "Tensors hold real numbers, so none of dtype|write a dtype as text"
+    with pytest.raises(mg.DTypeError, match=message):
+        make(dtype)
+
+
+def test_no_dtype_is_the_default_one():
+    assert {mg.zeros(2, dtype=None).dtype, mg.ones(2, dtype=None).dtype} == {np.dtype("float32")}
+    assert mg.eye(2, dtype=None).dtype == np.float32

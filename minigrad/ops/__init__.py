@@ -11,7 +11,7 @@ from minigrad.backends import require_device
 from minigrad.engine import node_of
 from minigrad.grad_mode import grad_switch, no_grad
 from minigrad.ops import activation, elementwise, linalg, reduce, shape
-from minigrad.tensor import DTypeError, ShapeError, Tensor, made
+from minigrad.tensor import DTypeError, ShapeError, Tensor, dtype_of, made
 from minigrad.writes import write
 
 __all__ = ["METHODS"]
@@ -78,7 +78,7 @@ def _to(self: Tensor, device: str) -> Tensor:
 
 
 def _astype(self: Tensor, dtype: Any) -> Tensor:
-    dtype = np.dtype(dtype)
+    dtype = dtype_of(dtype, "astype")
     if dtype == self.dtype:
         return self
     return elementwise.cast(self, dtype) if dtype.kind == "f" else made(self._data.astype(dtype))

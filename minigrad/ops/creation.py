@@ -8,7 +8,15 @@ import numpy as np
 
 from minigrad.backends import array_module
 from minigrad.ops.shape import shape_of
-from minigrad.tensor import DTypeError, ShapeError, Tensor, array_of, as_tensor, new_leaf
+from minigrad.tensor import (
+    DTypeError,
+    ShapeError,
+    Tensor,
+    array_of,
+    as_tensor,
+    dtype_of,
+    new_leaf,
+)
 
 
 def full(
@@ -40,8 +48,8 @@ def full(
     fill_value = array_of(fill_value)
     if not hasattr(fill_value, "dtype") and np.asarray(fill_value).dtype.kind not in "biuf":
         raise DTypeError(f"a new Tensor: expected a number as its value, got {fill_value!r}")
-    if dtype is None and type(fill_value) is float:
-        dtype = np.float32
+    if dtype is not None or type(fill_value) is float:
+        dtype = dtype_of(dtype, "a new Tensor")
     try:
         array = array_module(device).full(shape, fill_value, dtype=dtype)
     except (TypeError, ValueError) as error:
@@ -69,7 +77,7 @@ def zeros(
         >>> mg.zeros(2, 3).shape
         (2, 3)
     """
-    return full(shape_of(shape), 0, dtype, device, requires_grad)
+    return full(shape_of(shape), 0, dtype_of(dtype, "zeros"), device, requires_grad)
 
 
 def ones(
@@ -88,7 +96,7 @@ def ones(
         >>> mg.ones(2)
         tensor([1., 1.])
     """
-    return full(shape_of(shape), 1, dtype, device, requires_grad)
+    return full(shape_of(shape), 1, dtype_of(dtype, "ones"), device, requires_grad)
 
 
 def arange(*bounds: Any, dtype: Any = None, device: str = "cpu") -> Tensor:
@@ -109,7 +117,7 @@ def arange(*bounds: Any, dtype: Any = None, device: str = "cpu") -> Tensor:
     bounds = tuple([array_of(bound) for bound in bounds])
     if any(np.asarray(bound).dtype.kind not in "biuf" for bound in bounds):
         raise TypeError(f"arange: expected numbers as bounds, got {bounds}")
-    return new_leaf(array_module(device).arange(*bounds, dtype=dtype))
+    return new_leaf(array_module(device).arange(*bounds, dtype=dtype_of(dtype, "arange")))
 
 
 def eye(n: int, m: int | None = None, dtype: Any = np.float32, device: str = "cpu") -> Tensor:
@@ -127,7 +135,7 @@ def eye(n: int, m: int | None = None, dtype: Any = np.float32, device: str = "cp
         tensor([[1., 0.],
                 [0., 1.]])
     """
-    return new_leaf(array_module(device).eye(n, m, dtype=dtype))
+    return new_leaf(array_module(device).eye(n, m, dtype=dtype_of(dtype, "eye")))
 
 
 def full_like(x: Tensor, fill_value: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
