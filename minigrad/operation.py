@@ -9,6 +9,7 @@ from contextlib import suppress
 from functools import cache, partial, update_wrapper
 from operator import itemgetter
 from threading import get_ident
+from types import NoneType
 from typing import Any, ClassVar, NoReturn, ParamSpec, Protocol, TypeVar, cast
 
 import numpy as np
@@ -241,6 +242,8 @@ def primitive(
                     if tensor._requires_grad:
                         wanted += bit
                         parent = tensor._record or tensor
+                elif type(arg) not in _PLAIN:
+                    arg = _plain(operation, len(arrays), arg)
                 arrays.append(arg)
                 parents.append(parent)
                 bit += bit
@@ -538,6 +541,27 @@ def _not_real(operation: Operation, args: Sequence[Any], y: Any) -> DTypeError:
         f"{_called(operation, args)}: the result is {described(y)}, but Tensors hold real numbers; "
         "convert the inputs first, as by float(x) or x.astype(dtype)"
     )
+
+
+_PLAIN = {int, float, bool, NoneType, np.ndarray, np.float32, np.float64, np.int64, np.bool_}
+
+
+def _plain(operation: Operation, position: int, value: Any) -> Any:
+    """An operand that is neither Tensor nor number, as a rule can compute with it: lists as arrays.
+
+    Raises:
+        DTypeError: It is an array of another library.
+        TypeError: It is a list, but not of numbers.
+    """
+    name = operation.inputs[position]
+    if name not in operation.rules:
+        return value  # of any kind: a user's operation may have a use for it
+    if _is_foreign(type(value)):
+        raise _foreign(operation, type(value))
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        value = value if isinstance(value, list) else list(value)
+        return as_operand(value, f"{operation.name}: {name!r}")
+    return value
 
 
 def _is_foreign(kind: type) -> bool:

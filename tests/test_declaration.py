@@ -582,3 +582,41 @@ def test_a_matrix_or_a_masked_array_is_named(compute, kind):
             compute(theirs, ours)
     with pytest.raises(TypeError, match=rf"data: expected .*, got a numpy\.\S*{kind}"):
         mg.ones(2, 2).data = theirs
+
+
+class Foreign:
+    """An array of another library, such as JAX's: NumPy can read it."""
+
+    shape, dtype = (2,), np.dtype(np.float32)
+
+    def __array__(self, dtype=None, copy=None):
+        return np.ones(2, dtype or np.float32)
+
+
+@pytest.mark.parametrize(
+    "compute",
+    [
+        lambda theirs, ours: ours + theirs,
+        lambda theirs, ours: theirs * ours,
+        lambda theirs, ours: ours**theirs,
+        lambda theirs, ours: ours @ theirs,
+        lambda theirs, ours: mg.where(ours > 0, ours, theirs),
+        lambda theirs, ours: mg.where(theirs, ours, 0.0),
+        lambda theirs, ours: mg.minimum(ours, theirs),
+        lambda theirs, ours: mg.exp(theirs),
+    ],
+)
+def test_an_array_of_another_library_is_named_at_the_call(compute, x):
+    """Some operations took it, and their rules could not compute with it."""
+    with pytest.raises(TypeError, match=r"got a \S*Foreign.*np\.asarray\(x\)"):
+        compute(Foreign(), x)
+
+
+def test_an_input_without_a_rule_may_be_anything():
+    @mg.primitive(x=lambda g, how: g * how["factor"])
+    def scaled(x, how, like):
+        return x * how["factor"]
+
+    x = mg.ones(2, requires_grad=True)
+    scaled(x, {"factor": 2.0}, Foreign()).sum().backward()
+    assert x.grad.data.tolist() == [2, 2]

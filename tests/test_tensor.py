@@ -1,5 +1,6 @@
 """Tensor itself: what Python and NumPy ask of it, its errors, its declared list of methods."""
 
+import array
 import ast
 import copy
 import inspect
@@ -513,3 +514,46 @@ def test_a_dtype_is_one_of_real_numbers(make, dtype):
 def test_no_dtype_is_the_default_one():
     assert {mg.zeros(2, dtype=None).dtype, mg.ones(2, dtype=None).dtype} == {np.dtype("float32")}
     assert mg.eye(2, dtype=None).dtype == np.float32
+
+
+TWO_INPUTS = {
+    "power": lambda a, b: a**b,
+    "matmul": lambda a, b: a @ b,
+    "divide": lambda a, b: a / b,
+    "maximum": mg.maximum,
+    "minimum": mg.minimum,
+    "where": lambda a, b: mg.where([True, False, True], a, b),
+}
+
+
+@pytest.mark.parametrize("name", TWO_INPUTS)
+@pytest.mark.parametrize(
+    "make",
+    [list, tuple, np.array, memoryview, lambda a: array.array("d", a), lambda a: range(1, 4)],
+)
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_a_list_is_an_operand_as_an_array_is(name, make, create_graph):
+    """Also for the rules, which compute with it later; of memoryviews `==` is another one."""
+    values = np.array([1.0, 2.0, 3.0])
+    theirs = make(values)
+    x = mg.tensor([2.0, 2.0, 0.5], dtype="float64", requires_grad=True)
+    for flip in (False, True):
+
+        def derivative(other, flip=flip):
+            y = TWO_INPUTS[name](*([other, x] if flip else [x, other]))
+            [g] = mg.grad((y * y).sum(), x, create_graph=create_graph)
+            return g if not create_graph else mg.grad((g * g).sum(), x)[0]
+
+        np.testing.assert_array_equal(derivative(theirs).data, derivative(values).data)
+
+
+@pytest.mark.parametrize("name", TWO_INPUTS)
+def test_a_list_of_tensors_is_no_operand(name):
+    parts = [mg.tensor(1.0, requires_grad=True), 2.0, 3.0]
+    with pytest.raises(TypeError, match=rf"{name}: '[ab]' .*list of Tensors; .*mg\.stack"):
+        TWO_INPUTS[name](parts, mg.ones(3))
+
+
+def test_a_tensor_as_out_of_a_ufunc_is_refused():
+    with pytest.raises(TypeError, match=r"numpy\.add does not take this Tensor"):
+        np.add(np.ones(2), np.ones(2), out=mg.ones(2))
