@@ -186,7 +186,8 @@ def primitive(
     A rule is a function of `g`, the gradient dL/dy of the output, and of whatever it names
     besides: inputs, the output `y`, options, or `<input>_shape` (which keeps no array alive). It
     returns dL/dinput; the engine sums it over axes that were broadcast. It is written with
-    operators and operations only, so that it works on arrays and on Tensors alike. The rule of a
+    operators and operations only, so that it works on arrays and on Tensors alike. Neither rule nor
+    definition changes what it is given: others hold the same arrays. The rule of a
     `Sequence` input returns one gradient per element; where an operation returns a tuple, `g` is a
     tuple too, with None where no gradient has arrived.
 
