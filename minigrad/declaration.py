@@ -50,10 +50,12 @@ class Operation:
         self.family = (definition.__module__ or "").rpartition(".")[2]
         parameters, self.defaults = _signature(definition)
         self.inputs = [name for name in parameters if name not in self.defaults]
-        for reserved in {"g", "y"}.intersection(self.inputs):
+        taken = {"g", "y", *[f"{name}_shape" for name in self.inputs]}
+        for reserved in taken.intersection(parameters if rules else self.inputs):
+            kind = "input" if reserved in self.inputs else "option"
             raise TypeError(
-                f"{self.name}: an input cannot be called {reserved!r}; in rules g is the gradient "
-                "of the output, and y the output"
+                f"{self.name}: an {kind} cannot be called {reserved!r}; in rules g is the gradient "
+                "of the output, y the output, and <input>_shape an input's shape"
             )
         sequences = [name for name in self.inputs if _takes_sequence(definition, name)]
         alone = len(self.inputs) == 1

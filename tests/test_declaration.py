@@ -295,6 +295,23 @@ def test_what_cannot_be_a_rule_is_refused(rule, message):
         with_rule(rule)
 
 
+@pytest.mark.parametrize(
+    ("definition", "message"),
+    [
+        (lambda x, y=2.0: x * y, "an option cannot be called 'y'"),
+        (lambda x, g=9.81: x * g, "an option cannot be called 'g'"),
+        (lambda x, x_shape=(1,): x * 1, "an option cannot be called 'x_shape'"),
+        (lambda x, x_shape: x * 1, "an input cannot be called 'x_shape'"),
+    ],
+)
+def test_a_parameter_that_a_rule_could_not_tell_from_another_is_refused(definition, message):
+    """Of an option y the rule was given the output."""
+    with pytest.raises(TypeError, match=f"squash: {message}; in rules"):
+        with_rule(lambda g: g, definition)
+    if message.startswith("an option"):  # without a rule there is nothing to confuse
+        assert mg.primitive()(definition)(mg.ones(2)).shape == (2,)
+
+
 def test_a_primitive_without_brackets_is_refused():
     with pytest.raises(TypeError, match=r"rules first, by name: @mg\.primitive\(x=lambda g"):
         mg.primitive(lambda x: x)
