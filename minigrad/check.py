@@ -124,9 +124,8 @@ def gradgradcheck(
     with np.errstate(all="ignore"), enable_grad():
         outputs = _float_outputs("gradgradcheck", fn(*args))
     if grad_outputs is None:
-        weights = [_random_like(y, k).requires_grad_() for k, y in enumerate(outputs)]
-    else:
-        weights = [grad_outputs] if isinstance(grad_outputs, Tensor) else list(grad_outputs)
+        grad_outputs = [_random_like(y, k).requires_grad_() for k, y in enumerate(outputs)]
+    weights = [grad_outputs] if isinstance(grad_outputs, Tensor) else list(grad_outputs)
     if len(weights) != len(outputs):
         raise ValueError(f"gradgradcheck: {len(weights)} grad_outputs for {len(outputs)} outputs")
     if not any(y.requires_grad for y in outputs):
@@ -136,10 +135,9 @@ def gradgradcheck(
         wanted = [both[i] for i in checked]
         with enable_grad():
             # what the difference moves is no part of a graph, and the gradient needs one
-            wanted = [x if x.requires_grad else x.detach().requires_grad_() for x in wanted]
-            own = list(both[:count])
-            for i, x in zip(checked, wanted, strict=True):
-                own[i] = x
+            leaf = {id(x): x if x.requires_grad else x.detach().requires_grad_() for x in wanted}
+            wanted = [leaf[id(x)] for x in wanted]
+            own = [leaf.get(id(x), x) for x in both[:count]]
             outputs = _float_outputs("gradgradcheck", fn(*own))
             found = _gradients(outputs, wanted, both[count:], create_graph=True)
         return [x * 0 if g is None else g for x, g in zip(wanted, found, strict=True)]
@@ -275,10 +273,13 @@ class _Check:
         for step in (eps, -eps):
             moved = to_numpy(self.args[i]._data).copy()
             moved[place] += step
-            others = list(self.args)
-            others[i] = made(to_device(moved, self.args[i].device))
-            with no_grad():
-                yield self.weighted(_float_outputs(self.name, self.fn(*others)))
+            point = made(to_device(moved, self.args[i].device))
+            yield self.at([point if x is self.args[i] else x for x in self.args])  # also twice
+
+    def at(self, args: Sequence[Any]) -> Values:
+        """The weighted outputs for these arguments."""
+        with no_grad():
+            return self.weighted(_float_outputs(self.name, self.fn(*args)))
 
     def differences(self, i: int) -> Values:
         """`d<weights, fn>/d(input i)` by central differences."""
@@ -349,8 +350,12 @@ class _Check:
         values = (
             f"backward gives {analytic[worst]:.8g}, the central difference {numeric[worst]:.8g}"
         )
-        kink = self.kink(i, place, atol, rtol)
-        if kink is not None:
+        if not np.allclose(self.at(self.args), self.middle, rtol=1e-9, atol=0, equal_nan=True):
+            raise GradcheckError(
+                f"{self.name}: {self.subject} gives other values when it is called again with the "
+                "same inputs, by Dropout or other random numbers, so there is nothing to compare"
+            )
+        if kink := self.kink(i, place, atol, rtol):
             raise GradcheckError(
                 f"{self.name}: at {self.labels[i]} (shape {numeric.shape}), element {place}, "
                 f"{values}, and differences are {kink}. {self.remedy}"
@@ -380,13 +385,10 @@ def _likely_cause(connected: bool, analytic: Values, numeric: Values, rtol: floa
         ratio = float(ratios[0])
         if np.isclose(ratio, -1, rtol=1e-3):
             return "Every element has the wrong sign: look for a minus in the rule"
-        if (
-            ratio > 0
-            and np.isclose(1 / ratio, round(1 / ratio), rtol=1e-3)
-            and round(1 / ratio) > 1
-        ):
+        parts = round(1 / ratio) if ratio > 0 else 0
+        if parts > 1 and np.isclose(1 / ratio, parts, rtol=1e-3):
             return (
-                f"Every element is 1/{round(1 / ratio)} of it: a factor in the rule, or a missing "
+                f"Every element is 1/{parts} of it: a factor in the rule, or a missing "
                 "un-broadcast (the sum over an axis along which the input was repeated)"
             )
         if ratio != 0:

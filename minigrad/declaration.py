@@ -50,10 +50,12 @@ class Operation:
         self.family = (definition.__module__ or "").rpartition(".")[2]
         parameters, self.defaults = _signature(definition)
         self.inputs = [name for name in parameters if name not in self.defaults]
-        for reserved in {"g", "y"}.intersection(self.inputs):
+        taken = {"g", "y", *[f"{name}_shape" for name in self.inputs]}
+        for reserved in taken.intersection(parameters if rules else self.inputs):
+            kind = "input" if reserved in self.inputs else "option"
             raise TypeError(
-                f"{self.name}: an input cannot be called {reserved!r}; in rules g is the gradient "
-                "of the output, and y the output"
+                f"{self.name}: an {kind} cannot be called {reserved!r}; in rules g is the gradient "
+                "of the output, y the output, and <input>_shape an input's shape"
             )
         sequences = [name for name in self.inputs if _takes_sequence(definition, name)]
         alone = len(self.inputs) == 1
@@ -61,17 +63,33 @@ class Operation:
         if not self.inputs or not (alone or rules.keys().isdisjoint(sequences)):
             raise TypeError(
                 f"{self.name}: its inputs, the parameters without a default, are {self.inputs}; an "
-                "operation has at least one, and a sequence of arrays with a rule must be the only "
-                "one: give the others a default"
+                "operation has at least one, with a name (not *args), and a sequence of arrays "
+                "with a rule must be the only one: give the others a default"
+            )
+        if by_name := [name for name in _by_name_only(definition) if name in self.inputs]:
+            raise TypeError(
+                f"{self.name}: the inputs {by_name} stand behind a *, but inputs are passed by "
+                "position; put them before it, or give options a default"
             )
         known = ["y", *self.inputs, *[f"{name}_shape" for name in self.inputs], *self.defaults]
         self.rules: dict[str, Rule] = {}
         for name, function in rules.items():
-            (g, *needs), _ = _signature(function)
-            if name not in self.inputs or g != "g" or not set(known).issuperset(needs):
+            if not isinstance(function, FunctionType):
                 raise TypeError(
-                    f"{self.name}: the rule of {name!r} takes ({', '.join([g, *needs])}); a rule "
-                    f"of one of {self.inputs} takes g first, then any of {known}"
+                    f"{self.name}: the rule of {name!r} is {function!r}; a rule is a Python "
+                    "function, such as lambda g: 2 * g, and an input without one gets no gradient"
+                )
+            takes, _ = _signature(function)
+            needs = takes[1:]
+            if (
+                name not in self.inputs
+                or takes[:1] != ["g"]
+                or not set(known).issuperset(needs)
+                or _by_name_only(function)
+            ):
+                raise TypeError(
+                    f"{self.name}: the rule of {name!r} takes ({', '.join(takes)}); a rule "
+                    f"of one of {self.inputs} takes g first, then any of {known}, by position"
                 )
             self.rules[name] = Rule(function, tuple(needs))
 
@@ -102,22 +120,54 @@ def _signature(function: Callable[..., Any]) -> tuple[list[str], dict[str, Any]]
     )
 
 
-def _takes_sequence(definition: Callable[..., Any], name: str) -> bool:
+def _by_name_only(function: Callable[..., Any]) -> tuple[str, ...]:
+    """The parameters that stand behind a `*`."""
+    code = function.__code__
+    return code.co_varnames[code.co_argcount : code.co_argcount + code.co_kwonlyargcount]
+
+
+def _takes_sequence(definition: Any, name: str) -> bool:
     """Whether an input is annotated as a sequence of arrays, however that is spelt."""
-    annotation = definition.__annotations__.get(name)
-    if isinstance(annotation, str):
-        # what is imported for type checkers only is looked for where annotations come from
-        known = [_closure_of(definition), definition.__globals__, vars(builtins)]
-        names = ChainMap(*known, vars(collections.abc), vars(typing), defaultdict(lambda: Any))
-        try:
-            annotation = eval(annotation, {}, names)
-        except Exception:
-            return False  # a call with a list of Tensors says so
-    return _is_sequence(annotation)
+    while hasattr(definition, "__wrapped__"):  # functools.wraps has copied the annotations
+        definition = definition.__wrapped__
+    annotation = getattr(definition, "__annotations__", {}).get(name)
+    own = {
+        parameter.__name__: parameter for parameter in getattr(definition, "__type_params__", ())
+    }
+    known = [own, _closure_of(definition), getattr(definition, "__globals__", {}), vars(builtins)]
+    # what is imported for type checkers only is looked for where annotations come from
+    return _is_sequence(annotation, ChainMap(*known, _FOR_TYPES, defaultdict(lambda: _UNKNOWN)))
 
 
-def _closure_of(function: Callable[..., Any]) -> dict[str, Any]:
+class _Unknown:
+    """What is imported for type checkers only: a type, or a module that may have one."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return _FOR_TYPES.get(name, self)
+
+    def __getitem__(self, item: Any) -> Any:
+        return self
+
+    def __call__(self) -> None:
+        """Types can be called: by this `typing` takes it for one."""
+
+    def __or__(self, other: Any) -> Any:
+        return typing.Union[self, other]  # noqa: UP007
+
+    def __ror__(self, other: Any) -> Any:
+        return typing.Union[other, self]  # noqa: UP007
+
+
+_UNKNOWN: Any = _Unknown()
+_FOR_TYPES: ChainMap[str, Any] = ChainMap(vars(collections.abc), vars(typing))
+
+
+def _closure_of(function: Any) -> dict[str, Any]:
     """The variables of the functions around one, as far as it uses them and they have a value."""
+    if not isinstance(function, FunctionType):
+        return {}
     cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
     found = {}
     for name, cell in cells:
@@ -126,20 +176,34 @@ def _closure_of(function: Callable[..., Any]) -> dict[str, Any]:
     return found
 
 
-def _is_sequence(annotation: Any) -> bool:
-    """Whether a type is a sequence, or has one among its members."""
+def _is_sequence(annotation: Any, names: Mapping[str, Any]) -> bool:
+    """Whether a type is a sequence, or has one among its members.
+
+    Args:
+        annotation: The type, or text that says it.
+        names: What the names in such a text mean.
+    """
+    annotation = getattr(annotation, "__forward_arg__", annotation)  # text inside a type
+    if isinstance(annotation, str):
+        try:
+            return _is_sequence(eval(annotation, {}, names), names)
+        except Exception:
+            return False  # a call with a list of Tensors says so
     for inner in ("__value__", "__supertype__", "__bound__"):  # `type X = ...`, NewType, TypeVar
         if (meant := getattr(annotation, inner, None)) is not None:
-            return _is_sequence(meant)
+            return _is_sequence(meant, names)
     origin = typing.get_origin(annotation) or annotation
+    members = typing.get_args(annotation)
+    if origin is Annotated:
+        members = members[:1]
+    if constraints := getattr(annotation, "__constraints__", ()):  # TypeVar("T", list, tuple)
+        origin, members = typing.Union, constraints
     if origin in (Annotated, typing.Union, UnionType):
-        members = typing.get_args(annotation)
-        return any(map(_is_sequence, members[:1] if origin is Annotated else members))
+        return any(_is_sequence(member, names) for member in members)
     if origin in (Iterable, Collection, Reversible):
         origin = Sequence
     if not isinstance(origin, type) or origin in (str, bytes) or not issubclass(origin, Sequence):
         return False
-    members = typing.get_args(annotation)
     return not members or not _NUMBERS.issuperset(members)
 
 
@@ -150,10 +214,13 @@ def kernels_of(operation: Operation, kind: type) -> list[Kernel]:
     """The kernels of an operation for a type of array, fastest first.
 
     A kernel belongs to the operation that stands under its name in the file of its family in
-    `ops/`: to that object, so an operation of a user's never meets it, whatever it is called.
+    `ops/`, and is defined there: to that object, so an operation of a user's never meets it,
+    whatever it is called, and also where a user puts it in the place of ours.
     """
     file = sys.modules.get(f"{_OPERATIONS}.{operation.family}")
     if getattr(getattr(file, operation.name, None), "operation", None) is not operation:
+        return []
+    if operation.definition.__globals__ is not vars(file):
         return []
     return find_kernels(kind, operation.family, operation.name)
 

@@ -105,7 +105,11 @@ class Record:
         for position, rule, needs in self.plan.rules if create_graph else self.plan.numeric:
             parent = self.parents[position]  # type: ignore[index]
             if parent is not None and (wanted is None or parent in wanted):
-                gradients.append((parent, rule(g, *values[needs])))
+                try:
+                    gradients.append((parent, rule(g, *values[needs])))
+                except Exception as error:
+                    error.add_note(f"in {_rule_of(self, self.parents, parent)}")
+                    raise
         return gradients
 
     def connected(self) -> tuple[Any, ...]:
@@ -323,9 +327,10 @@ def _rule_of(record: Record | None, parents: Parents, node: Node) -> str:
     """The rule that a gradient comes from, for a message."""
     if record is None:
         return "backward: what it starts from"
-    position = next(i for i, parent in enumerate(parents or ()) if parent is node)
     names = record.plan.arguments or ["x"]
-    return f"{record.plan.name}: the rule of {names[min(position, len(names) - 1)]!r}"
+    places = [i for i, parent in enumerate(parents or ()) if parent is node]
+    several = dict.fromkeys(repr(names[min(i, len(names) - 1)]) for i in places)
+    return f"{record.plan.name}: the rule of {' or '.join(several)}"
 
 
 def _unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:

@@ -87,6 +87,8 @@ TENSOR = _by_name(
         "x *= y": "mul_ multiply_",
         "x /= y": "div_ divide_",
         "x **= y": "pow_",
+        "x += value * y * z": "addcmul_",
+        "x += weight * (y - x)": "lerp_",
         "x = x.{}()": (
             "exp_ log_ log1p_ sqrt_ sin_ cos_ tanh_ sigmoid_ abs_ squeeze_ swapaxes_ cumsum_"
         ),
@@ -145,6 +147,9 @@ TENSOR = _by_name(
         "x.max(axis) - x.min(axis)": "ptp",
         "(x != 0).sum(axis)": "count_nonzero",
         "x.mean(axis)": "average",
+        "x.std(axis), x.mean(axis)": "std_mean",
+        "x.min(axis), x.max(axis)": "aminmax",
+        "mg.{}(x)": "zeros_like ones_like",
         "mg.logsumexp(mg.stack([x, y]), axis=0)": "logaddexp",
         "mg.norm(x - y)": "dist",
         "(x / (1 - x)).log()": "logit",
@@ -164,6 +169,7 @@ TENSOR = _by_name(
             "acos asin atan arccos arcsin arctan acosh asinh atanh sinc diff rot90 cov "
             "corrcoef quantile percentile searchsorted bincount histogram nanmean nanmedian"
         ),
+        "np.linalg.{}(x.detach().numpy()), without a gradient": "inv det slogdet svd qr eig pinv",
         "np.{}(x.detach().numpy(), y.detach().numpy()), without a gradient": (
             "fmod remainder floor_divide hypot copysign arctan2 atan2 kron cross isin"
         ),

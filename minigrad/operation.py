@@ -9,7 +9,8 @@ from contextlib import suppress
 from functools import cache, partial, update_wrapper
 from operator import itemgetter
 from threading import get_ident
-from typing import Any, ClassVar, ParamSpec, Protocol, TypeVar, cast
+from types import NoneType
+from typing import Any, ClassVar, NoReturn, ParamSpec, Protocol, TypeVar, cast
 
 import numpy as np
 
@@ -177,17 +178,21 @@ def _shapes_of(values: Sequence[Any]) -> list[tuple[int, ...]]:
     return [_shape_of(value) for value in values]
 
 
-def primitive(**rules: Callable[..., Any]) -> Callable[[Callable[P, Any]], PrimitiveCall[P]]:
+def primitive(
+    *definition: NoReturn, **rules: Callable[..., Any]
+) -> Callable[[Callable[P, Any]], PrimitiveCall[P]]:
     """Declare an operation: decorate its definition on raw arrays with one rule per input.
 
     A rule is a function of `g`, the gradient dL/dy of the output, and of whatever it names
     besides: inputs, the output `y`, options, or `<input>_shape` (which keeps no array alive). It
     returns dL/dinput; the engine sums it over axes that were broadcast. It is written with
-    operators and operations only, so that it works on arrays and on Tensors alike. The rule of a
+    operators and operations only, so that it works on arrays and on Tensors alike. Neither rule nor
+    definition changes what it is given: others hold the same arrays. The rule of a
     `Sequence` input returns one gradient per element; where an operation returns a tuple, `g` is a
     tuple too, with None where no gradient has arrived.
 
     Args:
+        definition: Nothing: the rules come first.
         rules: `input=lambda g, ...: dL/dinput`. An input without a rule gets no gradient.
 
     Returns:
@@ -195,7 +200,8 @@ def primitive(**rules: Callable[..., Any]) -> Callable[[Callable[P, Any]], Primi
         numbers mixed with them), and plain arrays where no Tensor is given.
 
     Raises:
-        TypeError: A rule names something that the definition does not have.
+        TypeError: A rule names something that the definition does not have, or the brackets are
+            missing: `@primitive`.
 
     Source:
         The form follows HIPS autograd's `defvjp` (Maclaurin, Duvenaud and Adams 2015).
@@ -210,6 +216,11 @@ def primitive(**rules: Callable[..., Any]) -> Callable[[Callable[P, Any]], Primi
         >>> x.grad.item()
         12.0
     """
+    if definition:
+        raise TypeError(
+            "primitive takes the rules first, by name: @mg.primitive(x=lambda g: ...), or "
+            "@mg.primitive() for no gradient"
+        )
 
     def decorate(definition: Callable[P, Any]) -> PrimitiveCall[P]:
         operation = Operation(definition, rules)
@@ -232,6 +243,8 @@ def primitive(**rules: Callable[..., Any]) -> Callable[[Callable[P, Any]], Primi
                     if tensor._requires_grad:
                         wanted += bit
                         parent = tensor._record or tensor
+                elif type(arg) not in _PLAIN:
+                    arg = _plain(operation, len(arrays), arg)
                 arrays.append(arg)
                 parents.append(parent)
                 bit += bit
@@ -248,6 +261,8 @@ def primitive(**rules: Callable[..., Any]) -> Callable[[Callable[P, Any]], Primi
                 y = _tidied(y, operation, args)
             record = None
             is_usual = single and y.dtype.kind == "f"
+            if not is_usual and single and y.dtype.kind not in "biu":
+                raise _not_real(operation, args, y)
             if wanted & has_rule and grad_switch.on and (is_usual or _is_floating(y)):
                 saving = saving_for(wanted)
                 arrays.append(y)
@@ -301,7 +316,12 @@ class SequenceRecord(Record):
     def pull(self, g: Any, wanted: AbstractSet[Node] | None, create_graph: bool) -> Gradients:
         values = self.connected() if create_graph else self.saved
         [(_, rule, needs)] = self.plan.rules
-        gradients, parents = rule(g, *values[needs]), self.parents or ()
+        parents = self.parents or ()
+        try:
+            gradients = rule(g, *values[needs])
+        except Exception as error:
+            error.add_note(f"in {self.plan.name}: the rule of {self.plan.arguments[0]!r}")
+            raise
         if gradients is None:
             return []
         if not isinstance(gradients, list | tuple) or len(gradients) != len(parents):
@@ -384,6 +404,8 @@ def fused(definition: Callable[P, R]) -> Callable[P, R]:
         record = None
         wanted = any(parent is not None for parent in parents)
         is_usual = single and y.dtype.kind == "f"
+        if not is_usual and single and y.dtype.kind not in "biu":
+            raise _not_real(operation, args, y)
         if wanted and grad_switch.on and (is_usual or _is_floating(y)):
             saved = args, full, y, residuals
             record = FusedRecord(plan, parents, saved, y)
@@ -490,6 +512,7 @@ def _tidied(y: Any, operation: Operation, args: Sequence[Any]) -> Any:
 
     Raises:
         TypeError: The definition has returned something else than arrays.
+        DTypeError: An array does not hold real numbers.
     """
     parts = y if isinstance(y, tuple | list) else (y,)
     for part in parts:
@@ -497,27 +520,49 @@ def _tidied(y: Any, operation: Operation, args: Sequence[Any]) -> Any:
             foreign = next(filter(_is_foreign, map(type, args)), None)
             if foreign is not None:
                 raise _foreign(operation, foreign)
+            remedy = "np.asarray(y) makes one of a number"
+            if isinstance(part, Tensor):
+                remedy = "it computes with arrays, and an option that is a Tensor stays one"
             raise TypeError(
                 f"{operation.name}: its definition returned {described(part)}; it must return an "
-                "array, or a tuple of arrays (np.asarray(y) makes one of a number)"
+                f"array, or a tuple of arrays ({remedy})"
             )
+        if part.dtype.kind not in "fbiu":
+            raise _not_real(operation, args, part)
     return as_array(y) if parts is not y else Slots(map(as_array, parts))
 
 
 def _is_floating(y: Any) -> bool:
-    """Whether a result, or one of several, is of a kind that has a gradient.
+    """Whether a result, or one of several, is of a kind that has a gradient."""
+    return any(map(_is_floating, y)) if isinstance(y, Slots) else y.dtype.kind == "f"
+
+
+def _not_real(operation: Operation, args: Sequence[Any], y: Any) -> DTypeError:
+    return DTypeError(
+        f"{_called(operation, args)}: the result is {described(y)}, but Tensors hold real numbers; "
+        "convert the inputs first, as by float(x) or x.astype(dtype)"
+    )
+
+
+_PLAIN = {int, float, bool, NoneType, np.ndarray, np.float32, np.float64, np.int64, np.bool_}
+
+
+def _plain(operation: Operation, position: int, value: Any) -> Any:
+    """An operand that is neither Tensor nor number, as a rule can compute with it: lists as arrays.
 
     Raises:
-        DTypeError: It holds no real numbers.
+        DTypeError: It is an array of another library.
+        TypeError: It is a list, but not of numbers.
     """
-    if isinstance(y, Slots):
-        return any(map(_is_floating, y))
-    kind = y.dtype.kind
-    if kind not in "fbiu":
-        raise DTypeError(
-            f"a result of dtype {y.dtype}, where a gradient is wanted; Tensors hold real numbers"
-        )
-    return kind == "f"  # type: ignore[no-any-return]
+    name = operation.inputs[position]
+    if name not in operation.rules:
+        return value  # of any kind: a user's operation may have a use for it
+    if _is_foreign(type(value)):
+        raise _foreign(operation, type(value))
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        value = value if isinstance(value, list) else list(value)
+        return as_operand(value, f"{operation.name}: {name!r}")
+    return value
 
 
 def _is_foreign(kind: type) -> bool:
@@ -562,19 +607,25 @@ def _complain(operation: Operation, args: Sequence[Any], error: Exception) -> No
             f"{operation.name}: the inputs are on different devices ({', '.join(devices)}); "
             "move them with .to(device)"
         ) from error
+    called = _called(operation, args)
+    if isinstance(error, ValueError):
+        of_shapes = any(word in str(error) for word in _SHAPE_WORDS)
+        kind = ShapeError if of_shapes else ValueError
+        raise kind(f"{called}: {error}") from error
+    if isinstance(error, TypeError):
+        raise DTypeError(f"{called}: {error}") from error
+    error.add_note(f"in {called}")
+
+
+def _called(operation: Operation, args: Iterable[Any]) -> str:
+    """A call for a message, such as `add(float32[2], 'a')`."""
     came = ", ".join(
         f"{arg.dtype}{list(arg.shape)}"
         if is_array(arg) or isinstance(arg, Tensor)
         else reprlib.repr(arg)
         for arg in args
     )
-    if isinstance(error, ValueError):
-        of_shapes = any(word in str(error) for word in _SHAPE_WORDS)
-        kind = ShapeError if of_shapes else ValueError
-        raise kind(f"{operation.name}({came}): {error}") from error
-    if isinstance(error, TypeError):
-        raise DTypeError(f"{operation.name}({came}): {error}") from error
-    error.add_note(f"in {operation.name}({came})")
+    return f"{operation.name}({came})"
 
 
 @primitive(x=lambda g: g)

@@ -120,7 +120,7 @@ class _Ufuncs:
     def _answer(self, asked: Tensor, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
         """The result of an operator with an array on its left side; other calls are refused."""
         left, right = inputs if len(inputs) == 2 else (asked, asked)
-        if method == "__call__" and not isinstance(left, Tensor):
+        if method == "__call__" and isinstance(right, Tensor) and not isinstance(left, Tensor):
             if not options and ufunc.__name__ in self._SWAPPED:
                 return getattr(right, self._SWAPPED[ufunc.__name__])(left)
             if options.keys() == {"out"} and not right._requires_grad and right.device == "cpu":
@@ -361,7 +361,7 @@ class Tensor(TensorHints):
 
     def __len__(self) -> int:
         if self.ndim == 0:
-            raise TypeError("len() of a Tensor without axes")
+            raise TypeError("len() of a Tensor without axes; .item() gives its number")
         return self.shape[0]
 
     def __iter__(self) -> Iterator[Tensor]:

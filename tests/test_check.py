@@ -292,3 +292,23 @@ def test_what_cannot_be_checked_is_refused():
         gradgradcheck(mg.exp, at(1.0), mg.ones(1, requires_grad=True))
     with pytest.raises(RuntimeError, match="gradgradcheck: no output of fn requires a gradient"):
         gradgradcheck(lambda x: x.detach() * 2, at(1.0))
+
+
+def test_a_function_of_random_numbers_is_named_as_one():
+    """Its differences are huge, but moving the point does not help."""
+    mg.manual_seed(0)
+    message = "fn gives other values when it is called again"
+    for fn in (lambda x: x * mg.rand(3, dtype="float64"), nn.Dropout(0.5)):
+        with pytest.raises(GradcheckError, match=f"gradcheck: {message}"):
+            gradcheck(fn, leaf(3))
+    with pytest.raises(GradcheckError, match=f"gradgradcheck: the gradient of {message}"):
+        gradgradcheck(lambda x: x * x * mg.rand(3, dtype="float64"), leaf(3))
+
+
+def test_an_input_may_be_given_twice():
+    x = leaf(3)
+    for fn in (lambda a, b: a * b, lambda a, b: a / (a + b) + mg.sin(a * b)):
+        assert gradcheck(fn, [x, x])
+        assert gradgradcheck(fn, [x, x])
+    with pytest.raises(GradcheckError, match="wrong in 3 of 3"):
+        gradcheck(lambda a, b: a * wrong_square(lambda g, x: g * x)(b), [x, x])

@@ -97,6 +97,17 @@ def test_a_function_that_passes_for_ours_has_no_kernels():
     assert (mine(mg.zeros(1000)).data == 1).all()
 
 
+def test_a_users_operation_put_in_the_place_of_ours_has_no_kernels(monkeypatch):
+    """As a test's mock does, or a user who wants another tanh everywhere."""
+    space = types.ModuleType("activation")
+    exec(OWN, vars(space))
+    monkeypatch.setattr("minigrad.ops.activation.tanh", space.tanh)
+    x = mg.zeros(1000, requires_grad=True)
+    y = space.tanh(x)
+    y.sum().backward()
+    assert (y.data == 1).all() and (x.grad.data == 3).all()
+
+
 def test_an_optimizer_of_a_users_never_runs_a_kernel_of_ours(monkeypatch):
     def update(self, p, g, state, step, group, scratch):
         p -= 1
@@ -121,6 +132,8 @@ def test_an_optimizer_of_a_users_never_runs_a_kernel_of_ours(monkeypatch):
 Arrays = Sequence[np.ndarray]
 Listed = NewType("Listed", list)
 Many = TypeVar("Many", bound=Sequence[Any])
+OneOf = TypeVar("OneOf", np.ndarray, list)
+AliasInText = "list[np.ndarray]"
 SEQUENCES = [
     Sequence,
     Sequence[np.ndarray],
@@ -144,6 +157,15 @@ SEQUENCES = [
     "Arrays",
     "List[np.ndarray]",
     "list['np.ndarray'] | None",
+    OneOf,
+    "AliasInText",
+    "'Sequence[np.ndarray]'",
+    Optional["list[np.ndarray]"],
+    Annotated["list[np.ndarray]", "joined"],
+    "Sequence[module_for_type_checkers.NDArray[np.float64]]",
+    "List[module_for_type_checkers.NDArray] | None",
+    "module_for_type_checkers.Sequence[np.ndarray]",
+    "list[OnlyForTypeCheckers | None]",
 ]
 OTHERS = [
     np.ndarray,
@@ -157,6 +179,11 @@ OTHERS = [
     Sequence[int],
     Annotated[np.ndarray, "Sequence"],
     "np.ndarray | float",
+    "module_for_type_checkers.Array",
+    "module_for_type_checkers.Sequence[int]",
+    "OnlyForTypeCheckers | None",
+    "'np.ndarray'",
+    "1 +",
 ]
 
 
@@ -207,6 +234,35 @@ def test_annotations_that_are_no_strings_count_too():
     assert x.grad.data.tolist() == [4, 4]
 
 
+def test_the_annotations_of_a_wrapped_definition_are_read_where_it_was_written(x):
+    """functools.wraps copies them, but not the names that they speak of."""
+    space = {"np": np, "Arrays": list}
+    exec("def total(xs: 'Arrays'):\n    return 2 * np.sum(xs, axis=0)", space)
+
+    def named(definition):
+        @functools.wraps(definition)
+        def call(xs):
+            return definition(xs)
+
+        return types.FunctionType(call.__code__, {}, "call", None, call.__closure__)
+
+    wrapper = functools.update_wrapper(named(space["total"]), space["total"])
+    total = mg.primitive(xs=lambda g, xs: [2 * g for _ in xs])(wrapper)
+    total([x, x]).sum().backward()
+    assert x.grad.data.tolist() == [4, 4]
+
+
+def test_a_type_parameter_is_known(x):
+    """As of `def total[Arrays: list](xs: Arrays)`, Python 3.12's spelling."""
+
+    def total(xs):
+        return 2 * np.sum(xs, axis=0)
+
+    total.__annotations__ = {"xs": "T"}
+    total.__type_params__ = (TypeVar("T", bound=list),)
+    assert mg.primitive(xs=lambda g, xs: [g])(total).operation.takes_sequence
+
+
 def test_a_sequence_with_a_rule_is_the_only_input():
     with pytest.raises(TypeError, match=r"a sequence of arrays with a rule must be the only one"):
 
@@ -219,6 +275,55 @@ def test_a_sequence_with_a_rule_is_the_only_input():
 def test_what_cannot_be_a_definition_is_refused(definition):
     with pytest.raises(TypeError, match="an operation"):
         mg.primitive()(definition)
+
+
+@pytest.mark.parametrize(
+    ("rule", "message"),
+    [
+        (None, "the rule of 'x' is None; a rule is a Python function"),
+        (np.negative, "the rule of 'x' is <ufunc 'negative'>"),
+        (functools.partial(lambda k, g: k * g, 2), "the rule of 'x' is functools.partial"),
+        (mg.tanh, r"the rule of 'x' takes \(\); .* takes g first"),
+        (lambda: 1, r"the rule of 'x' takes \(\)"),
+        (lambda *args: 1, r"the rule of 'x' takes \(\)"),
+        (lambda x: x, r"the rule of 'x' takes \(x\)"),
+        (lambda g, *, x: g * x, r"the rule of 'x' takes \(g, x\).*by position"),
+    ],
+)
+def test_what_cannot_be_a_rule_is_refused(rule, message):
+    with pytest.raises(TypeError, match=f"squash: {message}"):
+        with_rule(rule)
+
+
+@pytest.mark.parametrize(
+    ("definition", "message"),
+    [
+        (lambda x, y=2.0: x * y, "an option cannot be called 'y'"),
+        (lambda x, g=9.81: x * g, "an option cannot be called 'g'"),
+        (lambda x, x_shape=(1,): x * 1, "an option cannot be called 'x_shape'"),
+        (lambda x, x_shape: x * 1, "an input cannot be called 'x_shape'"),
+    ],
+)
+def test_a_parameter_that_a_rule_could_not_tell_from_another_is_refused(definition, message):
+    """Of an option y the rule was given the output."""
+    with pytest.raises(TypeError, match=f"squash: {message}; in rules"):
+        with_rule(lambda g: g, definition)
+    if message.startswith("an option"):  # without a rule there is nothing to confuse
+        assert mg.primitive()(definition)(mg.ones(2)).shape == (2,)
+
+
+def test_a_primitive_without_brackets_is_refused():
+    with pytest.raises(TypeError, match=r"rules first, by name: @mg\.primitive\(x=lambda g"):
+        mg.primitive(lambda x: x)
+
+
+@pytest.mark.parametrize("declare", [mg.primitive(x=lambda g: g), mg.fused])
+def test_inputs_are_passed_by_position(declare):
+    with pytest.raises(TypeError, match=r"scaled: the inputs \['w'\] stand behind a \*"):
+
+        @declare
+        def scaled(x, *, w):
+            return x * w
 
 
 # --- what a definition gives ------------------------------------------------------------------
@@ -281,6 +386,45 @@ def test_a_definition_that_gives_no_array_is_named_with_what_it_gave(
     with mg.enable_grad() if recording else mg.no_grad():
         with pytest.raises(TypeError, match=rf"squash: its definition returned {came}; it must"):
             own(x)
+
+
+@pytest.mark.parametrize(
+    ("definition", "came"),
+    [
+        (lambda x: x * 1j, r"an array complex64\[2\]"),
+        (lambda x: x.astype(object), r"an array object\[2\]"),
+        (lambda x: x.astype(str), r"an array <U32\[2\]"),
+        (lambda x: x.astype("M8[s]"), r"an array datetime64\[s\]\[2\]"),
+        (lambda x: np.complex64(1), r"an array complex64\[\]|1\+0j"),
+        (lambda x: (x, x * 1j), r"an array complex64\[2\]"),
+    ],
+)
+@pytest.mark.parametrize("recording", [True, False])
+def test_a_definition_that_gives_no_real_numbers_is_named(definition, came, recording, x):
+    definition.__name__ = "squash"
+    own = mg.primitive(x=lambda g: g)(definition)
+    message = rf"squash\(float32\[2\]\): the result is ({came}), but Tensors hold real numbers"
+    with mg.enable_grad() if recording else mg.no_grad():
+        with pytest.raises(mg.DTypeError, match=message):
+            own(x)
+
+
+@pytest.mark.filterwarnings("ignore:the matrix subclass")
+@pytest.mark.parametrize("other", [np.asmatrix, np.ma.asarray])
+def test_a_matrix_and_a_masked_array_are_no_arrays_here(other, x):
+    """The one multiplies by another rule, the other holds back values."""
+    kind = type(other(np.ones(2))).__qualname__
+    own = mg.primitive(x=lambda g: g)(lambda x: other(x))
+    with pytest.raises(TypeError, match=rf"its definition returned a numpy\.\S*{kind}; it must"):
+        own(x)
+    with pytest.raises(TypeError, match=rf"rule of 'x' returned a numpy\.\S*{kind}; it must"):
+        with_rule(lambda g: other(np.ones(2)))(x).sum().backward()
+
+
+def test_an_option_that_is_a_tensor_is_named():
+    scaled = mg.primitive(x=lambda g, s: g * s)(lambda x, *, s=1.0: x * s)
+    with pytest.raises(TypeError, match=r"returned a Tensor.*an option that is a Tensor stays one"):
+        scaled(mg.ones(2), s=mg.tensor(2.0))
 
 
 def test_numpy_scalars_are_arrays():
@@ -357,6 +501,31 @@ def test_the_rule_of_the_input_that_is_wrong_is_named(x):
         mixed(x * 1, w * 1).sum().backward()
 
 
+def test_an_input_that_is_given_twice_may_be_the_wrong_one(x):
+    @mg.primitive(a=lambda g: g, b=lambda g: 1.5)
+    def mixed(a, b):
+        return a + b
+
+    with pytest.raises(TypeError, match=r"mixed: the rule of 'a' or 'b' returned 1\.5"):
+        mixed(x, x).sum().backward()
+
+
+@both_lives
+def test_an_error_within_a_rule_names_the_rule(create_graph, x):
+    own = with_rule(lambda g: g @ np.ones((7, 7), np.float32))
+    with pytest.raises(ValueError, match=r"7") as caught:
+        mg.grad(own(x).sum(), x, create_graph=create_graph)
+    assert "in squash: the rule of 'x'" in caught.value.__notes__
+
+    @mg.primitive(xs=lambda g, xs: 1 / 0)
+    def added(xs: list):
+        return xs[0] + xs[1]
+
+    with pytest.raises(ZeroDivisionError) as caught:
+        mg.grad(added([x, x]).sum(), x, create_graph=create_graph)
+    assert caught.value.__notes__ == ["in added: the rule of 'xs'"]
+
+
 @pytest.mark.parametrize(
     ("gives", "came"),
     [
@@ -407,3 +576,64 @@ def test_a_tensor_of_another_library_is_named(compute):
     torch = pytest.importorskip("torch")
     with pytest.raises(TypeError, match=r"got a torch.Tensor.*mg\.tensor\(np\.asarray\(x\)\)"):
         compute(torch.ones(2), mg.ones(2))
+
+
+@pytest.mark.filterwarnings("ignore:the matrix subclass")
+@pytest.mark.parametrize(
+    "compute",
+    [
+        lambda theirs, ours: theirs + ours,
+        lambda theirs, ours: ours * theirs,
+        lambda theirs, ours: theirs * ours,
+        lambda theirs, ours: ours == theirs,
+        lambda theirs, ours: mg.maximum(ours, theirs),
+    ],
+)
+@pytest.mark.parametrize("kind", ["matrix", "MaskedArray"])
+def test_a_matrix_or_a_masked_array_is_named(compute, kind):
+    """`Tensor * matrix` was a matrix product, and a masked value was infinity."""
+    values = np.ones((2, 2))
+    theirs = np.asmatrix(values) if kind == "matrix" else np.ma.array(values, mask=values > 0)
+    for ours in (mg.ones(2, 2), mg.ones(2, 2, requires_grad=True)):
+        with pytest.raises(TypeError, match=rf"got a numpy\.\S*{kind}.*np\.asarray\(x\)"):
+            compute(theirs, ours)
+    with pytest.raises(TypeError, match=rf"data: expected .*, got a numpy\.\S*{kind}"):
+        mg.ones(2, 2).data = theirs
+
+
+class Foreign:
+    """An array of another library, such as JAX's: NumPy can read it."""
+
+    shape, dtype = (2,), np.dtype(np.float32)
+
+    def __array__(self, dtype=None, copy=None):
+        return np.ones(2, dtype or np.float32)
+
+
+@pytest.mark.parametrize(
+    "compute",
+    [
+        lambda theirs, ours: ours + theirs,
+        lambda theirs, ours: theirs * ours,
+        lambda theirs, ours: ours**theirs,
+        lambda theirs, ours: ours @ theirs,
+        lambda theirs, ours: mg.where(ours > 0, ours, theirs),
+        lambda theirs, ours: mg.where(theirs, ours, 0.0),
+        lambda theirs, ours: mg.minimum(ours, theirs),
+        lambda theirs, ours: mg.exp(theirs),
+    ],
+)
+def test_an_array_of_another_library_is_named_at_the_call(compute, x):
+    """Some operations took it, and their rules could not compute with it."""
+    with pytest.raises(TypeError, match=r"got a \S*Foreign.*np\.asarray\(x\)"):
+        compute(Foreign(), x)
+
+
+def test_an_input_without_a_rule_may_be_anything():
+    @mg.primitive(x=lambda g, how: g * how["factor"])
+    def scaled(x, how, like):
+        return x * how["factor"]
+
+    x = mg.ones(2, requires_grad=True)
+    scaled(x, {"factor": 2.0}, Foreign()).sum().backward()
+    assert x.grad.data.tolist() == [2, 2]

@@ -1,10 +1,12 @@
 """Tensor itself: what Python and NumPy ask of it, its errors, its declared list of methods."""
 
+import array
 import ast
 import copy
 import inspect
 import math
 import operator
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -487,3 +489,83 @@ def test_method_and_function_give_the_same():
             continue
         ours, theirs = getattr(x, name)(), function(x)
         np.testing.assert_array_equal(ours.data, theirs.data, err_msg=name)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [1j, Fraction(1, 3), np.array([1j, 2]), np.array([1, 2], object), np.timedelta64(3, "s")],
+)
+@pytest.mark.parametrize("requires_grad", [True, False])
+def test_a_tensor_holds_real_numbers(other, requires_grad):
+    x = mg.ones(2, requires_grad=requires_grad)
+    message = r"multiply\(.*float32\[2\].*\): the result is an array .*, but Tensors hold real"
+    for compute in (lambda: x * other, lambda: other * x):
+        with pytest.raises(mg.DTypeError, match=message):
+            compute()
+
+
+@pytest.mark.parametrize("dtype", [complex, object, "S3", "M8[s]", "i4,f4", "bfloat16", 3])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda dtype: mg.ones(2).astype(dtype),
+        lambda dtype: mg.tensor([1.0], dtype=dtype),
+        lambda dtype: mg.zeros(2, dtype=dtype),
+        lambda dtype: mg.full((2,), 1.0, dtype=dtype),
+        lambda dtype: mg.zeros_like(mg.ones(2), dtype=dtype),
+        lambda dtype: mg.arange(3, dtype=dtype),
+        lambda dtype: mg.eye(3, dtype=dtype),
+    ],
+)
+def test_a_dtype_is_one_of_real_numbers(make, dtype):
+    message = "Tensors hold real numbers, so none of dtype|write a dtype as text"
+    with pytest.raises(mg.DTypeError, match=message):
+        make(dtype)
+
+
+def test_no_dtype_is_the_default_one():
+    assert {mg.zeros(2, dtype=None).dtype, mg.ones(2, dtype=None).dtype} == {np.dtype("float32")}
+    assert mg.eye(2, dtype=None).dtype == np.float32
+
+
+TWO_INPUTS = {
+    "power": lambda a, b: a**b,
+    "matmul": lambda a, b: a @ b,
+    "divide": lambda a, b: a / b,
+    "maximum": mg.maximum,
+    "minimum": mg.minimum,
+    "where": lambda a, b: mg.where([True, False, True], a, b),
+}
+
+
+@pytest.mark.parametrize("name", TWO_INPUTS)
+@pytest.mark.parametrize(
+    "make",
+    [list, tuple, np.array, memoryview, lambda a: array.array("d", a), lambda a: range(1, 4)],
+)
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_a_list_is_an_operand_as_an_array_is(name, make, create_graph):
+    """Also for the rules, which compute with it later; of memoryviews `==` is another one."""
+    values = np.array([1.0, 2.0, 3.0])
+    theirs = make(values)
+    x = mg.tensor([2.0, 2.0, 0.5], dtype="float64", requires_grad=True)
+    for flip in (False, True):
+
+        def derivative(other, flip=flip):
+            y = TWO_INPUTS[name](*([other, x] if flip else [x, other]))
+            [g] = mg.grad((y * y).sum(), x, create_graph=create_graph)
+            return g if not create_graph else mg.grad((g * g).sum(), x)[0]
+
+        np.testing.assert_array_equal(derivative(theirs).data, derivative(values).data)
+
+
+@pytest.mark.parametrize("name", TWO_INPUTS)
+def test_a_list_of_tensors_is_no_operand(name):
+    parts = [mg.tensor(1.0, requires_grad=True), 2.0, 3.0]
+    with pytest.raises(TypeError, match=rf"{name}: '[ab]' .*list of Tensors; .*mg\.stack"):
+        TWO_INPUTS[name](parts, mg.ones(3))
+
+
+def test_a_tensor_as_out_of_a_ufunc_is_refused():
+    with pytest.raises(TypeError, match=r"numpy\.add does not take this Tensor"):
+        np.add(np.ones(2), np.ones(2), out=mg.ones(2))

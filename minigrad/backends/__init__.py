@@ -188,8 +188,18 @@ def is_array(value: object) -> bool:
 
 
 def is_array_type(kind: type) -> bool:
-    """Whether a type is that of a backend's arrays, or of NumPy's scalars."""
-    return issubclass(kind, (np.ndarray, np.generic)) or _is_cupy(kind)
+    """Whether a type is that of a backend's arrays, or of NumPy's scalars.
+
+    Not `np.matrix`, whose `*` is another product, nor a masked array, which holds back values.
+    """
+    if kind is np.ndarray or issubclass(kind, np.generic):
+        return True
+    if issubclass(kind, np.ndarray):
+        return _OTHER_ARRAYS.isdisjoint(base.__name__ for base in kind.__mro__)
+    return _is_cupy(kind)
+
+
+_OTHER_ARRAYS = {"matrix", "MaskedArray"}  # by name: NumPy imports the latter when it is asked for
 
 
 def _is_cupy(kind: type) -> bool:

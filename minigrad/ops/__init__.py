@@ -55,7 +55,13 @@ def _in_place(operation: Callable[..., Any], symbol: str) -> Callable[[Any, Any]
                 f"x {symbol}= y: the result is {y.dtype}, but x stays {self.dtype}; write "
                 f"x = x {symbol} y for a new Tensor"
             )
-        write(self._data, y._data)
+        try:
+            write(self._data, y._data)
+        except ValueError as error:  # its memory is a file's, or repeated by broadcasting
+            raise RuntimeError(
+                f"x {symbol}= y: {error}; write x = x {symbol} y for a new Tensor, or x.clone() "
+                "for one with memory of its own"
+            ) from None
         return self
 
     return change

@@ -301,7 +301,7 @@ def where(condition: Array, a: Array, b: Array) -> Array:
         >>> mg.where(x > 0, x, 0.0)
         tensor([0., 2.])
     """
-    if not hasattr(condition, "dtype"):  # for NumPy None is false, and any text true
+    if type(condition) is not np.ndarray:  # for NumPy None is false, and any text true
         condition = as_operand(condition, "where: condition")
     y: Array = np.where(condition, a, b)
     if y.dtype is _FLOAT32:
