@@ -345,10 +345,9 @@ class _Check:
         if not wrong.any():
             return
         difference = np.where(np.isnan(difference), np.inf, np.where(wrong, difference, -1))
-        worst = np.unravel_index(np.argmax(difference), numeric.shape)
-        place = tuple(int(n) for n in worst)
+        place = tuple(map(int, np.unravel_index(np.argmax(difference), numeric.shape)))
         values = (
-            f"backward gives {analytic[worst]:.8g}, the central difference {numeric[worst]:.8g}"
+            f"backward gives {analytic[place]:.8g}, the central difference {numeric[place]:.8g}"
         )
         if not np.allclose(self.at(self.args), self.middle, rtol=1e-9, atol=0, equal_nan=True):
             raise GradcheckError(

@@ -371,9 +371,7 @@ def _missing(module: str, names: Sequence[str], name: str) -> NoReturn:
 
 
 def _advice(module: str, names: Sequence[str], name: str) -> str:
-    use = MODULES[module].get(name)
-    if use is None:
-        use = _elsewhere(name)
+    use = MODULES[module][name] if name in MODULES[module] else _elsewhere(name)
     if use is None and module == "minigrad" and callable(getattr(np, name, None)):
         use = f"np.{name} on x.detach().numpy(), without a gradient"
     if use is None:

@@ -16,7 +16,7 @@ LEVELS = [
     ["minigrad.backends", "minigrad.live", "minigrad.grad_mode"],
     ["minigrad.writes"],
     ["minigrad.tensor"],
-    ["minigrad.engine"],
+    ["minigrad.engine", "minigrad.options"],
     ["minigrad.declaration"],
     ["minigrad.operation"],
     ["minigrad.ops"],

@@ -100,14 +100,14 @@ def test_what_is_no_number_is_refused_by_name(name):
         if value is None and ("momentum" in name or "max_norm" in name):
             continue
         said = "LeakyReLU: negative_slope" if name.startswith("a ") else name
-        with pytest.raises(TypeError, match=f"^{said} must be a number, got"):
+        with pytest.raises((TypeError, mg.ShapeError), match=f"^{said}: expected a number.*got"):
             NUMBERS[name](value)
 
 
 def test_a_negative_length_does_not_turn_rows_round():
     table = mg.ones(2, 2)
     for value in (-1.0, np.nan):
-        with pytest.raises(ValueError, match="embedding: max_norm must be at least 0"):
+        with pytest.raises(ValueError, match="embedding: max_norm: must be at least 0"):
             F.embedding(ROWS, table, max_norm=value)
     assert (table == 1).all()
 
@@ -120,7 +120,7 @@ def test_what_batch_norm_cannot_write_to_is_refused():
                 F.batch_norm(X, *pair, training=True)
             F.batch_norm(X, *pair)
     for momentum in ("0.1", None):
-        with pytest.raises(TypeError, match=r"batch_norm: momentum must be a number"):
+        with pytest.raises(TypeError, match=r"batch_norm: momentum: expected a number"):
             F.batch_norm(X, mg.zeros(3), mg.ones(3), training=True, momentum=momentum)
 
 

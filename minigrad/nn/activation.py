@@ -6,8 +6,8 @@ import warnings
 from typing import Any
 
 from minigrad.nn.module import Module
-from minigrad.nn.options import number
 from minigrad.ops import activation
+from minigrad.options import number
 from minigrad.tensor import Tensor, as_tensor
 
 __all__ = [

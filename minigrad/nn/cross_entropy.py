@@ -16,13 +16,13 @@ from minigrad.nn.loss import (
     floating_input,
     reduced,
 )
-from minigrad.nn.options import integer, probability
 from minigrad.ops.activation import log_softmax
 from minigrad.ops.elementwise import where
 from minigrad.ops.loss import cross_entropy_of_classes, mean_cross_entropy
 from minigrad.ops.precision import narrowed, widened
 from minigrad.ops.reduce import sum
 from minigrad.ops.shape import reshape, take_along_axis
+from minigrad.options import integer, probability
 from minigrad.tensor import DTypeError, ShapeError, Tensor, as_tensor
 
 __all__ = ["CrossEntropyLoss", "NLLLoss", "cross_entropy", "nll_loss"]

@@ -8,8 +8,8 @@ import numpy as np
 
 from minigrad.live import array
 from minigrad.nn.module import Module
-from minigrad.nn.options import probability
 from minigrad.ops.random import generator
+from minigrad.options import probability
 from minigrad.tensor import DTypeError, Tensor, as_tensor, made
 
 __all__ = ["Dropout", "dropout"]

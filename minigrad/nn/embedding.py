@@ -10,11 +10,11 @@ from minigrad.backends import Array, cheap_to_read
 from minigrad.grad_mode import no_grad
 from minigrad.nn import init
 from minigrad.nn.module import Module, Parameter
-from minigrad.nn.options import check_sizes, integer, number
 from minigrad.operation import primitive
 from minigrad.ops.creation import zeros
 from minigrad.ops.elementwise import where
 from minigrad.ops.reduce import norm
+from minigrad.options import check_sizes, integer, number
 from minigrad.tensor import DTypeError, ShapeError, Tensor, as_tensor, made
 from minigrad.writes import write
 
@@ -103,9 +103,7 @@ def _checked_padding(padding_idx: int | None, count: int) -> int | None:
 
 
 def _shorten_rows(weight: Tensor, rows: Array, max_norm: float, norm_type: float) -> None:
-    max_norm = number("embedding: max_norm", max_norm)
-    if not max_norm >= 0:
-        raise ValueError(f"embedding: max_norm must be at least 0, got {max_norm}")
+    max_norm = number("embedding: max_norm", max_norm, 0, finite=False)
     table = weight._data
     if table.dtype.kind != "f":
         raise DTypeError(f"embedding: max_norm shortens rows of floats, the table is {table.dtype}")

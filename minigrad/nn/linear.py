@@ -7,9 +7,9 @@ from typing import Any
 
 from minigrad.nn import init
 from minigrad.nn.module import Module, Parameter
-from minigrad.nn.options import check_sizes, integer
 from minigrad.ops.creation import zeros
 from minigrad.ops.linear import linear as operation
+from minigrad.options import check_sizes, integer
 from minigrad.tensor import ShapeError, Tensor, as_tensor
 
 __all__ = ["Flatten", "Identity", "Linear", "linear"]

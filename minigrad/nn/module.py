@@ -11,14 +11,12 @@ from reprlib import recursive_repr
 from threading import get_ident
 from typing import Any, ParamSpec, Protocol, Self, TypeVar, cast
 
-import numpy as np
-
 from minigrad.backends import Array, require_device, to_device
 from minigrad.hints import ModuleHints
 from minigrad.live import recorders, refuse
 from minigrad.nn.parameter import Buffer, Parameter
 from minigrad.nn.state import IncompatibleKeys, StateDictError, fitting
-from minigrad.tensor import Tensor, described, new_leaf
+from minigrad.tensor import Tensor, described, dtype_of, new_leaf
 from minigrad.writes import note_replaced, write
 
 __all__ = [
@@ -110,8 +108,7 @@ class Module(ModuleHints):
             if module not in seen:
                 seen.add(module)
                 yield name, module
-                inner = [(_path(name, key), part) for key, part in module._own(Module)]
-                stack += reversed(inner)
+                stack += reversed([(_path(name, key), m) for key, m in module._own(Module)])
 
     def _ways(self, operation: str, prefix: str = "") -> Iterator[tuple[str, Module]]:
         walk = self._walk(operation, prefix, lambda module: module._own(Module))
@@ -290,7 +287,7 @@ class Module(ModuleHints):
             >>> mg.nn.Linear(2, 1).astype("float64").weight.dtype
             dtype('float64')
         """
-        dtype = np.dtype(dtype)
+        dtype = dtype_of(dtype, "Module.astype")
         if dtype.kind != "f":
             raise TypeError(f"Module.astype: expected a floating-point dtype, got {dtype}")
         return self._convert(

@@ -10,10 +10,10 @@ import numpy as np
 from minigrad.backends import Array, cheap_to_read, is_array
 from minigrad.backends.arrays import follow_statistics
 from minigrad.nn.module import Buffer, Module, Parameter
-from minigrad.nn.options import check_sizes, integer, number
 from minigrad.ops import norm
 from minigrad.ops.activation import Activation, activated
 from minigrad.ops.creation import ones, ones_like, zeros, zeros_like
+from minigrad.options import check_sizes, integer, number
 from minigrad.tensor import ShapeError, Tensor, as_tensor
 from minigrad.writes import note_write, write
 

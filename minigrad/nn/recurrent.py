@@ -7,7 +7,6 @@ from typing import Any
 
 from minigrad.nn.dropout import dropout
 from minigrad.nn.module import Module, Parameter
-from minigrad.nn.options import check_sizes, check_switches
 from minigrad.nn.recurrent_cell import (
     as_state,
     check_nonlinearity,
@@ -19,6 +18,7 @@ from minigrad.nn.recurrent_cell import (
 from minigrad.ops import recurrent
 from minigrad.ops.creation import zeros
 from minigrad.ops.shape import concatenate, expand_dims, squeeze, stack, swapaxes, zeros_of
+from minigrad.options import check_sizes, check_switches
 from minigrad.tensor import ShapeError, Tensor, as_tensor
 
 __all__ = ["GRU", "LSTM", "RNN"]

@@ -9,12 +9,12 @@ from typing import Any
 
 from minigrad.nn import init
 from minigrad.nn.module import Module, Parameter
-from minigrad.nn.options import check_sizes, check_switches, probability
 from minigrad.ops import recurrent
 from minigrad.ops.activation import relu, tanh
 from minigrad.ops.creation import zeros
 from minigrad.ops.linear import linear
 from minigrad.ops.shape import zeros_of
+from minigrad.options import check_sizes, check_switches, probability
 from minigrad.tensor import ShapeError, Tensor, as_tensor
 
 __all__ = ["GRUCell", "LSTMCell", "RNNCell"]

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-import reprlib
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -15,6 +14,7 @@ from minigrad.backends.arrays import length, shorten, side_by_side
 from minigrad.ops.precision import widened
 from minigrad.ops.reduce import norm
 from minigrad.ops.shape import concatenate, reshape
+from minigrad.options import number
 from minigrad.tensor import ShapeError, Tensor, as_tensor, listed, made
 from minigrad.writes import note_write, write
 
@@ -31,17 +31,6 @@ hints.explain(__name__, __all__)
 def _gradients(name: str, parameters: Tensor | Iterable[Tensor]) -> list[Array]:
     found = listed(parameters, f"{name}: parameters (as by model.parameters())")
     return [p._grad._data for p in found if p._grad is not None]
-
-
-def _number(name: str, value: Any, least: float) -> float:
-    """A number that is at least `least`, also out of an array or a Tensor of one element."""
-    try:
-        found = float(value.item() if hasattr(value, "item") else value)
-    except (TypeError, ValueError):
-        raise TypeError(f"{name}: expected a number, got {reprlib.repr(value)}") from None
-    if not found >= least:
-        raise ValueError(f"{name}: must be at least {least}, got {found}")
-    return found
 
 
 def _norm(gradients: list[Array], norm_type: float) -> Array:
@@ -91,8 +80,9 @@ def clip_grad_norm_(
         >>> x.grad
         tensor([0.5999999 , 0.79999983])
     """
-    norm_type = _number("clip_grad_norm_: norm_type", norm_type, -math.inf)
-    max_norm = _number("clip_grad_norm_: max_norm", max_norm, 0)
+    order = math.inf if norm_type == "inf" else norm_type
+    norm_type = number("clip_grad_norm_: norm_type", order, -math.inf, finite=False)
+    max_norm = number("clip_grad_norm_: max_norm", max_norm, 0, finite=False)
     found = _gradients("clip_grad_norm_", parameters)
     gradients = [gradient for gradient in found if gradient.size]
     if not gradients:
@@ -129,7 +119,7 @@ def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -
         >>> x.grad
         tensor([ 1. , -0.1])
     """
-    clip_value = _number("clip_grad_value_: clip_value", clip_value, 0)
+    clip_value = number("clip_grad_value_: clip_value", clip_value, 0, finite=False)
     gradients = _gradients("clip_grad_value_", parameters)
     if gradients:
         vectors = side_by_side(gradients)

@@ -11,15 +11,9 @@ import numpy as np
 from minigrad.backends import Array
 from minigrad.optim.groups import Group
 from minigrad.optim.optimizer import Optimizer, Parameters
-from minigrad.optim.options import (
-    array_in,
-    at_least_zero,
-    check_implementation,
-    number,
-    quoted,
-    true_or_false,
-)
+from minigrad.optim.options import at_least_zero, check_implementation, true_or_false
 from minigrad.optim.update import descent_direction
+from minigrad.options import array_in, number, quoted
 
 __all__ = ["Adam", "AdamW"]
 

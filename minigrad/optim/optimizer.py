@@ -25,8 +25,8 @@ from minigrad.optim.groups import (
     refuse_foreign,
     refuse_repeated,
 )
-from minigrad.optim.options import quoted
 from minigrad.optim.update import apply
+from minigrad.options import quoted
 from minigrad.tensor import Tensor, made, new_leaf
 from minigrad.writes import note_write
 
@@ -252,7 +252,8 @@ class Optimizer:
             if name not in vector.state:
                 refuse(f"{type(self).__name__} makes its state {name!r}")
                 vector.state[name] = vector.zeros()
-        first, last = run.first, run.last  # a recording keeps these, but must keep no gradient
+        # a recording keeps these, but must keep no gradient
+        first, last, changed = run.first, run.last, run.data
         start, stop = vector.bounds[first], vector.bounds[last]
         if recorders:
             for parameter in vector.parameters[first:last]:
@@ -280,8 +281,6 @@ class Optimizer:
                 end = min(begin + block, stop)
                 scratch = vector.scratch[:, : end - begin]
                 apply(self.update, *part(begin, end), step(), group, scratch)
-
-        changed = run.data
 
         def finish() -> None:
             note_write(changed, *vector.state.values())

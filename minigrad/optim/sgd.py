@@ -7,8 +7,9 @@ import numpy as np
 from minigrad.backends import Array
 from minigrad.optim.groups import Group
 from minigrad.optim.optimizer import Optimizer, Parameters
-from minigrad.optim.options import at_least_zero, check_implementation, number, true_or_false
+from minigrad.optim.options import at_least_zero, check_implementation, true_or_false
 from minigrad.optim.update import descent_direction
+from minigrad.options import number
 
 __all__ = ["SGD"]
 

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from minigrad.live import refuse
 from minigrad.optim.optimizer import Optimizer
-from minigrad.optim.options import array_in, number, quoted
+from minigrad.options import array_in, number, quoted
 
 __all__ = ["LRScheduler"]
 

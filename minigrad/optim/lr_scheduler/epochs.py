@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 from minigrad.optim.lr_scheduler.base import LRScheduler
 from minigrad.optim.optimizer import Optimizer
-from minigrad.optim.options import number, plain, quoted
+from minigrad.options import number, plain, quoted
 
 __all__ = [
     "CosineAnnealingLR",

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from minigrad.live import refuse
 from minigrad.optim.lr_scheduler.base import LRScheduler
 from minigrad.optim.optimizer import Optimizer
-from minigrad.optim.options import number
+from minigrad.options import number
 
 __all__ = ["ReduceLROnPlateau"]
 
