@@ -18,6 +18,7 @@ from minigrad.operation import fused, primitive
 from minigrad.ops.activation import sigmoid, tanh
 from minigrad.ops.creation import (
     arange,
+    clone,
     eye,
     full,
     full_like,
@@ -58,7 +59,6 @@ from minigrad.ops.reduce import (
 )
 from minigrad.ops.shape import (
     broadcast_to,
-    clone,
     concatenate,
     expand_dims,
     flip,

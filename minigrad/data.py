@@ -10,8 +10,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from minigrad.options import integer
-
 Bytes = npt.NDArray[np.uint8]
 Indices = npt.NDArray[np.intp]
 
@@ -156,8 +154,9 @@ def batches(
     >>> [batch.size for batch in batches(10, 4, np.random.default_rng(0))]
     [4, 4, 2]
     """
-    # Python's own: NumPy's small ones would overflow below
-    count, batch_size = integer("batches: count", count), integer("batches: batch_size", batch_size)
+    for name, number in (("count", count), ("batch_size", batch_size)):
+        if not isinstance(number, int | np.integer):
+            raise TypeError(f"batches: {name} must be an int, got {number!r}")
     if not hasattr(generator, "permutation"):
         raise TypeError(
             f"batches: expected a generator, as by np.random.default_rng(0), got {generator!r}"
@@ -166,6 +165,7 @@ def batches(
         raise ValueError(f"batches: count is {count}, expected at least 0")
     if batch_size < 1:
         raise ValueError(f"batches: batch_size is {batch_size}, expected at least 1")
+    count, batch_size = int(count), int(batch_size)  # NumPy's small ones would overflow below
     order = generator.permutation(count)
     stop = count - count % batch_size if drop_last else count
     return (order[start : start + batch_size] for start in range(0, stop, batch_size))

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.backends import is_array, to_numpy
-from minigrad.tensor import ShapeError, Tensor, described
+from minigrad.tensor import ShapeError, Tensor
 
 __all__ = [
     "array_in",
@@ -46,10 +46,13 @@ def plain(value: Any) -> Any:
 
 
 def quoted(value: Any) -> str:
-    """A value for a message: its beginning, and its type; of an array dtype and shape."""
-    if value is None or isinstance(value, Tensor) or is_array(value):
-        return described(value)
-    return f"{reprlib.repr(value)} ({type(value).__name__})"
+    """A value for a message: its beginning, and its type; of an array the shape."""
+    if value is None:
+        return "None"
+    kind, shape = type(value).__name__, getattr(value, "shape", None)
+    if isinstance(shape, tuple):
+        return f"{kind} of shape {tuple(shape)}"
+    return f"{reprlib.repr(value)} ({kind})"
 
 
 def number(

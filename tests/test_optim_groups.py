@@ -276,7 +276,7 @@ def test_the_state_of_float16_parameters_is_float32_also_when_loaded():
 
 
 CLIPPED = [
-    ("clip_grad_norm_", {"max_norm": None}, TypeError, "max_norm: expected a number, got None"),
+    ("clip_grad_norm_", {"max_norm": None}, TypeError, "max_norm: expected a number.*got None"),
     ("clip_grad_norm_", {"max_norm": [1.0]}, TypeError, "max_norm: expected a number"),
     ("clip_grad_norm_", {"max_norm": np.ones(2)}, mg.ShapeError, "max_norm: expected a number"),
     ("clip_grad_norm_", {"max_norm": -1.0}, ValueError, "max_norm: must be at least 0"),

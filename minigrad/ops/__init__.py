@@ -10,7 +10,7 @@ import numpy as np
 from minigrad.backends import require_device
 from minigrad.engine import node_of
 from minigrad.grad_mode import grad_switch, no_grad
-from minigrad.ops import activation, elementwise, linalg, reduce, shape
+from minigrad.ops import activation, creation, elementwise, linalg, reduce, shape
 from minigrad.tensor import DTypeError, ShapeError, Tensor, dtype_of, made
 from minigrad.writes import write
 
@@ -55,13 +55,7 @@ def _in_place(operation: Callable[..., Any], symbol: str) -> Callable[[Any, Any]
                 f"x {symbol}= y: the result is {y.dtype}, but x stays {self.dtype}; write "
                 f"x = x {symbol} y for a new Tensor"
             )
-        try:
-            write(self._data, y._data)
-        except ValueError as error:  # its memory is a file's, or repeated by broadcasting
-            raise RuntimeError(
-                f"x {symbol}= y: {error}; write x = x {symbol} y for a new Tensor, or x.clone() "
-                "for one with memory of its own"
-            ) from None
+        write(self._data, y._data)
         return self
 
     return change
@@ -88,13 +82,6 @@ def _astype(self: Tensor, dtype: Any) -> Tensor:
     if dtype == self.dtype:
         return self
     return elementwise.cast(self, dtype) if dtype.kind == "f" else made(self._data.astype(dtype))
-
-
-def _clone(self: Tensor) -> Tensor:
-    y = shape.clone(self)
-    if not self._requires_grad and hasattr(self, "_writable"):
-        y._writable = True  # a copy of what is outside every graph is a leaf of its own
-    return y
 
 
 METHODS: dict[str, Callable[..., Any]] = {
@@ -137,7 +124,7 @@ METHODS: dict[str, Callable[..., Any]] = {
     "__ixor__": _in_place(elementwise.bitwise_xor, "^"),
     "to": _to,
     "astype": _astype,
-    "clone": _clone,
+    "clone": creation.clone,
     "reshape": _reshape,
     "transpose": _transpose,
     **{

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.backends import array_module
-from minigrad.ops.shape import shape_of
+from minigrad.ops.shape import copied, shape_of
 from minigrad.tensor import (
     DTypeError,
     ShapeError,
@@ -112,6 +112,7 @@ def arange(*bounds: Any, dtype: Any = None, device: str = "cpu") -> Tensor:
 
     Raises:
         TypeError: A bound is no number.
+        ValueError: The step is 0.
 
     Example:
         >>> import minigrad as mg
@@ -204,3 +205,23 @@ def ones_like(x: Tensor, dtype: Any = None, requires_grad: bool = False) -> Tens
         tensor([1., 1.])
     """
     return full_like(as_tensor(x, "ones_like: x"), 1, dtype, requires_grad)
+
+
+def clone(x: Any) -> Tensor:
+    """A copy with memory of its own, in the graph: its gradient goes on to `x`.
+
+    A copy of a leaf that requires no gradient, as `x.detach()`, is such a leaf itself: `+=` writes
+    into it.
+
+    Args:
+        x: Any shape.
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.clone(mg.tensor([1.0, 2.0]))
+        tensor([1., 2.])
+    """
+    y = copied(x)
+    if isinstance(x, Tensor) and not x._requires_grad and hasattr(x, "_writable"):
+        y._writable = True
+    return y

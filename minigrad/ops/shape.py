@@ -17,17 +17,8 @@ from minigrad.tensor import DTypeError, ShapeError, Tensor, array_of, as_tensor,
 
 
 @primitive(x=lambda g: g)
-def clone(x: Array) -> Array:
-    """A copy with memory of its own, in the graph: its gradient goes on to `x`.
-
-    Args:
-        x: Any shape.
-
-    Example:
-        >>> import minigrad as mg
-        >>> mg.clone(mg.tensor([1.0, 2.0]))
-        tensor([1., 2.])
-    """
+def copied(x: Array) -> Array:
+    """The same values in memory of their own: see `clone`."""
     return np.copy(x)
 
 
@@ -280,6 +271,9 @@ def pad(x: Array, pad_width: Any, *, constant_values: float = 0.0) -> Array:
         pad_width: How many elements to add: n, (before, after), or a pair for each axis.
         constant_values: Their value.
 
+    Raises:
+        TypeError: It is no number, or x's integers cannot hold it.
+
     Example:
         >>> import minigrad as mg
         >>> mg.pad(mg.ones(2), (1, 2))
@@ -344,7 +338,8 @@ def take_along_axis(x: Any, indices: Any, axis: int | None) -> Tensor:
         axis: The axis to pick along; None for x as a flat array.
 
     Raises:
-        ShapeError: `indices` has not x's rank.
+        ShapeError: `indices` has not x's rank, or x has no such axis.
+        DTypeError: They are no integers.
 
     Example:
         >>> import minigrad as mg

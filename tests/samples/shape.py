@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.ops import shape as ops
+from minigrad.ops.creation import clone
 from samples.base import F, integers, mask, normal, sample, torch
 
 
@@ -51,8 +52,7 @@ SAMPLES = [
     for size, to in [((3, 4), (2, 6)), ((3, 4), (-1,)), ((), (1, 1)), ((2, 0), (0, 5)), ((6,), -1)]
 ]
 SAMPLES += [
-    sample(ops.clone, normal(*size), torch=lambda x: torch.clone(x))
-    for size in [(3, 4), (), (0, 2)]
+    sample(clone, normal(*size), torch=lambda x: torch.clone(x)) for size in [(3, 4), (), (0, 2)]
 ]
 SAMPLES += [
     sample(
