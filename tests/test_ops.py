@@ -63,7 +63,15 @@ def test_every_operation_has_a_sample():
 def test_every_public_function_has_a_sample():
     sampled = {sample.function.__name__ for sample in SAMPLES}
     helpers = {"shape_of", "index_of", "size_of", "axes_of", "largest", "move", "activated"}
-    helpers |= {"widened", "narrowed", "in_float32", "floating", "of_numbers", "checked_axes"}
+    helpers |= {
+        "widened",
+        "narrowed",
+        "in_float32",
+        "floating",
+        "of_numbers",
+        "checked_axes",
+        "copied",
+    }
     for module in families():
         if module.__name__.endswith(("creation", "random")):
             continue
