@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.backends import array_module
+from minigrad.operation import as_operand
 from minigrad.ops.shape import copied, shape_of
 from minigrad.tensor import (
     DTypeError,
@@ -221,7 +222,7 @@ def clone(x: Any) -> Tensor:
         >>> mg.clone(mg.tensor([1.0, 2.0]))
         tensor([1., 2.])
     """
-    y = copied(x)
+    y = copied(as_operand(x, "clone: x"))
     if isinstance(x, Tensor) and not x._requires_grad and hasattr(x, "_writable"):
         y._writable = True
     return y
