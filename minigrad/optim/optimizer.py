@@ -25,7 +25,7 @@ from minigrad.optim.groups import (
     refuse_foreign,
     refuse_repeated,
 )
-from minigrad.optim.update import apply
+from minigrad.optim.update import in_float32
 from minigrad.options import quoted
 from minigrad.tensor import Tensor, made, new_leaf
 from minigrad.writes import note_write
@@ -276,11 +276,11 @@ class Optimizer:
                 f"{type(self).__name__} has no kernel for a {vector.dtype} vector on this device, "
                 "so its learning rate would stay what it is now"
             )
-            block = vector.scratch.shape[1]
+            update, block = in_float32(self.update, vector.dtype), vector.scratch.shape[1]
             for begin in range(start, stop, max(block, 1)):
                 end = min(begin + block, stop)
                 scratch = vector.scratch[:, : end - begin]
-                apply(self.update, *part(begin, end), step(), group, scratch)
+                update(*part(begin, end), step(), group, scratch)
 
         def finish() -> None:
             note_write(changed, *vector.state.values())

@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from minigrad.backends import Array
 from minigrad.ops.precision import widened
 
-__all__ = ["apply", "descent_direction"]
+__all__ = ["descent_direction", "in_float32"]
+
+Update: TypeAlias = Callable[..., None]
 
 
-def apply(update: Callable[..., None], p: Array, g: Array, *others: Any) -> None:
-    """Call an `Optimizer.update`; float16 is computed in float32, and rounded once.
+def in_float32(update: Update, dtype: Any) -> Update:
+    """An `Optimizer.update` of parameters of a dtype; float16 is computed in float32.
 
     In float16 the square of a gradient above 255 is infinite, which would stop its parameter for
     ever, and an eps of 1e-8 is 0, which would make NaN of a gradient of 0. So the state of float16
     parameters is in float32.
     """
-    wide = widened(p)
-    update(wide, widened(g), *others)
-    if wide is not p:
+
+    def widely(p: Array, g: Array, *others: Any) -> None:
+        wide = widened(p)
+        update(wide, widened(g), *others)
         p[...] = wide
+
+    return widely if dtype == np.float16 else update
 
 
 def descent_direction(
