@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import needs
 import pytest
 
 from train import command, console, interpolate, lstm, plot, progress
@@ -191,8 +192,15 @@ def test_settings_that_cannot_be_written_are_a_failure(
     assert lstm.main(["--dry-run"]) == 0
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-@pytest.mark.parametrize("redirections", [">/dev/full 2>&1", ">&- 2>&-", "| true", "2>/dev/full"])
+@pytest.mark.parametrize(
+    "redirections",
+    [
+        ">&- 2>&-",
+        "| true",
+        pytest.param(">/dev/full 2>&1", marks=needs.DEV_FULL),
+        pytest.param("2>/dev/full", marks=needs.DEV_FULL),
+    ],
+)
 def test_a_process_ends_with_its_own_code_whatever_its_streams_are(
     redirections: str, tmp_path: Path
 ) -> None:
@@ -208,14 +216,13 @@ def test_a_process_ends_with_its_own_code_whatever_its_streams_are(
     assert (run / "gradients.png").exists()
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 @pytest.mark.parametrize(
     ("words", "redirections", "code"),
     [
-        ("", ">/dev/full", 1),
         ("", ">&- 2>&-", 0),
-        ("lstm --epochs 2", "2>/dev/full", 2),
         ("lstm --epochs 2", "2>&-", 2),
+        pytest.param("", ">/dev/full", 1, marks=needs.DEV_FULL),
+        pytest.param("lstm --epochs 2", "2>/dev/full", 2, marks=needs.DEV_FULL),
     ],
 )
 def test_the_list_of_commands_ends_with_its_own_code(

@@ -59,7 +59,7 @@ BATCHED(cublasDgemmStridedBatched, double)
 def stub(tmp_path_factory):
     """The path of a shared library with cuBLAS's functions, for the host."""
     if COMPILER is None:
-        pytest.skip("no C++ compiler (g++) was found")
+        pytest.skip("no C++ compiler (g++) was found, which makes the stub of the library")
     path = tmp_path_factory.mktemp("cublas") / "libcublas.so"
     command = [COMPILER, "-shared", "-fPIC", "-x", "c++", "-", "-o", str(path)]
     subprocess.run(command, input=STUB, text=True, check=True)

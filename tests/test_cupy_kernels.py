@@ -8,6 +8,7 @@ import pkgutil
 from dataclasses import replace
 
 import checks
+import needs
 import numpy as np
 import pytest
 from samples import SAMPLES, Sample, operations
@@ -27,11 +28,7 @@ def files_in(package):
 
 # a file that belongs to no family of operations is a part of another
 FAMILIES = sorted(files_in("minigrad.backends.cupy") & files_in("minigrad.ops"))
-NEEDS_COMPILER = pytest.mark.skipif(
-    importlib.import_module("strict_device").COMPILER is None,
-    reason="no C++ compiler (g++) was found, which runs the kernels where there is no GPU",
-)
-pytestmark = NEEDS_COMPILER
+pytestmark = needs.COMPILER
 
 
 def kernels():

@@ -1,15 +1,13 @@
 """The emulator of CUDA C: it computes what a GPU would, and finds what would go wrong there."""
 
+import needs
 import numpy as np
 import pytest
 import strict_device
 from strict_device import CompileException, CUDADriverError, DeviceFault
 
 cupy = strict_device.module
-needs_compiler = pytest.mark.skipif(
-    strict_device.COMPILER is None, reason="there is no g++ for Linux here"
-)
-pytestmark = [needs_compiler, pytest.mark.usefixtures("clean")]
+pytestmark = [needs.COMPILER, pytest.mark.usefixtures("clean")]
 
 SUM = r"""
 extern "C" __global__ void total(const float* x, float* y, int n) {

@@ -9,6 +9,7 @@ import sys
 import types
 from pathlib import Path
 
+import needs
 import numpy as np
 import pytest
 
@@ -88,11 +89,15 @@ def test_an_encoding_without_the_letters_gets_their_numbers():
     assert "MINIGRAD_FAST          \\xe4\\udcff" in done.stdout
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 @pytest.mark.parametrize(
     ("to", "code", "words"),
     [
-        (">/dev/full", 1, "error: the report cannot be written: No space left on device\n"),
+        pytest.param(
+            ">/dev/full",
+            1,
+            "error: the report cannot be written: No space left on device\n",
+            marks=needs.DEV_FULL,
+        ),
         ("| true", 1, "error: the report cannot be written: Broken pipe\n"),
         (">&-", 0, ""),
         ("2>&- >/dev/null", 0, ""),

@@ -1,7 +1,6 @@
 """Each optimizer's kernels against its definition, where gradients are not what one hopes for."""
 
-import importlib
-
+import needs
 import numpy as np
 import pytest
 
@@ -9,10 +8,6 @@ import minigrad as mg
 from minigrad import nn, optim
 from minigrad.backends import to_numpy
 
-NEEDS_COMPILER = pytest.mark.skipif(
-    importlib.import_module("strict_device").COMPILER is None,
-    reason="no C++ compiler (g++) was found, which runs the kernels where there is no GPU",
-)
 STEPS = 12
 OPTIONS = [
     (optim.SGD, {"lr": 0.1}),
@@ -108,7 +103,7 @@ def test_a_kernel_gives_what_the_definition_gives_for_any_gradient(kind, options
     check_close(kind, options, "cpu", np.float32)
 
 
-@NEEDS_COMPILER
+@needs.COMPILER
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize(("kind", "options"), OPTIONS, ids=str)
 def test_a_kernel_of_the_gpu_does_so_too(kind, options, dtype, quick_gpu):
@@ -120,7 +115,7 @@ def test_the_centered_kernel_gives_the_definitions_bits(options):
     check_bits(options, "cpu", np.float32)
 
 
-@NEEDS_COMPILER
+@needs.COMPILER
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("options", CENTERED, ids=str)
 def test_the_centered_kernel_of_the_gpu_does_so_too(options, dtype, quick_gpu):
@@ -147,7 +142,7 @@ def test_a_constant_gradient_has_no_variance_and_no_nan(kind, dtype, alpha):
     assert (size >= 1 / (1e-3 + noise) - slack).all()
 
 
-@NEEDS_COMPILER
+@needs.COMPILER
 @pytest.mark.parametrize("device", ["cpu", "gpu"])
 def test_a_largest_square_that_is_nan_stays_so(device, quick_gpu):
     p = nn.Parameter(mg.ones(700, device=device))

@@ -4,6 +4,7 @@ import os
 import stat
 import sys
 
+import needs
 import numpy as np
 import pytest
 
@@ -297,7 +298,7 @@ def test_what_is_no_path_is_refused_by_name(tmp_path):
     assert mg.load(os.fsencode(tmp_path / "x"))["x"].item() == 1
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
+@needs.LINKS
 def test_of_a_link_the_file_that_it_leads_to_is_replaced(tmp_path):
     (tmp_path / "far").mkdir()
     link, target = tmp_path / "link", tmp_path / "far" / "x"

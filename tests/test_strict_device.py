@@ -4,6 +4,7 @@ import gc
 import inspect
 import threading
 
+import needs
 import numpy as np
 import pytest
 import strict_device
@@ -262,7 +263,7 @@ def test_streams_that_cannot_be_captured_say_so(stream):
         stream.end_capture()
 
 
-@pytest.mark.skipif(strict_device.COMPILER is None, reason="there is no g++ for Linux here")
+@needs.COMPILER
 def test_kernels_are_recorded(stream):
     add = cupy.RawKernel(
         'extern "C" __global__ void add(float* x, float y) { x[threadIdx.x] += y; }', "add"
