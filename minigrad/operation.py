@@ -233,7 +233,7 @@ def primitive(
                 args, options = operation.bind(args, options)
             arrays: list[Any] = []
             parents: list[Node | None] = []
-            kind: type | None = None
+            kind: Any = None  # the type of the Tensors' arrays
             wanted, bit = 0, 1  # a bit for each input that wants a gradient
             for arg in args:
                 parent = None
@@ -256,13 +256,10 @@ def primitive(
                 raise
             if kind is None:
                 return y
-            single = type(y) is kind
-            if not single:
+            is_usual = type(y) is kind and y.dtype.kind == "f"
+            if not is_usual:
                 y = _tidied(y, operation, args)
             record = None
-            is_usual = single and y.dtype.kind == "f"
-            if not is_usual and single and y.dtype.kind not in "biu":
-                raise _not_real(operation, args, y)
             if wanted & has_rule and grad_switch.on and (is_usual or _is_floating(y)):
                 saving = saving_for(wanted)
                 arrays.append(y)
@@ -270,7 +267,7 @@ def primitive(
                 record = Record(saving.plan, parents, saved, y)
             if inspectors:
                 _inspect(operation, args, options, y, record)
-            return made(y, record) if single else _wrapped(y, record)
+            return made(y, record) if is_usual else _wrapped(y, record)
 
         def call_on_sequence(*args: Any, **options: Any) -> Any:
             if len(args) != 1:
@@ -397,22 +394,19 @@ def fused(definition: Callable[P, R]) -> Callable[P, R]:
         else:
             return operation.definition(*args, **options)
         y, residuals = result
-        single = type(y) is kind
-        if not single:
+        is_usual = type(y) is kind and y.dtype.kind == "f"
+        if not is_usual:
             y = _tidied(y, operation, args)
         parents = [node_of(arg) for arg in args]
         record = None
         wanted = any(parent is not None for parent in parents)
-        is_usual = single and y.dtype.kind == "f"
-        if not is_usual and single and y.dtype.kind not in "biu":
-            raise _not_real(operation, args, y)
         if wanted and grad_switch.on and (is_usual or _is_floating(y)):
             saved = args, full, y, residuals
             record = FusedRecord(plan, parents, saved, y)
             record.definition, record.kernel = operation.definition, kernel.backward
         if inspectors:
             _inspect(operation, args, full, y, record)
-        return made(y, record) if single else _wrapped(y, record)
+        return made(y, record) if is_usual else _wrapped(y, record)
 
     return cast("Callable[P, R]", _dressed(call, operation))
 

@@ -7,9 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from .console import leave, tell, warn
-
-DONE, FAILED, BAD_INPUT = 0, 1, 2  # as command.py has them, which takes a second to import
+from .console import BAD_INPUT, answer, leave, warn
 
 
 def commands() -> dict[str, str]:
@@ -37,10 +35,7 @@ def main(args: Sequence[str] | None = None) -> int:
     if not words or words[0] in ("-h", "--help"):
         lines = [f"python -m train.{name:<12} {told}" for name, told in known.items()]
         lines += ["", "Options and their defaults: python -m train.lstm --help, and so for each."]
-        if tell("\n".join(lines)):
-            return DONE
-        warn("error: standard output cannot be written to")
-        return FAILED
+        return answer("\n".join(lines))
     name = words[0].removesuffix(".py").lower()
     close = difflib.get_close_matches(name, known, 1)
     if name.startswith("-"):

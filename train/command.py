@@ -13,11 +13,9 @@ from minigrad.backends import is_device_failure
 from minigrad.data import DataError
 
 from .config import BadInput, Config, parse
-from .console import forgiving, tell, warn
+from .console import BAD_INPUT, DONE, FAILED, INTERRUPTED, answer, forgiving, tell, warn
 from .loop import Diverged, Loop
 from .run import RunFolder, environment, new_folder, summary_writer
-
-DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
 
 def command(
@@ -102,14 +100,6 @@ def guarded(run: Callable[[], int], advice: Callable[[], str] = str) -> int:
         code, message = FAILED, f"the GPU has failed: {words}{advice()}"
     warn(f"error: {message}")
     return code
-
-
-def answer(text: str) -> int:
-    """Print what a command was called for; return its exit code, 1 if that cannot be written."""
-    if tell(text):
-        return DONE
-    warn("error: standard output cannot be written to")
-    return FAILED
 
 
 def ending(program: str, run: RunFolder, loop: Loop) -> int:

@@ -1,4 +1,4 @@
-"""What the trainers say to the user; no message can end a run, wherever it goes.
+"""What the commands say to the user, and end with; no message can end a run, wherever it goes.
 
 Standard output or error may be missing (None, in a program without a console), closed, a logger
 with nothing but `write`, a pipe that nobody reads, a file on a full disk, or of an encoding that
@@ -11,6 +11,8 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
+
+DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130  # exit codes
 
 
 class Forgiving:
@@ -104,6 +106,14 @@ def _printed(text: str, stream: Any) -> bool:
     file = Forgiving(stream)
     print(text, file=file, flush=True)
     return not file.failed
+
+
+def answer(text: str) -> int:
+    """Print what a command was called for; return its exit code, 1 if that cannot be written."""
+    if tell(text):
+        return DONE
+    warn("error: standard output cannot be written to")
+    return FAILED
 
 
 def talker(quiet: bool) -> Callable[[str], None]:

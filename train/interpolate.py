@@ -15,9 +15,9 @@ from minigrad import nn
 from models.gan import Generator
 
 from . import latent, pictures
-from .command import DONE, answer, guarded
+from .command import guarded
 from .config import COUNT, SEED, Allowed, BadInput, config_of, parse_tool
-from .console import leave, talker, tell
+from .console import DONE, answer, leave, talker, tell
 from .gan import GANConfig
 from .judge import Reader
 from .run import replacing

@@ -17,9 +17,9 @@ from models.lstm_layer import LayerLSTM
 from models.rnn import RNN
 
 from . import palindromes, pictures
-from .command import DONE, command, ending
+from .command import command, ending
 from .config import COUNT, EPOCHS, NOT_NEGATIVE, PAIR, POSITIVE, RECIPE, SHARE, BadInput, RunConfig
-from .console import leave, talker, tell
+from .console import DONE, leave, talker, tell
 from .insight import Recurrent, gradient_norms, unrolled
 from .loop import Loop, Meter, State, training
 from .palindromes import Examples
