@@ -778,12 +778,12 @@ def tensor(
 
 def _converted(array: Array, dtype: np.dtype[Any], exactly: bool) -> Array:
     """An array in a dtype; Python's numbers are refused where integers cannot hold them."""
-    if exactly and dtype.kind in "iu" and not is_held(np.trunc(array), dtype):
+    if exactly and dtype.kind in "iu" and not can_hold(dtype, np.trunc(array)):
         raise DTypeError(f"tensor: {dtype} cannot hold numbers from {array.min()} to {array.max()}")
     return array.astype(dtype, copy=False)
 
 
-def is_held(values: Array, dtype: np.dtype[Any]) -> bool:
+def can_hold(dtype: np.dtype[Any], values: Array) -> bool:
     """Whether a dtype holds numbers as they are; floats hold all, but for rounding."""
     if dtype.kind == "f":
         return True

@@ -3,7 +3,7 @@
 Tensors and records share one clock, `ages`. A record that is younger than the last write (the
 usual case: an optimizer steps after backward) needs no further look. For an older one it is asked
 whether its values share memory with what was written to, which finds a change through any view.
-A write to all that an array owns is remembered by that array, any other one by its addresses.
+A write to the whole memory of an array is remembered by that array, any other by its addresses.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any, TypeAlias
 from weakref import ref
 
-from minigrad.backends import Array, owner_of, span_of
+from minigrad.backends import Array, memory_owner, span_of
 from minigrad.live import repeat
 
 __all__ = [
@@ -31,9 +31,9 @@ _LIMIT = 10_000  # changes of a kind that are remembered; the oldest half is for
 Span: TypeAlias = tuple[int, int]  # the addresses of the first byte, and after the last
 Whole: TypeAlias = "ref[Array]"
 
-_wholes: dict[int, tuple[int, Whole]] = {}  # of an array by its id: when all of it was written to
-_spans: dict[Span, int] = {}  # when a part was, or memory that no array of NumPy's owns
-_replaced: dict[int, int] = {}  # when a Tensor, by its id, was given another array
+_wholes: dict[int, tuple[int, Whole]] = {}  # by an array's id: the last write to all of its memory
+_spans: dict[Span, int] = {}  # the last write to a part, or to memory that no NumPy array owns
+_replaced: dict[int, int] = {}  # by a Tensor's id: when it was given another array
 _last = 0
 _last_span = 0
 
@@ -44,7 +44,7 @@ def last_write() -> int:
 
 
 def write(array: Array, values: Any, index: Any = ...) -> None:
-    """Write values into an array in place: all but kernels changes a Tensor's elements so.
+    """Write values into an array in place; only kernels change a Tensor's elements otherwise.
 
     Args:
         array: What is changed.
@@ -73,7 +73,7 @@ def note_write(*arrays: Array) -> None:
 
 def _place_of(array: Array) -> Whole | Span:
     """What to remember a write by; it keeps no array alive."""
-    owner = owner_of(array)
+    owner = memory_owner(array)
     if owner is not None and (
         array is owner or (array.nbytes == owner.nbytes and array.flags.forc)
     ):
@@ -121,7 +121,7 @@ def was_changed(holder: object, array: Any, age: int) -> bool:
         return True
     if not hasattr(array, "strides"):
         return False
-    owner = owner_of(array)
+    owner = memory_owner(array)
     if owner is not None:
         if id(owner) in _wholes and _wholes[id(owner)][0] > age:
             return True

@@ -238,7 +238,7 @@ def span_of(array: Array) -> tuple[int, int]:
     return start, stop + int(array.itemsize)
 
 
-def owner_of(array: Array) -> Array | None:
+def memory_owner(array: Array) -> Array | None:
     """The array of NumPy's whose memory an array shares, often itself.
 
     None where no such array is known: memory of a GPU, of a file or of another library.

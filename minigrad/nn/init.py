@@ -17,7 +17,7 @@ from minigrad import hints
 from minigrad.backends import Array, cheap_to_read, device_of, to_device
 from minigrad.live import refuse
 from minigrad.ops.random import generator
-from minigrad.tensor import DTypeError, Operand, ShapeError, as_tensor, is_held
+from minigrad.tensor import DTypeError, Operand, ShapeError, as_tensor, can_hold
 from minigrad.writes import write
 
 __all__ = [
@@ -132,7 +132,7 @@ def _set(name: str, tensor: T, val: Any) -> T:
     array, values = _array(name, tensor, floating=False), np.asarray(val)
     if values.dtype.kind not in "biuf":
         raise TypeError(f"{name}: val must be a number, got {val!r}")
-    if not is_held(values, array.dtype):
+    if not can_hold(array.dtype, values):
         raise DTypeError(f"{name}: a Tensor of {array.dtype} cannot hold {val}")
     _fill(array, np.broadcast_to(values, array.shape))
     return tensor

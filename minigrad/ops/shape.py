@@ -13,7 +13,7 @@ from minigrad.backends import Array, array_module, device_of
 from minigrad.backends import arrays as backend_arrays
 from minigrad.operation import as_operand, primitive
 from minigrad.ops.elementwise import of_numbers
-from minigrad.tensor import DTypeError, ShapeError, Tensor, array_of, as_tensor, is_held
+from minigrad.tensor import DTypeError, ShapeError, Tensor, array_of, as_tensor, can_hold
 
 
 @primitive(x=lambda g: g)
@@ -281,7 +281,7 @@ def pad(x: Array, pad_width: Any, *, constant_values: float = 0.0) -> Array:
     """
     if x.dtype.kind != "f" or type(constant_values) is not float:
         values = of_numbers(np.asarray(constant_values))
-        if x.dtype.kind in "iu" and not is_held(values, x.dtype):
+        if x.dtype.kind in "iu" and not can_hold(x.dtype, values):
             raise TypeError(f"{x.dtype} cannot hold constant_values={constant_values}")
     return np.pad(x, pad_width, constant_values=constant_values)
 
