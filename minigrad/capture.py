@@ -170,16 +170,15 @@ class _Captured:
     def _warm_up(self, take: _Take, call: _Call) -> Any:
         """Run the step as it stands, in the memory of the graph to come, and watch it."""
         watch = Watch(take.watch)
-        with take.graph.stream:
-            with take.graph.memory(), watch.watching():
-                inputs = call.on_gpu(copies=True)
-                result = call.run(inputs)
-                watch.returned(result)
-            result = mapped(result, copied)
-            if call.take_back(inputs):
-                watch.refuse(CHANGES_AN_ARGUMENT)
-            del inputs  # what nobody else holds then is free again
-            watch.finish(take.graph)
+        with take.graph.memory(), watch.watching():
+            inputs = call.on_gpu(copies=True)
+            result = call.run(inputs)
+            watch.returned(result)
+        result = mapped(result, copied)
+        if call.take_back(inputs):
+            watch.refuse(CHANGES_AN_ARGUMENT)
+        del inputs  # what nobody else holds then is free again
+        watch.finish(take.graph)
         take.watch, take.calls = watch, take.calls + 1
         take.is_warm = take.calls >= WARM_UP and watch.trouble is None
         if watch.trouble is not None and take.calls == MOST_WARM_UP:
@@ -191,11 +190,10 @@ class _Captured:
         assert take.watch is not None
         recording = None
         try:
-            with take.graph.stream:
-                recording = Recording(take.graph, take.watch, call.inputs)
-                result = recording.record(call.run, call.inputs)
-                if call.take_back(recording.inputs):
-                    recording.refuse(CHANGES_AN_ARGUMENT)
+            recording = Recording(take.graph, take.watch, call.inputs)
+            result = recording.record(call.run, call.inputs)
+            if call.take_back(recording.inputs):
+                recording.refuse(CHANGES_AN_ARGUMENT)
         except Exception as error:
             if recording is not None and not recording.recording:
                 call.take_back(recording.inputs)

@@ -213,13 +213,12 @@ class Recording(Watch):
             What the step returns, in memory of its own.
         """
         hosts = self._feed.begin()
-        with self._graph.stream:
-            self._take_over(inputs, hosts)
-            for action in self._actions:
-                action(hosts)
-            self._feed.send()
-            self._graph.launch()
-            result = self._filled()
+        self._take_over(inputs, hosts)
+        for action in self._actions:
+            action(hosts)
+        self._feed.send()
+        self._graph.launch()
+        result = self._filled()
         for gradient, _ in self._watched if self._is_quiet else self._gradients:
             _put_back(gradient)
         return result

@@ -33,10 +33,14 @@ def stand_in(monkeypatch):
     if cublas is not None:
         products = importlib.import_module("minigrad.backends.cupy.cublas")
         monkeypatch.setattr(products, "library", lambda: strict_device.blas)
+    graphs = importlib.import_module("minigrad.backends.cupy.graph")
+    monkeypatch.setattr(graphs, "_thread", graphs._Thread())  # the stand-in's streams, not CuPy's
     strict_device.log.reset()
     yield strict_device
     unfinished = strict_device.end_captures()
     strict_device.finish_all()
+    strict_device.forget_streams()
+    graphs.free_dropped_pools()
     strict_device.check_guards()
     assert not unfinished, "the test left a stream that is being captured"
 

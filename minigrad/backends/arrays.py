@@ -17,12 +17,14 @@ from minigrad.backends import Array, Kernel, find_kernels, is_array
 __all__ = [
     "concatenate",
     "contract",
+    "empty",
     "follow_statistics",
     "length",
     "shorten",
     "side_by_side",
     "stack",
     "sum_over",
+    "zeros",
 ]
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -44,6 +46,23 @@ def _with_kernels(definition: F) -> F:
         return definition(first, *others)
 
     return call  # type: ignore[return-value]
+
+
+def empty(like: Array, shape: tuple[int, ...], dtype: Any = None) -> Array:
+    """An array that nothing was written to, on the device of another and by default of its dtype.
+
+    Of any shape: CuPy's `empty_like(x, shape=())` has that of x.
+    """
+    if shape == ():
+        return np.empty_like(like, dtype, shape=(1,)).reshape(())
+    return np.empty_like(like, dtype, shape=shape)
+
+
+def zeros(like: Array, shape: tuple[int, ...], dtype: Any = None) -> Array:
+    """Zeros of any shape, on the device of another array and by default of its dtype."""
+    if shape == ():
+        return np.zeros_like(like, dtype, shape=(1,)).reshape(())
+    return np.zeros_like(like, dtype, shape=shape)
 
 
 @_with_kernels

@@ -10,7 +10,7 @@ import numpy as np
 
 from minigrad import hints
 from minigrad.backends import Array, as_array, to_device
-from minigrad.backends.arrays import length, shorten, side_by_side
+from minigrad.backends.arrays import length, shorten, side_by_side, zeros
 from minigrad.ops.precision import widened
 from minigrad.ops.reduce import norm
 from minigrad.ops.shape import concatenate, reshape
@@ -86,7 +86,7 @@ def clip_grad_norm_(
     found = _gradients("clip_grad_norm_", parameters)
     gradients = [gradient for gradient in found if gradient.size]
     if not gradients:
-        return made(np.zeros_like(found[0], shape=()) if found else np.zeros((), np.float32))
+        return made(zeros(found[0], ()) if found else np.zeros((), np.float32))
     vectors = side_by_side(gradients)
     total = _norm(vectors if norm_type == 2 else gradients, norm_type)
     if error_if_nonfinite and not np.isfinite(total):

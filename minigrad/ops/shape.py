@@ -259,7 +259,7 @@ def split(x: Array, sections: Any, *, axis: int = 0) -> tuple[Array, ...]:
 @primitive()
 def zeros_of(like: Array, shape: tuple[int, ...]) -> Array:
     """Zeros of a shape, with the dtype and on the device of `like`."""
-    return np.zeros_like(like, shape=shape)
+    return backend_arrays.zeros(like, shape)
 
 
 @primitive(x=lambda g, x_shape, pad_width: getitem(g, _inner(x_shape, pad_width)))
@@ -309,11 +309,11 @@ def _is_basic(index: Any) -> bool:
 def scatter(x: Array, index: Any, shape: tuple[int, ...]) -> Array:
     """Zeros with `x` added at an index: what getitem does, backwards. Repeated places add up."""
     if _is_basic(index):
-        y = np.zeros_like(x, shape=shape)
+        y = backend_arrays.zeros(x, shape)
         y[index] = x
         return y
     wide = np.float32 if x.dtype.char == "e" else x.dtype
-    y = np.zeros_like(x, wide, shape=shape)
+    y = backend_arrays.zeros(x, shape, wide)
     array_module(device_of(y)).add.at(y, index, x)
     return y.astype(x.dtype, copy=False)
 

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minigrad.backends import Array, cache_block, to_device
+from minigrad.backends.arrays import empty
 from minigrad.live import refuse
 from minigrad.optim.groups import OwnState
 from minigrad.tensor import Tensor, made
@@ -100,11 +101,11 @@ class FlatVector:
         self.dtype, self.device = first.dtype, first.device
         block = min(cache_block(first._data), self.bounds[-1])
         self.wide = np.dtype(np.float32) if self.dtype == np.float16 else self.dtype
-        self.scratch = np.empty_like(first._data, self.wide, shape=(2, block))
+        self.scratch = empty(first._data, (2, block), self.wide)
         if not self.owned:
             self.adopt(0, first._data)
             return
-        self.data = np.empty_like(first._data, shape=self.bounds[-1])
+        self.data = empty(first._data, (self.bounds[-1],))
         self.twin = np.empty_like(self.data)
         self.views = self._cut(self.data)
         self.slots = self._cut(self.twin)
@@ -183,7 +184,7 @@ class FlatVector:
         if self.owned:
             if self._is_kept(number):
                 self.apart.add(number)
-                self.views[number] = np.empty_like(self.data, shape=parameter.shape)
+                self.views[number] = empty(self.data, parameter.shape)
             write(self.views[number], values)
             parameter._data = self.views[number]
         else:  # its own array is the vector; the sweep needs its elements in a row

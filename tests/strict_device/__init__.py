@@ -43,6 +43,7 @@ from strict_device.streams import (
     Stream,
     end_captures,
     finish_all,
+    forget_streams,
     get_current_stream,
     log,
     refuse_in_capture,
@@ -62,6 +63,7 @@ __all__ = [
     "end_captures",
     "extras",
     "finish_all",
+    "forget_streams",
     "log",
     "module",
     "ndarray",
@@ -180,7 +182,7 @@ class Device:
 
     def synchronize(self):
         for stream in list(streams._streams.values()):
-            refuse_in_capture(stream, "device.synchronize()")
+            refuse_in_capture(stream)
         log.syncs.append("device.synchronize")
         streams.finish_all()
 

@@ -9,11 +9,21 @@ import functools
 import numpy as np
 
 from strict_device import memory
-from strict_device.calls import Held, Index, compute, empty_like, is_mask, parts, view_of, write
+from strict_device.calls import (
+    Held,
+    Index,
+    compute,
+    empty_like,
+    is_mask,
+    order_and_shape,
+    parts,
+    view_of,
+    write,
+)
 from strict_device.host import send
 from strict_device.memory import MemoryPointer, placed
 from strict_device.real import check_arguments, exists, parameters_of, real, theirs_of
-from strict_device.streams import get_current_stream, log, refuse_in_capture, waits
+from strict_device.streams import get_current_stream, log, refuse_copy, waits, work
 
 
 class Flags:
@@ -70,6 +80,9 @@ class ndarray(Held, np.lib.mixins.NDArrayOperatorsMixin):
         check_arguments(name, theirs, args, kwargs)
         if name == "empty_like":
             return empty_like(*args, **kwargs)
+        if name.endswith("_like") and "shape" in kwargs:
+            order = kwargs.pop("order", "K")
+            kwargs["order"], kwargs["shape"] = order_and_shape(args[0], order, kwargs["shape"])
         return compute(name, function, args, kwargs)
 
     def __array__(self, *_, **__):
@@ -129,17 +142,21 @@ class ndarray(Held, np.lib.mixins.NDArrayOperatorsMixin):
 
     def get(self, stream=None, order="C", out=None, blocking=True):
         stream = get_current_stream() if stream is None else stream
-        refuse_in_capture(stream, "a copy to the host")
-        log.downloads.append("get")
-        if blocking:
-            log.syncs.append("get")
         if out is None:
-            out = np.empty(self.shape, self.dtype, order="C" if order == "A" else order)
+            order = ("F" if self.array.flags.f_contiguous else "C") if order == "A" else order
+            out = np.empty(self.shape, self.dtype, order)
         if not isinstance(out, np.ndarray) or out.shape != self.shape or out.dtype != self.dtype:
             raise ValueError("out must be a NumPy array of this shape and dtype")
         if not out.flags.forc:
             raise RuntimeError("out must be contiguous")
         inside = self.array
+        if not any(inside.flags[f] and out.flags[f] for f in ("C_CONTIGUOUS", "F_CONTIGUOUS")):
+            with stream:  # as CuPy, which makes a contiguous copy on the device first
+                work("get", lambda: None, [self.allocation])
+        refuse_copy(stream, "D2H")
+        log.downloads.append("get")
+        if blocking:
+            log.syncs.append("get")
 
         def copy():
             out[...] = inside
@@ -157,7 +174,7 @@ class ndarray(Held, np.lib.mixins.NDArrayOperatorsMixin):
         if not self.array.flags.forc:
             raise RuntimeError("Cannot set to non-contiguous array")
         stream = get_current_stream() if stream is None else stream
-        refuse_in_capture(stream, "a copy from the host")
+        refuse_copy(stream, "H2D")
         log.uploads.append("set")
         send(arr, self.array, stream)
 

@@ -124,11 +124,19 @@ def made(array, allocation, base=None):
 
 def empty_like(prototype, dtype=None, order="K", subok=None, shape=None):
     """Memory like an array's, which costs no work."""
+    order, shape = order_and_shape(prototype, order, shape)
     like = np.lib.stride_tricks.as_strided(
         np.empty(1, prototype.dtype), prototype.shape, prototype.strides
     )
     array, pointer = allocate_like(np.empty_like(like, dtype, order, shape=shape))
     return made(array, pointer.mem)
+
+
+def order_and_shape(prototype, order="K", shape=None):
+    """What CuPy's empty_like and its kin make of these: a shape that is false, () or 0, is none."""
+    if shape is not None and order == "K" and np.size(shape) != prototype.ndim:
+        order = "C"
+    return order, shape if shape else prototype.shape
 
 
 def flat(y):
@@ -147,7 +155,7 @@ def compute(name, function, args, kwargs, writes=None):
     if looks:
         waits(name)
     if name in SORTING or (name.startswith("linalg.") and name != "linalg.norm"):
-        refuse_in_capture(get_current_stream(), name)
+        refuse_in_capture(get_current_stream())
     call = Call(args, kwargs)
     ours, call.arrays = call.arrays, None  # a recording must not keep their memory
     inside = [x.array for x in ours]

@@ -6,11 +6,11 @@ import weakref
 import numpy as np
 
 from strict_device.memory import DeviceFault
-from strict_device.streams import get_current_stream, log, refuse_in_capture
+from strict_device.streams import get_current_stream, log, refuse_copy
 
 
 def upload(what):
-    refuse_in_capture(get_current_stream(), f"a copy from the host ({what})")
+    refuse_copy(get_current_stream(), "H2D")
     log.uploads.append(what)
 
 

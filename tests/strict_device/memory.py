@@ -50,7 +50,7 @@ class Allocation:
     """A block in use, `nbytes` long; given back to its pool when nothing refers to it."""
 
     def __init__(self, pool, block, nbytes, arena):
-        self.pool, self.block, self.nbytes = pool, block, nbytes
+        self.pool, self.block, self.nbytes = weakref.ref(pool), block, nbytes
         self.ptr, self.size, self.device_id = block.address, block.size, 0
         self.arena = arena
         silently(block.reset)
@@ -68,7 +68,9 @@ class Allocation:
                 faults.append(str(fault))
 
         silently(check)
-        self.pool.take_back(self)
+        pool = self.pool()
+        if pool is not None:
+            pool.take_back(self)
 
 
 class MemoryPointer:
@@ -86,7 +88,11 @@ class MemoryPointer:
 
 
 class MemoryPool:
-    """As cupy.cuda.MemoryPool: freed blocks serve later allocations of their size."""
+    """As cupy.cuda.MemoryPool: freed blocks serve later allocations of their size.
+
+    CuPy's arenas and the free blocks in them refer to each other: nobody frees them when the pool
+    is gone. So a pool that is dropped with free blocks is a fault.
+    """
 
     def __init__(self):
         self.free = {}
@@ -109,6 +115,13 @@ class MemoryPool:
             block = Block(rounded)
         self.used += rounded
         return MemoryPointer(Allocation(self, block, size, arena), 0)
+
+    def __del__(self):
+        if silently is not None and self.kept:
+            faults.append(
+                f"a MemoryPool was dropped with {self.kept:,} bytes of free blocks, which CuPy leaks; "
+                "call free_all_blocks() before"
+            )
 
     def take_back(self, allocation):
         size = allocation.block.size

@@ -13,7 +13,16 @@ import weakref
 from strict_device import memory
 from strict_device.memory import DeviceFault, default_pool
 
-STATUS = {719: "cudaErrorLaunchFailure: unspecified launch failure"}
+STATUS = {
+    700: "cudaErrorIllegalAddress: an illegal memory access was encountered",
+    719: "cudaErrorLaunchFailure: unspecified launch failure",
+    900: "cudaErrorStreamCaptureUnsupported: operation not permitted when stream is capturing",
+    901: "cudaErrorStreamCaptureInvalidated: operation failed due to a previous error during "
+    "capture",
+    903: "cudaErrorStreamCaptureUnmatched: capture was not initiated in this stream",
+    907: "cudaErrorCapturedEvent: operation not permitted on an event last recorded in a "
+    "capturing stream",
+}
 
 
 class CUDARuntimeError(RuntimeError):
@@ -21,6 +30,7 @@ class CUDARuntimeError(RuntimeError):
 
     def __init__(self, status):
         super().__init__(STATUS[status] if isinstance(status, int) else status)
+        self.status = status
 
 
 class Log:
@@ -54,7 +64,6 @@ class Settings:
 
 log = Log()
 settings = Settings()
-_thread = threading.local()
 _numbers = itertools.count(1)
 _streams = weakref.WeakValueDictionary()
 
@@ -66,8 +75,8 @@ class Recording:
         self.origin = origin
         self.joined = {origin}
         self.pending = set()  # joined streams with work that the origin has not waited for
-        self.work = []  # (name, run, references to allocations)
-        self.broken = None
+        self.work = []  # (name, run, references to allocations, their blocks and pools)
+        self.is_broken = False
 
 
 class Stream:
@@ -92,25 +101,24 @@ class Stream:
         return self.non_blocking
 
     def use(self):
-        _thread.stream = weakref.ref(self)
+        _current.stream = self  # and not on the stack, so that the next __exit__ forgets it
         return self
 
     def __enter__(self):
-        if not hasattr(_thread, "before"):
-            _thread.before = []
-        _thread.before.append(get_current_stream())
+        _current.entered.append(self)
         return self.use()
 
     def __exit__(self, *_):
-        _thread.before.pop().use()
+        _current.entered.pop()
+        _current.entered[-1].use()
 
     @property
     def done(self):
-        refuse_in_capture(self, "stream.done")
+        refuse_in_capture(self)
         return not self.queue
 
     def synchronize(self):
-        refuse_in_capture(self, "stream.synchronize()")
+        refuse_in_capture(self)
         log.syncs.append("stream.synchronize")
         self.finish()
 
@@ -180,19 +188,34 @@ class Stream:
     def end_capture(self):
         recording = self.recording
         if recording is None:
-            raise RuntimeError("the stream is not capturing")
+            raise CUDARuntimeError("cudaErrorIllegalState: the operation cannot be performed")
         if recording.origin is not self:
-            raise CUDARuntimeError("cudaErrorStreamCaptureUnmatched: begun on another stream")
+            raise CUDARuntimeError(903)
         for stream in recording.joined:
             stream.recording = None
-        if recording.broken:
-            raise CUDARuntimeError(f"cudaErrorStreamCaptureInvalidated: {recording.broken}")
+        if recording.is_broken:
+            raise CUDARuntimeError(901)
         if recording.pending:
             raise CUDARuntimeError("cudaErrorStreamCaptureUnjoined: wait for the other stream")
         return Graph(recording)
 
 
 Stream.null = Stream(null=True)
+
+
+class Current(threading.local):
+    """A thread's current stream, and the streams that `with` has entered, as CuPy keeps them."""
+
+    def __init__(self):
+        self.stream, self.entered = Stream.null, [Stream.null]
+
+
+_current = Current()
+
+
+def forget_streams():
+    """Make the null stream current, as at the beginning of a thread."""
+    _current.__init__()
 
 
 class Event:
@@ -219,7 +242,7 @@ class Event:
 
     def _not_in_capture(self):
         if self.recording is not None:
-            raise CUDARuntimeError("cudaErrorCapturedEvent: the event is a node of a capture")
+            raise CUDARuntimeError(907)
 
 
 class Graph:
@@ -230,12 +253,13 @@ class Graph:
 
     def launch(self, stream=None):
         stream = get_current_stream() if stream is None else stream
-        refuse_in_capture(stream, "graph.launch(): a graph in a capture")
+        refuse_in_capture(stream)
         log.launches.append("graph")
         log.nodes += len(self._work)
         for name, _, uses in self._work:
-            for use, pool in uses:
-                if use() is None and (pool is default_pool or pool() is None):
+            for allocation, block, pool in uses:
+                # what its own pool still has serves nobody else
+                if allocation() is None and (block() is None or pool() is default_pool):
                     raise DeviceFault(f"the graph's {name} uses memory that has been freed")
         runs = [run for _, run, _ in self._work]
 
@@ -255,8 +279,7 @@ class Graph:
 
 
 def get_current_stream(device_id=-1):
-    # as CuPy: a stream that nobody holds is gone, and the null stream is current again
-    return getattr(_thread, "stream", lambda: None)() or Stream.null
+    return _current.stream
 
 
 def stream_at(ptr):
@@ -267,11 +290,17 @@ def stream_at(ptr):
     return found
 
 
-def refuse_in_capture(stream, what, error=CUDARuntimeError):
-    """A wait or a copy between host and device ends a capture in an error."""
+def refuse_in_capture(stream):
+    """CUDA's answer to a wait while the stream is captured, which spoils the capture."""
     if stream.recording is not None:
-        stream.recording.broken = stream.recording.broken or what
-        raise error(f"cudaErrorStreamCaptureUnsupported: {what} while a stream is captured")
+        stream.recording.is_broken = True
+        raise CUDARuntimeError(900)
+
+
+def refuse_copy(stream, way):
+    """CuPy's answer to a copy from or to the host, before CUDA is asked; the capture goes on."""
+    if stream.recording is not None:
+        raise RuntimeError(f"the current stream is capturing, so {way} transfers are disallowed")
 
 
 def capturing():
@@ -289,13 +318,7 @@ def work(name, run, allocations, stream=None):
         return
     if stream is not recording.origin:
         recording.pending.add(stream)
-    uses = [
-        (
-            weakref.ref(allocation),
-            default_pool if allocation.pool is default_pool else weakref.ref(allocation.pool),
-        )
-        for allocation in allocations
-    ]
+    uses = [(weakref.ref(one), weakref.ref(one.block), one.pool) for one in allocations]
     recording.work.append((name, run, uses))
     for allocation in allocations:
         allocation.block.recorded = True
@@ -303,7 +326,7 @@ def work(name, run, allocations, stream=None):
 
 def waits(what):
     """The host waits for the device, to read from it."""
-    refuse_in_capture(get_current_stream(), what)
+    refuse_copy(get_current_stream(), "D2H")
     log.syncs.append(what)
     get_current_stream().finish()
 

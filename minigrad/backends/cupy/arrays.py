@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.backends import Array, Kernel
+from minigrad.backends.arrays import empty
 from minigrad.backends.cupy.linalg import contracted
 from minigrad.backends.cupy.reduce import sum_of
 from minigrad.backends.cupy.source import BLOCK, blocks_for, kernel, served
@@ -48,12 +49,12 @@ def _length(vectors: list[Array]) -> Any:
     if not in_a_row or not served(*vectors):
         return NotImplemented
     counts = [min(blocks_for(x.size, 4 * BLOCK), _PARTS) for x in vectors]
-    sums = np.empty_like(vectors[0], shape=(sum(counts),))
+    sums = empty(vectors[0], (sum(counts),))
     start = 0
     for x, count in zip(vectors, counts, strict=True):
         _squares((count,), (BLOCK,), (x, sums[start:], x.size))
         start += count
-    y = np.empty_like(sums, shape=())
+    y = empty(sums, ())
     _root((1,), (BLOCK,), (sums, y, sums.size))
     return y
 
@@ -127,7 +128,7 @@ def _concatenate(arrays: list[Array], axis: int | None) -> Any:
     if not -len(shape) <= axis < len(shape) or not all(fit):
         return NotImplemented  # which the definition complains about, or converts
     shape[axis] = sum(x.shape[axis] for x in arrays)
-    y = np.empty_like(arrays[0], shape=tuple(shape), order="C")
+    y = np.empty_like(arrays[0], shape=(*shape,), order="C")
     along = np.moveaxis(y, axis, 0)
     start = 0
     for x in arrays:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import importlib
+import threading
+from collections import deque
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -11,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.backends import Array
+from minigrad.backends.arrays import empty
 
 __all__ = ["Feed", "Results", "StepGraph", "own_stream"]
 
@@ -19,18 +22,30 @@ _LINE = 256  # bytes: where arrays begin in a block of memory, as cudaMalloc's d
 _BUFFERS = 2  # blocks of host memory: one is being copied from while the other is written to
 
 
+class _Thread(threading.local):
+    """The stream of a thread's work, once it has one."""
+
+    stream: Any = None
+
+
+_thread = _Thread()
+
+
 def own_stream() -> Any:
     """The stream of this thread's work on the GPU, which is not the default stream.
 
-    Work on the default stream cannot be recorded. If a thread still uses it, it gets a stream of
-    its own from now on, which begins where the default stream has ended.
+    Work on the default stream cannot be recorded. A thread that still uses it gets a stream of
+    its own, for good, which goes on where the default stream has ended.
     """
     cuda = importlib.import_module("cupy").cuda
-    stream = cuda.get_current_stream()
-    if stream.ptr == cuda.Stream.null.ptr:
-        cuda.Stream.null.synchronize()
-        stream = cuda.Stream(non_blocking=True).use()
-    return stream
+    current = cuda.get_current_stream()
+    if current.ptr != cuda.Stream.null.ptr:
+        return current
+    if _thread.stream is None:
+        _thread.stream = cuda.Stream(non_blocking=True)
+    _thread.stream.wait_event(cuda.Stream.null.record(cuda.Event(disable_timing=True)))
+    # entered and never left: the end of any `with stream:` forgets what `use()` has made current
+    return _thread.stream.__enter__()
 
 
 class StepGraph:
@@ -43,12 +58,19 @@ class StepGraph:
 
     def __init__(self) -> None:
         cupy = importlib.import_module("cupy")
+        free_dropped_pools()
         self.stream = own_stream()
         self._cuda = cupy.cuda
         self._pool = cupy.cuda.MemoryPool()
         self._array_type = cupy.ndarray
         self._given: set[int] = set()  # addresses that the pool has given out in the last step
         self._graph: Any = None
+
+    def __del__(self) -> None:
+        with suppress(Exception):  # of CuPy's at the end of the process, or of a lost GPU
+            self._graph = None
+            _dropped_pools.append((self._pool, self.stream))
+            free_dropped_pools()
 
     @contextmanager
     def memory(self) -> Iterator[None]:
@@ -89,6 +111,7 @@ class StepGraph:
         except BaseException:
             with suppress(Exception):  # the first error says more
                 self.end()
+            self._graph = None
             raise
         self.end()
 
@@ -105,6 +128,25 @@ class StepGraph:
         """Do the work of a recording that will not be replayed."""
         self._graph.launch(self.stream)
         self._graph = None
+
+
+_dropped_pools: deque[tuple[Any, Any]] = deque()  # with the streams that they were used on
+
+
+def free_dropped_pools() -> None:
+    """Give back the memory of graphs that are gone, as far as no array lies in it any more.
+
+    CuPy does not: the free blocks of a pool and its lists of them refer to each other.
+    """
+    for _ in range(len(_dropped_pools)):
+        pool, stream = _dropped_pools.popleft()
+        if stream.is_capturing():  # which must not wait
+            _dropped_pools.append((pool, stream))
+            continue
+        stream.synchronize()  # a replay may still be working there
+        pool.free_all_blocks()
+        if pool.total_bytes():
+            _dropped_pools.append((pool, stream))
 
 
 class Feed:
@@ -217,7 +259,7 @@ def _packed(
         size += arrays[number].size
     if len(numbers) == 1:
         return arrays[numbers[0]].reshape(-1), places
-    flat = np.empty_like(arrays[numbers[0]], shape=size)
+    flat = empty(arrays[numbers[0]], (size,))
     for number, start, stop in places:
         flat[start:stop] = arrays[number].reshape(-1)
     return flat, places
