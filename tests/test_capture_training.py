@@ -253,13 +253,21 @@ def lost(*_):
     raise importlib.import_module("cupy").cuda.runtime.CUDARuntimeError(LAUNCH_FAILURE)
 
 
+def lose(patch):
+    """From now on CUDA answers as for a GPU that has failed."""
+    patch.setattr(importlib.import_module("cupy").cuda.runtime, "deviceSynchronize", lost)
+
+
 def gpu_is_lost(patch):
     """The fifth replay fails as on a lost GPU; none is broken for it."""
     launch, launched = StepGraph.launch, []
 
     def failing(self):
         launched.append(1)
-        (lost if len(launched) == 5 else launch)(self)
+        if len(launched) == 5:
+            lose(patch)
+            lost()
+        launch(self)
 
     patch.setattr(StepGraph, "launch", failing)
 
@@ -269,13 +277,13 @@ def library_meets_a_lost_gpu(patch):
     criterion, called = lstm.criterion, []
 
     class StatusError(Exception):
-        """As nvmath's cuBLASError."""
+        """As one of cuBLAS's."""
 
     def failing(*args):
         called.append(1)
         if len(called) < 4:  # two steps and a recording; others are replays
             return criterion(*args)
-        patch.setattr(importlib.import_module("cupy").cuda.runtime, "deviceSynchronize", lost)
+        lose(patch)
         raise StatusError("EXECUTION_FAILED (13)")
 
     patch.setattr(lstm, "criterion", failing)
@@ -314,3 +322,16 @@ def test_other_errors_keep_their_traceback(device, monkeypatch, tmp_path):
     monkeypatch.setattr(lstm, "learn", broken)
     with pytest.raises(RuntimeError, match="a mistake in the program"):
         lstm.main([*TINY[lstm], "--quiet", "--device", device, "--out", str(tmp_path)])
+
+
+@pytest.mark.usefixtures("gpu")
+def test_an_error_of_cudas_about_one_call_is_a_mistake_and_no_lost_gpu(monkeypatch, tmp_path):
+    """As of a kernel that asks for more than there is: the GPU works on."""
+    errors = importlib.import_module("cupy").cuda.runtime
+
+    def refused(*_):
+        raise errors.CUDARuntimeError(1)
+
+    monkeypatch.setattr(lstm, "learn", refused)
+    with pytest.raises(errors.CUDARuntimeError, match="cudaErrorInvalidValue"):
+        lstm.main([*TINY[lstm], "--quiet", "--device", "gpu", "--out", str(tmp_path)])

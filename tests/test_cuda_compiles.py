@@ -13,6 +13,7 @@ import pytest
 FOLDER = Path(__file__).parent.parent / "minigrad" / "backends" / "cupy"
 ARCHITECTURES = ["sm_80", "sm_90", "sm_100"]
 STANDARD = "-std=c++17"  # what CuPy 14 gives where a kernel's options name none
+CUPYS = ("-ftz=true",)  # what it gives to all: numbers below 2^-126 are zeros
 
 
 def modules():
@@ -55,7 +56,7 @@ def compiled(text, options, architecture):
     )
     assert status == 0, f"nvrtcCreateProgram: {status}"
     try:
-        wanted = [f"-arch={architecture}", *options]
+        wanted = [f"-arch={architecture}", *options, *CUPYS]
         if not any(option.startswith(("-std", "--std")) for option in options):
             wanted.append(STANDARD)
         given = (ctypes.c_char_p * len(wanted))(*[option.encode() for option in wanted])
@@ -72,6 +73,24 @@ def compiled(text, options, architecture):
         return code.raw, log.value.decode()
     finally:
         library.nvrtcDestroyProgram(ctypes.byref(program))
+
+
+@pytest.mark.skipif(importlib.util.find_spec("cupy") is None, reason="CuPy is not installed")
+def test_options_are_those_that_cupy_gives(monkeypatch):
+    compiler = importlib.import_module("cupy.cuda.compiler")
+
+    class Stop(Exception):
+        pass
+
+    def stop(source, options, arch, backend):
+        raise Stop(options)
+
+    monkeypatch.setattr(compiler, "_preprocess", stop)
+    monkeypatch.setattr(compiler, "_empty_file_preprocess_cache", {})
+    monkeypatch.setattr(compiler, "_get_arch_for_options_for_nvrtc", lambda arch: (arch,))
+    with pytest.raises(Stop) as stopped:
+        compiler._compile_module_with_cache("", (STANDARD,), arch="90")
+    assert stopped.value.args[0] == (STANDARD, *CUPYS)
 
 
 needs_nvrtc = pytest.mark.skipif(nvrtc() is None, reason="nvidia-cuda-nvrtc is not installed")

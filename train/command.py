@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 import minigrad as mg
-from minigrad.backends import is_device_failure
+from minigrad.backends import gpu_is_lost
 from minigrad.data import DataError
 
 from .config import BadInput, Config, parse
@@ -94,7 +94,7 @@ def guarded(run: Callable[[], int], advice: Callable[[], str] = str) -> int:
     except OSError as error:
         code, message = FAILED, f"cannot go on: {error}"
     except Exception as error:
-        if not is_device_failure(error):
+        if not gpu_is_lost():
             raise
         words = " ".join(str(error).split())
         code, message = FAILED, f"the GPU has failed: {words}{advice()}"

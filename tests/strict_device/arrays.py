@@ -126,6 +126,9 @@ class ndarray(Held, np.lib.mixins.NDArrayOperatorsMixin):
         name = "getitem"
         if any(is_mask(part) for part in parts(index)):
             name = "reading by a boolean mask"
+        if not any(isinstance(part, Held | np.ndarray | list) for part in parts(index)):
+            index = (*parts(index), *([] if Ellipsis in parts(index) else [Ellipsis]))
+        # with an Ellipsis an element is a view, too, and not a number
         return compute(name, lambda x, at: x[at], (self, Index(index)), {})
 
     def __setitem__(self, index, value):

@@ -22,6 +22,7 @@ WAITING = {"reading by a boolean mask", "writing by a boolean mask"} | set(
     "array2string array_repr array_str delete trim_zeros setdiff1d union1d intersect1d".split()
 )
 SORTING = {"sort", "argsort", "partition", "argpartition", "lexsort", "median", "percentile"}
+REDUCING = set("all any argmax argmin max mean min prod std sum var".split())
 WRITING = {"copyto", "put", "putmask", "place", "fill_diagonal"}  # to their first argument
 
 
@@ -156,6 +157,10 @@ def compute(name, function, args, kwargs, writes=None):
         waits(name)
     if name in SORTING or (name.startswith("linalg.") and name != "linalg.norm"):
         refuse_in_capture(get_current_stream())
+    if name in REDUCING and args[0].ndim == 0:
+        axis = args[1] if len(args) > 1 else kwargs.get("axis")
+        if axis not in (None, ()):  # where NumPy is forgiving
+            raise np.exceptions.AxisError(f"axis {axis} is out of bounds for array of dimension 0")
     call = Call(args, kwargs)
     ours, call.arrays = call.arrays, None  # a recording must not keep their memory
     inside = [x.array for x in ours]

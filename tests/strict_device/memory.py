@@ -119,8 +119,8 @@ class MemoryPool:
     def __del__(self):
         if silently is not None and self.kept:
             faults.append(
-                f"a MemoryPool was dropped with {self.kept:,} bytes of free blocks, which CuPy leaks; "
-                "call free_all_blocks() before"
+                f"a MemoryPool was dropped with {self.kept:,} bytes of free blocks, which CuPy "
+                "leaks; call free_all_blocks() before"
             )
 
     def take_back(self, allocation):

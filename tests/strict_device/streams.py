@@ -14,6 +14,7 @@ from strict_device import memory
 from strict_device.memory import DeviceFault, default_pool
 
 STATUS = {
+    1: "cudaErrorInvalidValue: invalid argument",
     700: "cudaErrorIllegalAddress: an illegal memory access was encountered",
     719: "cudaErrorLaunchFailure: unspecified launch failure",
     900: "cudaErrorStreamCaptureUnsupported: operation not permitted when stream is capturing",

@@ -10,7 +10,14 @@ from minigrad.backends import Array, Kernel, Needs
 from minigrad.backends.cupy.activation import FORMULAS, with_formula
 from minigrad.backends.cupy.cublas import gemm
 from minigrad.backends.cupy.reduce import column_sums, steps
-from minigrad.backends.cupy.source import BLOCK, COLUMNS, blocks_for, in_c_order, served
+from minigrad.backends.cupy.source import (
+    BLOCK,
+    COLUMNS,
+    blocks_for,
+    in_c_order,
+    parts_for,
+    served,
+)
 
 _ROWS = 256  # that a block goes through
 
@@ -97,14 +104,14 @@ def _pull_back(
 ) -> tuple[Array, Array | None]:
     """The gradient of z, by rows, and where asked for the sum of its columns, in its place."""
     rows, columns = y.shape
-    parts = -(-rows // _ROWS)
+    parts, share = parts_for(rows, _ROWS)
     sums = None
     if with_sums and parts == 1:
         sums = np.empty_like(y, shape=(columns,)) if place is None else place
     elif with_sums:
         sums = np.empty_like(y, shape=(parts, columns))
     dz = np.empty_like(y)
-    args = g, y, dz, sums, float(negative_slope), rows, columns, *steps(g), _ROWS
+    args = g, y, dz, sums, float(negative_slope), rows, columns, *steps(g), share
     _before[activation]((-(-columns // COLUMNS), parts), (BLOCK,), args)
     if sums is not None and parts > 1:
         sums = column_sums(sums, out=place)

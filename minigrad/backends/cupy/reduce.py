@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.backends import Array, Kernel
-from minigrad.backends.cupy.source import BLOCK, COLUMNS, kernel, served
+from minigrad.backends.cupy.source import BLOCK, COLUMNS, kernel, parts_for, served
 
 _SHARE = 8192  # elements of a row that one block adds up
 _ROWS = 512  # rows of a column that one block adds up
@@ -59,11 +59,11 @@ def row_sums(x: Array, divisor: float = 1.0) -> Array:
     rows, columns = x.shape
     if columns < BLOCK < rows:  # a block for each would do little
         return column_sums(x.T, divisor)
-    parts = -(-columns // _SHARE)
+    parts, share = parts_for(columns, _SHARE)
     y = np.empty_like(x, shape=(rows, parts), order="C")
     down, right = steps(x)
     last = divisor if parts == 1 else 1.0
-    _row_sums((rows, parts), (BLOCK,), (x, y, columns, down, right, _SHARE, last))
+    _row_sums((rows, parts), (BLOCK,), (x, y, columns, down, right, share, last))
     return y.reshape(rows) if parts == 1 else row_sums(y, divisor)
 
 
@@ -76,7 +76,7 @@ def column_sums(x: Array, divisor: float = 1.0, out: Array | None = None) -> Arr
         out: Where the sums go, in a row; by default a new array.
     """
     rows, columns = x.shape
-    parts = -(-rows // _ROWS)
+    parts, share = parts_for(rows, _ROWS)
     if parts > 1:
         y = np.empty_like(x, shape=(parts, columns), order="C")
     else:
@@ -84,7 +84,7 @@ def column_sums(x: Array, divisor: float = 1.0, out: Array | None = None) -> Arr
     down, right = steps(x)
     last = divisor if parts == 1 else 1.0
     grid = -(-columns // COLUMNS), parts
-    _column_sums(grid, (BLOCK,), (x, y, rows, columns, down, right, _ROWS, last))
+    _column_sums(grid, (BLOCK,), (x, y, rows, columns, down, right, share, last))
     return y if parts == 1 else column_sums(y, divisor, out)
 
 

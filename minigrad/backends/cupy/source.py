@@ -89,6 +89,7 @@ __device__ __forceinline__ T column_sum(T x) {
 
 BLOCK, COLUMNS = 256, 8  # threads, and columns for those that are shared so; as in the text above
 _MOST_BLOCKS = 4096  # beyond it a thread takes several elements
+_MOST_PARTS = 65_535  # blocks along a grid's second axis, where CUDA ends
 _TYPES = {"float": "f", "double": "d"}  # NumPy's character of the dtype
 _PLAIN_SHARED = 48 << 10  # bytes of shared memory that a block has without being asked
 
@@ -169,6 +170,17 @@ def kernel(
 def blocks_for(n: int, each: int = BLOCK) -> int:
     """How many blocks share n elements, `each` to a block."""
     return min(-(-n // each), _MOST_BLOCKS)
+
+
+def parts_for(n: int, each: int) -> tuple[int, int]:
+    """How many blocks along a grid's second axis share n elements, and how many each takes.
+
+    Args:
+        n: At least 1.
+        each: How many a block takes, where there are not too many blocks.
+    """
+    share = max(each, -(-n // _MOST_PARTS))
+    return -(-n // share), share
 
 
 def in_a_row(*arrays: Array) -> bool:
