@@ -211,6 +211,7 @@ class _Captured:
 
     def _refuse(self, take: _Take, reason: str) -> None:
         take.is_refused = True
+        del take.graph  # whose memory others may use again
         self._warn(reason, stacklevel=6)
 
     def _warn(self, reason: str, stacklevel: int = 4) -> None:

@@ -326,3 +326,28 @@ def test_values_are_written_by_one_function(module):
 )
 def test_a_write_past_that_function_is_found(line):
     assert len(set(writes_to_values(line))) >= 1
+
+
+def perhaps_no_shape(source: str) -> Iterator[str]:
+    """Calls of `empty_like` and its kin with a shape that may be false: CuPy ignores it then."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("_like"):
+            for given in node.keywords:
+                shape = given.value
+                parts = shape.elts if isinstance(shape, ast.Tuple) else []
+                if given.arg == "shape" and all(isinstance(part, ast.Starred) for part in parts):
+                    yield ast.unparse(node)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_shapes_that_may_be_empty_are_not_given_to_arrays_like_others(module):
+    """`minigrad.backends.arrays.empty` and `zeros` take them."""
+    if module == "minigrad.backends.arrays" or ".numpy." in module or ".numba." in module:
+        return  # what is right for all, and what CuPy never sees
+    assert list(perhaps_no_shape(MODULES[module].read_text(encoding="utf-8"))) == []
+
+
+@pytest.mark.parametrize("shape", ["()", "0", "shape", "x.shape", "(*front,)", "tuple(sizes)"])
+def test_a_shape_that_may_be_empty_is_found(shape):
+    assert list(perhaps_no_shape(f"y = np.zeros_like(x, shape={shape})"))
+    assert not list(perhaps_no_shape("y = np.zeros_like(x, shape=(*front, 3))"))

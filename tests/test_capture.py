@@ -27,7 +27,13 @@ from captures import (
 import minigrad as mg
 from minigrad import live, nn, optim
 from minigrad.backends import to_numpy
-from minigrad.backends.cupy.graph import Feed, StepGraph, own_stream
+from minigrad.backends.cupy.graph import (
+    Feed,
+    StepGraph,
+    _dropped_pools,
+    free_dropped_pools,
+    own_stream,
+)
 from minigrad.capture import MOST
 from minigrad.ops.random import generator
 
@@ -763,6 +769,131 @@ def test_a_lost_gpu_is_an_error_not_a_reason_to_go_on(monkeypatch):
 
 
 # --- around it -------------------------------------------------------------------------------
+
+
+def between(number):
+    """What others do on a GPU between two steps; after each of them CuPy enters a stream again."""
+    cuda = importlib.import_module("cupy").cuda
+    with cuda.Stream(non_blocking=True):
+        mg.ones(2, device="gpu")
+    mg.ones(2, 3, device="gpu").T.numpy()  # which CuPy makes contiguous first
+    if number % 3 == 0:
+        cuda.Stream.null.use()
+
+
+def test_what_others_do_with_streams_costs_no_replay(gpu, replays):
+    expected = train(simple, 12, captured=False)
+    actual = train(simple, 12, captured=True, between=lambda task, number: between(number))
+    assert_same(gpu, actual, expected, 12)
+    assert len(replays) == 12 - 2
+
+
+def test_a_thread_keeps_its_stream(gpu):
+    cuda = importlib.import_module("cupy").cuda
+    own = own_stream()
+    assert own.ptr != cuda.Stream.null.ptr and cuda.get_current_stream() == own
+    for _ in range(2):
+        with cuda.Stream(non_blocking=True) as other:
+            assert own_stream() == other  # a stream that was chosen is kept to
+        assert cuda.get_current_stream() == own
+        cuda.Stream.null.use()
+        assert own_stream() == own == cuda.get_current_stream()
+    found = []
+    thread = threading.Thread(target=lambda: found.append(own_stream()))
+    thread.start()
+    thread.join()
+    assert found[0] != own and own_stream() == own
+
+
+def test_the_threads_stream_goes_on_where_the_default_one_has_ended(late_gpu):
+    """Also when it had been left for the default stream meanwhile."""
+    cuda = importlib.import_module("cupy").cuda
+    for _ in range(2):
+        x = mg.ones(2, device="gpu")
+        cuda.Stream.null.use()
+        x.data[...] = 7
+        own_stream()
+        y = mg.ones(2, device="gpu")
+        y.data[...] = x.data
+        assert y.numpy().tolist() == [7, 7]
+
+
+def in_use():
+    """The memory of graphs that are gone, and is not given back."""
+    free_dropped_pools()
+    return sum(pool.total_bytes() for pool, _ in _dropped_pools)
+
+
+def test_a_dropped_graph_gives_its_memory_back(gpu, replays):
+    before = in_use()
+    task = simple()
+    call = mg.capture(task.step, "gpu")
+    for number in range(5):
+        result = call(*task.args(number))
+    pools = [take.graph._pool for takes in taken(call) for take in takes]
+    assert len(pools) == 1 and pools[0].total_bytes() > 0
+    del call, task
+    gc.collect()
+    assert in_use() == before and pools[0].total_bytes() == 0
+    assert np.isfinite(result["loss"].item())
+
+
+def taken(call):
+    """All takes of a captured function."""
+    [steps] = [
+        cell.cell_contents for cell in call.__closure__ if hasattr(cell.cell_contents, "_takes")
+    ]
+    return steps._takes.values()
+
+
+def test_memory_that_an_array_still_lies_in_is_given_back_later(replays):
+    before = in_use()
+    w = nn.Parameter(mg.ones(300, device="gpu"))
+
+    def step(x):
+        w.grad = None
+        (w * x).sum().backward()
+        return x + 1
+
+    call = mg.capture(step, "gpu")
+    for _ in range(4):
+        call(mg.ones(300))
+    del call
+    gc.collect()
+    assert in_use() > before and w.grad.numpy().tolist() == [1] * 300
+    w.grad = None
+    assert in_use() == before
+
+
+def test_a_graph_that_is_dropped_in_a_recording_gives_its_memory_back_after_it(replays):
+    before = in_use()
+    calls = [mg.capture(lambda x: x * 2, "gpu"), mg.capture(lambda x: x * 3, "gpu")]
+    for _ in range(4):
+        calls[0](mg.ones(300))
+
+    def step(x):
+        if live.is_recording():
+            calls[0] = None
+            gc.collect()
+            assert in_use() > before
+        return calls[1](x)
+
+    call = mg.capture(step, "gpu")
+    for _ in range(4):
+        assert call(mg.ones(2)).numpy().tolist() == [3, 3]
+    assert calls[0] is None and in_use() == before and len(replays) == 2 + 2
+
+
+def test_a_step_that_is_refused_gives_its_memory_back(replays):
+    before = in_use()
+    counter = Counter()
+    call = mg.capture(counter.number, "gpu")
+    with pytest.warns(RuntimeWarning):
+        for _ in range(4):
+            call(mg.ones(2))
+    gc.collect()
+    assert in_use() == before and not replays
+    assert not any(hasattr(take, "graph") for takes in taken(call) for take in takes)
 
 
 def test_a_captured_function_can_be_forgotten(replays):

@@ -156,3 +156,47 @@ def test_mixed_devices_are_refused_with_the_remedy():
         np.asarray(there)
     assert there.numpy().tolist() == [1, 1]
     assert "device='gpu'" in repr(there)
+
+
+def numbers_and_nothing(device):
+    """What comes of arrays of shape () and of none, which CuPy's `*_like` functions overlook."""
+    mg.manual_seed(0)
+    parameters = [mg.nn.Parameter(mg.tensor(x, device=device)) for x in (3.0, [1.0, 2.0], [])]
+    optimizer = mg.optim.Adam(parameters, lr=0.5)
+    backup = parameters[0].data
+    parameters[0].data = parameters[0].data + 1  # has an array of its own from now on
+    for _ in range(3):
+        loss = (
+            sum((p * p).sum() for p in parameters) + parameters[0][()] + parameters[0][None].sum()
+        )
+        optimizer.zero_grad()
+        loss.backward()
+        length = mg.nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimizer.step()
+    alone = mg.nn.Parameter(mg.tensor([], device=device))
+    alone.grad = mg.zeros_like(alone)
+    nothing = mg.optim.SGD([alone], lr=1.0)
+    nothing.step()
+    found = [*parameters, length, mg.nn.utils.clip_grad_norm_(alone, 1.0), loss]
+    found += [p.grad for p in parameters] + [mg.tensor(backup), mg.logsumexp(parameters[1])]
+    return [x.detach().numpy() for x in found]
+
+
+@pytest.mark.usefixtures("gpu")
+def test_numbers_and_nothing_keep_their_shape_on_the_gpu():
+    for there, here in zip(numbers_and_nothing("gpu"), numbers_and_nothing("cpu"), strict=True):
+        assert there.shape == here.shape and there.dtype == here.dtype
+        # three steps of sums of three terms
+        np.testing.assert_allclose(there, here, rtol=32 * np.finfo(np.float32).eps)
+
+
+@pytest.mark.usefixtures("gpu")
+def test_a_captured_step_may_return_empty_arrays_and_numbers(replays):
+    call = mg.capture(lambda x: (x[:0], x[1:1] * 2, x.sum(), x), "gpu")
+    for number in range(5):
+        found = call(mg.ones(3) * number)
+        assert [y.shape for y in found] == [(0,), (0,), (), (3,)] and found[2].item() == 3 * number
+    nothing = mg.capture(lambda x: (x[:0], x[1:1]), "gpu")
+    for _ in range(5):
+        assert [y.shape for y in nothing(mg.ones(3))] == [(0,), (0,)]
+    assert len(replays) == 6

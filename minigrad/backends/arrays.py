@@ -49,13 +49,13 @@ def _with_kernels(definition: F) -> F:
 
 
 def empty(like: Array, shape: tuple[int, ...], dtype: Any = None) -> Array:
-    """An array that nothing was written to, on the device of another and by default of its dtype.
+    """An array in C order that nothing was written to, on another's device, by default of its dtype.
 
     Of any shape: CuPy's `empty_like(x, shape=())` has that of x.
     """
     if shape == ():
         return np.empty_like(like, dtype, shape=(1,)).reshape(())
-    return np.empty_like(like, dtype, shape=shape)
+    return np.empty_like(like, dtype, "C", shape=shape)
 
 
 def zeros(like: Array, shape: tuple[int, ...], dtype: Any = None) -> Array:

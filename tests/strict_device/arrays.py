@@ -99,6 +99,12 @@ class ndarray(Held, np.lib.mixins.NDArrayOperatorsMixin):
         return MemoryPointer(self.allocation, start - self.allocation.ptr if self.size else 0)
 
     @property
+    def __cuda_array_interface__(self):
+        strides = None if self.array.flags.c_contiguous else self.strides
+        interface = {"shape": self.shape, "typestr": self.dtype.str, "descr": self.dtype.descr}
+        return interface | {"version": 3, "strides": strides, "data": (self.data.ptr, False)}
+
+    @property
     def flags(self):
         return Flags(self.array.flags)
 

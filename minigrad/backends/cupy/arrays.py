@@ -128,7 +128,7 @@ def _concatenate(arrays: list[Array], axis: int | None) -> Any:
     if not -len(shape) <= axis < len(shape) or not all(fit):
         return NotImplemented  # which the definition complains about, or converts
     shape[axis] = sum(x.shape[axis] for x in arrays)
-    y = np.empty_like(arrays[0], shape=(*shape,), order="C")
+    y = empty(arrays[0], tuple(shape))
     along = np.moveaxis(y, axis, 0)
     start = 0
     for x in arrays:
