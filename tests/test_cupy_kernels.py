@@ -17,7 +17,7 @@ from samples.base import integers, normal, positive, unit
 import minigrad as mg
 from minigrad import nn, optim
 from minigrad.backends import Kernel, arrays, to_device, to_numpy
-from minigrad.backends.cupy import cublas
+from minigrad.backends.cupy import cublas, source
 from minigrad.ops import activation, linalg, linear, loss, norm, recurrent, reduce
 
 
@@ -222,6 +222,23 @@ def test_memory_order_is_invisible(sample, order, gpu):
 def kernels_of(sample):
     operation = sample.function.operation
     return kernels()[f"{operation.family}.{operation.name}"]
+
+
+LONG = [s for s in LARGER if s.function in (reduce.sum, reduce.mean, linear.linear)]
+
+
+@pytest.mark.parametrize("sample", LONG, ids=lambda sample: sample.name)
+def test_a_grid_has_no_more_parts_than_cuda_allows(sample, gpu, monkeypatch):
+    """Were it two, and not 65,535: then each part is larger."""
+    monkeypatch.setattr(source, "_MOST_PARTS", 2)
+    checks.check_kernel(on_gpu(kernels_of(sample)), sample, in_parts=False)
+
+
+@pytest.mark.parametrize("n", [1, 2, 511, 512, 513, 512 * 65_535, 512 * 65_535 + 1, 1 << 40])
+def test_parts_take_everything(n):
+    parts, share = source.parts_for(n, 512)
+    assert 1 <= parts <= 65_535 and share >= 512 and (parts - 1) * share < n <= parts * share
+    assert share == 512 or n > 512 * 65_535
 
 
 @pytest.mark.parametrize("name", kernels())

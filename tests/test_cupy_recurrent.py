@@ -17,6 +17,7 @@ import minigrad as mg
 from minigrad import nn, optim
 from minigrad.backends import Needs, to_numpy
 from minigrad.backends.cupy import persistent, recurrent, source
+from minigrad.backends.cupy.graph import own_stream
 from minigrad.backends.numpy import recurrent as on_cpu
 from minigrad.engine import Slots
 from minigrad.ops import recurrent as ops
@@ -401,8 +402,10 @@ def test_a_sequence_takes_the_same_few_launches_however_long_it_is(gpu, launched
 
 
 @pytest.mark.parametrize("name, dtype", [("lstm", "f"), ("lstm", "d"), ("rnn", "f"), ("gru", "f")])
-def test_a_recorded_sequence_replays_on_new_numbers(name, dtype, gpu):
+def test_a_recorded_sequence_replays_on_new_numbers(name, dtype, late_gpu, request):
     cupy = importlib.import_module("cupy")
+    stream, pool = own_stream(), cupy.cuda.MemoryPool()  # all that follows is on that stream
+    request.addfinalizer(pool.free_all_blocks)
     old, new = case(name, 3, 8, 2, 16, dtype), case(name, 3, 8, 2, 16, dtype, seed=5)
     g = [there(x) for x in seeds(new)]
     inputs = [there(x) for x in old.inputs]
@@ -413,8 +416,7 @@ def test_a_recorded_sequence_replays_on_new_numbers(name, dtype, gpu):
         y, residuals = kernel.forward(*inputs, **options)
         return [*y, *kernel.backward(Slots(g), needs, Slots(y), residuals, *inputs, **options)]
 
-    stream, pool = cupy.cuda.Stream(non_blocking=True), cupy.cuda.MemoryPool()
-    with stream, cupy.cuda.using_allocator(pool.malloc):
+    with cupy.cuda.using_allocator(pool.malloc):
         step()  # compiles, and fills the pool
         stream.begin_capture()
         found = step()
@@ -422,8 +424,7 @@ def test_a_recorded_sequence_replays_on_new_numbers(name, dtype, gpu):
     for x, values in zip(inputs, new.inputs, strict=True):
         if x is not None:
             x.set(values)
-    graph.launch(stream)
-    stream.synchronize()
+    graph.launch()
     expected = by_kernel(new, seeds(new))
     for x, like in zip(found, expected, strict=True):
         assert (x is None) == (like is None)

@@ -49,7 +49,7 @@ def _with_kernels(definition: F) -> F:
 
 
 def empty(like: Array, shape: tuple[int, ...], dtype: Any = None) -> Array:
-    """An array in C order that nothing was written to, on another's device, by default of its dtype.
+    """An array in C order without values, on the device of another and by default of its dtype.
 
     Of any shape: CuPy's `empty_like(x, shape=())` has that of x.
     """
