@@ -104,7 +104,8 @@ class StepGraph:
             Exception: What is inside, or CUDA, found something that cannot be recorded. The
                 recording has ended, and nothing of it has been done.
         """
-        self.stream.begin_capture()
+        with _beginning:
+            self.stream.begin_capture()
         try:
             with self.memory():
                 yield
@@ -131,6 +132,7 @@ class StepGraph:
 
 
 _dropped_pools: deque[tuple[Any, Any]] = deque()  # with the streams that they were used on
+_beginning = threading.RLock()  # of a recording; another thread may be about to wait for its stream
 
 
 def free_dropped_pools() -> None:
@@ -138,15 +140,14 @@ def free_dropped_pools() -> None:
 
     CuPy does not: the free blocks of a pool and its lists of them refer to each other.
     """
-    for _ in range(len(_dropped_pools)):
-        pool, stream = _dropped_pools.popleft()
-        if stream.is_capturing():  # which must not wait
-            _dropped_pools.append((pool, stream))
-            continue
-        stream.synchronize()  # a replay may still be working there
-        pool.free_all_blocks()
-        if pool.total_bytes():
-            _dropped_pools.append((pool, stream))
+    with _beginning:
+        for _ in range(len(_dropped_pools)):
+            pool, stream = _dropped_pools.popleft()
+            if not stream.is_capturing():  # or it must not be waited for
+                stream.synchronize()  # a replay may still be working in the pool
+                pool.free_all_blocks()
+            if pool.total_bytes():
+                _dropped_pools.append((pool, stream))
 
 
 class Feed:
