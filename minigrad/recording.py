@@ -248,8 +248,8 @@ class Recording(Watch):
         """Have the GPU do what it was told so far; the rest of the step runs as it stands."""
         super().refuse(reason, tensor)
         if self.trouble is not None and self.recording:
-            self.recording = False
             self._graph.end()
+            self.recording = False
             self._feed.send()
             self._graph.launch_once()
 

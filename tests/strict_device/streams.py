@@ -147,6 +147,10 @@ class Stream:
             self.queue.popleft()()
 
     def is_capturing(self):
+        if self.recording is not None and self.recording.is_broken:
+            raise RuntimeError(
+                "the stream was capturing, but an error has invalidated the capture sequence"
+            )
         return self.recording is not None
 
     def record(self, event=None):
@@ -300,7 +304,7 @@ def refuse_in_capture(stream):
 
 def refuse_copy(stream, way):
     """CuPy's answer to a copy from or to the host, before CUDA is asked; the capture goes on."""
-    if stream.recording is not None:
+    if stream.is_capturing():
         raise RuntimeError(f"the current stream is capturing, so {way} transfers are disallowed")
 
 

@@ -65,6 +65,7 @@ class StepGraph:
         self._array_type = cupy.ndarray
         self._given: set[int] = set()  # addresses that the pool has given out in the last step
         self._graph: Any = None
+        self._is_recording = False
 
     def __del__(self) -> None:
         with suppress(Exception):  # of CuPy's at the end of the process, or of a lost GPU
@@ -106,6 +107,7 @@ class StepGraph:
         """
         with _beginning:
             self.stream.begin_capture()
+            self._is_recording = True
         try:
             with self.memory():
                 yield
@@ -117,8 +119,13 @@ class StepGraph:
         self.end()
 
     def end(self) -> None:
-        """End the recording, where it has not ended."""
-        if self.stream.is_capturing():
+        """End the recording, where it has not ended.
+
+        Raises:
+            Exception: Something inside has spoilt it, such as a wait for the GPU.
+        """
+        if self._is_recording:
+            self._is_recording = False
             self._graph = self.stream.end_capture()
 
     def launch(self) -> None:
@@ -143,11 +150,19 @@ def free_dropped_pools() -> None:
     with _beginning:
         for _ in range(len(_dropped_pools)):
             pool, stream = _dropped_pools.popleft()
-            if not stream.is_capturing():  # or it must not be waited for
+            if not _is_capturing(stream):  # or it must not be waited for
                 stream.synchronize()  # a replay may still be working in the pool
                 pool.free_all_blocks()
             if pool.total_bytes():
                 _dropped_pools.append((pool, stream))
+
+
+def _is_capturing(stream: Any) -> bool:
+    """Whether a stream is being recorded, be it to no end."""
+    try:
+        return bool(stream.is_capturing())
+    except RuntimeError:  # so CuPy answers where something has spoilt the recording
+        return True
 
 
 class Feed:
