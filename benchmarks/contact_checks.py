@@ -67,8 +67,14 @@ def longest_sum(task: Task) -> int:
 
 
 def distance(actual: Any, expected: Any) -> float:
-    """The largest difference, relative to the largest expected value; NaN for NaN."""
+    """The largest difference, relative to the largest expected value; NaN for NaN.
+
+    Raises:
+        ValueError: The shapes differ.
+    """
     actual, expected = np.asarray(actual, np.float64), np.asarray(expected, np.float64)
+    if actual.shape != expected.shape:
+        raise ValueError(f"the shape is {actual.shape}, not {expected.shape}")
     return float(np.max(np.abs(actual - expected)) / np.max(np.abs(expected)))
 
 

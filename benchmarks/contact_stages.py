@@ -113,7 +113,7 @@ def lstm_layer(where: str) -> Findings:
         with calls_of(launches, "__call__") as launched:
             found = outputs_and_gradients(n, steps, "float32", where)
         expected = outputs_and_gradients(n, steps, "float64", "cpu")
-        off = max(map(distance, found, expected))
+        off = float(np.max([*map(distance, found, expected)]))  # NaN is the largest
         allowed = tolerance(max(n * steps, HIDDEN))
         checks.append(Check(f"N = {n}, T = {steps} is off by", off, allowed))
         names = {kernel.name for kernel in launched if PERSISTENT.search(kernel.name)}
@@ -204,7 +204,7 @@ def trainer(name: str, where: str) -> Findings:
     steps, words = TRAINERS[name]
     digits, source = os.environ.get("MINIGRAD_MNIST"), ""
     if name == "gan":
-        source = f", digits of {digits or 'the bundled sample, as MINIGRAD_MNIST is not set'}"
+        source = f", digits of {digits or 'the trainer, as MINIGRAD_MNIST is not set'}"
         if digits and not Path(digits, "MNIST", "raw").is_dir():
             return Findings("", [Check(f"MINIGRAD_MNIST is {digits}: no MNIST/raw/ there", 1)])
         words = (*words, "--data-dir", digits) if digits else words

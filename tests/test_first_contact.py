@@ -71,6 +71,8 @@ def test_sums_in_another_order_are_within_the_tolerance():
     assert 0 < off < tolerance(4096)
     assert distance(WRONG * one_by_one, one_by_one) == pytest.approx(0.01, rel=1e-3)
     assert np.isnan(distance([1, np.nan], [1, 2]))
+    with pytest.raises(ValueError, match=r"the shape is \(1,\), not \(2,\)"):
+        distance([1], [1, 1])
 
 
 # --- each stage on the stand-in ---------------------------------------------------------------
@@ -178,18 +180,29 @@ def test_a_step_that_is_never_replayed_fails(monkeypatch):
 
 @COMPILER
 @pytest.mark.usefixtures("gpu")
-def test_every_kernel_is_compiled_and_keeps_to_its_registers(monkeypatch):
-    cupy = sys.modules["cupy"]
+def test_every_kernel_is_compiled(monkeypatch):
     assert ("column_sums", "double") in stages.kernel_sources()
+    few_kernels(monkeypatch)
+    found = stages.compilation("gpu")
+    assert wrong(found) == [] and [*found.facts] == ["lstm_forward_128_1"]
+    assert found.told.startswith("2 kernels; registers: lstm_forward_128_1 ")
+
+
+def few_kernels(monkeypatch):
     names = ["plain", "lstm_forward_128_1"]
     text = 'extern "C" __global__ void NAME(float* x) { x[threadIdx.x] = 1; }'
     sources = {(name, "float"): (text.replace("NAME", name), ()) for name in names}
     monkeypatch.setattr(stages, "kernel_sources", lambda: sources)
-    found = stages.compilation("gpu")
-    assert wrong(found) == [] and [*found.facts] == ["lstm_forward_128_1"]
+
+
+@COMPILER
+def test_a_kernel_of_a_sequence_that_spills_is_named(stand_in, monkeypatch):
+    few_kernels(monkeypatch)
     spilled = {"num_regs": 255, "local_size_bytes": 8}
-    monkeypatch.setattr(cupy.RawKernel, "attributes", property(lambda self: spilled))
-    assert wrong(stages.compilation("gpu")) == ["bytes that lstm_forward_128_1 spills"]
+    monkeypatch.setattr(stand_in.module.RawKernel, "attributes", property(lambda self: spilled))
+    found = stages.compilation("gpu")
+    assert wrong(found) == ["bytes that lstm_forward_128_1 spills"]
+    assert found.facts == {"lstm_forward_128_1": 255}
 
 
 @COMPILER
