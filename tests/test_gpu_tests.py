@@ -151,9 +151,8 @@ def test_each_outcome_is_told(run, tmp_path, capsys):
     assert told.endswith("1 passed, 1 failed, 1 error, 1 skipped\n")
 
 
-@pytest.mark.parametrize("of", [1, 2, 3])
-def test_shares_are_all_tests_once(of, run, tmp_path):
-    assert run(MANY, of) == 0
+def test_shares_are_all_tests_once(run, tmp_path):
+    assert run(MANY, of=3) == 0
     suite = ElementTree.parse(tmp_path / "tests.xml").getroot()
     assert Counter(case.get("name") for case in suite) == Counter(
         f"test_number[{k}]" for k in range(7)
