@@ -139,6 +139,8 @@ def main(
         workers = [Worker(WORKER, with_device(c, device), threads) for c in contestants]
         left_out |= {w.name: "its library is not installed" for w in workers if not w.version}
         new = [worker for worker in workers if worker.version]
+        if not new:
+            continue
         print(f"Getting ready: {'; '.join(worker.name for worker in new)}.", flush=True)
         found += new
         ready |= get_ready(new, steps, until(wave.ready))
