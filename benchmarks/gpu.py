@@ -1,7 +1,9 @@
 """The two training steps on a GPU: minigrad's beside PyTorch's, eager, compiled and recorded.
 
 Steps are put into the GPU's queue, and the clock is read when the queue is empty again: the time
-of many steps is work that was done. One step that is waited for is measured besides.
+of many steps is work that was done. One step that is waited for is measured besides. Contestants
+come in waves, those first that matter most, and each wave is measured, and written down, before
+the next one gets ready.
 """
 
 from __future__ import annotations
@@ -18,11 +20,11 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import date
 from pathlib import Path
 from threading import Timer
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from benchmarks import floor
 from benchmarks.contestants.task import Task
-from benchmarks.gpu_table import EAGER, Table, draw_times, markdown
+from benchmarks.gpu_table import EAGER, OURS, Table, draw_times, markdown
 from benchmarks.gpu_worker import Answer
 from benchmarks.workers import Contestant, Worker, machine
 
@@ -38,19 +40,42 @@ CONTESTANTS = (
     Contestant("minigrad, eager", ("minigrad", "layer", "eager")),
     Contestant("minigrad, textbook, eager", ("minigrad", "textbook", "eager")),
     Contestant("minigrad, textbook, captured", ("minigrad", "textbook", "captured")),
-    Contestant("minigrad, captured", ("minigrad", "layer", "captured")),
+    Contestant(OURS, ("minigrad", "layer", "captured")),
 )
-COMPILED = ("torch.compile", "reduce-overhead")
+
+
+class Wave(NamedTuple):
+    """Contestants that get ready side by side.
+
+    Attributes:
+        names: Theirs, or the last words of them; who is in several waves comes with the first.
+        ready: How much of all the time may have passed when they are ready.
+        measured: When all who are ready by then have been measured.
+        counted: When their kernels have been counted.
+    """
+
+    names: tuple[str, ...]
+    ready: float
+    measured: float
+    counted: float
+
+
+WAVES = (
+    Wave((OURS, "PyTorch, captured by hand", EAGER), 0.25, 0.38, 0.42),
+    Wave(("PyTorch, reduce-overhead",), 0.60, 0.70, 0.73),
+    Wave(("eager", "captured", "captured by hand"), 0.78, 0.82, 0.84),
+    Wave(("torch.compile", "reduce-overhead"), 0.87, 0.89, 0.90),
+)
+LAST = WAVES[-1].counted  # what follows, the ceilings and the picture, needs the rest
 WORKER = "benchmarks.gpu_worker"
 STEPS = ("gan", "lstm 5", "lstm 20", "lstm 100")
 CLOSE = 1e-4  # of two losses, relatively
 OUT = Path("runs/benchmarks")
 PATIENCE = 30  # seconds for one measurement
 GRACE = 5.0  # seconds for those who have to break off
-# of the time that there is, how much may have passed when all are ready, measured, and counted
-READY, MEASURED, COUNTED = 0.45, 0.72, 0.92
 
 Answers = dict[str, dict[str, Answer]]  # by contestant and step
+Times = dict[str, dict[str, dict[int, Answer]]]  # by contestant, step, and number of the round
 
 
 def main(
@@ -66,8 +91,8 @@ def main(
 
     Args:
         device: gpu; on the cpu those run that can, to try the program.
-        rounds: How often everything is measured; medians are compared.
-        minutes: Time for all of it. Who is not ready by half of it is left out.
+        rounds: How often a wave, and all before it, is measured; medians are compared.
+        minutes: Time for all of it. Who is not ready in time is left out.
         steps: Which: gan, or "lstm T" over T time steps, "lstm T N H" with batch and hidden size.
         only: Words, one of which a contestant's name must contain; none for all.
         threads: For linear algebra on the CPU.
@@ -83,44 +108,76 @@ def main(
         print(f"--device {device}: {here['gpu']['problem']}", file=sys.stderr)
         raise SystemExit(2)
     chosen = [c for c in CONTESTANTS if not only or any(word in c.name for word in only)]
-    workers = [Worker(WORKER, with_device(c, device), threads) for c in chosen]
-    found = [worker for worker in workers if worker.version]
-    left_out = {w.name: "its library is not installed" for w in workers if not w.version}
-    print(f"{len(found)} contestants get ready.", flush=True)
-    slow = [worker for worker in found if worker.name.endswith(COMPILED)]
-    ready = get_ready([w for w in found if w not in slow], steps, until(READY))
-    ready |= get_ready(slow, steps, until(READY))  # these would take the processor from the others
-    wrong = differing(ready, steps)
-    for (name, step), reason in wrong.items():
-        ready[name][step] = {"reason": reason}
-    times, made = measure(found, ready, rounds, until(MEASURED))
-    result = {
+    found: list[Worker] = []
+    left_out: dict[str, str] = {}
+    ready: Answers = {}
+    times: Times = {c.name: {} for c in chosen}
+    wrong: dict[tuple[str, str], str] = {}
+    made = 0
+    result: dict[str, Any] = {
         "date": date.today().isoformat(),
         "device": device,
         "machine": machine(),
         "environment": here,
-        "rounds": made,
-        "versions": {worker.name: worker.version for worker in found},
-        "times": table_of(steps, times),
         "counts": {},
-        "losses": ready,
-        "missing": missing(steps, ready, times) | left_out,
         "work": {step: floor.work(Task.named(step))._asdict() for step in steps},
         "ceilings": {},
     }
-    write(result, out)  # already now, as what follows could take longer than there is time
-    if device == "gpu":
-        print("Kernels are counted.", flush=True)
-        result["counts"] = count(found, times, until(COUNTED))
-        write(result, out)
-    for worker in workers:
+
+    def save() -> str:
+        result["rounds"] = made
+        result["versions"] = {worker.name: worker.version for worker in found}
+        result["times"] = table_of(steps, times)
+        result["losses"] = ready
+        result["missing"] = missing(steps, ready, times) | left_out
+        return write(result, out)
+
+    for wave, contestants in waves(chosen):
+        if time.time() > until(wave.ready):
+            left_out |= {c.name: "no time was left" for c in contestants}
+            continue
+        workers = [Worker(WORKER, with_device(c, device), threads) for c in contestants]
+        left_out |= {w.name: "its library is not installed" for w in workers if not w.version}
+        new = [worker for worker in workers if worker.version]
+        if not new:
+            continue
+        print(f"Getting ready: {'; '.join(worker.name for worker in new)}.", flush=True)
+        found += new
+        ready |= get_ready(new, steps, until(wave.ready))
+        for (name, step), reason in differing(ready, steps).items():
+            wrong[name, step] = reason
+            ready[name][step] = {"reason": reason}
+        warm_up(new, ready, until(LAST))
+        for number in range(made, made + rounds):
+            began_round = time.time()
+            measure(found, ready, times, number, until(LAST))
+            made = number + 1
+            save()  # each time, as what follows could take longer than there is time
+            if 2 * time.time() - began_round > until(wave.measured):
+                break
+        if device == "gpu":
+            result["counts"] |= count(new, times, until(wave.counted))
+            save()
+    for worker in found:
         worker.close()
-    result["ceilings"] = ceilings(device)
-    print(f"\n{write(result, out)}")
+    result["ceilings"] = ceilings(device, until(1.0))
+    print(f"\n{save()}")
+    if importlib.util.find_spec("matplotlib"):  # a GPU machine may be without
+        draw_times(result, out / "gpu.png")
     print(*sorted(out.glob("gpu.*")), sep="\n")
     if wrong:
         print(f"losses differ: {', '.join(f'{n} ({s})' for n, s in wrong)}", file=sys.stderr)
         raise SystemExit(1)
+
+
+def waves(chosen: Sequence[Contestant]) -> list[tuple[Wave, list[Contestant]]]:
+    """Which contestants each wave brings, as far as it brings any."""
+    left, found = [*chosen], []
+    for wave in WAVES:
+        mine = [c for c in left if c.name.endswith(wave.names)]
+        left = [c for c in left if c not in mine]
+        found.append((wave, mine))
+    return [(wave, mine) for wave, mine in found if mine]
 
 
 def write(result: dict[str, Any], out: Path) -> str:
@@ -129,8 +186,6 @@ def write(result: dict[str, Any], out: Path) -> str:
     out.mkdir(parents=True, exist_ok=True)
     (out / "gpu.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     (out / "gpu.md").write_text(text, encoding="utf-8")
-    if importlib.util.find_spec("matplotlib"):  # a GPU machine may be without
-        draw_times(result, out / "gpu.png")
     return text
 
 
@@ -193,29 +248,32 @@ def differing(ready: Answers, steps: Sequence[str]) -> dict[tuple[str, str], str
     return found
 
 
-def measure(
-    workers: Sequence[Worker], ready: Answers, rounds: int, end: float
-) -> tuple[dict[str, dict[str, list[Answer]]], int]:
-    """Time every step of every contestant, in turn, until the rounds or the time are over.
+def warm_up(workers: Sequence[Worker], ready: Answers, end: float) -> None:
+    """Time every step once, so that each knows how many of its steps make a measurement."""
+    measure(workers, ready, {}, 0, end)
 
-    Returns:
-        By contestant and step the answers of all rounds, and the number of rounds.
+
+def measure(
+    workers: Sequence[Worker], ready: Answers, times: Times, number: int, end: float
+) -> None:
+    """Time every step of every contestant, in turn: ratios are of times from the same round.
+
+    Args:
+        workers: The contestants.
+        ready: What they are ready for; who fails is so no more.
+        times: Where the answers go.
+        number: Of the round.
+        end: The time, as `time.time`, after which nobody is asked any more.
     """
-    times: dict[str, dict[str, list[Answer]]] = {w.name: {} for w in workers}
     steps = list(dict.fromkeys(step for answers in ready.values() for step in answers))
-    for number in range(rounds + 1):
-        begin = time.time()
-        for step in steps:
-            for worker in workers:
-                if "loss" in ready[worker.name][step]:
-                    answer = asked(worker, f"time {step}", PATIENCE)
-                    if "reason" in answer:
-                        ready[worker.name][step] = answer
-                    elif number:  # the first round warms up
-                        times[worker.name].setdefault(step, []).append(answer)
-        if number and time.time() + (time.time() - begin) > end:
-            return times, number
-    return times, rounds
+    for step in steps:
+        for worker in workers:
+            if "loss" in ready[worker.name][step] and time.time() < end:
+                answer = asked(worker, f"time {step}", PATIENCE)
+                if "reason" in answer:
+                    ready[worker.name][step] = answer
+                else:
+                    times.setdefault(worker.name, {}).setdefault(step, {})[number] = answer
 
 
 def count(workers: Sequence[Worker], times: Any, end: float) -> Answers:
@@ -231,17 +289,16 @@ def count(workers: Sequence[Worker], times: Any, end: float) -> Answers:
     return answers
 
 
-def table_of(steps: Sequence[str], times: dict[str, dict[str, list[Answer]]]) -> Table:
-    """Medians in microseconds, by step and contestant."""
+def table_of(steps: Sequence[str], times: Times) -> Table:
+    """Medians in microseconds, by step and contestant, and what was queued in each round."""
+
+    def entry(answers: dict[int, Answer]) -> dict[str, Any]:
+        what = ("queued", "device", "latency")
+        medians = {w: 1e6 * statistics.median(a[w] for a in answers.values()) for w in what}
+        return medians | {"rounds": {str(n): 1e6 * a["queued"] for n, a in answers.items()}}
+
     return {
-        step: {
-            name: {
-                what: 1e6 * statistics.median(answer[what] for answer in rows[step])
-                for what in ("queued", "device", "latency")
-            }
-            for name, rows in times.items()
-            if step in rows
-        }
+        step: {name: entry(rows[step]) for name, rows in times.items() if step in rows}
         for step in steps
     }
 
@@ -257,13 +314,14 @@ def missing(steps: Sequence[str], ready: Answers, times: Any) -> dict[str, Any]:
     return found
 
 
-def ceilings(device: str) -> dict[str, Any]:
-    """The device's, by every library that can measure them, and the best of them."""
+def ceilings(device: str, end: float) -> dict[str, Any]:
+    """The device's, by every library that can measure them by a time, and the best of them."""
     found: dict[str, floor.Ceilings] = {}
     for library in ("torch", "cupy") if device == "gpu" else ("numpy",):
         command = [sys.executable, "-m", "benchmarks.floor", library, device]
         try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=2 * PATIENCE)
+            left = max(1.0, end - time.time())
+            done = subprocess.run(command, capture_output=True, text=True, timeout=left)
             found[library] = floor.Ceilings(*json.loads(done.stdout.splitlines()[-1]))
         except (subprocess.TimeoutExpired, IndexError):  # it hangs, or has failed before it printed
             print(f"{library} does not measure the device", file=sys.stderr)

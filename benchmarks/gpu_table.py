@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,23 +16,29 @@ OURS = "minigrad, captured"
 # the ways in which PyTorch makes a step, and how many times their speed we want
 TARGETS = {"eager": 5.0, "reduce-overhead": 2.0, "captured by hand": 1.0}
 
-Table = dict[str, dict[str, dict[str, float]]]  # by step and contestant: queued, device, latency
+Entry = Mapping[str, Any]  # queued, device and latency; rounds: what was queued, by round
+Row = Mapping[str, Entry]  # by contestant
+Table = Mapping[str, Row]  # by step
 Result = Mapping[str, Any]
 
 
-def fastest(row: dict[str, dict[str, float]], way: str) -> float:
-    """The microseconds of PyTorch's fastest form of a way to make a step; NaN for none."""
+def ratio(first: Entry, second: Entry) -> float:
+    """The ratio of two times: the median over the rounds in which both were measured, or NaN."""
+    one, other = first["rounds"], second["rounds"]
+    return float(statistics.median([one[n] / other[n] for n in one if n in other] or [math.nan]))
+
+
+def against(row: Row, way: str, name: str = OURS) -> float:
+    """A contestant's speed as a multiple of PyTorch's in one of its ways; NaN if one is absent.
+
+    Of PyTorch's forms, nn.LSTM and textbook, the faster one counts.
+    """
     found = [
-        entry["queued"]
-        for name, entry in row.items()
-        if name.startswith("PyTorch") and name.endswith(f", {way}")
+        ratio(entry, row[name])
+        for other, entry in row.items()
+        if name in row and other.startswith("PyTorch") and other.endswith(f", {way}")
     ]
-    return min(found, default=math.nan)
-
-
-def against(row: dict[str, dict[str, float]], way: str, name: str = OURS) -> float:
-    """A contestant's speed as a multiple of PyTorch's in one of its ways; NaN if one is absent."""
-    return fastest(row, way) / row[name]["queued"] if name in row else math.nan
+    return min((x for x in found if not math.isnan(x)), default=math.nan)
 
 
 def title(step: str) -> str:
@@ -185,14 +192,13 @@ def remarks(result: Result) -> str:
 
 def draw_times(result: Result, path: Path) -> None:
     """Bars: for each step the time of everybody, PyTorch's eager step = 1."""
-    table = {
-        step: {name: {"median": entry["queued"]} for name, entry in row.items()}
-        for step, row in result["times"].items()
-        if row
-    }
-    first = next(iter(table.values()), {})
-    if first:
-        everywhere = [name for name in first if all(name in row for row in table.values())]
-        reference = EAGER if EAGER in everywhere else next(iter(everywhere), "")
-        if reference:
-            draw(table, reference, path)
+    rows = {step: row for step, row in result["times"].items() if row}
+    first: Row = next(iter(rows.values()), {})
+    everywhere = [name for name in first if all(name in row for row in rows.values())]
+    reference = EAGER if EAGER in everywhere else next(iter(everywhere), "")
+    if reference:
+        table = {
+            step: {name: {"median": ratio(entry, row[reference])} for name, entry in row.items()}
+            for step, row in rows.items()
+        }
+        draw(table, reference, path)

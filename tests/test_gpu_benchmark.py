@@ -4,11 +4,13 @@ import itertools
 import json
 import math
 import os
+import re
 import shutil
 import subprocess
 import sys
 import time
 import types
+import zipfile
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
@@ -385,6 +387,7 @@ def row(**times):
     every = {}
     for name, microseconds in times.items():
         one = {"queued": microseconds, "device": microseconds - 1, "latency": microseconds + 9}
+        one["rounds"] = {"3": microseconds}
         every[name.replace("__", ", ").replace("_", " ")] = one
     return every
 
@@ -447,6 +450,20 @@ def test_tables_hold_ratios_to_the_fastest_of_each_way_and_name_the_misses():
     assert "| **the floor, µs** | 19.0 | 5.0 |" in text
 
 
+def test_ratios_are_of_times_from_the_same_round():
+    ours = {"queued": 10.0, "rounds": {"0": 10.0, "1": 10.0, "2": 20.0, "3": 20.0, "4": 20.0}}
+    early = {"queued": 30.0, "rounds": {"0": 30.0, "1": 30.0}}
+    late = {"queued": 40.0, "rounds": {"2": 40.0, "3": 44.0, "4": 36.0}}
+    assert gpu_table.ratio(early, ours) == 3 and gpu_table.ratio(late, ours) == 2
+    assert math.isnan(gpu_table.ratio(early, late))
+    row = {gpu_table.OURS: ours, "PyTorch, eager": early, "PyTorch, textbook, eager": late}
+    assert gpu_table.against(row, "eager") == 2
+    assert gpu_table.against(row | {"PyTorch, textbook, eager": early}, "eager") == 3
+    only_late = {"PyTorch, eager": early, "PyTorch, textbook, eager": late}
+    assert gpu_table.against(only_late, "eager", "PyTorch, textbook, eager") == 1
+    assert math.isnan(gpu_table.against(only_late, "eager"))
+
+
 def test_a_picture_is_drawn_and_none_of_nothing(tmp_path):
     gpu_table.draw_times(result(), tmp_path / "gpu.png")
     with Image.open(tmp_path / "gpu.png") as picture:
@@ -458,6 +475,110 @@ def test_a_picture_is_drawn_and_none_of_nothing(tmp_path):
 # --- the whole program ------------------------------------------------------------------------
 
 
+class Peer:
+    """A worker that answers at once."""
+
+    asked: list = []  # noqa: RUF012 - the test's
+    version = "1.0"
+
+    def __init__(self, module, contestant, threads):
+        self.name = contestant.name
+        self.process = self
+
+    def say(self, question):
+        self.asked.append((self.name, question.split()[0]))
+        if question.startswith("prepare"):
+            return json.dumps({"loss": 1.0, "notes": []})
+        seconds = 1e-6 * (1 + len(self.asked))
+        return json.dumps({"queued": seconds, "device": seconds, "latency": seconds})
+
+    def kill(self):
+        raise AssertionError("it answers")
+
+    def close(self):
+        self.asked.append((self.name, "close"))
+
+
+FIRST = ["PyTorch, eager", "PyTorch, captured by hand", "minigrad, captured"]
+
+
+@pytest.fixture
+def peers(monkeypatch):
+    """Contestants that need no processes; the environment is made up."""
+    monkeypatch.setattr(Peer, "asked", [])
+    monkeypatch.setattr(program, "Worker", Peer)
+    monkeypatch.setattr(program, "environment", lambda: result()["environment"])
+    monkeypatch.setattr(program, "ceilings", lambda device, end: {})
+    return Peer
+
+
+def test_those_that_matter_most_are_measured_and_written_first(peers, tmp_path, monkeypatch):
+    written = []
+
+    def get_ready(workers, steps, end):
+        path = tmp_path / "gpu.json"
+        found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"times": {}}
+        written.append((found.get("rounds"), [*found["times"].get("gan", ())]))
+        return {worker.name: {step: {"loss": 1.0} for step in steps} for worker in workers}
+
+    monkeypatch.setattr(program, "get_ready", get_ready)
+    program.main(device="cpu", rounds=2, steps=("gan",), out=tmp_path)
+    every = [c.name for c in program.CONTESTANTS]
+    assert written[:2] == [(None, []), (2, FIRST)]
+    assert written[2] == (4, [*FIRST[:1], "PyTorch, reduce-overhead", *FIRST[1:]])
+    assert [rounds for rounds, _ in written] == [None, 2, 4, 6] and len(written[3][1]) == 9
+    found = json.loads((tmp_path / "gpu.json").read_text(encoding="utf-8"))
+    row = found["times"]["gan"]
+    assert set(row) == set(every) and found["rounds"] == 8
+    assert [*row["minigrad, captured"]["rounds"]] == [*"01234567"]  # beside all others
+    assert [*row["PyTorch, reduce-overhead"]["rounds"]] == [*"234567"]
+    assert [*row["PyTorch, textbook, torch.compile"]["rounds"]] == [*"67"]
+    assert sorted(name for name, what in peers.asked if what == "close") == sorted(every)
+
+
+def test_in_a_round_all_that_are_ready_are_measured_in_turn(peers, tmp_path):
+    program.main(device="cpu", rounds=2, steps=("gan", "lstm 5"), out=tmp_path)
+    names = [name for name, what in peers.asked if what == "time"]
+    warm, each = 2 * FIRST, 2 * FIRST
+    assert names[: 3 * 6] == [*warm, *each, *each]
+
+
+def test_a_wave_for_which_no_time_is_left_is_named(peers, tmp_path, monkeypatch):
+    now, passing = [1e9], iter([40, 13])  # of 60 seconds
+
+    def get_ready(workers, steps, end):
+        now[0] += next(passing)
+        return {worker.name: {step: {"loss": 1.0} for step in steps} for worker in workers}
+
+    monkeypatch.setattr(program, "time", types.SimpleNamespace(time=lambda: now[0]))
+    monkeypatch.setattr(program, "get_ready", get_ready)
+    program.main(device="cpu", rounds=3, minutes=1, steps=("gan",), out=tmp_path)
+    found = json.loads((tmp_path / "gpu.json").read_text(encoding="utf-8"))
+    late = [name for name, why in found["missing"].items() if why == "no time was left"]
+    assert sorted(late) == sorted(
+        c.name for c in program.CONTESTANTS if c.name.endswith(("reduce-overhead", "compile"))
+    )
+    # who is ready when the time to be measured is over is measured once all the same
+    assert len(found["times"]["gan"]) == 8 and found["rounds"] == 2
+
+
+def test_who_computes_another_loss_is_not_measured(peers, tmp_path, monkeypatch, capsys):
+    def get_ready(workers, steps, end):
+        wrong = "PyTorch, captured by hand"
+        losses = {worker.name: 1.1 if worker.name == wrong else 1.0 for worker in workers}
+        return {name: {step: {"loss": loss} for step in steps} for name, loss in losses.items()}
+
+    monkeypatch.setattr(program, "get_ready", get_ready)
+    with pytest.raises(SystemExit) as ended:
+        program.main(device="cpu", rounds=1, steps=("gan",), out=tmp_path)
+    assert ended.value.code == 1
+    assert capsys.readouterr().err == "losses differ: PyTorch, captured by hand (gan)\n"
+    found = json.loads((tmp_path / "gpu.json").read_text(encoding="utf-8"))
+    assert len(found["times"]["gan"]) == 11
+    reason = "its loss is 1.100000, not 1.000000"
+    assert found["missing"] == {"PyTorch, captured by hand": {"gan": reason}}
+
+
 def test_the_program_runs_on_the_cpu(tmp_path):
     words = ["gpu", "--device", "cpu", "--steps", "lstm 2 4 8", "gan", "--rounds", "1"]
     names = {"PyTorch, eager", "minigrad, captured"}
@@ -467,7 +588,9 @@ def test_the_program_runs_on_the_cpu(tmp_path):
     found = json.loads((tmp_path / "gpu.json").read_text(encoding="utf-8"))
     for row in found["times"].values():
         assert set(row) == names
-        assert all(value > 0 for entry in row.values() for value in entry.values())
+        for entry in row.values():
+            times = [*entry.pop("rounds").values(), *entry.values()]
+            assert len(times) == 4 and all(value > 0 for value in times)
     assert found["ceilings"]["best"]["bandwidth"] > 0
     text = (tmp_path / "gpu.md").read_text(encoding="utf-8")
     assert text in done.stdout and "| **minigrad, captured** |" in text
@@ -482,11 +605,63 @@ def test_without_a_gpu_the_program_says_what_is_missing(words):
     assert "Traceback" not in done.stderr and done.stdout == ""
 
 
-@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
-def test_the_script_ends_where_there_is_no_gpu_and_keeps_what_it_knows(tmp_path):
-    script = str(ROOT / "benchmarks" / "gpu.sh")
-    done = run("env", f"OUT={tmp_path}", f"PYTHON={sys.executable}", "bash", script)
-    assert done.returncode == 2, done.stderr
-    assert done.stdout.endswith("no GPU can be used\n")
-    assert "GPU           missing" in (tmp_path / "info.txt").read_text(encoding="utf-8")
-    assert json.loads((tmp_path / "info.json").read_text(encoding="utf-8"))["cpu"]["works"]
+# --- the script -------------------------------------------------------------------------------
+
+needs_bash = pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+
+
+def script(*words, **variables):
+    told = [f"{name}={value}" for name, value in variables.items()]
+    path = str(ROOT / "benchmarks" / "gpu.sh")
+    return run("env", f"PYTHON={sys.executable}", *told, "bash", path, *words)
+
+
+@needs_bash
+@pytest.mark.parametrize("part", ["contact", "tests", "times"])
+def test_each_part_of_the_script_ends_where_there_is_no_gpu(part, tmp_path):
+    done = script(part, OUT=tmp_path)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "device 'gpu' cannot be used" in done.stdout
+    log = (tmp_path / f"{part}.log").read_text(encoding="utf-8")
+    assert log and log in done.stdout
+    assert len([*tmp_path.iterdir()]) <= 2
+
+
+@needs_bash
+@pytest.mark.parametrize("words", [[], ["dance"], ["contact", "no/such/folder"], ["a", "b", "c"]])
+def test_the_script_says_how_it_is_called(words, tmp_path):
+    done = script(*words, OUT=tmp_path / "out")
+    assert done.returncode == 2 and done.stdout == ""
+    assert "usage: benchmarks/gpu.sh contact|tests|times [FOLDER OF WHEELS]" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+@needs_bash
+def test_the_script_takes_what_is_missing_from_a_folder_of_wheels(tmp_path):
+    """What is installed is left as it is; nothing but results comes to OUT."""
+    wheels = tmp_path / "wheels"
+    wheels.mkdir()
+    for name, module in (("not_here", "not_here"), ("numpy", "numpy")):
+        with zipfile.ZipFile(wheels / f"{name}-99.0-py3-none-any.whl", "w") as wheel:
+            wheel.writestr(f"{module}/__init__.py", "raise SystemExit('from the wheel')")
+            wheel.writestr(f"{name}-99.0.dist-info/METADATA", f"Name: {name}\nVersion: 99.0\n")
+    program = tmp_path / "python"
+    program.write_text(f'#!/bin/sh\necho "path $PYTHONPATH"\nexec {sys.executable} "$@"\n')
+    program.chmod(0o755)
+    done = script("times", str(wheels), OUT=tmp_path / "out", PYTHON=program)
+    assert (
+        "from the wheels: not_here\n" in done.stdout and "from the wheels: numpy" not in done.stdout
+    )
+    assert done.returncode == 2 and "device 'gpu' cannot be used" in done.stdout
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"times.log"}
+    unpacked = re.search(r"path \S*:(/\S+)\n", done.stdout)
+    assert unpacked and not Path(unpacked[1]).exists(), "it leaves what it has unpacked"
+
+
+@needs_bash
+def test_the_script_is_ended_when_its_time_is_up(tmp_path):
+    started = time.time()
+    done = script("contact", DEVICE="cpu", CONTACT_SECONDS=6, OUT=tmp_path)
+    assert done.returncode == 1 and time.time() - started < 60
+    assert "left out" in done.stdout
+    assert {path.name for path in tmp_path.iterdir()} == {"contact.jsonl", "contact.log"}

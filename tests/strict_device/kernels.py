@@ -158,6 +158,12 @@ class RawKernel:
         return library(self.code, self.name, self.options)
 
     @property
+    def attributes(self):
+        """Some of CuPy's; where there are no registers nothing is spilled."""
+        names = "max_threads_per_block shared_size_bytes max_dynamic_shared_size_bytes".split()
+        return {name: getattr(self, name) for name in names} | dict(num_regs=0, local_size_bytes=0)
+
+    @property
     def shared_size_bytes(self):
         return self._library.emulator_static_shared()
 

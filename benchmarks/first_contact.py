@@ -1,0 +1,142 @@
+"""A first contact with a GPU, in two minutes: what works, what does not, what it looks like.
+
+    python -m benchmarks.first_contact [--device gpu|cpu] [--seconds 120] [--out DIR] [STAGE ...]
+
+Each stage of `contact_stages.py` has a process of its own and a limit in seconds. One that fails,
+crashes or hangs stops no other. Each gives a line to read, and one of JSON in DIR/contact.jsonl.
+The exit code is 0 if all have passed, 2 if there is no GPU that can be used, else 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.contact_stages import STAGES
+
+MODULE = "benchmarks.contact_stages"  # what a stage's process runs
+LEAST = 4.0  # seconds: with fewer left a stage is not begun
+KEPT, LAST_LINES = 3000, 8  # of what a stage has printed: letters in the file, lines on the screen
+QUIET = ("passed", "not tried", "left out")  # states in which nobody reads it
+
+Outcome = dict[str, Any]  # stage, state, seconds, told, checks, facts, stderr
+
+
+def run_stage(name: str, where: str, limit: float) -> Outcome:
+    """Run a stage, at most for some seconds.
+
+    Returns:
+        Its state is "passed", "wrong" where a check has failed, "failed" where it has ended with
+        an error, or "late".
+    """
+    began = time.monotonic()
+    command = [sys.executable, "-X", "faulthandler", "-m", MODULE]
+    process = subprocess.Popen(
+        [*command, name, where, str(time.time() + limit)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,  # so that those whom it has started can be ended with it
+    )
+    try:
+        told, said = process.communicate(timeout=limit + 1)  # by then it has said where it was
+        state = "failed"
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        (_, said), told, state = process.communicate(), "", "late"
+    except KeyboardInterrupt:
+        os.killpg(process.pid, signal.SIGKILL)
+        raise
+    outcome: Outcome = {"stage": name, "state": state, "code": process.returncode}
+    outcome |= {"seconds": round(time.monotonic() - began, 1), "stderr": said[-KEPT:]}
+    if told:
+        outcome |= json.loads(told)
+        right = all(check["passed"] for check in outcome["checks"])
+        outcome["state"] = "passed" if right else "wrong"
+    return outcome
+
+
+def shown(outcome: Outcome) -> str:
+    """A stage's line, and below it what is wrong."""
+    checks, seconds = outcome.get("checks", ()), outcome.get("seconds")
+    head = f"{outcome['stage']:<11} {outcome['state']:<9} "
+    head += "" if seconds is None else f"{seconds:5.1f} s  "
+    lines = outcome.get("told", "").splitlines()
+    used = [check["found"] / check["allowed"] for check in checks if check["allowed"]]
+    if used:
+        lines.append(f"differences: at most {max(used):.1%} of what is allowed")
+    for check in checks:
+        if not check["passed"]:
+            numbers = f"{check['found']:.3g}, at most {check['allowed']:.3g} is right"
+            lines.append(f"WRONG: {check['what']}: {numbers}")
+    if outcome["state"] not in QUIET:
+        lines += outcome["stderr"].splitlines()[-LAST_LINES:]
+    return head + "\n    ".join(lines)
+
+
+def first_contact(names: Sequence[str], where: str, seconds: float, out: Path) -> int:
+    """Run stages one after the other, as far as the time goes.
+
+    Args:
+        names: Of the stages.
+        where: "gpu", or "cpu" to try the program.
+        seconds: For all of them.
+        out: Where contact.jsonl goes.
+
+    Returns:
+        The exit code.
+    """
+    end = time.monotonic() + seconds
+    states: dict[str, str] = {}
+    usable = True
+    out.mkdir(parents=True, exist_ok=True)
+    with open(out / "contact.jsonl", "w", encoding="utf-8") as file:
+        for name in names:
+            stage, outcome = STAGES[name], Outcome(stage=name, state="left out")
+            limit = min(stage.limit, end - time.monotonic() - 1)
+            if where == "cpu" and stage.needs_gpu:
+                outcome |= {"state": "not tried", "told": "it needs a GPU"}
+            elif not usable:
+                outcome["told"] = "there is no GPU to try it on"
+            elif limit < LEAST:
+                outcome["told"] = "no time is left"
+            else:
+                outcome = run_stage(name, where, limit)
+            states[name] = outcome["state"]
+            if name == "device" and where == "gpu" and outcome.get("facts"):
+                usable = outcome["facts"]["gpu"]["works"]
+            print(shown(outcome), flush=True)
+            print(json.dumps(outcome), file=file, flush=True)
+    if not usable:
+        print("no GPU can be used")
+        return 2
+    wrong = [f"{n} ({s})" for n, s in states.items() if s not in ("passed", "not tried")]
+    print(f"not passed: {', '.join(wrong)}" if wrong else "all passed")
+    return 1 if wrong else 0
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run the command; its exit code."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.first_contact")
+    parser.add_argument("stages", nargs="*", metavar="STAGE", help=f"of {', '.join(STAGES)}")
+    parser.add_argument("--device", choices=("gpu", "cpu"), default="gpu")
+    parser.add_argument("--seconds", type=float, default=120, help="for all of them")
+    parser.add_argument("--out", type=Path, default=Path("gpu-results"), metavar="DIR")
+    given = parser.parse_args(words)
+    unknown = [name for name in given.stages if name not in STAGES]
+    if unknown:
+        parser.error(f"no stage is called {unknown[0]!r}; there are {', '.join(STAGES)}")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends the stage that is running
+    return first_contact(given.stages or [*STAGES], given.device, given.seconds, given.out)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
