@@ -12,6 +12,7 @@ import pytest  # noqa: E402
 
 cupy_backend = importlib.import_module("minigrad.backends.cupy")
 cublas = importlib.import_module("minigrad.backends.cupy.cublas")
+HANDLES = {}  # of the stand-in's cuBLAS, which are none of a real one's
 
 # to try what needs a real GPU, at the cost of minutes: STAND_IN=1 python -m pytest tests
 STAND_IN = os.environ.get("STAND_IN") == "1"
@@ -31,7 +32,7 @@ def stand_in(monkeypatch):
     monkeypatch.setitem(sys.modules, "cupy", strict_device.module)
     monkeypatch.setitem(sys.modules, "cupyx", strict_device.extras)
     monkeypatch.setattr(cublas, "library", lambda: strict_device.blas)
-    monkeypatch.setattr(cublas, "_handles", {})
+    monkeypatch.setattr(cublas, "_handles", HANDLES)
     strict_device.log.reset()
     yield strict_device
     unfinished = strict_device.end_captures()

@@ -269,7 +269,7 @@ def library_meets_a_lost_gpu(patch):
     criterion, called = lstm.criterion, []
 
     class StatusError(Exception):
-        """As NCCL's, which is no RuntimeError."""
+        """Which is no RuntimeError."""
 
     def failing(*args):
         called.append(1)

@@ -83,7 +83,17 @@ def stub(tmp_path_factory):
 
 
 @pytest.fixture
-def installed(monkeypatch):
+def handles(gpu, monkeypatch):
+    """The handles that a test makes."""
+    made = {}
+    monkeypatch.setattr(cublas, "_handles", made)
+    yield made
+    for handle in made.values():
+        handle.workspaces.clear()
+
+
+@pytest.fixture
+def installed(handles, monkeypatch):
     """A function that has `cuda.pathfinder` find a library, or raise an error."""
 
     def install(path):
@@ -98,7 +108,6 @@ def installed(monkeypatch):
         monkeypatch.setitem(sys.modules, "cuda", types.ModuleType("cuda"))
         monkeypatch.setitem(sys.modules, "cuda.pathfinder", finder)
         monkeypatch.setattr(cublas, "library", library)
-        monkeypatch.setattr(cublas, "_handles", {})
         library.cache_clear()
 
     yield install
@@ -172,15 +181,14 @@ def product(n=3):
     return cublas.gemm(cupy.ones((n, n)), cupy.ones((n, n)))
 
 
-@pytest.mark.usefixtures("gpu")
-def test_each_stream_of_a_thread_has_a_workspace_as_long_as_it_lives():
+def test_each_stream_of_a_thread_has_a_workspace_as_long_as_it_lives(handles):
     cuda = importlib.import_module("cupy").cuda
     one, other = cuda.Stream(non_blocking=True), cuda.Stream(non_blocking=True)
     for _ in range(2):
         for stream in (one, other):
             with stream:
                 product()
-    [handle] = cublas._handles.values()
+    [handle] = handles.values()
     assert {id(one), id(other)} == handle.workspaces.keys()
     del other, stream
     gc.collect()
@@ -190,17 +198,16 @@ def test_each_stream_of_a_thread_has_a_workspace_as_long_as_it_lives():
     assert {id(one)} == handle.workspaces.keys()
 
 
-@pytest.mark.usefixtures("gpu")
-def test_each_thread_has_a_handle_which_the_next_one_takes_over():
+def test_each_thread_has_a_handle_which_the_next_one_takes_over(handles):
     product()
     for _ in range(3):
         assert in_thread(lambda: product().get().tolist()) == product().get().tolist()
-    assert 2 <= len(cublas._handles) <= 4  # a system need not give a number again
-    values = [handle.value for handle in cublas._handles.values()]
+    assert 2 <= len(handles) <= 4  # a system need not give a number again
+    values = [handle.value for handle in handles.values()]
     assert len(set(values)) == len(values)
 
 
-@pytest.mark.usefixtures("gpu")
+@pytest.mark.usefixtures("handles")
 def test_a_graph_keeps_the_workspace_that_its_products_use():
     """Its thread ends, the stream is left, and memory is given back before it is replayed."""
     cupy = importlib.import_module("cupy")
@@ -226,12 +233,11 @@ def test_a_graph_keeps_the_workspace_that_its_products_use():
     assert y.get().tolist() == [[3.0] * 3] * 3
 
 
-@pytest.mark.usefixtures("gpu")
-def test_a_workspace_is_not_of_a_steps_own_memory():
+def test_a_workspace_is_not_of_a_steps_own_memory(handles):
     graph = importlib.import_module("minigrad.backends.cupy.graph").StepGraph
     step = graph()
     with step.stream, step.memory():
         product()
     assert step._pool.total_bytes() < cublas._WORKSPACE
-    handle = cublas._handles[threading.get_ident()]
+    handle = handles[threading.get_ident()]
     assert handle.workspaces.keys() == {id(step.stream)}

@@ -5,6 +5,7 @@ A call that the library would refuse, or that would write where it must not, rai
 
 import ctypes
 import itertools
+import weakref
 
 import numpy as np
 
@@ -30,7 +31,7 @@ class Blas:
 
     def __init__(self):
         self.handles = {}
-        self.workspaces = {}  # by their address: for which handle and stream
+        self.workspaces = weakref.WeakKeyDictionary()  # for which handle and stream each is
 
     def cublasCreate_v2(self, place):
         handle = next(_handles) << 20
@@ -44,13 +45,13 @@ class Blas:
         return SUCCESS
 
     def cublasSetWorkspace_v2(self, handle, workspace, size):
-        if owner_of(workspace, size) is None or workspace % 256:
+        memory_of_it = owner_of(workspace, size)
+        if memory_of_it is None or workspace % 256:
             raise CublasError("CUBLAS_STATUS_INVALID_VALUE: the workspace is no memory of ours")
         own = handle, self._of(handle).stream
-        other = self.workspaces.get(workspace, own)
-        if other != own and is_in_use(other[1]):
+        if self.workspaces.setdefault(memory_of_it, own) != own:
             raise CublasError("two streams or threads would write to one workspace")
-        self._of(handle).workspace, self.workspaces[workspace] = workspace, own
+        self._of(handle).workspace = workspace
         return SUCCESS
 
     def cublasSgemm_v2_64(self, *args):
@@ -109,14 +110,6 @@ class Blas:
             dtype, handle, (m, n, k), alpha, (transa, a, lda), (transb, b, ldb), beta, (0, c, ldc),
             batches, (stride_a, stride_b, stride_c),
         )  # fmt: skip
-
-
-def is_in_use(stream):
-    """Whether there is a stream of this address."""
-    try:
-        return stream_at(stream) is not None
-    except CUDARuntimeError:
-        return False
 
 
 def number(value, dtype):

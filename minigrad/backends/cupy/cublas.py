@@ -94,7 +94,7 @@ class _Handle:
         if key not in self.workspaces:
             pool = importlib.import_module("cupy").get_default_memory_pool()
             self.workspaces[key] = pool.malloc(_WORKSPACE)
-            weakref.finalize(stream, self.workspaces.pop, key)
+            weakref.finalize(stream, self.workspaces.pop, key, None)
         self.stream = None  # until both calls have succeeded
         _call("cublasSetStream_v2", self.value, stream.ptr)  # which takes the workspace away
         _call("cublasSetWorkspace_v2", self.value, self.workspaces[key].ptr, _WORKSPACE)
