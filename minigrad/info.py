@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 
 from minigrad import __version__
+from minigrad.backends.cupy import described
 
 __all__ = ["report", "text"]
 
@@ -35,14 +36,8 @@ VARIABLES = {
     "OPENBLAS_CORETYPE": "the processor that OpenBLAS takes this one for",
     "OPENBLAS_NUM_THREADS": "threads of a matrix product",
 }
-BINDINGS = "pip install nvmath-python"
-CUBLAS = f"pip install 'cupy-cuda13x[ctk]'; {BINDINGS}"
 WIDTH, INDENT = 110, 23
 Found = dict[str, Any]
-
-
-def _one_line(error: BaseException) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:300]
 
 
 def _tried(what: Callable[[], Any]) -> tuple[Any, str]:
@@ -52,7 +47,7 @@ def _tried(what: Callable[[], Any]) -> tuple[Any, str]:
             warnings.simplefilter("ignore")
             return what(), ""
     except Exception as error:
-        return None, _one_line(error)
+        return None, described(error)
 
 
 def _installed(name: str) -> bool:
@@ -118,22 +113,14 @@ def _devices(runtime: Any) -> list[Found]:
 
 
 def _cublas() -> Found:
-    """How matrix products reach cuBLAS: by NVIDIA's bindings, or else by ctypes."""
-    problem = "nvmath-python is not installed"
-    if _installed("nvmath"):
-        _, problem = _tried(lambda: importlib.import_module("nvmath.bindings.cublas"))
-        if not problem:
-            return {"works": True, "by": f"nvmath-python {_version('nvmath-python')}"}
-    finder, missing = _tried(lambda: importlib.import_module("cuda.pathfinder"))
-    path, missing = (
-        (None, missing)
-        if missing
-        else _tried(lambda: finder.load_nvidia_dynamic_lib("cublas").abs_path)
-    )
-    if path:
-        return {"works": True, "by": "ctypes", "path": str(path)}
-    told = f"{problem}, and cuBLAS itself is not found ({missing.partition(':')[0]})"
-    return {"works": False, "problem": told, "remedy": CUBLAS}
+    """Where cuBLAS is, which multiplies matrices on the GPU."""
+    from minigrad.backends import DeviceError
+    from minigrad.backends.cupy import cublas
+
+    try:
+        return {"works": True, "path": str(cublas.library()._name)}
+    except DeviceError as error:
+        return {"works": False, "problem": str(error)}
 
 
 def _driver() -> str | None:
@@ -153,7 +140,7 @@ def _gpu() -> Found:
     except DeviceError as error:
         found |= {"works": False, "problem": str(error)}
     except Exception as error:  # what no check has foreseen
-        found |= {"works": False, "problem": f"CuPy fails ({_one_line(error)})"}
+        found |= {"works": False, "problem": f"CuPy fails ({described(error)})"}
     cupy = _tried(lambda: importlib.import_module("cupy"))[0] if _installed("cupy") else None
     if cupy is None:
         return found
@@ -162,9 +149,7 @@ def _gpu() -> Found:
     if number:
         found["cuda"] = f"{number // 1000}.{number % 1000 // 10}"
     found["devices"] = _tried(lambda: _devices(cupy.cuda.runtime))[0] or []
-    found["cublas"], problem = _tried(_cublas)
-    if problem:
-        found["cublas"] = {"works": False, "problem": problem, "remedy": CUBLAS}
+    found["cublas"] = _cublas()
     return found
 
 
@@ -231,12 +216,7 @@ def text(found: Found) -> str:
     ]
     say("GPU", gpu["works"], gpu.get("problem", ""), told, *devices)
     if cublas:
-        what = f"by {cublas['by']}" if cublas["works"] else cublas["problem"]
-        say(
-            "cuBLAS",
-            cublas["works"],
-            what + (f": {cublas['remedy']}" if "remedy" in cublas else ""),
-        )
+        say("cuBLAS", cublas["works"], cublas["path" if cublas["works"] else "problem"])
     lines.append("")
     for name, value in found["variables"].items():
         lines.append(

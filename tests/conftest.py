@@ -11,6 +11,8 @@ for _name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
 import pytest  # noqa: E402
 
 cupy_backend = importlib.import_module("minigrad.backends.cupy")
+cublas = importlib.import_module("minigrad.backends.cupy.cublas")
+HANDLES = {}  # of the stand-in's cuBLAS, which are none of a real one's
 
 # to try what needs a real GPU, at the cost of minutes: STAND_IN=1 python -m pytest tests
 STAND_IN = os.environ.get("STAND_IN") == "1"
@@ -29,10 +31,8 @@ def stand_in(monkeypatch):
     monkeypatch.setattr(cupy_backend, "_problem", lambda: None)
     monkeypatch.setitem(sys.modules, "cupy", strict_device.module)
     monkeypatch.setitem(sys.modules, "cupyx", strict_device.extras)
-    cublas = importlib.util.find_spec("minigrad.backends.cupy.cublas")
-    if cublas is not None:
-        products = importlib.import_module("minigrad.backends.cupy.cublas")
-        monkeypatch.setattr(products, "library", lambda: strict_device.blas)
+    monkeypatch.setattr(cublas, "library", lambda: strict_device.blas)
+    monkeypatch.setattr(cublas, "_handles", HANDLES)
     graphs = importlib.import_module("minigrad.backends.cupy.graph")
     monkeypatch.setattr(graphs, "_thread", graphs._Thread())  # the stand-in's streams, not CuPy's
     strict_device.log.reset()

@@ -93,6 +93,84 @@ def test_replays_train_as_eager_steps_do(case, gpu, replays):
     assert_same(gpu, actual, expected, steps)
 
 
+class Reader(nn.Module):
+    """Reads a sequence (N, T, 2) by a layer, or step by step by a cell; two logits."""
+
+    def __init__(self, layer):
+        super().__init__()
+        ways = 2 if getattr(layer, "bidirectional", False) else 1
+        size = ways * (getattr(layer, "proj_size", 0) or layer.hidden_size)
+        self.layer, self.output = layer, nn.Linear(size, 2)
+
+    def forward(self, x):
+        if hasattr(self.layer, "num_layers"):
+            states, _ = self.layer(x)
+            return self.output(states[:, -1])
+        state = None
+        for t in range(x.shape[1]):
+            state = self.layer(x[:, t], state)
+        return self.output(state[0] if isinstance(state, tuple) else state)
+
+
+class Attention(nn.Module):
+    """A normalized sequence (N, T, 2) looks at itself; two logits."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm, self.output = nn.LayerNorm(2), nn.Linear(2, 2)
+
+    def forward(self, x):
+        x = self.norm(x)
+        weights = nn.functional.softmax(x @ x.swapaxes(1, 2), dim=-1)  # (N, T, T)
+        return self.output(mg.log1p(mg.exp(weights @ x)).mean(axis=1))
+
+
+def by_probabilities():
+    """As `simple`, with the loss of a probability."""
+    task = classification(small, by_adam)
+    model, optimizer = task.modules[0], task.optimizers[0]
+
+    def step(x, labels):
+        p = mg.sigmoid(model(x)[:, 0])
+        loss = nn.functional.binary_cross_entropy(p, labels.astype(np.float32))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return loss.detach()
+
+    task.step = step
+    return task
+
+
+def reading(layer, length=3):
+    return partial(classification, lambda: Reader(layer()), by_adam, shape=(4, length, 2))
+
+
+LONG = 9  # more states than CuPy joins in a capture
+BY_DEFINITION = {
+    "rnn": reading(partial(nn.RNN, 2, 3, batch_first=True), LONG),
+    "rnn, relu": reading(partial(nn.RNN, 2, 3, batch_first=True, nonlinearity="relu")),
+    "gru": reading(partial(nn.GRU, 2, 3, batch_first=True), LONG),
+    "gru, two ways": reading(partial(nn.GRU, 2, 3, 2, batch_first=True, bidirectional=True)),
+    "lstm, projected": reading(partial(nn.LSTM, 2, 4, batch_first=True, proj_size=3)),
+    "rnn cell": reading(partial(nn.RNNCell, 2, 3)),
+    "gru cell": reading(partial(nn.GRUCell, 2, 3)),
+    "lstm cell": reading(partial(nn.LSTMCell, 2, 3)),
+    "attention": partial(classification, Attention, by_adam, shape=(4, 3, 2)),
+    "probabilities": by_probabilities,
+}
+
+
+@pytest.mark.parametrize("case", BY_DEFINITION)
+def test_what_has_no_kernel_of_its_own_is_replayed_too(case, quick_gpu, replays):
+    """Its definition is made of operations that can be recorded."""
+    steps = 7
+    expected = train(BY_DEFINITION[case], steps, captured=False)
+    actual = train(BY_DEFINITION[case], steps, captured=True)
+    assert len(replays) == steps - 2
+    assert_same(quick_gpu, actual, expected, steps)
+
+
 def test_a_hundred_replays_with_random_numbers_and_a_schedule(gpu, replays):
     make = partial(
         classification,
@@ -539,6 +617,9 @@ class Counter:
     def fetched(self, x):
         return mg.tensor(x.numpy() * 2, device="gpu")
 
+    def einsum(self, x):
+        return mg.einsum("i,i->", x, x)
+
     def strange(self, x):
         return {x * 2: 1}.keys()
 
@@ -559,6 +640,7 @@ REFUSED = {
     "asked": r"reads a Tensor of shape \(\) .*: a copy to the host",
     "uploaded": r"copy from the host",
     "fetched": r"copy to the host",
+    "einsum": r"cuBLAS",
     "strange": r"returns a dict_keys",
     "on_cpu": r"add computes on the CPU",
 }

@@ -277,7 +277,7 @@ def library_meets_a_lost_gpu(patch):
     criterion, called = lstm.criterion, []
 
     class StatusError(Exception):
-        """As one of cuBLAS's."""
+        """Which is no RuntimeError."""
 
     def failing(*args):
         called.append(1)

@@ -1,15 +1,25 @@
-"""How cuBLAS is found and called: by NVIDIA's bindings, by ctypes, or not at all."""
+"""How cuBLAS is found and called by ctypes, and what it writes to."""
 
+import ctypes
+import ctypes.util
+import gc
 import importlib
+import importlib.util
+import re
 import subprocess
+import sys
+import threading
 import types
 
 import numpy as np
 import pytest
 
+import minigrad as mg
 from minigrad.backends.cupy import cublas
 
-library = cublas.library  # before a fixture puts the stand-in's in its place
+cupy_backend = importlib.import_module("minigrad.backends.cupy")
+# before a fixture puts the stand-in's in their place
+library, problem = cublas.library, cupy_backend._problem.__wrapped__
 COMPILER = importlib.import_module("strict_device").COMPILER
 
 # what cublas_v2.h declares, computed in the plainest way; a leading dimension of 0 is refused
@@ -17,40 +27,46 @@ STUB = r"""
 #include <cstddef>
 typedef long long Int;
 static void* workspace = nullptr;
-template <typename T> int gemm(int ta, int tb, int m, int n, int k, const T* alpha,
-    const T* a, int lda, Int sa, const T* b, int ldb, Int sb, const T* beta, T* c, int ldc, Int sc,
-    int count) {
+template <typename T> int gemm(int ta, int tb, Int m, Int n, Int k, const T* alpha,
+    const T* a, Int lda, Int sa, const T* b, Int ldb, Int sb, const T* beta, T* c, Int ldc, Int sc,
+    Int count) {
     if (!workspace || lda < 1 || ldb < 1 || ldc < m) return 7;
-    for (int z = 0; z < count; z++, a += sa, b += sb, c += sc)
-        for (int i = 0; i < m; i++)
-            for (int j = 0; j < n; j++) {
+    for (Int z = 0; z < count; z++, a += sa, b += sb, c += sc)
+        for (Int i = 0; i < m; i++)
+            for (Int j = 0; j < n; j++) {
                 T sum = 0;
-                for (int l = 0; l < k; l++)
-                    sum += (ta ? a[l + (Int)i * lda] : a[i + (Int)l * lda]) *
-                           (tb ? b[j + (Int)l * ldb] : b[l + (Int)j * ldb]);
-                T& y = c[i + (Int)j * ldc];
+                for (Int l = 0; l < k; l++)
+                    sum += (ta ? a[l + i * lda] : a[i + l * lda]) *
+                           (tb ? b[j + l * ldb] : b[l + j * ldb]);
+                T& y = c[i + j * ldc];
                 y = *alpha * sum + (*beta == 0 ? 0 : *beta * y);
             }
     return 0;
 }
 extern "C" {
 int cublasCreate_v2(void** handle) { *handle = &workspace; return 0; }
-int cublasSetStream_v2(void* handle, void*) { workspace = nullptr; return handle != &workspace; }
+int cublasSetStream_v2(void* handle, void*) {
+    workspace = nullptr;
+    return handle == &workspace ? 0 : 1;
+}
 int cublasSetWorkspace_v2(void* handle, void* at, size_t size) {
     workspace = at;
-    return handle != &workspace || size != 32 << 20;
+    return handle == &workspace && size == 32 << 20 ? 0 : 1;
 }
-#define PLAIN(NAME, T) int NAME(void*, int ta, int tb, int m, int n, int k, const T* alpha, \
-    const T* a, int lda, const T* b, int ldb, const T* beta, T* c, int ldc) { \
+const char* cublasGetStatusName(int status) {
+    return status == 1 ? "CUBLAS_STATUS_NOT_INITIALIZED" : "CUBLAS_STATUS_INVALID_VALUE";
+}
+#define PLAIN(NAME, T) int NAME(void*, int ta, int tb, Int m, Int n, Int k, const T* alpha, \
+    const T* a, Int lda, const T* b, Int ldb, const T* beta, T* c, Int ldc) { \
     return gemm<T>(ta, tb, m, n, k, alpha, a, lda, 0, b, ldb, 0, beta, c, ldc, 0, 1); }
-#define BATCHED(NAME, T) int NAME(void*, int ta, int tb, int m, int n, int k, const T* alpha, \
-    const T* a, int lda, Int sa, const T* b, int ldb, Int sb, const T* beta, T* c, int ldc, \
-    Int sc, int count) { \
+#define BATCHED(NAME, T) int NAME(void*, int ta, int tb, Int m, Int n, Int k, const T* alpha, \
+    const T* a, Int lda, Int sa, const T* b, Int ldb, Int sb, const T* beta, T* c, Int ldc, \
+    Int sc, Int count) { \
     return gemm<T>(ta, tb, m, n, k, alpha, a, lda, sa, b, ldb, sb, beta, c, ldc, sc, count); }
-PLAIN(cublasSgemm_v2, float)
-PLAIN(cublasDgemm_v2, double)
-BATCHED(cublasSgemmStridedBatched, float)
-BATCHED(cublasDgemmStridedBatched, double)
+PLAIN(cublasSgemm_v2_64, float)
+PLAIN(cublasDgemm_v2_64, double)
+BATCHED(cublasSgemmStridedBatched_64, float)
+BATCHED(cublasDgemmStridedBatched_64, double)
 }
 """
 
@@ -66,55 +82,67 @@ def stub(tmp_path_factory):
     return str(path)
 
 
-def finder(monkeypatch, **modules):
-    """Let these modules be found, and no others of NVIDIA's."""
+@pytest.fixture
+def handles(gpu, monkeypatch):
+    """The handles that a test makes."""
+    made = {}
+    monkeypatch.setattr(cublas, "_handles", made)
+    yield made
+    for handle in made.values():
+        handle.workspaces.clear()
 
-    def import_module(name):
-        if name in modules:
-            return modules[name]
-        raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
-    monkeypatch.setattr(cublas.importlib, "import_module", import_module)
+@pytest.fixture
+def installed(handles, monkeypatch):
+    """A function that has `cuda.pathfinder` find a library, or raise an error."""
+
+    def install(path):
+        def load_nvidia_dynamic_lib(name):
+            assert name == "cublas"
+            if isinstance(path, Exception):
+                raise path
+            return types.SimpleNamespace(abs_path=path)
+
+        finder = types.ModuleType("cuda.pathfinder")
+        finder.load_nvidia_dynamic_lib = load_nvidia_dynamic_lib
+        monkeypatch.setitem(sys.modules, "cuda", types.ModuleType("cuda"))
+        monkeypatch.setitem(sys.modules, "cuda.pathfinder", finder)
+        monkeypatch.setattr(cublas, "library", library)
+        library.cache_clear()
+
+    yield install
     library.cache_clear()
 
 
-@pytest.fixture(autouse=True)
-def _forget():
-    yield
-    library.cache_clear()
+MISSING = {
+    "no file": (RuntimeError('Failure finding\n  "libcublas.so.13"'), '"libcublas.so.13"'),
+    "a broken file": ("/nowhere/libcublas.so", "OSError: /nowhere/libcublas.so"),
+    "another library": (ctypes.util.find_library("c"), "AttributeError: .*cublasCreate_v2"),
+}
 
 
-def pathfinder(path):
-    return types.SimpleNamespace(
-        load_nvidia_dynamic_lib=lambda name: types.SimpleNamespace(abs_path=path)
-    )
-
-
-def test_bindings_come_first_then_the_shared_library_then_nothing(stub, monkeypatch):
-    def without_library():
-        raise RuntimeError("Failure finding libcublas.so")
-
-    bindings = types.SimpleNamespace(get_cudart_version=lambda: 13000)
-    both = {"nvmath.bindings.cublas": bindings, "cuda.pathfinder": pathfinder(stub)}
-    finder(monkeypatch, **both)
-    assert library() is bindings
-    bindings.get_cudart_version = without_library
-    finder(monkeypatch, **both)
-    assert isinstance(library(), cublas._FromCtypes)
-    finder(monkeypatch, **{"cuda.pathfinder": pathfinder(stub)})
-    assert isinstance(library(), cublas._FromCtypes)
-    finder(monkeypatch, **{"cuda.pathfinder": pathfinder("/nowhere/libcublas.so")})
-    assert library() is None
-    finder(monkeypatch)
-    assert library() is None
+@pytest.mark.parametrize("what", MISSING)
+def test_a_library_that_cannot_be_loaded_is_why_the_gpu_cannot_be_used(
+    what, gpu, installed, monkeypatch
+):
+    if gpu is None:
+        pytest.skip("there the library is found")
+    found, message = MISSING[what]
+    installed(found)
+    monkeypatch.setattr(cupy_backend, "_problem", problem)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)  # of the stand-in
+    with pytest.raises(mg.DeviceError) as caught:
+        mg.ones(2, device="gpu")
+    told = str(caught.value)
+    assert re.match(f"device 'gpu' cannot be used: cuBLAS cannot be loaded \\(.*{message}", told)
+    assert "pip install 'cupy-cuda13x[ctk]'" in told and "\n" not in told
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_calls_by_ctypes_arrive_as_the_header_declares_them(stub, dtype, gpu, monkeypatch):
+def test_calls_arrive_as_the_header_declares_them(stub, dtype, gpu, installed):
     if gpu is None:
         pytest.skip("the stub computes on the host")
-    found = cublas._FromCtypes(stub)
-    monkeypatch.setattr(cublas, "library", lambda: found)
+    installed(stub)
     random = np.random.RandomState(0)
     a, b = (random.standard_normal(size).astype(dtype) for size in ((5, 7), (7, 3)))
     there = gpu.module.asarray
@@ -128,7 +156,88 @@ def test_calls_by_ctypes_arrive_as_the_header_declares_them(stub, dtype, gpu, mo
     np.testing.assert_allclose(batch.get(), expected, rtol=0, atol=64 * np.finfo(dtype).eps)
 
 
-def test_an_error_of_the_library_is_raised(stub):
-    cublas_v2 = cublas._FromCtypes(stub)
-    with pytest.raises(RuntimeError, match="cublasSetStream_v2 failed with status 1"):
-        cublas_v2.set_stream(12, 0)
+def test_an_error_of_the_library_is_raised_by_its_name(stub, installed):
+    installed(stub)
+    with pytest.raises(RuntimeError, match=r"^cublasSetStream_v2: CUBLAS_STATUS_NOT_INITIALIZED$"):
+        cublas._call("cublasSetStream_v2", 12, 0)  # which takes the workspace away
+    with pytest.raises(RuntimeError, match=r"^cublasSgemm_v2_64: CUBLAS_STATUS_INVALID_VALUE$"):
+        cublas._call("cublasSgemm_v2_64", 12, 0, 0, 1, 1, 1, 0, 0, 1, 0, 1, 0, 0, 1)
+
+
+# --- workspaces: the stand-in refuses one that two streams share, or that has been freed ----------
+
+
+def in_thread(function):
+    """What a function returns in a thread that ends."""
+    results = []
+    thread = threading.Thread(target=lambda: results.append(function()))
+    thread.start()
+    thread.join()
+    return results[0]
+
+
+def product(n=3):
+    cupy = importlib.import_module("cupy")
+    return cublas.gemm(cupy.ones((n, n)), cupy.ones((n, n)))
+
+
+def test_each_stream_of_a_thread_has_a_workspace_as_long_as_it_lives(handles):
+    cuda = importlib.import_module("cupy").cuda
+    one, other = cuda.Stream(non_blocking=True), cuda.Stream(non_blocking=True)
+    for _ in range(2):
+        for stream in (one, other):
+            with stream:
+                product()
+    [handle] = handles.values()
+    assert {id(one), id(other)} == handle.workspaces.keys()
+    del other, stream
+    gc.collect()
+    with one:
+        product()  # the handle leaves the other stream
+    gc.collect()
+    assert {id(one)} == handle.workspaces.keys()
+
+
+def test_each_thread_has_a_handle_which_the_next_one_takes_over(handles):
+    product()
+    for _ in range(3):
+        assert in_thread(lambda: product().get().tolist()) == product().get().tolist()
+    assert 2 <= len(handles) <= 4  # a system need not give a number again
+    values = [handle.value for handle in handles.values()]
+    assert len(set(values)) == len(values)
+
+
+@pytest.mark.usefixtures("handles")
+def test_a_graph_keeps_the_workspace_that_its_products_use():
+    """Its thread ends, the stream is left, and memory is given back before it is replayed."""
+    cupy = importlib.import_module("cupy")
+    graph = importlib.import_module("minigrad.backends.cupy.graph").StepGraph
+
+    def recorded():
+        step = graph()
+        with step.stream:
+            with step.memory():
+                product()
+            with step.recorded():
+                y = product()
+        return step, y
+
+    step, y = in_thread(recorded)
+    others = [in_thread(recorded) for _ in range(2)]
+    product()
+    del others
+    gc.collect()
+    cupy.get_default_memory_pool().free_all_blocks()
+    step.launch()
+    step.stream.synchronize()
+    assert y.get().tolist() == [[3.0] * 3] * 3
+
+
+def test_a_workspace_is_not_of_a_steps_own_memory(handles):
+    graph = importlib.import_module("minigrad.backends.cupy.graph").StepGraph
+    step = graph()
+    with step.stream, step.memory():
+        product()
+    assert step._pool.total_bytes() < cublas._WORKSPACE
+    handle = handles[threading.get_ident()]
+    assert handle.workspaces.keys() == {id(step.stream)}

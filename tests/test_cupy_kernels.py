@@ -96,25 +96,13 @@ def sized(function, *inputs, **options):
     return Sample(function, inputs, None, options, name=name.replace(" ", ""))
 
 
-def layer(gates):
-    """Inputs of a recurrent layer: 3 steps of 9 sequences, 5 numbers each, and 37 cells."""
-    states = [normal(9, 37)] * (1 + (gates == 4))
-    weights = [normal(gates * 37, size) / 6 for size in (5, 37)]
-    return [normal(3, 9, 5), *states, *weights, *[normal(gates * 37)] * 2]
-
-
 LARGER = [  # than a warp, a block, or what a block adds up; no multiples of them
     *[
         sized(f, x)
-        for f in (activation.sigmoid, activation.tanh, activation.relu, activation.softplus)
+        for f in (activation.sigmoid, activation.tanh, activation.relu)
         for x in (normal(37, 9), normal(3, 5, 7))
     ],
     sized(activation.leaky_relu, normal(37, 9), negative_slope=0.2),
-    *[
-        sized(f, x, **options)
-        for f in (activation.softmax, activation.log_softmax)
-        for x, options in [(normal(9, 70), {}), (normal(2, 7, 33), {}), (normal(5, 3), {"axis": 1})]
-    ],
     *[
         sized(f, normal(*size), **options)
         for f in (reduce.sum, reduce.mean)
@@ -161,14 +149,6 @@ LARGER = [  # than a warp, a block, or what a block adds up; no multiples of the
             ((33, 3), None, None, "tanh"),
         ]
     ],
-    *[
-        sized(norm.layer_norm, normal(*size), weight, bias, eps=0.1, axes=axes)
-        for size, weight, bias, axes in [
-            ((9, 70), positive(70), normal(70), 1),
-            ((9, 70), None, None, 1),
-            ((11, 3, 5), positive(3, 5), normal(3, 5), 2),
-        ]
-    ],
     sized(loss.binary_cross_entropy, unit(300), unit(300)),
     sized(loss.binary_cross_entropy_with_logits, 5 * normal(300), unit(300)),
     *[
@@ -179,11 +159,12 @@ LARGER = [  # than a warp, a block, or what a block adds up; no multiples of the
         sized(loss.mean_cross_entropy, normal(*size), integers(size[1], size[0]), **options)
         for size, options in [((300, 10), {}), ((37, 10), {"ignore_index": 3}), ((5, 300), {})]
     ],
-    sized(recurrent.lstm_cell, normal(9, 4 * 37), normal(9, 37)),
-    sized(recurrent.gru_cell, normal(9, 3 * 37), normal(9, 3 * 37), normal(9, 37)),
-    sized(recurrent.rnn, *layer(1)),
-    sized(recurrent.gru, *layer(3)),
-    sized(recurrent.lstm, *layer(4), None),
+    sized(  # 3 steps of 9 sequences, 5 numbers each, and 37 cells
+        recurrent.lstm,
+        *[normal(3, 9, 5), normal(9, 37), normal(9, 37)],
+        *[normal(4 * 37, size) / 6 for size in (5, 37)],
+        *[normal(4 * 37), normal(4 * 37), None],
+    ),
 ]
 
 
@@ -326,16 +307,6 @@ def test_product_into_memory_that_no_flag_describes_is_refused(gpu):
     a, out = there(normal(4, 4)), there(checks.layouts(normal(4, 4))["strided"])
     with pytest.raises(ValueError, match="out has strides"):
         cublas.gemm(a, a, out)
-
-
-@pytest.mark.parametrize("accumulate", [False, True])
-def test_products_without_a_library_are_cupys(accumulate, gpu, monkeypatch):
-    monkeypatch.setattr(cublas, "library", lambda: None)
-    a, b, out = (there(normal(4, 4)) for _ in range(3))
-    expected = here(a) @ here(b) + (here(out) if accumulate else 0)
-    cublas.gemm(a, b, out, accumulate)
-    np.testing.assert_allclose(here(out), expected)
-    np.testing.assert_allclose(here(cublas.gemm_batched(a[None], b[None])), here(a[None] @ b))
 
 
 @pytest.mark.parametrize("axis", [0, -1])

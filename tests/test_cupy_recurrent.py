@@ -1,4 +1,4 @@
-"""Recurrent networks on the GPU: both roads against definition and NumPy, races, replays, spills.
+"""The LSTM on the GPU: both roads against definition and NumPy, races, replays, spills.
 
 Without a GPU the kernels run on the CPU, each in two orders of its threads, which must agree.
 """
@@ -26,16 +26,14 @@ from minigrad.tensor import made
 SHARED = 227 << 10  # bytes that a block may have on an H100 or H200
 
 
-class Case(NamedTuple):
-    """An operation, its inputs as NumPy arrays, and its options."""
+OPERATION = ops.lstm.operation
 
-    name: str
+
+class Case(NamedTuple):
+    """Inputs of an LSTM as NumPy arrays, and its options."""
+
     inputs: list[Any]
     options: dict[str, Any]
-
-    @property
-    def operation(self):
-        return getattr(ops, self.name).operation
 
     def within(self, expected):
         """Each step adds the error of one sum, and hands on those of the steps before it."""
@@ -44,27 +42,27 @@ class Case(NamedTuple):
         return len(x) * scale * tolerance(x.dtype, *[a for a in self.inputs if a is not None])
 
 
-def case(name, steps, n, width, size, dtype="float32", bias=True, seed=0, **options):
+def case(steps, n, width, size, dtype="float32", bias=True, seed=0, **options):
     """Random inputs; weights are as large as those that layers begin with."""
     random = np.random.RandomState(seed)
 
     def normal(*shape, scale=1.0):
         return (scale * random.standard_normal(shape)).astype(dtype)
 
-    gates = {"lstm": 4, "gru": 3, "rnn": 1}[name] * size
-    states = 2 if name == "lstm" else 1
-    inputs = [normal(steps, n, width), *[normal(n, size) for _ in range(states)]]
-    inputs += [normal(gates, width), normal(gates, size, scale=size**-0.5)]
-    inputs += [normal(gates), normal(gates)] if bias else [None, None]
-    return Case(name, inputs + [None] * (name == "lstm"), options)
+    inputs = [normal(steps, n, width), normal(n, size), normal(n, size)]
+    inputs += [normal(4 * size, width), normal(4 * size, size, scale=size**-0.5)]
+    inputs += [normal(4 * size), normal(4 * size)] if bias else [None, None]
+    return Case([*inputs, None], options)
 
 
 def seeds(case, absent=(), seed=1):
     """Gradients of the outputs, some of which have not arrived."""
     random = np.random.RandomState(seed)
     x, h = case.inputs[:2]
-    shapes = [(len(x), *h.shape), h.shape, h.shape][: 3 if case.name == "lstm" else 2]
-    found = [random.standard_normal(shape).astype(x.dtype) for shape in shapes]
+    found = [
+        random.standard_normal(shape).astype(x.dtype)
+        for shape in ((len(x), *h.shape), h.shape, h.shape)
+    ]
     return [None if k in absent else g for k, g in enumerate(found)]
 
 
@@ -73,11 +71,11 @@ def there(x):
 
 
 def by_kernel(case, g, needs=None, inputs=None, kernels=recurrent):
-    """Outputs and gradients of a kernel of the GPU, as NumPy arrays."""
-    kernel = getattr(kernels, case.name)
+    """Outputs and gradients of a backend's kernel, as NumPy arrays."""
+    kernel = kernels.lstm
     move = (lambda x: x) if kernels is on_cpu else there
     inputs = [move(x) for x in case.inputs] if inputs is None else inputs
-    options = case.operation.defaults | case.options
+    options = OPERATION.defaults | case.options
     y, residuals = kernel.forward(*inputs, **options)
     needs = Needs(x is not None for x in case.inputs) if needs is None else needs
     found = kernel.backward(
@@ -89,7 +87,7 @@ def by_kernel(case, g, needs=None, inputs=None, kernels=recurrent):
 def by_definition(case, g):
     """Outputs and gradients of the definition, in Tensor operations on the CPU."""
     args = [None if x is None else made(x).requires_grad_() for x in case.inputs]
-    y = case.operation.definition(*args, **case.options)
+    y = OPERATION.definition(*args, **case.options)
     pairs = [(part, made(seed)) for part, seed in zip(y, g, strict=True) if seed is not None]
     leaves = [x for x in args if x is not None]
     found = iter(mg.grad([part for part, _ in pairs], leaves, [seed for _, seed in pairs]))
@@ -102,7 +100,7 @@ def assert_same(case, actual, expected):
         assert (x is None) == (like is None), f"number {k}"
         if x is not None:
             assert x.dtype == like.dtype
-            assert_close(x, like, case.within(like), f"{case.name}, number {k}")
+            assert_close(x, like, case.within(like), f"number {k}")
 
 
 @pytest.fixture
@@ -138,24 +136,20 @@ def launched(monkeypatch):
 # --- values -----------------------------------------------------------------------------------
 
 SIZES = [(1, 3, 5), (2, 5, 32), (7, 3, 64), (2, 3, 100), (3, 3, 128)]  # T, N, H
+VARIANTS: list[dict[str, Any]] = [{}, {"reverse": True}, {"bias": False}]
 
 
 @pytest.mark.usefixtures("gpu")
 @pytest.mark.parametrize("rows", [1, 2])
-@pytest.mark.parametrize(
-    "name, sizes", [("lstm", s) for s in SIZES] + [("rnn", s) for s in [*SIZES, (2, 3, 200)]]
-)
-def test_persistent_kernels_equal_definition_and_numpy(name, sizes, rows, rows_each):
+@pytest.mark.parametrize("sizes", SIZES)
+def test_persistent_kernels_equal_definition_and_numpy(sizes, rows, rows_each):
     rows_each(rows)
     steps, n, size = sizes
-    variants: list[dict[str, Any]] = [{}, {"reverse": True}, {"bias": False}]
-    variants += [{"nonlinearity": "relu"}] if name == "rnn" else []
-    for number, options in enumerate(variants):
+    for number, options in enumerate(VARIANTS):
         for width in (1, 3):
-            one = case(name, steps, n, width, size, **options)
-            gates = persistent.KERNELS[f"{name}_forward"][0]
-            assert persistent.serves(there(one.inputs[0]), size, gates)
-            assert persistent.rows_each(size, gates, n) == rows
+            one = case(steps, n, width, size, **options)
+            assert persistent.serves(there(one.inputs[0]), size)
+            assert persistent.rows_each(size, n) == rows
             g = seeds(one, absent=(number,))
             found = by_kernel(one, g)
             assert_same(one, found, by_definition(one, g))
@@ -165,12 +159,11 @@ def test_persistent_kernels_equal_definition_and_numpy(name, sizes, rows, rows_e
 @pytest.mark.usefixtures("gpu")
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("sizes", [*SIZES, (2, 2, 130)])
-@pytest.mark.parametrize("name", ["lstm", "rnn", "gru"])
-def test_step_by_step_equals_the_definition(name, sizes, dtype, step_by_step):
+def test_step_by_step_equals_the_definition(sizes, dtype, step_by_step):
     step_by_step()
     steps, n, size = sizes
-    for number, options in enumerate([{}, {"reverse": True}, {"bias": False}]):
-        one = case(name, steps, n, 1 + number, size, dtype, **options)
+    for number, options in enumerate(VARIANTS):
+        one = case(steps, n, 1 + number, size, dtype, **options)
         g = seeds(one, absent=(number,))
         assert_same(one, by_kernel(one, g), by_definition(one, g))
 
@@ -178,7 +171,7 @@ def test_step_by_step_equals_the_definition(name, sizes, dtype, step_by_step):
 @pytest.mark.usefixtures("gpu")
 @pytest.mark.parametrize("absent", [(), (0,), (0, 1), (1, 2), (0, 2)])
 def test_both_roads_give_the_same(absent, launched, step_by_step):
-    one = case("lstm", 4, 3, 1, 48, reverse=True)
+    one = case(4, 3, 1, 48, reverse=True)
     g = seeds(one, absent)
     first = by_kernel(one, g)
     assert launched.count("lstm_forward_48_1") == launched.count("lstm_backward_48_1") == 1
@@ -192,9 +185,8 @@ def test_both_roads_give_the_same(absent, launched, step_by_step):
 
 @pytest.mark.usefixtures("gpu")
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("name", ["lstm", "rnn", "gru"])
-def test_only_what_is_needed_comes_back(name, dtype):
-    one = case(name, 3, 2, 2, 16, dtype)
+def test_only_what_is_needed_comes_back(dtype):
+    one = case(3, 2, 2, 16, dtype)
     g = seeds(one)
     everything = by_kernel(one, g)
     outputs = len(everything) - len(one.inputs)
@@ -206,10 +198,10 @@ def test_only_what_is_needed_comes_back(name, dtype):
 
 
 @pytest.mark.usefixtures("gpu")
-@pytest.mark.parametrize("name, dtype", [("lstm", "float32"), ("lstm", "float64")])
-def test_inputs_may_lie_in_any_order_of_memory(name, dtype):
-    one = case(name, 3, 4, 1, 16, dtype)
-    wide = case(name, 3, 4, 2, 16, dtype)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_inputs_may_lie_in_any_order_of_memory(dtype):
+    one = case(3, 4, 1, 16, dtype)
+    wide = case(3, 4, 2, 16, dtype)
     for each in (one, wide):
         g = seeds(each)
         expected = by_kernel(each, g)
@@ -236,7 +228,7 @@ def test_inputs_may_lie_in_any_order_of_memory(name, dtype):
 @pytest.mark.usefixtures("gpu")
 def test_gradients_of_outputs_may_be_one_number_repeated():
     for dtype in ("float32", "float64"):
-        one = case("lstm", 3, 2, 1, 16, dtype)
+        one = case(3, 2, 1, 16, dtype)
         args = [None if x is None else made(there(x)).requires_grad_() for x in one.inputs]
         y, _, _ = ops.lstm(*args)
         y.sum().backward()
@@ -247,10 +239,10 @@ def test_gradients_of_outputs_may_be_one_number_repeated():
 
 @pytest.mark.usefixtures("gpu")
 def test_a_second_way_back_finds_what_the_first_one_found():
-    for name, dtype in [("lstm", "float32"), ("lstm", "float64"), ("rnn", "float32"), ("gru", "f")]:
-        one = case(name, 3, 2, 1, 16, dtype)
+    for dtype in ("float32", "float64"):
+        one = case(3, 2, 1, 16, dtype)
         args = [None if x is None else made(there(x)).requires_grad_() for x in one.inputs]
-        outputs = list(getattr(ops, name)(*args))
+        outputs = list(ops.lstm(*args))
         leaves, first = [x for x in args if x is not None], [made(there(g)) for g in seeds(one)]
         found = [
             [to_numpy(g.data) for g in mg.grad(outputs, leaves, first, retain_graph=True)]
@@ -260,48 +252,13 @@ def test_a_second_way_back_finds_what_the_first_one_found():
             np.testing.assert_array_equal(x, like)
 
 
-@pytest.mark.usefixtures("gpu")
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("shape", [(5,), (3, 5), (2, 3, 5)])
-@pytest.mark.parametrize("name", ["lstm_cell", "gru_cell"])
-def test_cells_equal_their_definitions(name, shape, dtype):
-    random = np.random.RandomState(0)
-    wide = (*shape[:-1], {"lstm_cell": 4, "gru_cell": 3}[name] * shape[-1])
-    shapes = [wide, shape] if name == "lstm_cell" else [wide, wide, shape]
-    arrays = [random.standard_normal(s).astype(dtype) for s in shapes]
-    for turn in (False, True):
-
-        def outcome(gpu, turn=turn):
-            def lies(x):
-                if not gpu:
-                    return x
-                return there(np.ascontiguousarray(x.T)).T if turn else there(x)
-
-            args = [made(lies(x)).requires_grad_() for x in arrays]
-            call = getattr(ops, name) if gpu else getattr(ops, name).operation.definition
-            y = call(*args)
-            outputs = list(y) if isinstance(y, tuple) else [y]
-            first = [
-                made(lies(random_like.astype(dtype)))
-                for random_like in [np.cos(np.arange(s.size)).reshape(s.shape) for s in outputs]
-            ]
-            last = [mg.grad(outputs[-1:], args, first[-1:], retain_graph=True)]  # one has arrived
-            last += [mg.grad(outputs, args, first)]
-            return [to_numpy(x.data) for x in (*outputs, *last[0], *last[1])]
-
-        within = tolerance(dtype, *arrays)
-        for x, like in zip(outcome(True), outcome(False), strict=True):
-            assert x.dtype == like.dtype
-            assert_close(x, like, within, name)
-
-
 # --- which road -------------------------------------------------------------------------------
 
 
 @pytest.mark.usefixtures("gpu")
 def test_what_the_kernels_do_not_take_is_left_to_the_definition():
     options = {"reverse": False}
-    good = [there(x) for x in case("lstm", 2, 3, 1, 16).inputs]
+    good = [there(x) for x in case(2, 3, 1, 16).inputs]
 
     def answer(position, x):
         inputs = [*good[:position], x, *good[position + 1 :]]
@@ -313,33 +270,25 @@ def test_what_the_kernels_do_not_take_is_left_to_the_definition():
     assert answer(5, None) is NotImplemented  # one bias without the other
     half = [x if x is None else x.astype("float16") for x in good]
     assert recurrent.lstm.forward(*half, **options) is NotImplemented
-    empty = [there(x) for x in case("rnn", 2, 0, 1, 16).inputs]
-    assert recurrent.rnn.forward(*empty, nonlinearity="tanh", **options) is NotImplemented
-    empty = [there(x) for x in case("gru", 2, 0, 1, 16).inputs]
-    assert recurrent.gru.forward(*empty, **options) is NotImplemented
-    assert recurrent.lstm_cell.forward(good[3], good[1]) is NotImplemented  # no cell's shapes
-    assert recurrent.gru_cell.forward(good[3], good[3], good[1]) is NotImplemented
+    empty = [there(x) for x in case(2, 0, 1, 16).inputs]
+    assert recurrent.lstm.forward(*empty, **options) is NotImplemented
 
 
 @pytest.mark.usefixtures("gpu")
-@pytest.mark.parametrize("name", ["lstm", "rnn", "gru"])
-def test_shapes_that_do_not_fit_are_not_read_as_if_they_did(name):
-    one = case(name, 2, 3, 1, 16)
-    first = 3 if name == "lstm" else 2  # of the weights
-    wrong = [(0, (2, 3, 2)), (1, (4, 16)), (1, (3, 15)), (first, (48, 1)), (first + 1, (15, 16))]
-    wrong += [(first + 1, (64, 15)), (first + 2, (15,)), (first + 3, (63,))]
+def test_shapes_that_do_not_fit_are_not_read_as_if_they_did():
+    one = case(2, 3, 1, 16)
+    wrong = [(0, (2, 3, 2)), (1, (4, 16)), (1, (3, 15)), (2, (4, 16)), (3, (48, 1)), (4, (15, 16))]
+    wrong += [(4, (64, 15)), (5, (15,)), (6, (63,))]
     for position, shape in wrong:
         inputs = list(one.inputs)
         inputs[position] = np.ones(shape, "f")
-        if inputs[position].shape == one.inputs[position].shape:
-            continue
         with pytest.raises(mg.ShapeError):
-            getattr(ops, name)(*[None if x is None else made(there(x)) for x in inputs])
+            ops.lstm(*[None if x is None else made(there(x)) for x in inputs])
     broadcast = one._replace(inputs=[one.inputs[0], one.inputs[1][:1], *one.inputs[2:]])
-    found = getattr(ops, name)(*[None if x is None else made(there(x)) for x in broadcast.inputs])
+    found = ops.lstm(*[None if x is None else made(there(x)) for x in broadcast.inputs])
     expected = by_definition(broadcast, seeds(one))
     for y, like in zip(found, expected, strict=False):
-        assert_close(to_numpy(y.data), like, one.within(like), name)
+        assert_close(to_numpy(y.data), like, one.within(like), "a state for all rows")
 
 
 @pytest.mark.usefixtures("gpu")
@@ -347,24 +296,22 @@ def test_the_persistent_road_is_for_what_fits():
     def x(*shape, dtype="f", step=0):
         return np.lib.stride_tricks.as_strided(np.zeros(1, dtype), shape, (step, 0, 0))
 
-    assert persistent.serves(x(5, 128, 1), 128, 4)
-    assert not persistent.serves(x(5, 128, 1), 129, 4)
-    assert persistent.serves(x(5, 128, 1), 256, 1)
-    assert not persistent.serves(x(5, 128, 1), 257, 1)
-    assert not persistent.serves(x(5, 128, 1, dtype="d"), 128, 4)
-    assert persistent.serves(x(1000, 4000, 1), 128, 4)
-    assert not persistent.serves(x(1000, 5000, 1), 128, 4)  # 2^31 gates and more: not in an int
-    assert persistent.serves(x(1000, 5000, 1), 128, 1)
-    assert not persistent.serves(x(1000, 1, 1, step=1 << 24), 128, 1)
+    assert persistent.serves(x(5, 128, 1), 128)
+    assert not persistent.serves(x(5, 128, 1), 129)
+    assert not persistent.serves(x(5, 128, 1, dtype="d"), 128)
+    assert persistent.serves(x(1000, 4000, 1), 128)
+    assert not persistent.serves(x(1000, 5000, 1), 128)  # 2^31 gates and more: not in an int
+    assert persistent.serves(x(1000, 5000, 1), 64)
+    assert not persistent.serves(x(1000, 1, 1, step=1 << 24), 64)
 
 
 @pytest.mark.usefixtures("gpu")
 def test_a_gpu_with_little_shared_memory_goes_step_by_step(launched, monkeypatch):
     monkeypatch.setattr(persistent, "_limits", lambda *_: (46, 64 << 10))
-    assert [persistent.rows_each(128, 4, n) for n in (46, 47)] == [1, 1]  # two rows do not fit
-    assert [persistent.rows_each(16, 4, n) for n in (46, 47)] == [1, 2]
+    assert [persistent.rows_each(128, n) for n in (46, 47)] == [1, 1]  # two rows do not fit
+    assert [persistent.rows_each(16, n) for n in (46, 47)] == [1, 2]
     monkeypatch.setattr(persistent, "_limits", lambda *_: (46, 48 << 10))
-    one = case("lstm", 2, 3, 1, 128)
+    one = case(2, 3, 1, 128)
     by_kernel(one, seeds(one))
     assert launched.count("lstm_cell_forward") == 2
 
@@ -373,11 +320,11 @@ def test_a_gpu_with_little_shared_memory_goes_step_by_step(launched, monkeypatch
 def test_blocks_take_two_rows_where_there_are_more_than_multiprocessors(launched, monkeypatch):
     monkeypatch.setattr(persistent, "_limits", lambda *_: (132, SHARED))
     batches = (1, 128, 132, 133, 1000)
-    assert [persistent.rows_each(128, 4, n) for n in batches] == [1, 1, 1, 2, 2]
-    one = case("rnn", 1, 133, 1, 16)
+    assert [persistent.rows_each(128, n) for n in batches] == [1, 1, 1, 2, 2]
+    one = case(1, 133, 1, 16)
     g = seeds(one)
     assert_same(one, by_kernel(one, g), by_definition(one, g))
-    assert "rnn_forward_16_2" in launched and "rnn_backward_16_2" in launched
+    assert "lstm_forward_16_2" in launched and "lstm_backward_16_2" in launched
 
 
 # --- launches, waits, replays -----------------------------------------------------------------
@@ -385,7 +332,7 @@ def test_blocks_take_two_rows_where_there_are_more_than_multiprocessors(launched
 
 def test_a_sequence_takes_the_same_few_launches_however_long_it_is(gpu, launched):
     for steps in (2, 6):
-        one = case("lstm", steps, 2, 1, 32)
+        one = case(steps, 2, 1, 32)
         g, inputs = [there(x) for x in seeds(one)], [there(x) for x in one.inputs]
         needs = Needs(k > 2 and x is not None for k, x in enumerate(inputs))
 
@@ -394,23 +341,23 @@ def test_a_sequence_takes_the_same_few_launches_however_long_it_is(gpu, launched
             gpu.log.reset()
         y, residuals = recurrent.lstm.forward(*inputs, reverse=False)
         recurrent.lstm.backward(g, needs, Slots(y), residuals, *inputs, reverse=False)
-        names = ["recurrent_pack", "lstm_forward_32_1", "lstm_backward_32_1", "recurrent_fold"]
+        names = ["lstm_pack", "lstm_forward_32_1", "lstm_backward_32_1", "lstm_fold"]
         assert launched == names
         if gpu is not None:  # with the one product, for W_hh
             assert len(gpu.log.launches) == len(names) + 1
             assert not gpu.log.syncs and not gpu.log.uploads and not gpu.log.downloads
 
 
-@pytest.mark.parametrize("name, dtype", [("lstm", "f"), ("lstm", "d"), ("rnn", "f"), ("gru", "f")])
-def test_a_recorded_sequence_replays_on_new_numbers(name, dtype, late_gpu, request):
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_recorded_sequence_replays_on_new_numbers(dtype, late_gpu, request):
     cupy = importlib.import_module("cupy")
     stream, pool = own_stream(), cupy.cuda.MemoryPool()  # all that follows is on that stream
     request.addfinalizer(pool.free_all_blocks)
-    old, new = case(name, 3, 8, 2, 16, dtype), case(name, 3, 8, 2, 16, dtype, seed=5)
+    old, new = case(3, 8, 2, 16, dtype), case(3, 8, 2, 16, dtype, seed=5)
     g = [there(x) for x in seeds(new)]
     inputs = [there(x) for x in old.inputs]
-    kernel, needs = getattr(recurrent, name), Needs(x is not None for x in inputs)
-    options = new.operation.defaults
+    kernel, needs = recurrent.lstm, Needs(x is not None for x in inputs)
+    options = OPERATION.defaults
 
     def step():
         y, residuals = kernel.forward(*inputs, **options)
@@ -444,19 +391,17 @@ class Placed(Needs):
 @pytest.mark.usefixtures("gpu")
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("width", [1, 2])
-@pytest.mark.parametrize("name", ["lstm", "rnn", "gru"])
-def test_gradients_of_weights_go_where_the_optimizer_wants_them(name, width, dtype):
-    one = case(name, 3, 2, width, 16, dtype)
+def test_gradients_of_weights_go_where_the_optimizer_wants_them(width, dtype):
+    one = case(3, 2, width, 16, dtype)
     g, inputs = seeds(one), [there(x) for x in one.inputs]
-    first = 3 if name == "lstm" else 2
     needs = Placed(x is not None for x in inputs)
     needs.places = [None if x is None else there(np.full_like(x, 7)) for x in one.inputs]
-    kernel, options = getattr(recurrent, name), one.operation.defaults
+    kernel, options = recurrent.lstm, OPERATION.defaults
     y, residuals = kernel.forward(*inputs, **options)
     seeded = Slots(there(x) for x in g)
     found = kernel.backward(seeded, needs, Slots(y), residuals, *inputs, **options)
     expected = by_kernel(one, g)[len(y) :]
-    for k in range(first, first + 4):
+    for k in range(3, 7):
         assert found[k] is needs.places[k]
         np.testing.assert_array_equal(to_numpy(found[k]), expected[k])
 
@@ -484,30 +429,23 @@ def test_a_layer_learns_on_the_gpu_as_on_the_cpu(kind):
 # --- the text of the kernels ------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["lstm_forward", "lstm_backward", "rnn_forward", "rnn_backward"])
+@pytest.mark.parametrize("name", ["lstm_forward", "lstm_backward"])
 def test_a_missing_barrier_is_found(name, gpu, monkeypatch):
     """The kernels are right in both orders of their threads because of their barriers."""
     if gpu is None:
         pytest.skip("a GPU does not tell of races")
     planted = dict(persistent.KERNELS)
-    gates, text = planted[name]
-    at = text.rindex("__syncthreads();")
-    planted[name] = gates, text[:at] + text[at:].replace("__syncthreads();", "", 1)
+    at = planted[name].rindex("__syncthreads();")
+    planted[name] = planted[name][:at] + planted[name][at:].replace("__syncthreads();", "", 1)
     monkeypatch.setattr(persistent, "KERNELS", planted)
     monkeypatch.setattr(source, "SOURCES", {})
     monkeypatch.setattr(persistent, "_instance", persistent._instance.__wrapped__)
-    one = case(name.partition("_")[0], 3, 2, 1, 64)
+    one = case(3, 2, 1, 64)
     with pytest.raises(sys.modules["strict_device"].DeviceFault, match="order of threads"):
         by_kernel(one, seeds(one))
 
 
 ARCHITECTURES = ["sm_80", "sm_90", "sm_100"]
-# the smallest with weights in shared memory, and the largest
-COMPILED = [
-    (role, size)
-    for role, (gates, _) in persistent.KERNELS.items()
-    for size in ((112, 128) if gates == 4 else (208, 256))
-]
 
 
 @pytest.mark.skipif(
@@ -515,11 +453,11 @@ COMPILED = [
 )
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 @pytest.mark.parametrize("rows", [1, 2])
-@pytest.mark.parametrize("role, size", COMPILED)
+@pytest.mark.parametrize("size", [112, 128])  # the smallest with weights in shared memory
+@pytest.mark.parametrize("role", persistent.KERNELS)
 def test_no_weight_leaves_its_register(role, size, rows, architecture):
     """What is spilled would go through memory at each step."""
     nvrtc = importlib.import_module("cupy_backends.cuda.libs.nvrtc")
-    gates, _ = persistent.KERNELS[role]
     name = persistent._instance(role, size, rows).name
     code, options = source.SOURCES[name, "float"]
     program = nvrtc.createProgram(code, f"{name}.cu", (), ())
@@ -527,7 +465,7 @@ def test_no_weight_leaves_its_register(role, size, rows, architecture):
     log = nvrtc.getProgramLog(program)
     assert re.findall(r"(\d+) bytes spill (?:stores|loads)", log) == ["0", "0"]
     assert re.findall(r"(\d+) bytes stack frame", log) == ["0"]
-    layout = persistent._layout(gates, size, rows)
+    layout = persistent._layout(size, rows)
     held = 4 * (layout.quads - layout.shared)
     [registers] = map(int, re.findall(r"Used (\d+) registers", log))
     assert held < registers <= 255 and registers * layout.threads <= 1 << 16

@@ -18,6 +18,7 @@ from minigrad import info
 
 ROOT = Path(__file__).parent.parent
 cupy_backend = importlib.import_module("minigrad.backends.cupy")
+cublas = importlib.import_module("minigrad.backends.cupy.cublas")
 
 
 def run(*words, **variables):
@@ -71,7 +72,7 @@ def test_json_holds_the_report():
 
 
 def test_broken_installations_give_lines_and_no_traceback(tmp_path):
-    for name in ("numba", "cupy", "nvmath", "cuda"):
+    for name in ("numba", "cupy", "cuda"):
         (tmp_path / name).mkdir()
         text = f"raise ValueError('{name} is\\nbroken')\n"
         (tmp_path / name / "__init__.py").write_text(text, encoding="utf-8")
@@ -171,34 +172,35 @@ def test_cupy_without_a_driver_says_so(fresh):
 
 
 def test_a_gpu_is_described(fresh):
-    fresh.setattr(importlib.util, "find_spec", only("cupy", "nvmath"))
+    fresh.setattr(importlib.util, "find_spec", only("cupy"))
     fresh.setattr(cupy_backend, "_problem", lambda: None)
     fresh.setitem(sys.modules, "cupy", fake_cupy(2))
-    for name in ("nvmath", "nvmath.bindings", "nvmath.bindings.cublas"):
-        fresh.setitem(sys.modules, name, types.ModuleType(name))
+    found = types.SimpleNamespace(_name="/lib/libcublas.so.13")
+    fresh.setattr(cublas, "library", lambda: found)
     told = shown()
     assert "GPU works CuPy 14.9" in told and "CUDA up to 13.2" in told
     for number in range(2):
         assert f"Abacus {number}: 96.0 GiB, 132 multiprocessors, compute capability 9.0" in told
-    assert "cuBLAS works by nvmath-python" in told
+    assert "cuBLAS works /lib/libcublas.so.13" in told
 
 
-def test_without_bindings_cublas_is_looked_for_and_then_missed(fresh):
+def test_without_cublas_it_says_where_it_looked_and_how_to_install_it(fresh):
+    def load_nvidia_dynamic_lib(name):
+        raise RuntimeError("Failure finding libcublas.so.13")
+
     fresh.setattr(importlib.util, "find_spec", only("cupy"))
     fresh.setattr(cupy_backend, "_problem", lambda: None)
     fresh.setitem(sys.modules, "cupy", fake_cupy(1))
     finder = types.ModuleType("cuda.pathfinder")
+    finder.load_nvidia_dynamic_lib = load_nvidia_dynamic_lib
     fresh.setitem(sys.modules, "cuda", types.ModuleType("cuda"))
     fresh.setitem(sys.modules, "cuda.pathfinder", finder)
-    finder.load_nvidia_dynamic_lib = lambda name: types.SimpleNamespace(abs_path=f"/lib/{name}.so")
-    assert info.report()["gpu"]["cublas"] == {
-        "works": True,
-        "by": "ctypes",
-        "path": "/lib/cublas.so",
-    }
-    finder.load_nvidia_dynamic_lib = None
-    assert not info.report()["gpu"]["cublas"]["works"]
-    assert "nvmath-python is not installed, and cuBLAS itself is not found" in shown()
+    cublas.library.cache_clear()
+    found = info.report()["gpu"]["cublas"]
+    assert not found["works"]
+    for told in (found["problem"], shown()):
+        assert "cuBLAS cannot be loaded (RuntimeError: Failure finding libcublas.so.13)" in told
+        assert "pip install 'cupy-cuda13x[ctk]'" in told
 
 
 def test_a_check_that_fails_in_a_new_way_is_a_line_too(fresh):

@@ -1,5 +1,6 @@
 """The stand-in for CuPy: it refuses what CuPy refuses, counts, records, replays, can be late."""
 
+import ctypes
 import gc
 import inspect
 import threading
@@ -497,13 +498,15 @@ class Products:
     """A handle on a stream, with a workspace."""
 
     def __init__(self, stream):
-        self.handle = blas.create()
+        handle = ctypes.c_void_p()
+        blas.cublasCreate_v2(ctypes.byref(handle))
+        self.handle = handle.value
         self.workspace = cupy.empty(1 << 10, np.uint8)
         self.place(stream)
 
     def place(self, stream):
-        blas.set_stream(self.handle, stream.ptr)
-        blas.set_workspace(self.handle, self.workspace.data.ptr, 1 << 10)
+        blas.cublasSetStream_v2(self.handle, stream.ptr)
+        blas.cublasSetWorkspace_v2(self.handle, self.workspace.data.ptr, 1 << 10)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -519,9 +522,10 @@ def test_products_by_columns_are_right(transposed, dtype, stream):
     right = cupy.asarray(np.ascontiguousarray(b if transposed[1] else b.T))
     out = cupy.asarray(np.ascontiguousarray(c.T))
     factors = np.array([2, 3], dtype)
-    gemm = blas.sgemm if dtype == np.float32 else blas.dgemm
+    gemm = blas.cublasSgemm_v2_64 if dtype == np.float32 else blas.cublasDgemm_v2_64
+    products = Products(stream)
     gemm(
-        Products(stream).handle, *transposed, m, n, k, factors.ctypes.data,
+        products.handle, *transposed, m, n, k, factors.ctypes.data,
         left.data.ptr, left.shape[1], right.data.ptr, right.shape[1],
         factors.ctypes.data + factors.itemsize, out.data.ptr, m,
     )  # fmt: skip
@@ -535,7 +539,7 @@ def test_batches_of_products_are_recorded_and_replayed(stream):
     factors = np.array([1.0, 0.0])
     products = Products(stream)
     with Captured(stream) as capture:  # by columns it is c^T = b^T a^T
-        blas.dgemm_strided_batched(
+        blas.cublasDgemmStridedBatched_64(
             products.handle, 0, 0, 2, 3, 4, factors.ctypes.data, b.data.ptr, 2, 8,
             a.data.ptr, 4, 12, factors.ctypes.data + 8, c.data.ptr, 2, 6, 2,
         )  # fmt: skip
@@ -550,7 +554,7 @@ def test_wrong_calls_of_cublas_are_refused(stream):
     one = np.ones(1)
 
     def gemm(m=4, n=4, k=4, leading=4, at=0):
-        blas.dgemm(
+        blas.cublasDgemm_v2_64(
             products.handle, 0, 0, m, n, k, one.ctypes.data, x.data.ptr + at, leading,
             x.data.ptr, 4, one.ctypes.data, x.data.ptr, 4,
         )  # fmt: skip
@@ -558,13 +562,39 @@ def test_wrong_calls_of_cublas_are_refused(stream):
     for wrong in (dict(leading=3), dict(m=5, leading=5), dict(at=8), dict(at=4), dict(k=-1)):
         with pytest.raises(CublasError):
             gemm(**wrong)
-    blas.set_stream(products.handle, stream.ptr)  # which takes the workspace away
+    blas.cublasSetStream_v2(products.handle, stream.ptr)  # which takes the workspace away
     stream.begin_capture()
-    with pytest.raises(CUDARuntimeError, match="set_workspace after set_stream"):
+    with pytest.raises(CUDARuntimeError, match="cublasSetWorkspace after cublasSetStream"):
         gemm()
     stream.end_capture()
-    with pytest.raises(CublasError, match="workspace"):
-        blas.set_workspace(products.handle, x.data.ptr, 1 << 20)
+    with pytest.raises(CublasError, match="no memory of ours"):
+        blas.cublasSetWorkspace_v2(products.handle, x.data.ptr, 1 << 20)
+
+
+def test_a_workspace_is_of_one_handle_and_one_stream_and_lives_as_long(stream):
+    products, other, x = Products(stream), Stream(non_blocking=True), cupy.ones((4, 4))
+    one = np.ones(1)
+
+    def gemm():
+        blas.cublasDgemm_v2_64(
+            products.handle, 0, 0, 4, 4, 4, one.ctypes.data, x.data.ptr, 4,
+            x.data.ptr, 4, one.ctypes.data, x.data.ptr, 4,
+        )  # fmt: skip
+
+    with pytest.raises(CublasError, match="two streams or threads"):
+        products.place(other)
+    second = Products(other)
+    second.workspace = products.workspace
+    with pytest.raises(CublasError, match="two streams or threads"):
+        second.place(other)
+    products.place(stream)
+    with Captured(stream) as capture:
+        gemm()
+    del products.workspace, second.workspace
+    with pytest.raises(CublasError, match="has been freed"):
+        gemm()
+    with pytest.raises(DeviceFault, match="gemm uses memory that has been freed"):
+        capture.graph.launch()
 
 
 # --- that CuPy has what the stand-in has ----------------------------------------------------------

@@ -29,7 +29,8 @@ from .config import BadInput, named_values, text_of
 from .console import warn
 
 ROOT = Path(__file__).resolve().parent.parent
-SHAPERS = ("minigrad", "numpy", "numba", "cupy", "nvmath", "safetensors", "matplotlib", "pillow")
+# packages that shape results, by how their names begin
+SHAPERS = "minigrad numpy numba cupy nvidia-cublas safetensors matplotlib pillow"
 
 
 GROWING = ("metrics.jsonl", "timing.jsonl")  # what a resumed run cuts back to its checkpoint
@@ -345,7 +346,11 @@ def _versions() -> dict[str, str]:
         installed = {d.name.lower(): d.version for d in metadata.distributions() if d.name}
     except Exception:  # a broken installation may raise anything
         return {}
-    return {name: installed[name] for name in sorted(installed) if name.startswith(SHAPERS)}
+    return {
+        name: installed[name]
+        for name in sorted(installed)
+        if name.startswith(tuple(SHAPERS.split()))
+    }
 
 
 def _commit() -> str | None:

@@ -119,6 +119,9 @@ def contract(operands: Sequence[Array], subscripts: str = "") -> Array:
 def einsum(subscripts: str, *operands: Any) -> Tensor:
     """Sum of products over labelled axes, in Einstein's notation.
 
+    On the GPU it is CuPy's, whose products no CUDA graph can hold: a captured step with one runs as
+    it stands. Products by `@` can be captured.
+
     Args:
         subscripts: As `numpy.einsum`: "ij,jk->ik"; "..." stands for all other axes, which are
             summed over where the result has no "..."; without "->" the result has them, and the

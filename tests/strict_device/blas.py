@@ -1,80 +1,87 @@
-"""cuBLAS for the stand-in: matrix products on addresses, as nvmath.bindings.cublas names them."""
+"""cuBLAS for the stand-in: the shared library's functions, on addresses, with NumPy's products.
+
+A call that the library would refuse, or that would write where it must not, raises and says why.
+"""
 
 import ctypes
 import itertools
+import weakref
 
 import numpy as np
 
+from strict_device import memory
 from strict_device.memory import GUARD, owner_of
 from strict_device.streams import CUDARuntimeError, stream_at, work
 
 _handles = itertools.count(1)
-FLOAT = {"s": np.float32, "d": np.float64}
+SUCCESS = 0
 
 
 class CublasError(RuntimeError):
-    """As nvmath's cuBLASError."""
+    """What is wrong with a call."""
 
 
 class Handle:
     def __init__(self):
-        self.stream, self.workspace, self.pointer_mode, self.math_mode = 0, 0, 0, 0
+        self.stream, self.workspace = 0, 0
 
 
 class Blas:
-    """The calls that minigrad.backends.cupy.cublas makes, computed with NumPy."""
+    """The functions that minigrad.backends.cupy.cublas calls, under their names in C."""
 
     def __init__(self):
         self.handles = {}
+        self.workspaces = weakref.WeakKeyDictionary()  # for which handle and stream each is
 
-    def create(self):
+    def cublasCreate_v2(self, place):
         handle = next(_handles) << 20
         self.handles[handle] = Handle()
-        return handle
+        place._obj.value = handle  # of ctypes.byref
+        return SUCCESS
 
-    def destroy(self, handle):
-        del self.handles[handle]
-
-    def set_stream(self, handle, stream):
+    def cublasSetStream_v2(self, handle, stream):
         stream_at(stream)
         self._of(handle).stream, self._of(handle).workspace = stream, 0
+        return SUCCESS
 
-    def get_stream(self, handle):
-        return self._of(handle).stream
-
-    def set_workspace(self, handle, workspace, size):
-        if owner_of(workspace, size) is None or workspace % 256:
+    def cublasSetWorkspace_v2(self, handle, workspace, size):
+        memory_of_it = owner_of(workspace, size)
+        if memory_of_it is None or workspace % 256:
             raise CublasError("CUBLAS_STATUS_INVALID_VALUE: the workspace is no memory of ours")
+        own = handle, self._of(handle).stream
+        if self.workspaces.setdefault(memory_of_it, own) != own:
+            raise CublasError("two streams or threads would write to one workspace")
         self._of(handle).workspace = workspace
+        return SUCCESS
 
-    def set_pointer_mode(self, handle, mode):
-        self._of(handle).pointer_mode = mode
+    def cublasSgemm_v2_64(self, *args):
+        return self._single(np.float32, *args)
 
-    def set_math_mode(self, handle, mode):
-        self._of(handle).math_mode = mode
+    def cublasDgemm_v2_64(self, *args):
+        return self._single(np.float64, *args)
 
-    def get_math_mode(self, handle):
-        return self._of(handle).math_mode
+    def cublasSgemmStridedBatched_64(self, *args):
+        return self._batched(np.float32, *args)
 
-    def get_version(self, handle):
-        return 130000
+    def cublasDgemmStridedBatched_64(self, *args):
+        return self._batched(np.float64, *args)
 
     def _of(self, handle):
         if handle not in self.handles:
             raise CublasError(f"CUBLAS_STATUS_NOT_INITIALIZED: no handle {handle}")
         return self.handles[handle]
 
-    def gemm(self, kind, handle, shape, alpha, a, b, beta, c, batches=1, strides=(0, 0, 0)):
+    def _gemm(self, dtype, handle, shape, alpha, a, b, beta, c, batches=1, strides=(0, 0, 0)):
         """C = alpha op(A) op(B) + beta C, all by columns; each a (trans, address, leading)."""
         state = self._of(handle)
-        dtype = FLOAT[kind]
         stream = stream_at(state.stream)
-        if state.pointer_mode != 0:
-            raise NotImplementedError("the stand-in reads alpha and beta on the host")
-        if stream.recording is not None and not state.workspace:
+        workspace = memory.live.get(state.workspace)
+        if state.workspace and workspace is None:
+            raise CublasError("the workspace has been freed")
+        if stream.recording is not None and workspace is None:
             raise CUDARuntimeError(
                 "cudaErrorStreamCaptureUnsupported: cuBLAS without a workspace allocates in a "
-                "capture; call set_workspace after set_stream"
+                "capture; call cublasSetWorkspace after cublasSetStream"
             )
         m, n, k = shape
         alpha, beta = number(alpha, dtype), number(beta, dtype)
@@ -86,39 +93,27 @@ class Blas:
             product = alpha * np.matmul(left, right)
             target[...] = product + beta * target if beta else product
 
-        work("gemm", run, [one for one in (own_left, own_right, own) if one], stream)
+        uses = [one for one in (own_left, own_right, own, workspace) if one]
+        work("gemm", run, uses, stream)
+        return SUCCESS
 
-    def sgemm(self, *args):
-        self._single("s", *args)
-
-    def dgemm(self, *args):
-        self._single("d", *args)
-
-    def sgemm_strided_batched(self, *args):
-        self._batched("s", *args)
-
-    def dgemm_strided_batched(self, *args):
-        self._batched("d", *args)
-
-    def _single(self, kind, handle, transa, transb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc):
-        self.gemm(
-            kind, handle, (m, n, k), alpha, (transa, a, lda), (transb, b, ldb), beta, (0, c, ldc)
+    def _single(self, dtype, handle, transa, transb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc):
+        return self._gemm(
+            dtype, handle, (m, n, k), alpha, (transa, a, lda), (transb, b, ldb), beta, (0, c, ldc)
         )
 
     def _batched(
-        self, kind, handle, transa, transb, m, n, k, alpha, a, lda, stride_a, b, ldb, stride_b,
+        self, dtype, handle, transa, transb, m, n, k, alpha, a, lda, stride_a, b, ldb, stride_b,
         beta, c, ldc, stride_c, batches,
     ):  # fmt: skip
-        self.gemm(
-            kind, handle, (m, n, k), alpha, (transa, a, lda), (transb, b, ldb), beta, (0, c, ldc),
+        return self._gemm(
+            dtype, handle, (m, n, k), alpha, (transa, a, lda), (transb, b, ldb), beta, (0, c, ldc),
             batches, (stride_a, stride_b, stride_c),
         )  # fmt: skip
 
 
 def number(value, dtype):
-    """A factor: a number, or where on the host it lies."""
-    if isinstance(value, float):
-        return dtype(value)
+    """A factor, which lies at an address of the host."""
     kind = ctypes.c_float if dtype is np.float32 else ctypes.c_double
     return dtype(kind.from_address(int(value)).value)
 

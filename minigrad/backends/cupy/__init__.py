@@ -8,20 +8,18 @@ import importlib.util
 
 from minigrad.backends import DeviceError
 
-_INSTALL = (
-    "install CuPy with: pip install 'cupy-cuda13x[ctk]'  (driver >= 580; older: cupy-cuda12x)"
-)
+INSTALL = "install CuPy with: pip install 'cupy-cuda13x[ctk]'  (driver >= 580; older: cupy-cuda12x)"
 
 
 @functools.cache
 def _problem() -> str | None:
     """What keeps the GPU from being used, with the remedy; None where it works."""
     if importlib.util.find_spec("cupy") is None:
-        return f"CuPy is not installed; {_INSTALL}"
+        return f"CuPy is not installed; {INSTALL}"
     try:
         cupy = importlib.import_module("cupy")
     except Exception as error:
-        return f"CuPy does not import ({type(error).__name__}: {_one_line(error)}); {_INSTALL}"
+        return f"CuPy does not import ({described(error)}); {INSTALL}"
     runtime = cupy.cuda.runtime
     try:
         count = runtime.getDeviceCount()
@@ -39,17 +37,19 @@ def _problem() -> str | None:
     if count == 0:
         return "the NVIDIA driver lists no GPU (look at nvidia-smi and CUDA_VISIBLE_DEVICES)"
     try:  # a present GPU is not enough: the compiler and cuBLAS may be missing
+        products = importlib.import_module("minigrad.backends.cupy.cublas")
         one = cupy.ones((2, 2), dtype="float32")
-        float((one @ (one + one)).sum())
+        float(products.gemm(one, one + one).sum())
+    except DeviceError as error:
+        return str(error)
     except Exception as error:
-        return (
-            f"a first 2x2 product failed ({type(error).__name__}: {_one_line(error)}); {_INSTALL}"
-        )
+        return f"a first 2x2 product failed ({described(error)}); {INSTALL}"
     return None
 
 
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
+def described(error: Exception) -> str:
+    """What kind of error it is, and how its message begins, in one line."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:300]
 
 
 def is_lost() -> bool:

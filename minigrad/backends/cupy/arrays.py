@@ -8,7 +8,6 @@ import numpy as np
 
 from minigrad.backends import Array, Kernel
 from minigrad.backends.arrays import empty
-from minigrad.backends.cupy.linalg import contracted
 from minigrad.backends.cupy.reduce import sum_of
 from minigrad.backends.cupy.source import BLOCK, blocks_for, kernel, served
 
@@ -169,7 +168,6 @@ def _side_by_side(arrays: list[Array]) -> list[Array]:
 
 
 concatenate = Kernel(_concatenate)
-contract = Kernel(contracted)
 stack = Kernel(_stack)
 sum_over = Kernel(_sum_over)
 length = Kernel(_length)

@@ -1,113 +1,119 @@
-"""Matrix products through a cuBLAS handle of our own.
+"""Matrix products by cuBLAS, called through ctypes on handles of our own.
 
 CuPy refuses every product while a stream is captured, and copies transposed operands of batches. On
-a handle of our own cuBLAS can be captured, as its scalars are read on the host when it is called;
-transposes are flags. A product of float32 is computed in float32, not in TF32.
+a handle of our own cuBLAS can be captured, as by default it reads its scalars on the host when it
+is called; transposes are flags. A product of float32 is computed in float32: TF32, which is faster
+and has 10 bits of 23, is another math mode than the default one.
 """
 
 from __future__ import annotations
 
 import ctypes
 import importlib
-import threading
+import weakref
 from functools import cache
+from threading import get_ident
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from minigrad.backends import Array
+from minigrad.backends import Array, DeviceError
+from minigrad.backends.cupy import INSTALL, described
 from minigrad.backends.cupy.source import in_c_order
 
 __all__ = ["gemm", "gemm_batched", "library"]
 
-# 32 MiB, what cuBLAS asks for since Hopper (4 before): without a workspace of ours it would
-# allocate one inside a capture
+# 32 MiB, what cuBLAS takes for itself since Hopper (4 before); without one of ours a capture would
+# record that allocation, too
 _WORKSPACE = 32 << 20
 _KEEP, _TRANSPOSE = 0, 1  # cublasOperation_t
 _SCALARS = {char: np.array([0, 1], char) for char in "fd"}  # alpha and beta, on the host
 _POINTERS = {
     char: (pair.ctypes.data, pair.ctypes.data + pair.itemsize) for char, pair in _SCALARS.items()
 }
-
-
-class _FromCtypes:
-    """cuBLAS's functions under the names that they have in nvmath.bindings.cublas."""
-
-    def __init__(self, path: str) -> None:
-        p, i, n = ctypes.c_void_p, ctypes.c_int, ctypes.c_longlong
-        cublas = ctypes.CDLL(path)
-
-        def function(name: str, *types: Any) -> Any:
-            found = getattr(cublas, name)
-            found.argtypes, found.restype = types, i
-
-            def call(*args: Any) -> None:
-                status = found(*args)
-                if status:
-                    raise RuntimeError(f"{name} failed with status {status}")
-
-            return call
-
-        self._create = function("cublasCreate_v2", ctypes.POINTER(p))
-        self.set_stream = function("cublasSetStream_v2", p, p)
-        self.set_workspace = function("cublasSetWorkspace_v2", p, p, ctypes.c_size_t)
-        plain = (p, i, i, i, i, i, p, p, i, p, i, p, p, i)
-        batched = (p, i, i, i, i, i, p, p, i, n, p, i, n, p, p, i, n, i)
-        self.sgemm = function("cublasSgemm_v2", *plain)
-        self.dgemm = function("cublasDgemm_v2", *plain)
-        self.sgemm_strided_batched = function("cublasSgemmStridedBatched", *batched)
-        self.dgemm_strided_batched = function("cublasDgemmStridedBatched", *batched)
-
-    def create(self) -> int:
-        """A new handle."""
-        handle = ctypes.c_void_p()
-        self._create(ctypes.byref(handle))
-        return int(handle.value or 0)
+# the functions whose sizes have 64 bits: ctypes would cut off what an int does not hold
+_GEMM = {"f": "cublasSgemm_v2_64", "d": "cublasDgemm_v2_64"}
+_GEMM_BATCHED = {"f": "cublasSgemmStridedBatched_64", "d": "cublasDgemmStridedBatched_64"}
 
 
 @cache
 def library() -> Any:
-    """cuBLAS's functions: NVIDIA's bindings where they are installed, else the shared library's.
+    """The shared library, with the types of its functions declared as in NVIDIA's cublas_api.h.
 
-    None where neither is found; then `cupy.matmul` computes, which cannot be captured.
+    Raises:
+        DeviceError: It is not found, or lacks a function; with where it was looked for.
     """
+    p, i, n = ctypes.c_void_p, ctypes.c_int, ctypes.c_int64
+    types: dict[str, list[Any]] = {
+        "cublasCreate_v2": [ctypes.POINTER(p)],
+        "cublasSetStream_v2": [p, p],
+        "cublasSetWorkspace_v2": [p, p, ctypes.c_size_t],
+        "cublasGetStatusName": [i],
+    }
+    for char in "fd":
+        types[_GEMM[char]] = [p, i, i, n, n, n, p, p, n, p, n, p, p, n]
+        types[_GEMM_BATCHED[char]] = [p, i, i, n, n, n, p, p, n, n, p, n, n, p, p, n, n, n]
     try:
-        bindings = importlib.import_module("nvmath.bindings.cublas")
-        bindings.get_cudart_version()  # they look for the shared library at their first call
-        return bindings
-    except Exception:  # not installed, not for this driver, or no library
-        pass
-    try:
-        finder = importlib.import_module("cuda.pathfinder")
-        return _FromCtypes(finder.load_nvidia_dynamic_lib("cublas").abs_path)
-    except Exception:  # no pathfinder, no library, or another one
-        return None
+        finder = importlib.import_module("cuda.pathfinder")  # a part of CuPy's installation
+        found = ctypes.CDLL(finder.load_nvidia_dynamic_lib("cublas").abs_path)
+        for name, given in types.items():
+            getattr(found, name).argtypes = given
+        found.cublasGetStatusName.restype = ctypes.c_char_p
+    except Exception as error:  # a package, the file or a function is missing, or broken
+        raise DeviceError(f"cuBLAS cannot be loaded ({described(error)}); {INSTALL}") from error
+    return found
 
 
-class _Handle(threading.local):
-    """The handle of a thread, its workspace, and the stream that it was last used on."""
+def _call(name: str, *args: Any) -> None:
+    """Call a function of cuBLAS, and raise for a status that is not success."""
+    status = getattr(library(), name)(*args)
+    if status:
+        raise RuntimeError(f"{name}: {library().cublasGetStatusName(status).decode()}")
+
+
+class _Handle:
+    """A thread's handle, and for each stream the workspace that the thread's products write to.
+
+    Streams run beside each other, and calls of two threads on one stream may come in turn: so a
+    workspace belongs to a thread and a stream. It lives as long as the stream, which a recorded
+    step (graph.py) holds, and is not taken from the step's memory.
+    """
 
     def __init__(self) -> None:
-        self.library: Any = None
-        self.handle = 0
-        self.stream: int | None = None
-        self.workspace: Array = None
+        value = ctypes.c_void_p()
+        _call("cublasCreate_v2", ctypes.byref(value))
+        self.value = value.value
+        self.stream: Any = None
+        self.workspaces: dict[int, Any] = {}  # by the stream's id
 
-    def on_current_stream(self, cublas: Any) -> int:
-        cupy = importlib.import_module("cupy")
-        if self.library is not cublas:
-            self.library, self.handle, self.stream = cublas, cublas.create(), None
-            self.workspace = cupy.empty(_WORKSPACE, np.uint8)
-        stream = cupy.cuda.get_current_stream().ptr
-        if self.stream != stream:
-            cublas.set_stream(self.handle, stream)
-            # which takes the workspace away
-            cublas.set_workspace(self.handle, self.workspace.data.ptr, _WORKSPACE)
-            self.stream = stream
-        return self.handle
+    def use(self, stream: Any) -> None:
+        """Have the next products done on a stream."""
+        if stream is self.stream:
+            return
+        key = id(stream)
+        if key not in self.workspaces:
+            pool = importlib.import_module("cupy").get_default_memory_pool()
+            self.workspaces[key] = pool.malloc(_WORKSPACE)
+            weakref.finalize(stream, self.workspaces.pop, key, None).atexit = False
+        self.stream = None  # until both calls have succeeded
+        _call("cublasSetStream_v2", self.value, stream.ptr)  # which takes the workspace away
+        _call("cublasSetWorkspace_v2", self.value, self.workspaces[key].ptr, _WORKSPACE)
+        self.stream = stream
 
 
-_handle = _Handle()
+# by thread; one that has ended leaves its number, and so its handle, to another: to destroy a
+# handle would wait for the whole GPU, which a capture elsewhere forbids
+_handles: dict[int, _Handle] = {}
+
+
+def _handle() -> int | None:
+    """This thread's handle, set to the current stream."""
+    thread = get_ident()
+    if thread not in _handles:
+        _handles[thread] = _Handle()
+    handle = _handles[thread]
+    handle.use(importlib.import_module("cupy").cuda.get_current_stream())
+    return handle.value
 
 
 class _Operand(NamedTuple):
@@ -153,9 +159,6 @@ def gemm(a: Array, b: Array, out: Array | None = None, accumulate: bool = False)
     """
     if out is None:
         out = np.empty_like(a, shape=(a.shape[0], b.shape[1]), order="C")
-    cublas = library()
-    if cublas is None:
-        return _by_cupy(a, b, out, accumulate)
     written = _operand(out)
     if written is None:
         raise ValueError(
@@ -168,8 +171,9 @@ def gemm(a: Array, b: Array, out: Array | None = None, accumulate: bool = False)
         first, second = _readable(a), _readable(b)
         m, n = a.shape[0], b.shape[1]
     zero, one = _POINTERS[out.dtype.char]
-    (cublas.sgemm if out.dtype.char == "f" else cublas.dgemm)(
-        _handle.on_current_stream(cublas),
+    _call(
+        _GEMM[out.dtype.char],
+        _handle(),
         _KEEP if first.by_rows == written.by_rows else _TRANSPOSE,
         _KEEP if second.by_rows == written.by_rows else _TRANSPOSE,
         m,
@@ -200,16 +204,11 @@ def gemm_batched(a: Array, b: Array) -> Array:
     count, n = a.shape[:2]
     m = b.shape[2]
     out = np.empty_like(a, shape=(count, n, m), order="C")
-    cublas = library()
-    if cublas is None:
-        return _by_cupy(a, b, out, False)
     first, second = _readable(b), _readable(a)  # out^T = b^T a^T, as in gemm
     zero, one = _POINTERS[out.dtype.char]
-    batched = (
-        cublas.sgemm_strided_batched if out.dtype.char == "f" else cublas.dgemm_strided_batched
-    )
-    batched(
-        _handle.on_current_stream(cublas),
+    _call(
+        _GEMM_BATCHED[out.dtype.char],
+        _handle(),
         _KEEP if first.by_rows else _TRANSPOSE,
         _KEEP if second.by_rows else _TRANSPOSE,
         m,
@@ -228,13 +227,4 @@ def gemm_batched(a: Array, b: Array) -> Array:
         n * m,
         count,
     )
-    return out
-
-
-def _by_cupy(a: Array, b: Array, out: Array, accumulate: bool) -> Array:
-    y = np.matmul(a, b)
-    if accumulate:
-        out += y
-    else:
-        out[...] = y
     return out

@@ -8,7 +8,6 @@ import numpy as np
 
 from minigrad.backends import Array, Kernel, Needs
 from minigrad.backends.arrays import empty
-from minigrad.backends.cupy.activation import ROW_OF_WARP, blocks_for_rows
 from minigrad.backends.cupy.reduce import steps
 from minigrad.backends.cupy.source import (
     BLOCK,
@@ -120,25 +119,27 @@ def _entropy_backward(g: Array, p: Array, target: Array) -> Any:
 
 binary_cross_entropy = Kernel(_entropy_forward, {"p": _entropy_backward})
 
+# --- Several classes: a warp, which is 32 threads, takes a row of logits --------------------------
 
-# --- Several classes: a warp takes a row of logits ----------------------------------------------
-
+_WARPS = BLOCK // 32  # in a block
 _NOTHING = -(1 << 63)  # an ignore_index that no class has
 
 _classes = kernel(
     "cross_entropy_of_classes",
-    ROW_OF_WARP
-    + r"""
+    r"""
 // y = -log softmax(z)[class]; 0 where it is ignored, nan where there is no such class
 extern "C" __global__ void cross_entropy_of_classes(
     const T* logits, const Int* classes, T* y, T* peaks, T* totals,
     Int ignored, Int rows, Int columns, Int down, Int right) {
-    Int row = ROW;
+    Int row = blockIdx.x * (Int)(blockDim.x / 32) + threadIdx.x / 32, lane = threadIdx.x % 32;
     if (row >= rows) return;
     const T* z = logits + row * down;
-    T peak, total;
-    peak_and_total(z, columns, right, &peak, &total);
-    if (LANE > 0) return;
+    T peak = -INFINITE, total = 0;
+    for (Int k = lane; k < columns; k += 32) peak = larger(peak, z[k * right]);
+    peak = warp_max(peak);
+    for (Int k = lane; k < columns; k += 32) total += exp(z[k * right] - peak);
+    total = warp_sum(total);
+    if (lane > 0) return;
     Int chosen = classes[row];
     bool exists = 0 <= chosen && chosen < columns;
     T loss = exists ? log(total) - (z[chosen * right] - peak) : INFINITE - INFINITE;
@@ -197,7 +198,7 @@ def _losses(z: Array, classes: Array, axis: int, ignored: int) -> Any:
     chosen = in_c_order(classes.astype(np.int64, copy=False))
     y, peaks, totals = (np.empty_like(z, shape=(rows,)) for _ in range(3))
     args = z, chosen, y, peaks, totals, ignored, rows, columns, *steps(z)
-    _classes((blocks_for_rows(rows),), (BLOCK,), args)
+    _classes((-(-rows // _WARPS),), (BLOCK,), args)
     return y, (chosen, peaks, totals)
 
 

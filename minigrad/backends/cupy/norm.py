@@ -8,15 +8,9 @@ from typing import Any
 import numpy as np
 
 from minigrad.backends import Array, Kernel, Needs
-from minigrad.backends.cupy.activation import (
-    FORMULAS,
-    ROW_OF_WARP,
-    Formula,
-    blocks_for_rows,
-    with_formula,
-)
-from minigrad.backends.cupy.reduce import column_sums, steps
-from minigrad.backends.cupy.source import BLOCK, COLUMNS, in_c_order, kernel, served
+from minigrad.backends.cupy.activation import FORMULAS, Formula, with_formula
+from minigrad.backends.cupy.reduce import steps
+from minigrad.backends.cupy.source import BLOCK, COLUMNS, served
 
 _FORWARD = r"""
 extern "C" __global__ void NAME(
@@ -166,110 +160,3 @@ def _place(needs: Needs, position: int, like: Array) -> Array | None:
 
 
 batch_norm = Kernel(_forward, _backward)
-
-
-# --- Layer normalization: a warp takes an example -----------------------------------------------
-
-_layer_norm = kernel(
-    "layer_norm",
-    ROW_OF_WARP
-    + r"""
-extern "C" __global__ void layer_norm(
-    const T* x, const T* weight, const T* bias, T* y, T* mean, T* inverse,
-    double eps, Int rows, Int columns) {
-    Int row = ROW;
-    if (row >= rows) return;
-    const T* xs = x + row * columns;
-    T total = 0;
-    for EACH_COLUMN(k, columns) total += xs[k];
-    T mu = warp_sum(total) / columns;
-    total = 0;
-    for EACH_COLUMN(k, columns) {
-        T centred = xs[k] - mu;
-        total += centred * centred;
-    }
-    T scale = 1 / sqrt(warp_sum(total) / columns + (T)eps);
-    for EACH_COLUMN(k, columns) {
-        T normalized = (xs[k] - mu) * scale;
-        y[row * columns + k] = normalized * (weight ? weight[k] : 1) + (bias ? bias[k] : 0);
-    }
-    if (LANE == 0) {
-        mean[row] = mu;
-        inverse[row] = scale;
-    }
-}
-""",
-)
-
-_layer_norm_back = kernel(
-    "layer_norm_back",
-    ROW_OF_WARP
-    + r"""
-// with x^ = (x - mean) inverse, h = g weight and means over the example:
-// dx = inverse (h - mean(h) - x^ mean(h x^)); along = g x^, whose sums over examples are dweight
-extern "C" __global__ void layer_norm_back(
-    const T* g, const T* x, const T* weight, const T* mean, const T* inverse,
-    T* dx, T* along, Int rows, Int columns) {
-    Int row = ROW;
-    if (row >= rows) return;
-    const T *gs = g + row * columns, *xs = x + row * columns;
-    T mu = mean[row], scale = inverse[row], total = 0, slope = 0;
-    for EACH_COLUMN(k, columns) {
-        T h = weight ? gs[k] * weight[k] : gs[k], normalized = (xs[k] - mu) * scale;
-        total += h;
-        slope += h * normalized;
-        if (along) along[row * columns + k] = gs[k] * normalized;
-    }
-    total = warp_sum(total) / columns;
-    slope = warp_sum(slope) / columns;
-    if (!dx) return;
-    for EACH_COLUMN(k, columns) {
-        T h = weight ? gs[k] * weight[k] : gs[k], normalized = (xs[k] - mu) * scale;
-        dx[row * columns + k] = scale * (h - total - normalized * slope);
-    }
-}
-""",
-)
-
-
-def _layer_forward(
-    x: Array, weight: Array | None, bias: Array | None, axes: int, eps: float
-) -> Any:
-    if not served(x, weight, bias) or not _in_rows(weight, bias):
-        return NotImplemented
-    x = in_c_order(x)
-    columns = int(np.prod(x.shape[x.ndim - axes :]))
-    rows = x.size // columns
-    y = np.empty_like(x)
-    mean, inverse = np.empty_like(x, shape=(rows,)), np.empty_like(x, shape=(rows,))
-    args = x, weight, bias, y, mean, inverse, float(eps), rows, columns
-    _layer_norm((blocks_for_rows(rows),), (BLOCK,), args)
-    return y, (mean, inverse)
-
-
-def _layer_backward(
-    g: Array,
-    needs: Needs,
-    y: Array,
-    residuals: tuple[Array, Array],
-    x: Array,
-    weight: Array | None,
-    bias: Array | None,
-    axes: int,
-    eps: float,
-) -> list[Array | None]:
-    mean, inverse = residuals
-    g, x = in_c_order(g), in_c_order(x)
-    rows, columns = len(mean), x.size // len(mean)
-    dx = np.empty_like(x) if needs[0] else None
-    along = np.empty_like(x, shape=(rows, columns)) if needs[1] else None
-    if needs[0] or needs[1]:
-        args = g, x, weight, mean, inverse, dx, along, rows, columns
-        _layer_norm_back((blocks_for_rows(rows),), (BLOCK,), args)
-    shape = x.shape[x.ndim - axes :]
-    dweight = None if along is None else column_sums(along).reshape(shape)
-    dbias = column_sums(g.reshape(rows, columns)).reshape(shape) if needs[2] else None
-    return [dx, dweight, dbias]
-
-
-layer_norm = Kernel(_layer_forward, _layer_backward)

@@ -1,4 +1,4 @@
-"""The text of the persistent kernels, in float: persistent.py says what they do, and why so.
+"""The text of the persistent LSTM, in float: persistent.py says what it does, and why so.
 
 Input is x itself where D is 1 (then weight_ih is given), else W_ih x for all steps. States and
 cells (T + 1, N, H) are in the order of time, with the first before the steps, or after them where
@@ -8,7 +8,8 @@ the sequence is read backwards. What comes from memory is asked for a step ahead
 COMMON = r"""
 #define PADDED ((HIDDEN + 15) / 16 * 16)  // cells; those beyond HIDDEN have weights of 0
 #define THREADS (2 * PADDED)
-#define QUADS (GATES * PADDED / 8)  // a thread's weights, in fours
+#define TILE 8  // rows of a thread's tile: the four gates of two cells
+#define QUADS (TILE * PADDED / 16)  // a thread's weights, in fours
 #define SHARED_BEFORE(e) ((e) * SHARED / QUADS)  // of the first e quads, those in shared memory
 #define IN_SHARED(e) (SHARED_BEFORE((e) + 1) > SHARED_BEFORE(e))
 #define HELD (QUADS - SHARED)
@@ -32,21 +33,21 @@ __device__ __forceinline__ void take(const float* weights, float4 (&held)[HELD],
 template <int LANES>
 __device__ __forceinline__ void multiply(
     const float4 (&held)[HELD], const float4* shared, const float* vectors,
-    float (&sum)[ROWS_EACH][2 * GATES]) {
+    float (&sum)[ROWS_EACH][TILE]) {
     const int length = PADDED * LANES / 4;  // of a vector
     const float4* quads = (const float4*)vectors + threadIdx.x % LANES;
 #pragma unroll
     for (int r = 0; r < ROWS_EACH; r++)
 #pragma unroll
-        for (int v = 0; v < 2 * GATES; v++) sum[r][v] = 0;
+        for (int v = 0; v < TILE; v++) sum[r][v] = 0;
 #pragma unroll
     for (int m = 0; m < PADDED / 16; m++) {
         float4 x[ROWS_EACH];
 #pragma unroll
         for (int r = 0; r < ROWS_EACH; r++) x[r] = quads[r * (length / 4) + m * LANES];
 #pragma unroll
-        for (int v = 0; v < 2 * GATES; v++) {
-            const int e = m * 2 * GATES + v;
+        for (int v = 0; v < TILE; v++) {
+            const int e = m * TILE + v;
             const float4 w = IN_SHARED(e) ? shared[SHARED_BEFORE(e) * THREADS + threadIdx.x]
                                           : held[IN_SHARED(e) ? 0 : e - SHARED_BEFORE(e)];
 #pragma unroll
@@ -61,10 +62,10 @@ __device__ __forceinline__ void multiply(
 }
 
 // Adds over the lanes and deals out: each bit of the lane, the highest first, halves what a thread
-// still has to do with. In the end it has the sums from number lane * VALUES / LANES on.
-template <int VALUES, int LANES>
-__device__ __forceinline__ void deal(float (&sum)[VALUES]) {
-    int left = VALUES;
+// still has to do with. In the end it has the sums from number lane * TILE / LANES on.
+template <int LANES>
+__device__ __forceinline__ void deal(float (&sum)[TILE]) {
+    int left = TILE;
 #pragma unroll
     for (int apart = LANES / 2; apart > 0; apart /= 2) {
         if (left == 1) {
@@ -86,7 +87,7 @@ __device__ __forceinline__ void deal(float (&sum)[VALUES]) {
 #define REAL ((HIDDEN == PADDED || cell < HIDDEN) && row + r < n)
 #define STATE(r) ((row + r) * HIDDEN + cell)  // where a cell's number is in (N, H)
 
-// What every kernel begins with: its weights, and its place. Half tells apart a cell's two threads.
+// What both kernels begin with: its weights, and its place. Half tells apart a cell's two threads.
 #define BEGIN                                                                                    \
     extern __shared__ float4 shared[];                                                           \
     float* const vectors = (float*)(shared + SHARED * THREADS);                                  \
@@ -96,7 +97,7 @@ __device__ __forceinline__ void deal(float (&sum)[VALUES]) {
     take(weights, held, shared);
 """
 
-_LSTM_FORWARD = r"""
+_FORWARD = r"""
 extern "C" __global__ void __launch_bounds__(THREADS, 1) NAME(
     const float* input, Int time_stride_, Int row_stride_, const float* weight_ih,
     const float* bias_ih, const float* bias_hh, const float* weights, const float* h0,
@@ -135,7 +136,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) NAME(
     for (int t = 0; t < steps; t++) {
         const float* read = vectors + t % 2 * (ROWS_EACH * PADDED);
         float* write = vectors + (t + 1) % 2 * (ROWS_EACH * PADDED);
-        float sum[ROWS_EACH][8], z[ROWS_EACH][2];
+        float sum[ROWS_EACH][TILE], z[ROWS_EACH][2];
         EACH_ROW {
             z[r][0] = fmaf(scale[0], x[r][0], bias[0]);
             z[r][1] = fmaf(scale[1], x[r][1], bias[1]);
@@ -144,7 +145,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) NAME(
         if (t + 1 < steps) EACH_ROW LOAD  // it comes while the products are computed
         multiply<4>(held, shared, read, sum);
         EACH_ROW {
-            deal<8, 4>(sum[r]);
+            deal<4>(sum[r]);
             const float other = sum[r][1] + z[r][1];
             const float opened[2] = {
                 gate(sum[r][0] + z[r][0]), half ? gate(other) : tanhf(other)};
@@ -171,7 +172,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) NAME(
 }
 """
 
-_LSTM_BACKWARD = r"""
+_BACKWARD = r"""
 // what dc is multiplied by, and dh: for the c before, from h, for the thread's two gates
 struct Slopes { float f, through, first, second, arrived, x; };
 struct Saved { float i, f, g, o, before, arrived, x; };
@@ -228,7 +229,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) NAME(
     if (steps > 1) EACH_ROW LOAD
     for (int t = steps; t > 0; t--) {
         float* write = vectors + t % 2 * (ROWS_EACH * 4 * PADDED);
-        float sum[ROWS_EACH][8];
+        float sum[ROWS_EACH][TILE];
         EACH_ROW {
             const Slopes s = slopes[r];
             const float total = dh[r] + s.arrived;
@@ -253,7 +254,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) NAME(
         if (t > 2) EACH_ROW LOAD
         multiply<16>(held, shared, write, sum);
         EACH_ROW {
-            deal<8, 16>(sum[r]);
+            deal<16>(sum[r]);
             dh[r] = sum[r][0];
         }
     }
@@ -272,103 +273,5 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) NAME(
 }
 """
 
-_RNN_FORWARD = r"""
-extern "C" __global__ void __launch_bounds__(THREADS, 1) NAME(
-    const float* input, Int time_stride_, Int row_stride_, const float* weight_ih,
-    const float* bias_ih, const float* bias_hh, const float* weights, const float* h0,
-    float* states, Int relu, Int steps_, Int n_, Int reverse_) {
-    BEGIN
-    const int time_stride = (int)time_stride_, row_stride = (int)row_stride_;
-    const float scale = weight_ih && cell < HIDDEN ? weight_ih[cell] : 1;
-    const float bias = bias_ih && cell < HIDDEN ? bias_ih[cell] + bias_hh[cell] : 0;
-    float x[ROWS_EACH] = {};
-    const int step = reverse ? -1 : 1, time = reverse ? steps - 1 : 0;
-    int at_input = time * time_stride + row * row_stride + (weight_ih ? 0 : cell);
-    int at_state = (time + !reverse) * slab + STATE(0);
-#define LOAD if (REAL) x[r] = input[at_input + r * row_stride];
-    EACH_ROW {
-        const float h = REAL ? h0[STATE(r)] : 0;
-        if (half) vectors[r * PADDED + cell] = h;
-        if (REAL && half) states[(time + reverse) * slab + STATE(r)] = h;
-        LOAD
-    }
-    __syncthreads();
-    for (int t = 0; t < steps; t++) {
-        const float* read = vectors + t % 2 * (ROWS_EACH * PADDED);
-        float* write = vectors + (t + 1) % 2 * (ROWS_EACH * PADDED);
-        float sum[ROWS_EACH][2], z[ROWS_EACH];
-        EACH_ROW z[r] = fmaf(scale, x[r], bias);
-        at_input += step * time_stride;
-        if (t + 1 < steps) EACH_ROW LOAD
-        multiply<4>(held, shared, read, sum);
-        EACH_ROW {
-            deal<2, 4>(sum[r]);
-            const float h = relu ? larger(sum[r][0] + z[r], 0) : tanhf(sum[r][0] + z[r]);
-            if (half) write[r * PADDED + cell] = h;
-            if (REAL && half) states[at_state + r * HIDDEN] = h;
-        }
-        at_state += step * slab;
-        __syncthreads();
-    }
-}
-"""
-
-_RNN_BACKWARD = r"""
-extern "C" __global__ void __launch_bounds__(THREADS, 1) NAME(
-    const float* states, const float* input, Int time_stride_, Int row_stride_,
-    const float* weights, const float* g_outputs, const float* g_h, float* dz, float* dh0,
-    float* sums, Int relu, Int steps_, Int n_, Int reverse_) {
-    BEGIN
-    const int time_stride = (int)time_stride_, row_stride = (int)row_stride_;
-    float dh[ROWS_EACH], y[ROWS_EACH] = {}, arrived[ROWS_EACH] = {}, x[ROWS_EACH] = {};
-    float db = 0, dw = 0;
-    const int step = reverse ? 1 : -1, time = reverse ? 0 : steps - 1;
-    int at_input = time * time_stride + row * row_stride, at_state = time * slab + STATE(0);
-    const float* const states_after = states + !reverse * slab;
-#define LOAD                                                                                     \
-    if (REAL) {                                                                                  \
-        y[r] = states_after[at_state + r * HIDDEN];                                              \
-        if (g_outputs) arrived[r] = g_outputs[at_state + r * HIDDEN];                            \
-        if (input) x[r] = input[at_input + r * row_stride];                                      \
-    }
-    EACH_ROW {
-        dh[r] = g_h && REAL ? g_h[STATE(r)] : 0;
-        LOAD
-    }
-    for (int t = steps; t > 0; t--) {
-        float* write = vectors + t % 2 * (ROWS_EACH * PADDED);
-        float sum[ROWS_EACH][2];
-        EACH_ROW {
-            const float slope = relu ? (float)(y[r] > 0) : 1 - y[r] * y[r];
-            const float z = REAL ? (dh[r] + arrived[r]) * slope : 0;
-            if (half) write[r * PADDED + cell] = z;
-            if (REAL && half) dz[at_state + r * HIDDEN] = z;
-            db += z;
-            dw = fmaf(z, x[r], dw);
-        }
-        at_input += step * time_stride;
-        at_state += step * slab;
-        if (t > 1) EACH_ROW LOAD
-        __syncthreads();
-        multiply<4>(held, shared, write, sum);
-        EACH_ROW {
-            deal<2, 4>(sum[r]);
-            dh[r] = sum[r][0];
-        }
-    }
-    EACH_ROW if (REAL && half) dh0[STATE(r)] = dh[r];
-    if (cell < HIDDEN && half) {
-        float* out = sums + blockIdx.x * (2 * HIDDEN) + cell;
-        out[0] = db;
-        out[HIDDEN] = dw;
-    }
-}
-"""
-
-KERNELS = {
-    "lstm_forward": (4, _LSTM_FORWARD),
-    "lstm_backward": (4, _LSTM_BACKWARD),
-    "rnn_forward": (1, _RNN_FORWARD),
-    "rnn_backward": (1, _RNN_BACKWARD),
-}
-"""The number of gates, and the text, of each kernel."""
+KERNELS = {"lstm_forward": _FORWARD, "lstm_backward": _BACKWARD}
+"""The text of each kernel."""

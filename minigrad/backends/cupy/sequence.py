@@ -1,4 +1,4 @@
-"""What recurrent networks over a whole sequence have in common: its order, and learning from it.
+"""A sequence that an LSTM reads: its order, and the gradients of weights.
 
 States lie at their place in time, in (T + 1, N, H) with the first one before them, or after them
 where the sequence is read backwards: states before and after each step are slices, in C order. The
@@ -8,7 +8,7 @@ inputs of all steps are one product, and so is each gradient of weights, over al
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any, NamedTuple, TypeAlias
 
 from minigrad.backends import Array, Needs
@@ -36,9 +36,9 @@ def run(made: CudaKernel, n: int, *args: Any) -> None:
 
 
 def takes(
-    gates: int,
     x: Array,
-    states: Iterable[Array],
+    h: Array,
+    c: Array,
     weight_ih: Array,
     weight_hh: Array,
     bias_ih: Array | None,
@@ -47,27 +47,25 @@ def takes(
     """Whether kernels take these inputs: of one dtype, and of the very shapes that they read.
 
     Args:
-        gates: G.
         x: (T, N, D).
-        states: h and what there is besides (N, H).
-        weight_ih: (G H, D).
-        weight_hh: (G H, H).
-        bias_ih: (G H,), or None.
-        bias_hh: (G H,), or None like bias_ih.
+        h: (N, H).
+        c: (N, H).
+        weight_ih: (4H, D).
+        weight_hh: (4H, H).
+        bias_ih: (4H,), or None.
+        bias_hh: (4H,), or None like bias_ih.
     """
-    h, *others = states
     if (bias_ih is None) != (bias_hh is None) or x.ndim != 3 or h.ndim != 2:
         return False
-    size, wide = h.shape[1], gates * h.shape[1]
-    expected: list[tuple[tuple[int, ...], Array]]
-    expected = [((x.shape[1], size), s) for s in (h, *others)]
-    expected += [((wide, x.shape[2]), weight_ih), ((wide, size), weight_hh)]
-    expected += [((wide,), bias) for bias in (bias_ih, bias_hh) if bias is not None]
+    (_, n, width), size = x.shape, h.shape[1]
+    expected: list[tuple[tuple[int, ...], Array]] = [((n, size), h), ((n, size), c)]
+    expected += [((4 * size, width), weight_ih), ((4 * size, size), weight_hh)]
+    expected += [((4 * size,), bias) for bias in (bias_ih, bias_hh) if bias is not None]
     return all(a.shape == shape for shape, a in expected) and served(x, *[a for _, a in expected])
 
 
 def flat(x: Array) -> Array:
-    """Steps (T, N, G) one below the other (T N, G)."""
+    """Steps (T, N, K) one below the other (T N, K)."""
     return x.reshape(-1, x.shape[2])
 
 
@@ -124,10 +122,10 @@ class Inputs(NamedTuple):
     """What a persistent kernel adds to W_hh h at each step, as its first four arguments.
 
     Attributes:
-        values: x itself where D is 1, else W_ih x for all steps (T, N, G).
+        values: x itself where D is 1, else W_ih x for all steps (T, N, 4H).
         step: Elements from one step to the next.
         row: Elements from one row to the next.
-        weight: W_ih (G, 1) where D is 1.
+        weight: W_ih (4H, 1) where D is 1.
     """
 
     values: Array
@@ -147,36 +145,28 @@ def inputs_of(sequence: Sequence, weight_ih: Array) -> tuple[Inputs, Array | Non
 
 
 def learnt(
-    needs: Needs,
-    first: int,
-    dz: Array,
-    db: Array,
-    rows: Array | None,
-    before: Array,
-    sums: Array | None = None,
+    needs: Needs, dz: Array, rows: Array | None, before: Array, sums: Array | None
 ) -> Gradients:
     """Gradients of W_ih, W_hh, b_ih and b_hh, written where an optimizer wants them.
 
     Args:
-        needs: Of the operation.
-        first: The position of W_ih among its inputs; the others follow.
-        dz: Of what W_ih gives (T, N, G).
-        db: Of what W_hh gives (T, N, G); the same array where both are added.
+        needs: Of the operation, whose inputs these are from the fourth on.
+        dz: Of the pre-activations (T, N, 4H).
         rows: All x_t (T N, D); None where D is 1 and `sums` hold that gradient.
         before: h before each step (T, N, H).
-        sums: What the blocks of a persistent kernel have added up.
+        sums: What the blocks of the persistent kernel have added up, if it ran.
     """
-    wanted = needs[first : first + 4]
-    places = [needs.place(first + k) if wanted[k] else None for k in range(4)]
+    wanted = needs[3:7]
+    places = [needs.place(3 + k) if wanted[k] else None for k in range(4)]
     found: Gradients = [None] * 4
     if wanted[0] and rows is not None:
         found[0] = gemm(flat(dz).T, rows, places[0])
     if wanted[1]:
-        found[1] = gemm(flat(db).T, flat(before), places[1])
+        found[1] = gemm(flat(dz).T, flat(before), places[1])
     if sums is None:
-        for k, part in ((2, dz), (3, db)):
+        for k in (2, 3):
             if wanted[k]:
-                found[k] = column_sums(flat(part), out=places[k])
+                found[k] = column_sums(flat(dz), out=places[k])
         return found
     width = dz.shape[2]
     by_fold = (wanted[0] and rows is None, False, *wanted[2:])
