@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
@@ -30,7 +31,8 @@ import minigrad as mg
 from benchmarks import gpu_worker, kernels
 from benchmarks.contact_checks import Check, Findings, calls_of, distance, longest_sum, tolerance
 from benchmarks.contestants import minigrad_steps, torch_steps
-from benchmarks.contestants.task import Array, Task, Unable
+from benchmarks.contestants.task import LATENT, Array, Task, Unable, batch
+from models.gan import Discriminator, Generator
 
 PACKAGES = "torch safetensors tyro docstring_parser typeguard tqdm matplotlib PIL pytest".split()
 FIGURES = "name,clocks.sm,clocks.max.sm,power.draw,power.limit,temperature.gpu,memory.used"
@@ -137,6 +139,50 @@ def outputs_and_gradients(n: int, steps: int, dtype: str, where: str) -> list[Ar
     return [np.asarray(x.detach().to("cpu").numpy()) for x in (y, *gradients)]
 
 
+def gan_networks(where: str) -> Findings:
+    """The GAN's losses and the gradients of its two networks, against the CPU in float64.
+
+    Its training steps do not tell a gradient that is wrong by a factor: Adam does not mind.
+    """
+    found = losses_and_gradients("float32", where)
+    expected = losses_and_gradients("float64", "cpu")
+    allowed = tolerance(longest_sum(Task.named("gan")))
+    checks = [
+        Check(f"{name} is off by", distance(found[name], value), allowed)
+        for name, value in expected.items()
+    ]
+    return Findings(f"a loss, a gradient penalty, and {len(checks) - 2} layers' gradients", checks)
+
+
+def losses_and_gradients(dtype: str, where: str) -> dict[str, Array]:
+    """What both networks give for a batch, and each layer's gradients, by their names.
+
+    A layer's are in a row: that of a bias in front of a batch normalization is 0 but for rounding.
+    """
+    mg.manual_seed(1)
+    networks = {"generator": Generator(LATENT), "discriminator": Discriminator()}
+    for network in networks.values():
+        network.astype(dtype).to(where)
+    latent, real = (mg.tensor(x.astype(dtype), device=where) for x in batch(Task.named("gan")))
+    real.requires_grad_()
+    on_fake, on_real = map(networks["discriminator"], (networks["generator"](latent), real))
+    criterion = mg.nn.BCELoss()
+    loss = criterion(on_fake, mg.zeros_like(on_fake)) + criterion(on_real, mg.ones_like(on_real))
+    [slope] = mg.grad(on_real.sum(), [real], create_graph=True)
+    assert slope is not None
+    penalty = (slope * slope).sum()
+    (loss + penalty).backward()
+    parts = {"the loss": [loss], "the penalty": [penalty]}
+    for kind, network in networks.items():
+        for name, p in network.named_parameters():
+            assert p.grad is not None
+            parts.setdefault(f"{kind}.{name.rpartition('.')[0]}", []).append(p.grad)
+    return {
+        name: np.concatenate([x.detach().to("cpu").numpy().ravel() for x in found])
+        for name, found in parts.items()
+    }
+
+
 def training_steps(name: str, where: str) -> Findings:
     """A benchmark's training steps, eager and captured, against the CPU's eager ones."""
     task = Task.named(name)
@@ -164,7 +210,9 @@ def training_steps(name: str, where: str) -> Findings:
     if where == "gpu":
         missing = max(0, STEPS - UNRECORDED - len(launched))
         checks.append(Check(f"replays too few, of {STEPS} steps", missing))
-    nodes = f", {kernels.of_graph(dot).kernels:.0f} kernels in the graph" if dot else ""
+    count = kernels.of_graph(dot).kernels if dot else 0
+    checks += [Check("no kernel is found in the graph", not count)] if dot else []
+    nodes = f", {count:.0f} kernels in the graph" if dot else ""
     told = f"loss {captured[0]:.6f} to {captured[-1]:.6f}, {len(launched)} launches of a graph"
     return Findings(
         f"{told}{nodes}", checks, {"cpu": expected, "eager": eager, "captured": captured}
@@ -214,9 +262,16 @@ def trainer(name: str, where: str) -> Findings:
         started = {}
         for place in dict.fromkeys((where, "cpu")):
             options = ["--device", place, "--quiet", "--out", str(Path(folder, place)), *words]
-            started[place] = subprocess.Popen([*command, *options])
+            with open(Path(folder, f"{place}.log"), "wb") as log:
+                started[place] = subprocess.Popen([*command, *options], stderr=log)
         codes = {place: process.wait() for place, process in started.items()}
-        checks = [Check(f"exit code of --device {place}", abs(c)) for place, c in codes.items()]
+        checks = []
+        for place, code in codes.items():
+            said = Path(folder, f"{place}.log").read_text(encoding="utf-8", errors="replace")
+            reason = [line for line in said.splitlines() if line.startswith("error")][-1:]
+            checks.append(Check(": ".join([f"exit code of --device {place}", *reason]), abs(code)))
+            if code:
+                print(said, file=sys.stderr)
         if any(codes.values()):
             return Findings(f"train.{name} has failed", checks)
         found, expected = (last_metrics(Path(folder, place)) for place in (where, "cpu"))
@@ -289,12 +344,13 @@ STAGES = {  # the cheapest and most telling first
     "device": Stage(device, 25),
     "product": Stage(product, 15, needs_gpu=True),
     "lstm layer": Stage(lstm_layer, 20),
+    "gan networks": Stage(gan_networks, 20),
     "lstm steps": Stage(partial(training_steps, "lstm 5"), 20),
     "gan steps": Stage(partial(training_steps, "gan"), 20),
     "times": Stage(times, 40),
     "train.lstm": Stage(partial(trainer, "lstm"), 30),
     "train.gan": Stage(partial(trainer, "gan"), 40),
-    "compilation": Stage(compilation, 40, needs_gpu=True),
+    "compilation": Stage(compilation, 60, needs_gpu=True),
 }
 
 
@@ -309,7 +365,12 @@ def main(name: str, where: str, end: float) -> None:
     answer = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what libraries print is no answer
     faulthandler.dump_traceback_later(max(0.1, end - time.time()))
-    found = STAGES[name].run(where)
+    try:
+        found = STAGES[name].run(where)
+    except Exception:
+        traceback.print_exc()
+        sys.stderr.flush()
+        os._exit(1)  # on a lost GPU each of CuPy's destructors would say so once more
     checks = [{**check._asdict(), "passed": check.passed} for check in found.checks]
     print(json.dumps({**found._asdict(), "checks": checks}), file=answer, flush=True)
 

@@ -25,6 +25,7 @@ from benchmarks.contact_stages import STAGES
 MODULE = "benchmarks.contact_stages"  # what a stage's process runs
 LEAST = 4.0  # seconds: with fewer left a stage is not begun
 KEPT, LAST_LINES = 3000, 8  # of what a stage has printed: letters in the file, lines on the screen
+STACK = "Timeout ("  # with which faulthandler begins, when a stage is late
 QUIET = ("passed", "not tried", "left out")  # states in which nobody reads it
 
 Outcome = dict[str, Any]  # stage, state, seconds, told, checks, facts, stderr
@@ -56,7 +57,9 @@ def run_stage(name: str, where: str, limit: float) -> Outcome:
         os.killpg(process.pid, signal.SIGKILL)
         raise
     outcome: Outcome = {"stage": name, "state": state, "code": process.returncode}
-    outcome |= {"seconds": round(time.monotonic() - began, 1), "stderr": said[-KEPT:]}
+    stack = said.rfind(STACK)  # which begins with where it was
+    said = said[stack:][:KEPT] if state == "late" and stack >= 0 else said[-KEPT:]
+    outcome |= {"seconds": round(time.monotonic() - began, 1), "stderr": said}
     if told:
         outcome |= json.loads(told)
         right = all(check["passed"] for check in outcome["checks"])
@@ -78,7 +81,8 @@ def shown(outcome: Outcome) -> str:
             numbers = f"{check['found']:.3g}, at most {check['allowed']:.3g} is right"
             lines.append(f"WRONG: {check['what']}: {numbers}")
     if outcome["state"] not in QUIET:
-        lines += outcome["stderr"].splitlines()[-LAST_LINES:]
+        said = outcome["stderr"].splitlines()
+        lines += said[:LAST_LINES] if said[:1] and said[0].startswith(STACK) else said[-LAST_LINES:]
     return head + "\n    ".join(lines)
 
 

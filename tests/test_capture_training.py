@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
+import sys
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -18,7 +20,7 @@ from minigrad import nn, optim
 from minigrad.backends.cupy.graph import StepGraph
 from models.lstm import LSTM
 from models.lstm_layer import LayerLSTM
-from train import average, classifier, gan, lstm
+from train import average, classifier, command, console, gan, lstm
 from train.loop import MOST_WAITING, Meter
 
 pytestmark = pytest.mark.usefixtures("few_objects")
@@ -303,6 +305,8 @@ def test_a_gpu_that_fails_ends_in_one_line_and_a_whole_checkpoint(
 ):
     words = [*TINY[lstm], "--quiet", "--device", "gpu", "--checkpoint-steps", "2"]
     with monkeypatch.context() as patch:
+        for name in ("unraisablehook", "excepthook"):
+            patch.setattr(sys, name, getattr(sys, name))  # which a lost GPU silences
         problem(patch)
         assert lstm.main([*words, "--out", str(tmp_path / "runs")]) == 1
     run = run_of(tmp_path / "runs")
@@ -322,6 +326,25 @@ def test_other_errors_keep_their_traceback(device, monkeypatch, tmp_path):
     monkeypatch.setattr(lstm, "learn", broken)
     with pytest.raises(RuntimeError, match="a mistake in the program"):
         lstm.main([*TINY[lstm], "--quiet", "--device", device, "--out", str(tmp_path)])
+
+
+@pytest.mark.usefixtures("stand_in")
+def test_on_a_lost_gpu_a_program_ends_without_what_destructors_would_say(monkeypatch):
+    """CuPy's print a traceback each, as an error that nobody can catch."""
+    ended = []
+    monkeypatch.setattr(os, "_exit", ended.append)
+    with pytest.raises(SystemExit, match="1"):
+        console.leave(1)
+    assert ended == []
+    with monkeypatch.context() as patch:
+        lose(patch)
+        for name in ("unraisablehook", "excepthook"):
+            patch.setattr(sys, name, getattr(sys, name))  # which are put back after it
+        assert command.guarded(lost) == 1
+        assert sys.unraisablehook(None) is sys.excepthook(None, None, None) is None
+        with pytest.raises(SystemExit, match="1"):
+            console.leave(1)
+    assert ended == [1]
 
 
 @pytest.mark.usefixtures("gpu")

@@ -96,10 +96,15 @@ def guarded(run: Callable[[], int], advice: Callable[[], str] = str) -> int:
     except Exception as error:
         if not gpu_is_lost():
             raise
+        sys.unraisablehook = sys.excepthook = _say_nothing  # CuPy's destructors fail as well
         words = " ".join(str(error).split())
         code, message = FAILED, f"the GPU has failed: {words}{advice()}"
     warn(f"error: {message}")
     return code
+
+
+def _say_nothing(*_: object) -> None:
+    pass
 
 
 def ending(program: str, run: RunFolder, loop: Loop) -> int:

@@ -279,8 +279,11 @@ class Graph:
 
     def debug_dot_str(self, flags=0):
         names = [name for name, _, _ in self._work]
-        nodes = [f'{i} [label="{name}"]' for i, name in enumerate(names)]
-        return "digraph {\n" + "\n".join(nodes) + "\n}\n"
+        nodes = [  # as CUDA writes those of kernels; all of the stand-in's are some
+            f'"graph_1_node_{i}"[style="bold" shape="octagon" label="{i}\n{name}\n"];'
+            for i, name in enumerate(names)
+        ]
+        return "\n".join(["digraph dot {", "subgraph cluster_1 {", *nodes, "}", "}"]) + "\n"
 
 
 def get_current_stream(device_id=-1):
