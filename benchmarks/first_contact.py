@@ -70,7 +70,7 @@ def run_stage(name: str, where: str, limit: float) -> Outcome:
 def shown(outcome: Outcome) -> str:
     """A stage's line, and below it what is wrong."""
     checks, seconds = outcome.get("checks", ()), outcome.get("seconds")
-    head = f"{outcome['stage']:<11} {outcome['state']:<9} "
+    head = f"{outcome['stage']:<12} {outcome['state']:<9} "
     head += "" if seconds is None else f"{seconds:5.1f} s  "
     lines = outcome.get("told", "").splitlines()
     used = [check["found"] / check["allowed"] for check in checks if check["allowed"]]

@@ -440,4 +440,4 @@ def test_stages_run_on_the_cpu(tmp_path):
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
     assert done.stdout.endswith("all passed\n") and "28 steps" in done.stdout
-    assert "product     not tried it needs a GPU" in done.stdout
+    assert "product      not tried it needs a GPU" in done.stdout
