@@ -32,6 +32,7 @@ from benchmarks import gpu_worker, kernels
 from benchmarks.contact_checks import Check, Findings, calls_of, distance, longest_sum, tolerance
 from benchmarks.contestants import minigrad_steps, torch_steps
 from benchmarks.contestants.task import LATENT, Array, Task, Unable, batch
+from minigrad.backends.cupy import one_line
 from models.gan import Discriminator, Generator
 
 PACKAGES = "torch safetensors tyro docstring_parser typeguard tqdm matplotlib PIL pytest".split()
@@ -319,11 +320,6 @@ def kernel_sources() -> dict[tuple[str, str], tuple[str, tuple[str, ...]]]:
         importlib.import_module(f"minigrad.backends.cupy.{path.stem}")
     sources: Any = importlib.import_module("minigrad.backends.cupy.source").SOURCES
     return dict(sources)
-
-
-def one_line(error: Exception) -> str:
-    """An error in a line that is not too long."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:200]
 
 
 class Stage(NamedTuple):

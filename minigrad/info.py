@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from minigrad import __version__
-from minigrad.backends.cupy import described
+from minigrad.backends.cupy import one_line
 
 __all__ = ["report", "text"]
 
@@ -47,7 +47,7 @@ def _tried(what: Callable[[], Any]) -> tuple[Any, str]:
             warnings.simplefilter("ignore")
             return what(), ""
     except Exception as error:
-        return None, described(error)
+        return None, one_line(error)
 
 
 def _installed(name: str) -> bool:
@@ -140,7 +140,7 @@ def _gpu() -> Found:
     except DeviceError as error:
         found |= {"works": False, "problem": str(error)}
     except Exception as error:  # what no check has foreseen
-        found |= {"works": False, "problem": f"CuPy fails ({described(error)})"}
+        found |= {"works": False, "problem": f"CuPy fails ({one_line(error)})"}
     cupy = _tried(lambda: importlib.import_module("cupy"))[0] if _installed("cupy") else None
     if cupy is None:
         return found

@@ -13,6 +13,7 @@ import types
 
 import numpy as np
 import pytest
+from strict_device.streams import in_a_thread
 
 import minigrad as mg
 from minigrad.backends.cupy import cublas
@@ -167,15 +168,6 @@ def test_an_error_of_the_library_is_raised_by_its_name(stub, installed):
 # --- workspaces: the stand-in refuses one that two streams share, or that has been freed ----------
 
 
-def in_thread(function):
-    """What a function returns in a thread that ends."""
-    results = []
-    thread = threading.Thread(target=lambda: results.append(function()))
-    thread.start()
-    thread.join()
-    return results[0]
-
-
 def product(n=3):
     cupy = importlib.import_module("cupy")
     return cublas.gemm(cupy.ones((n, n)), cupy.ones((n, n)))
@@ -201,7 +193,7 @@ def test_each_stream_of_a_thread_has_a_workspace_as_long_as_it_lives(handles):
 def test_each_thread_has_a_handle_which_the_next_one_takes_over(handles):
     product()
     for _ in range(3):
-        assert in_thread(lambda: product().get().tolist()) == product().get().tolist()
+        assert in_a_thread(lambda: product().get().tolist()) == product().get().tolist()
     assert 2 <= len(handles) <= 4  # a system need not give a number again
     values = [handle.value for handle in handles.values()]
     assert len(set(values)) == len(values)
@@ -222,8 +214,8 @@ def test_a_graph_keeps_the_workspace_that_its_products_use():
                 y = product()
         return step, y
 
-    step, y = in_thread(recorded)
-    others = [in_thread(recorded) for _ in range(2)]
+    step, y = in_a_thread(recorded)
+    others = [in_a_thread(recorded) for _ in range(2)]
     product()
     del others
     gc.collect()

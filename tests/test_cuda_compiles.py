@@ -8,6 +8,7 @@ import re
 from functools import cache
 from pathlib import Path
 
+import needs
 import pytest
 
 FOLDER = Path(__file__).parent.parent / "minigrad" / "backends" / "cupy"
@@ -75,7 +76,7 @@ def compiled(text, options, architecture):
         library.nvrtcDestroyProgram(ctypes.byref(program))
 
 
-@pytest.mark.skipif(importlib.util.find_spec("cupy") is None, reason="CuPy is not installed")
+@needs.CUPY
 def test_options_are_those_that_cupy_gives(monkeypatch):
     compiler = importlib.import_module("cupy.cuda.compiler")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from needs import COMPILER
+from needs import COMPILER, PROCESS_GROUPS
 
 import minigrad as mg
 from benchmarks import contact_stages as stages
@@ -314,9 +314,6 @@ def test_a_step_that_is_not_captured_ends_a_trainer():
 
 # --- the runner -------------------------------------------------------------------------------
 
-needs_groups = pytest.mark.skipif(not hasattr(os, "killpg"), reason="no process groups here")
-
-
 OTHER_STAGES = """
 import atexit, ctypes, os, subprocess, sys, time
 from benchmarks import contact_stages
@@ -368,7 +365,7 @@ def other_stages(tmp_path, monkeypatch):
     monkeypatch.setattr(first_contact, "MODULE", "other_stages")
 
 
-@needs_groups
+@PROCESS_GROUPS
 @pytest.mark.usefixtures("other_stages")
 def test_nothing_stops_the_stages_that_follow(tmp_path, capsys):
     names = ["raises", "crashes", "late", "wrong", "no gpu", "fine"]
@@ -391,7 +388,7 @@ def test_nothing_stops_the_stages_that_follow(tmp_path, capsys):
     )
 
 
-@needs_groups
+@PROCESS_GROUPS
 @pytest.mark.usefixtures("other_stages")
 def test_stages_for_which_no_time_is_left_are_named(tmp_path, capsys):
     assert first_contact.first_contact(["no gpu", "fine", "wrong"], "cpu", 1, tmp_path) == 1
@@ -401,7 +398,7 @@ def test_stages_for_which_no_time_is_left_are_named(tmp_path, capsys):
     assert capsys.readouterr().out.endswith("all passed\n")
 
 
-@needs_groups
+@PROCESS_GROUPS
 @pytest.mark.usefixtures("other_stages")
 def test_an_interruption_ends_the_stage_that_is_running(tmp_path):
     program = "import other_stages as o, benchmarks.first_contact as f; f.STAGES = o.STAGES; "
@@ -431,7 +428,7 @@ def test_an_unknown_stage_is_refused(capsys):
     assert ended.value.code == 2 and "no stage is called 'dance'" in capsys.readouterr().err
 
 
-@needs_groups
+@PROCESS_GROUPS
 def test_stages_run_on_the_cpu(tmp_path):
     """All but the long ones, which gpu.sh's own test has."""
     names = ["device", "product", "lstm layer", "lstm steps", "train.lstm"]

@@ -9,13 +9,14 @@ from collections import Counter
 from pathlib import Path
 from xml.etree import ElementTree
 
+import needs
 import pytest
 
 from benchmarks import gpu_tests
 from benchmarks.gpu_tests import FILES, Part
 
 TESTS = Path(__file__).parent
-pytestmark = pytest.mark.skipif(not hasattr(os, "killpg"), reason="no process groups here")
+pytestmark = needs.PROCESS_GROUPS
 
 # --- which files ------------------------------------------------------------------------------
 

@@ -4,6 +4,7 @@ Without a GPU CuPy's arrays lie in the host's memory here: all that is known wit
 values is CuPy's own, and what would launch a kernel or copy ends in CUDA's error.
 """
 
+import needs
 import numpy as np
 import pytest
 import strict_device
@@ -11,7 +12,7 @@ from strict_device.real import real
 
 from minigrad.backends import cupy as backend
 
-pytestmark = pytest.mark.skipif(real is None, reason="CuPy is not installed")
+pytestmark = needs.CUPY
 
 HAS_GPU = backend._problem() is None
 WORK = "something to do for the GPU"

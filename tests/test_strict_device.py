@@ -3,7 +3,6 @@
 import ctypes
 import gc
 import inspect
-import threading
 import weakref
 
 import needs
@@ -12,6 +11,7 @@ import pytest
 import strict_device
 from strict_device import CublasError, CUDARuntimeError, DeviceFault, blas, log
 from strict_device.real import parameters_of, real
+from strict_device.streams import in_a_thread
 
 cupy = strict_device.module
 Stream, Event = cupy.cuda.Stream, cupy.cuda.Event
@@ -96,7 +96,7 @@ def test_numbers_of_both_kinds_are_taken(stream):
     assert x.get().tolist() == [7, 2]
 
 
-@pytest.mark.skipif(real is None, reason="CuPy is not installed")
+@needs.CUPY
 def test_what_cupy_lacks_is_refused(stream):
     x = on_device(1, 2)
     lacking = [
@@ -451,15 +451,6 @@ def test_late_memory_is_used_again_in_the_order_of_its_stream(late):
 # --- streams of threads ---------------------------------------------------------------------------
 
 
-def in_a_thread(function):
-    """What a function returns in a thread of its own."""
-    found = []
-    thread = threading.Thread(target=lambda: found.append(function()))
-    thread.start()
-    thread.join()
-    return found[0]
-
-
 def test_current_stream_is_the_threads_own_and_is_kept_alive(stream):
     def use():
         before = cupy.cuda.get_current_stream().ptr
@@ -641,7 +632,7 @@ def signature(function):
         return None
 
 
-@pytest.mark.skipif(real is None, reason="CuPy is not installed")
+@needs.CUPY
 @pytest.mark.parametrize("where", PAIRS)
 def test_cupy_has_everything_that_the_stand_in_has(where):
     ours, theirs = PAIRS[where]()
@@ -661,7 +652,7 @@ def test_cupy_has_everything_that_the_stand_in_has(where):
     assert compared or where not in ("cupy", "Stream", "MemoryPool", "cupyx")
 
 
-@pytest.mark.skipif(real is None, reason="CuPy is not installed")
+@needs.CUPY
 def test_every_method_is_checked_against_cupys_parameters():
     from strict_device.arrays import METHODS
 

@@ -290,6 +290,15 @@ def get_current_stream(device_id=-1):
     return _current.stream
 
 
+def in_a_thread(function):
+    """What a function returns in a thread of its own, which begins with the null stream."""
+    found = []
+    thread = threading.Thread(target=lambda: found.append(function()))
+    thread.start()
+    thread.join()
+    return found[0]
+
+
 def stream_at(ptr):
     """The stream that a library was given by its address."""
     found = _streams.get(int(ptr))

@@ -19,7 +19,7 @@ def _problem() -> str | None:
     try:
         cupy = importlib.import_module("cupy")
     except Exception as error:
-        return f"CuPy does not import ({described(error)}); {INSTALL}"
+        return f"CuPy does not import ({one_line(error)}); {INSTALL}"
     runtime = cupy.cuda.runtime
     try:
         count = runtime.getDeviceCount()
@@ -43,11 +43,11 @@ def _problem() -> str | None:
     except DeviceError as error:
         return str(error)
     except Exception as error:
-        return f"a first 2x2 product failed ({described(error)}); {INSTALL}"
+        return f"a first 2x2 product failed ({one_line(error)}); {INSTALL}"
     return None
 
 
-def described(error: Exception) -> str:
+def one_line(error: Exception) -> str:
     """What kind of error it is, and how its message begins, in one line."""
     return f"{type(error).__name__}: {' '.join(str(error).split())}"[:300]
 

@@ -18,7 +18,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minigrad.backends import Array, DeviceError
-from minigrad.backends.cupy import INSTALL, described
+from minigrad.backends.arrays import empty
+from minigrad.backends.cupy import INSTALL, one_line
 from minigrad.backends.cupy.source import in_c_order
 
 __all__ = ["gemm", "gemm_batched", "library"]
@@ -60,7 +61,7 @@ def library() -> Any:
             getattr(found, name).argtypes = given
         found.cublasGetStatusName.restype = ctypes.c_char_p
     except Exception as error:  # a package, the file or a function is missing, or broken
-        raise DeviceError(f"cuBLAS cannot be loaded ({described(error)}); {INSTALL}") from error
+        raise DeviceError(f"cuBLAS cannot be loaded ({one_line(error)}); {INSTALL}") from error
     return found
 
 
@@ -158,7 +159,7 @@ def gemm(a: Array, b: Array, out: Array | None = None, accumulate: bool = False)
         `out`.
     """
     if out is None:
-        out = np.empty_like(a, shape=(a.shape[0], b.shape[1]), order="C")
+        out = empty(a, (a.shape[0], b.shape[1]))
     written = _operand(out)
     if written is None:
         raise ValueError(
@@ -203,7 +204,7 @@ def gemm_batched(a: Array, b: Array) -> Array:
     """
     count, n = a.shape[:2]
     m = b.shape[2]
-    out = np.empty_like(a, shape=(count, n, m), order="C")
+    out = empty(a, (count, n, m))
     first, second = _readable(b), _readable(a)  # out^T = b^T a^T, as in gemm
     zero, one = _POINTERS[out.dtype.char]
     _call(

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.backends import Array, Kernel
+from minigrad.backends.arrays import zeros
 from minigrad.backends.cupy.cublas import gemm, gemm_batched
 
 
@@ -28,7 +29,7 @@ def _product(a: Array, b: Array) -> Array:
     """The product of matrices (n, k) and (k, m), or of batches of them."""
     if a.size == 0 or b.size == 0:
         front = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
-        return np.zeros_like(a, shape=(*front, a.shape[-2], b.shape[-1]))
+        return zeros(a, (*front, a.shape[-2], b.shape[-1]))
     if a.ndim == b.ndim == 2:
         return gemm(a, b)
     if b.ndim == 2:  # one product for the whole batch

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.backends import Array, Kernel, Needs
+from minigrad.backends.arrays import empty
 from minigrad.backends.cupy.activation import FORMULAS, with_formula
 from minigrad.backends.cupy.cublas import gemm
 from minigrad.backends.cupy.reduce import column_sums, steps
@@ -107,9 +108,9 @@ def _pull_back(
     parts, share = parts_for(rows, _ROWS)
     sums = None
     if with_sums and parts == 1:
-        sums = np.empty_like(y, shape=(columns,)) if place is None else place
+        sums = empty(y, (columns,)) if place is None else place
     elif with_sums:
-        sums = np.empty_like(y, shape=(parts, columns))
+        sums = empty(y, (parts, columns))
     dz = np.empty_like(y)
     args = g, y, dz, sums, float(negative_slope), rows, columns, *steps(g), share
     _before[activation]((-(-columns // COLUMNS), parts), (BLOCK,), args)

@@ -196,7 +196,7 @@ def _losses(z: Array, classes: Array, axis: int, ignored: int) -> Any:
         return NotImplemented
     rows, columns = z.shape
     chosen = in_c_order(classes.astype(np.int64, copy=False))
-    y, peaks, totals = (np.empty_like(z, shape=(rows,)) for _ in range(3))
+    y, peaks, totals = (empty(z, (rows,)) for _ in range(3))
     args = z, chosen, y, peaks, totals, ignored, rows, columns, *steps(z)
     _classes((-(-rows // _WARPS),), (BLOCK,), args)
     return y, (chosen, peaks, totals)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.backends import Array, Kernel, Needs
+from minigrad.backends.arrays import empty
 from minigrad.backends.cupy.activation import FORMULAS, Formula, with_formula
 from minigrad.backends.cupy.reduce import steps
 from minigrad.backends.cupy.source import BLOCK, COLUMNS, served
@@ -113,7 +114,7 @@ def _forward(
         return NotImplemented  # y does not tell the sign of what it is the activation of
     rows, columns = x.shape
     y = np.empty_like(x, order="C")
-    mean, var = np.empty_like(x, shape=(columns,)), np.empty_like(x, shape=(columns,))
+    mean, var = empty(x, (columns,)), empty(x, (columns,))
     numbers = float(eps), float(negative_slope), rows, columns
     args = x, weight, bias, y, mean, var, *numbers, *steps(x)
     _batch_norm[activation]((-(-columns // COLUMNS),), (BLOCK,), args)

@@ -29,9 +29,8 @@ import importlib
 from functools import cache
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from minigrad.backends import Array
+from minigrad.backends.arrays import empty
 from minigrad.backends.cupy.persistent_text import COMMON, KERNELS
 from minigrad.backends.cupy.source import BLOCK, COLUMNS, CudaKernel, blocks_for, kernel
 
@@ -206,7 +205,7 @@ def sums(like: Array, size: int, n: int) -> Array:
     """
     rows = rows_each(size, n)
     assert rows is not None
-    return np.empty_like(like, shape=(-(-n // rows), 2, 4 * size), order="C")
+    return empty(like, (-(-n // rows), 2, 4 * size))
 
 
 def fold(sums: Array, db_ih: Array | None, db_hh: Array | None, dw: Array | None) -> None:
@@ -232,7 +231,7 @@ def pack(weight: Array) -> Array:
     size = weight.shape[1]
     padded = _padded(size)
     count = 4 * padded * padded
-    packed = np.empty_like(weight, shape=(2, count))
+    packed = empty(weight, (2, count))
     args = (weight, packed[0], packed[1], size, padded)
     _pack((blocks_for(count),), (BLOCK,), args)
     return packed

@@ -10,13 +10,13 @@ from collections.abc import Sequence as Several
 from typing import Any
 
 from minigrad.backends import Array, Kernel, Needs
+from minigrad.backends.arrays import empty
 from minigrad.backends.cupy import cells, persistent
 from minigrad.backends.cupy.cublas import gemm
 from minigrad.backends.cupy.sequence import (
     Gradients,
     Sequence,
     at,
-    empty,
     flat,
     in_order,
     inputs_of,
@@ -46,8 +46,8 @@ def _lstm_forward(
     (steps, n, _), size = x.shape, h.shape[1]
     h, c, weight_ih, weight_hh = in_order(h, c, weight_ih, weight_hh)
     bias_ih, bias_hh = in_order(bias_ih, bias_hh)
-    states, memory = empty(x, steps + 1, n, size), empty(x, steps + 1, n, size)
-    gates = empty(x, steps, n, 4 * size)
+    states, memory = empty(x, (steps + 1, n, size)), empty(x, (steps + 1, n, size))
+    gates = empty(x, (steps, n, 4 * size))
     packed = None
     if persistent.serves(x, size):
         inputs, rows = inputs_of(sequence, weight_ih)
@@ -88,7 +88,7 @@ def _lstm_backward(
     sequence = Sequence(x, reverse)
     (steps, n, _), size = x.shape, h.shape[1]
     g_outputs, dh, dc = in_order(*g)
-    dz, dh_before, dc_before = empty(x, *gates.shape), empty(x, n, size), empty(x, n, size)
+    dz, dh_before, dc_before = empty(x, gates.shape), empty(x, (n, size)), empty(x, (n, size))
     sums = None
     if packed is not None:
         sums = persistent.sums(x, size, n)

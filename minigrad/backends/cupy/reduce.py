@@ -6,9 +6,8 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from minigrad.backends import Array, Kernel
+from minigrad.backends.arrays import empty
 from minigrad.backends.cupy.source import BLOCK, COLUMNS, kernel, parts_for, served
 
 _SHARE = 8192  # elements of a row that one block adds up
@@ -60,7 +59,7 @@ def row_sums(x: Array, divisor: float = 1.0) -> Array:
     if columns < BLOCK < rows:  # a block for each would do little
         return column_sums(x.T, divisor)
     parts, share = parts_for(columns, _SHARE)
-    y = np.empty_like(x, shape=(rows, parts), order="C")
+    y = empty(x, (rows, parts))
     down, right = steps(x)
     last = divisor if parts == 1 else 1.0
     _row_sums((rows, parts), (BLOCK,), (x, y, columns, down, right, share, last))
@@ -78,9 +77,9 @@ def column_sums(x: Array, divisor: float = 1.0, out: Array | None = None) -> Arr
     rows, columns = x.shape
     parts, share = parts_for(rows, _ROWS)
     if parts > 1:
-        y = np.empty_like(x, shape=(parts, columns), order="C")
+        y = empty(x, (parts, columns))
     else:
-        y = np.empty_like(x, shape=(columns,)) if out is None else out
+        y = empty(x, (columns,)) if out is None else out
     down, right = steps(x)
     last = divisor if parts == 1 else 1.0
     grid = -(-columns // COLUMNS), parts

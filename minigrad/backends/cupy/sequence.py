@@ -7,11 +7,11 @@ inputs of all steps are one product, and so is each gradient of weights, over al
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterator
 from typing import Any, NamedTuple, TypeAlias
 
 from minigrad.backends import Array, Needs
+from minigrad.backends.arrays import empty
 from minigrad.backends.cupy import persistent
 from minigrad.backends.cupy.cublas import gemm
 from minigrad.backends.cupy.reduce import column_sums
@@ -23,11 +23,6 @@ Gradients: TypeAlias = list[Array | None]
 def in_order(*arrays: Array | None) -> Iterator[Array | None]:
     """The arrays in C order; None stays None."""
     return (x if x is None or x.flags.c_contiguous else x.copy() for x in arrays)
-
-
-def empty(like: Array, *shape: int) -> Array:
-    """A new array of the same dtype."""
-    return importlib.import_module("cupy").empty(shape, like.dtype)
 
 
 def run(made: CudaKernel, n: int, *args: Any) -> None:
@@ -173,7 +168,7 @@ def learnt(
     for k, shape in ((0, (width, 1)), (2, (width,)), (3, (width,))):
         if by_fold[k]:
             place = places[k]
-            found[k] = empty(dz, *shape) if place is None else place
+            found[k] = empty(dz, shape) if place is None else place
     if any(by_fold):
         outputs = [part if folded else None for part, folded in zip(found, by_fold, strict=True)]
         persistent.fold(sums, outputs[2], outputs[3], outputs[0])
