@@ -7,14 +7,20 @@
 tensor([2., 4., 6.])
 """
 
-from minigrad import check, hints, nn, optim
-from minigrad.backends import DeviceError
+from minigrad import nn, optim
 from minigrad.capture import capture
-from minigrad.debug import AnomalyError, detect_anomaly
-from minigrad.draw import draw
 from minigrad.engine import grad
+from minigrad.errors import (
+    AnomalyError,
+    ChangedValueError,
+    DeviceError,
+    DTypeError,
+    GraphFreedError,
+    ShapeError,
+)
+from minigrad.fused import fused
 from minigrad.grad_mode import enable_grad, is_grad_enabled, no_grad
-from minigrad.operation import fused, primitive
+from minigrad.messages import hints
 from minigrad.ops.activation import sigmoid, tanh
 from minigrad.ops.creation import (
     arange,
@@ -72,15 +78,12 @@ from minigrad.ops.shape import (
     take_along_axis,
     transpose,
 )
+from minigrad.primitive import primitive, sequence_primitive
 from minigrad.serialization import load, save
-from minigrad.tensor import (
-    ChangedValueError,
-    DTypeError,
-    GraphFreedError,
-    ShapeError,
-    Tensor,
-    tensor,
-)
+from minigrad.tensor import Tensor, tensor
+from minigrad.tools import check
+from minigrad.tools.anomaly import detect_anomaly
+from minigrad.tools.draw import draw
 
 __version__ = "0.1.0"
 
@@ -146,6 +149,7 @@ __all__ = [
     "randn_like",
     "reshape",
     "save",
+    "sequence_primitive",
     "sigmoid",
     "sin",
     "split",

@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from minigrad.errors import DataError, MissingDataError
+
 Bytes = npt.NDArray[np.uint8]
 Indices = npt.NDArray[np.intp]
 
@@ -17,14 +19,6 @@ BUNDLE = Path(__file__).parent / "digits"
 _GZIP_MAGIC = b"\x1f\x8b"
 _MOST_AXES = 64  # those of a NumPy array
 _IDX_BYTES = b"\x00\x00\x08"  # two zero bytes, then 8 for "unsigned bytes"
-
-
-class DataError(ValueError):
-    """A data file that is missing, damaged, or not what its name promises."""
-
-
-class MissingDataError(DataError):
-    """A data file that is not there at all."""
 
 
 def read_idx(path: str | Path) -> Bytes:

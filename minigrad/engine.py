@@ -1,8 +1,8 @@
-"""Level 1: how a Tensor remembers how it was made, and the way back through that memory.
+"""How a Tensor remembers how it was made, and the way back through that memory.
 
 Three sentences explain it all.
 
-1. *Calling an operation* (operation.py) computes on raw arrays and, where a gradient may be asked
+1. *Calling an operation* (primitive.py) computes on raw arrays and, where a gradient may be asked
    for, hangs a `Record` on the result: its parents, its rules, and the values those rules name.
 2. *Going back* (`backpropagate`) takes the youngest record whose gradient has arrived, turns the
    gradient of its output into gradients of its inputs by the rules, and adds these up at the
@@ -13,36 +13,24 @@ Three sentences explain it all.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from functools import lru_cache
 from heapq import heappop, heappush
 from operator import attrgetter
-from threading import get_ident
-from typing import Any, NamedTuple, Protocol, TypeAlias, cast
+from typing import Any, NamedTuple, TypeAlias, cast
 
 import numpy as np
 
 from minigrad.backends import as_array, is_array
 from minigrad.backends.arrays import sum_over
+from minigrad.errors import ChangedValueError, DTypeError, GraphFreedError, ShapeError
 from minigrad.grad_mode import enable_grad, no_grad
-from minigrad.live import recorders, uses_gradient
-from minigrad.tensor import (
-    ChangedValueError,
-    DTypeError,
-    GraphFreedError,
-    ShapeError,
-    Tensor,
-    described,
-    listed,
-    made,
-    new_leaf,
-    tensor,
-)
-from minigrad.writes import ages, last_write, was_changed
+from minigrad.observers import NOBODY, thread
+from minigrad.tensor import Tensor, described, listed, new_leaf, tensor, wrap
+from minigrad.versions import ages, last_write, was_changed
 
 __all__ = [
-    "Inspector",
     "Plan",
     "Record",
     "backpropagate",
@@ -157,7 +145,7 @@ Gradients: TypeAlias = Sequence[tuple[Node, Any]]
 
 def in_graph(node: Node | None, value: Any) -> Any:
     """A value as the Tensor that stands at a node of the graph; as it is where there is none."""
-    return value if node is None else node if isinstance(node, Tensor) else made(value, node)
+    return value if node is None else node if isinstance(node, Tensor) else wrap(value, node)
 
 
 def node_of(value: Any) -> Node | None:
@@ -200,7 +188,7 @@ def backpropagate(
     found: dict[Node, Any] = {}
     summed: set[Node] = set()  # nodes whose sum is an array of our own, so it may grow in place
     queue: list[tuple[int, Record]] = []  # a heap, the youngest record first
-    written, inspector = last_write(), inspectors.get(get_ident())
+    written, observer = last_write(), thread.observer
     record, parents = None, None  # where the gradients come from
     usual = type(gradients[0][1]) if gradients else None
     while True:
@@ -215,7 +203,7 @@ def backpropagate(
                 arrived[node] = gradient
                 if isinstance(node, Record):
                     heappush(queue, (-node.age, node))
-            elif node in summed or _is_at_home(node, arrived[node]):
+            elif node in summed or _is_in_slot(node, arrived[node]):
                 arrived[node] += gradient
             else:
                 arrived[node] = arrived[node] + gradient
@@ -232,12 +220,12 @@ def backpropagate(
             raise _freed(record)
         if record.age < written:
             _check_unchanged(record)
-        if inspector is not None:
-            inspector.backward(record)
+        if observer is not NOBODY:
+            observer.backward(record)
         parents = record.parents
         gradients = record.pull(g, wanted, create_graph)
-        if inspector is not None:
-            inspector.pulled(record, g, [gradient for _, gradient in gradients])
+        if observer is not NOBODY:
+            observer.gradients(record, g, [gradient for _, gradient in gradients])
         if not retain_graph:
             record.parents, record.saved = None, ()
     found.update(arrived if targets is None else {k: arrived[k] for k in targets & arrived.keys()})
@@ -299,7 +287,7 @@ def _checked(
     if isinstance(g, Tensor):
         return g if create_graph else g._data
     if is_array(g):
-        return made(as_array(g)) if create_graph else as_array(g)
+        return wrap(as_array(g)) if create_graph else as_array(g)
     raise TypeError(
         f"{_rule_of(record, parents, node)} returned {described(g)}; it must return the gradient, "
         f"an array of shape {node.shape}, or None for no gradient"
@@ -419,7 +407,6 @@ def backward(
     create_graph: bool = False,
     inputs: Tensor | Sequence[Tensor] | None = None,
 ) -> None:
-    """The body of `Tensor.backward`, which is documented where it is declared."""
     leaves = None if inputs is None else listed(inputs, "backward: inputs")
     if leaves is not None and not all(x._requires_grad and x._record is None for x in leaves):
         raise RuntimeError("backward: inputs must be leaves with requires_grad=True")
@@ -427,10 +414,6 @@ def backward(
     found, own = _run("backward", [self], seeds, leaves, retain_graph, create_graph)
     for leaf, g in found.items():
         _accumulate(cast(Tensor, leaf), g, leaf in own)
-
-
-backward.__doc__ = Tensor.backward.__doc__
-Tensor.backward = backward  # type: ignore[method-assign]
 
 
 def _accumulate(leaf: Tensor, g: Any, own: bool) -> None:
@@ -441,25 +424,26 @@ def _accumulate(leaf: Tensor, g: Any, own: bool) -> None:
         g: An array, or a Tensor under create_graph.
         own: Whether nobody else sees the array.
     """
+    if leaf._grad is not None:
+        thread.observer.uses_gradient(leaf)
+    thread.observer.sets_gradient(leaf)
     if isinstance(g, Tensor):
         leaf._grad = g * 1 if leaf._grad is None else leaf._grad + g
     elif leaf._grad is not None:  # a new Tensor: whoever holds the old one keeps its values
-        if recorders:
-            uses_gradient(leaf)
         leaf._grad = new_leaf(as_array(leaf._grad._data + g))
     else:
-        if _is_at_home(leaf, g):
+        if _is_in_slot(leaf, g):
             place = g
-        elif leaf._home is not None and (place := leaf._home.claim(leaf)) is not None:
+        elif leaf._slot is not None and (place := leaf._slot.take(leaf)) is not None:
             place[...] = g
         else:
             place = as_array(g if own else g.copy())
         leaf._grad = new_leaf(place)
 
 
-def _is_at_home(node: Node, gradient: Any) -> bool:
+def _is_in_slot(node: Node, gradient: Any) -> bool:
     """Whether a kernel has written a leaf's gradient where its optimizer wants to have it."""
-    return isinstance(node, Tensor) and node._home is not None and node._home.holds(gradient)
+    return isinstance(node, Tensor) and node._slot is not None and node._slot.holds(gradient)
 
 
 def _run(
@@ -487,7 +471,7 @@ def _run(
                     f"{name}: the output has shape {output.shape}; only a one-element output can "
                     "do without an output gradient. Reduce it (.sum(), .mean()), or pass gradient="
                 )
-            seed = made(np.ones_like(output._data))
+            seed = wrap(np.ones_like(output._data))
         elif not isinstance(seed, Tensor):
             try:
                 seed = tensor(seed, output.dtype, output.device)
@@ -501,29 +485,3 @@ def _run(
     retain = create_graph if retain_graph is None else retain_graph
     with enable_grad() if create_graph else no_grad():
         return backpropagate(roots, None if targets is None else set(targets), create_graph, retain)
-
-
-# --- Who looks on ---------------------------------------------------------------------------
-
-
-class Inspector(Protocol):
-    """What looks at every operation and every derivative; debug.py and watch.py have one."""
-
-    def forward(
-        self,
-        name: str,
-        args: Iterable[Any],
-        options: Mapping[str, Any],
-        y: Any,
-        record: Record | None,
-    ) -> None:
-        """Look at the result of an operation."""
-
-    def backward(self, record: Record) -> None:
-        """Look at what a record is about to use."""
-
-    def pulled(self, record: Record, g: Any, gradients: Iterable[Any]) -> None:
-        """Look at the gradients that a record has given."""
-
-
-inspectors: dict[int, Inspector] = {}  # that of each thread which has one

@@ -1,4 +1,4 @@
-"""Level 0: the switch that says whether operations are recorded, and who turns it: no_grad."""
+"""The switch that says whether operations are recorded, and who turns it: no_grad."""
 
 from __future__ import annotations
 

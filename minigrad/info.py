@@ -1,4 +1,4 @@
-"""Level 4: `python -m minigrad` says which backends work here, and what is missing.
+"""`python -m minigrad` says which backends work here, and what is missing.
 
 >>> from minigrad import info
 >>> info.report()["cpu"]["works"]
@@ -114,8 +114,8 @@ def _devices(runtime: Any) -> list[Found]:
 
 def _cublas() -> Found:
     """Where cuBLAS is, which multiplies matrices on the GPU."""
-    from minigrad.backends import DeviceError
     from minigrad.backends.cupy import cublas
+    from minigrad.errors import DeviceError
 
     try:
         return {"works": True, "path": str(cublas.library()._name)}
@@ -132,7 +132,8 @@ def _driver() -> str | None:
 
 def _gpu() -> Found:
     """Whether device "gpu" works, with all that it needs."""
-    from minigrad.backends import DeviceError, require_device
+    from minigrad.backends import require_device
+    from minigrad.errors import DeviceError
 
     found: Found = {"works": True, "driver": _tried(_driver)[0]}
     try:

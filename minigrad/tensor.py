@@ -1,5 +1,5 @@
 # mypy: disable-error-code="empty-body"
-"""Level 1: Tensor, an array that remembers how it was made. How it remembers is engine.py."""
+"""Tensor, an array that remembers how it was made. How it remembers is engine.py."""
 
 from __future__ import annotations
 
@@ -11,82 +11,29 @@ import numpy as np
 
 from minigrad.backends import (
     Array,
-    DeviceError,
     as_array,
-    cheap_to_read,
     device_of,
     is_array,
+    on_host,
     to_device,
     to_numpy,
 )
-from minigrad.hints import TensorHints
-from minigrad.live import refuse
-from minigrad.writes import note_replaced, note_write
+from minigrad.errors import DeviceError, DTypeError, ShapeError
+from minigrad.messages.hints import TensorHints
+from minigrad.observers import NOBODY, thread
+from minigrad.versions import note_replaced, note_write
 
 if TYPE_CHECKING:
+    from minigrad.backends.memory import Place
     from minigrad.engine import Record
 
 __all__ = [
     "Axis",
-    "ChangedValueError",
-    "DTypeError",
-    "GradientHome",
-    "GraphFreedError",
+    "GradientSlot",
     "Operand",
-    "ShapeError",
     "Tensor",
     "tensor",
 ]
-
-
-class ShapeError(ValueError):
-    """Shapes that do not fit an operation.
-
-    Example:
-        >>> import minigrad as mg
-        >>> mg.ones(2) + mg.ones(3)
-        Traceback (most recent call last):
-        minigrad.tensor.ShapeError: add(float32[2], float32[3]): operands could not be broadcast...
-    """
-
-
-class DTypeError(TypeError):
-    """A dtype that an operation or a gradient cannot have.
-
-    Example:
-        >>> import minigrad as mg
-        >>> mg.tensor([1, 2], requires_grad=True)
-        Traceback (most recent call last):
-        minigrad.tensor.DTypeError: requires_grad: only floating-point Tensors have gradients...
-    """
-
-
-class ChangedValueError(RuntimeError):
-    """A value that backward needs was changed after the forward pass had used it.
-
-    Example:
-        >>> import minigrad as mg
-        >>> x = mg.tensor(2.0, requires_grad=True)
-        >>> y = x * x
-        >>> x.data = np.array(3.0, dtype=np.float32)
-        >>> y.backward()
-        Traceback (most recent call last):
-        minigrad.tensor.ChangedValueError: backward reached 'multiply', which needs a value...
-    """
-
-
-class GraphFreedError(RuntimeError):
-    """A second pass through a graph whose first pass freed it.
-
-    Example:
-        >>> import minigrad as mg
-        >>> x = mg.tensor(2.0, requires_grad=True)
-        >>> y = x * x
-        >>> y.backward()
-        >>> y.backward()
-        Traceback (most recent call last):
-        minigrad.tensor.GraphFreedError: backward reached 'multiply', whose saved values...
-    """
 
 
 class _Ufuncs:
@@ -152,24 +99,23 @@ class Tensor(TensorHints):
         tensor([2., 4.])
     """
 
-    __slots__ = ("__weakref__", "_data", "_grad", "_home", "_record", "_requires_grad", "_writable")
+    __slots__ = ("__weakref__", "_data", "_grad", "_record", "_requires_grad", "_slot", "_writable")
     _data: Array
     _record: Record | None
     _requires_grad: bool
     _grad: Tensor | None
-    _home: GradientHome | None
+    _slot: GradientSlot | None  # where an optimizer wants the gradient
     _writable: bool  # whether `+=` may write in place; results of operations do not have it
 
     __array_ufunc__ = _Ufuncs()
     __hash__ = object.__hash__
 
     def __init__(self, data: Any, requires_grad: bool = False) -> None:
-        made = tensor(data) if not isinstance(data, Tensor) else data
-        self._data = made._data
+        self._data = (data if isinstance(data, Tensor) else tensor(data))._data
         self._record = None
         self._requires_grad = False
         self._grad = None
-        self._home = None
+        self._slot = None
         self._writable = True
         self.requires_grad = requires_grad
 
@@ -198,14 +144,9 @@ class Tensor(TensorHints):
         if array is self._data:  # changed in place, as by `x.data -= 1`
             note_write(array)
             return
-        refuse(
-            f"it assigns .data of a Tensor of shape {self.shape}, but a replay goes on with the "
-            "memory that it was recorded with, of this and all other Tensors; write there instead: "
-            "x.data[...] = values",
-            self,
-        )
-        self._data = array
-        note_replaced(self)
+        if not thread.observer.assigns(self, array):
+            self._data = array
+            note_replaced(self)
 
     @property
     def grad(self) -> Tensor | None:
@@ -223,6 +164,7 @@ class Tensor(TensorHints):
                 raise DTypeError(f"grad: {value.dtype} for a {self.dtype} Tensor; use .astype")
             if value.device != self.device:
                 raise DeviceError(f"grad: on {value.device!r}, the Tensor is on {self.device!r}")
+        thread.observer.sets_gradient(self)
         self._grad = value
 
     @property
@@ -239,6 +181,7 @@ class Tensor(TensorHints):
                 f"requires_grad: only floating-point Tensors have gradients, this one is "
                 f"{self._data.dtype}; use .astype('float32')"
             )
+        thread.observer.sets_requires_grad(self)
         self._requires_grad = bool(value)
 
     @property
@@ -310,7 +253,7 @@ class Tensor(TensorHints):
 
     def detach(self) -> Tensor:
         """The same values outside the graph, in the same memory (for how long, see `data`)."""
-        twin = made(self._data)
+        twin = wrap(self._data)
         if self._record is None and hasattr(self, "_writable"):
             twin._writable = True
         return twin
@@ -417,7 +360,7 @@ class Tensor(TensorHints):
         twin = object.__new__(type(self))
         memo[id(self)] = twin
         twin.__setstate__((self._data.copy(), self._requires_grad))
-        twin._grad = None if self._grad is None else made(self._grad._data.copy(), None)
+        twin._grad = None if self._grad is None else wrap(self._grad._data.copy(), None)
         return twin
 
     def __reduce__(self) -> Any:
@@ -428,7 +371,7 @@ class Tensor(TensorHints):
 
     def __setstate__(self, state: tuple[Array, bool]) -> None:
         self._data, self._requires_grad = state
-        self._record = self._grad = self._home = None
+        self._record = self._grad = self._slot = None
         self._writable = True
 
     # Declared here for readers and type checkers; minigrad.ops supplies the bodies.
@@ -609,44 +552,44 @@ Operand: TypeAlias = Tensor | Array
 Axis: TypeAlias = int | tuple[int, ...] | None
 
 
-class GradientHome(Protocol):
+class GradientSlot(Protocol):
     """Where an optimizer wants a leaf's gradient to be written: a place in its flat vector."""
 
-    def claim(self, leaf: Tensor) -> Array | None:
+    def take(self, leaf: Tensor) -> Array | None:
         """An array to write the first gradient of a pass into, or None where it is not free."""
 
     def holds(self, array: Array) -> bool:
         """Whether this is that array."""
 
-    def place(self) -> Array | None:
-        """That array, whoever holds it; None where there is none any more."""
+    def place(self) -> Place | None:
+        """The place itself; None where the optimizer is gone."""
 
-    def is_held(self, leaf: Tensor) -> bool:
-        """Whether somebody besides `leaf.grad` holds that array."""
+    def stretch(self) -> tuple[Array, int, int] | None:
+        """The vector of all gradients, and where in it this one begins and ends."""
 
 
-def made(array: Array, record: Record | None = None) -> Tensor:
+def wrap(array: Array, record: Record | None = None) -> Tensor:
     """The Tensor around an array, without a copy or a check: how every result is made."""
     result = object.__new__(Tensor)
     result._data = array
     result._record = record
     result._requires_grad = record is not None
     result._grad = None
-    result._home = None
+    result._slot = None
     return result
 
 
 def new_leaf(array: Array) -> Tensor:
     """The Tensor around an array that its owner may change in place, by `+=` and its like."""
-    result = made(array)
+    result = wrap(array)
     result._writable = True
     return result
 
 
 def _refuse_reading(array: Array) -> None:
     """A captured step cannot look at values: they are not computed yet."""
-    if not cheap_to_read(array):
-        refuse(
+    if thread.observer is not NOBODY and not on_host(array):
+        thread.observer.refuse(
             f"it reads a Tensor of shape {array.shape} (.item(), if, .numpy(), print): a copy to "
             "the host; return the Tensor, and read it outside"
         )
@@ -688,7 +631,7 @@ def as_tensor(value: Any, name: str) -> Tensor:
         )
     if value.dtype.kind not in "biuf":
         raise DTypeError(f"{name}: expected an array of numbers, got one of dtype {value.dtype}")
-    return made(as_array(value))
+    return wrap(as_array(value))
 
 
 def dtype_of(dtype: Any, name: str) -> np.dtype[Any]:
@@ -771,8 +714,10 @@ def tensor(
         raise DTypeError(f"tensor: expected numbers of one shape, got data of dtype {array.dtype}")
     if dtype is not None:
         array = _converted(array, dtype_of(dtype, "tensor"), exactly=not _has_dtype(data))
-    if device == "gpu" and cheap_to_read(array):
-        refuse("mg.tensor makes a copy from the host; make the Tensor outside, or pass it in")
+    if device == "gpu" and on_host(array):
+        thread.observer.refuse(
+            "mg.tensor makes a copy from the host; make the Tensor outside, or pass it in"
+        )
     return new_leaf(to_device(array, device) if device else array).requires_grad_(requires_grad)
 
 

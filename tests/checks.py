@@ -16,8 +16,9 @@ from samples import Sample, is_float
 
 import minigrad as mg
 from minigrad.backends import Kernel, Needs, array_module, to_device, to_numpy
+from minigrad.backends.memory import span_of
 from minigrad.engine import Slots
-from minigrad.tensor import made
+from minigrad.tensor import wrap
 
 
 def tolerance(dtype: Any, *arrays: Any) -> float:
@@ -34,6 +35,12 @@ def tolerance(dtype: Any, *arrays: Any) -> float:
     return 16 * float(np.finfo(dtype).eps) * (8 + max(sizes, default=0)) * magnitude
 
 
+def are_neighbours(arrays: Sequence[Any]) -> bool:
+    """Whether arrays lie one after the other in memory, as the parts of a flat vector."""
+    spans = [span_of(array) for array in arrays]
+    return all(stop == start for (_, stop), (start, _) in itertools.pairwise(spans))
+
+
 def assert_close(actual: Any, expected: Any, within: float, what: str) -> None:
     actual, expected = np.asarray(actual), np.asarray(expected)
     assert actual.shape == expected.shape, f"{what}: shape {actual.shape}, not {expected.shape}"
@@ -46,7 +53,7 @@ def assert_close(actual: Any, expected: Any, within: float, what: str) -> None:
 def tensors(inputs: Sequence[Any], device: str = "cpu") -> list[Any]:
     """Arrays as Tensors, floats with a gradient; on the CPU they share memory and its order."""
     return [
-        made(to_device(x, device)).requires_grad_(is_float(x)) if isinstance(x, np.ndarray) else x
+        wrap(to_device(x, device)).requires_grad_(is_float(x)) if isinstance(x, np.ndarray) else x
         for x in inputs
     ]
 
@@ -79,7 +86,7 @@ def gradients(
     if not outputs:
         return None
     leaves = [x for x in args if isinstance(x, mg.Tensor) and x.requires_grad]
-    seeds = [made(to_device(s, device)) for s in seeds_for(outputs)]
+    seeds = [wrap(to_device(s, device)) for s in seeds_for(outputs)]
     return values_or_zeros(mg.grad(outputs, leaves, seeds), leaves)
 
 
@@ -106,7 +113,7 @@ def second_gradients(
     leaves = [x for x in args if isinstance(x, mg.Tensor) and x.requires_grad]
     seeds = tensors(seeds_for(outputs), device)
     first = mg.grad(outputs, leaves, seeds, create_graph=True)
-    weights = [made(to_device(w, device)) for w in seeds_for(leaves)]
+    weights = [wrap(to_device(w, device)) for w in seeds_for(leaves)]
     reached = [(g, w) for g, w in zip(first, weights, strict=True) if connected(g)]
     second = mg.grad([g for g, _ in reached], [*leaves, *seeds], [weight for _, weight in reached])
     return first, values_or_zeros(second, [*leaves, *seeds])
@@ -276,7 +283,7 @@ def check_second_against_differences(sample: Sample) -> None:
     def first(*inputs: Any) -> list[np.ndarray]:
         args = tensors(inputs)
         outputs = [y for y in listed(sample(*args)) if y.requires_grad]
-        seeds = [made(s) for s in seeds_for([y.data for y in outputs])]
+        seeds = [wrap(s) for s in seeds_for([y.data for y in outputs])]
         wanted = [x for x in args if isinstance(x, mg.Tensor) and x.requires_grad]
         return values_or_zeros(mg.grad(outputs, wanted, seeds), wanted)
 
@@ -376,7 +383,7 @@ def check_kernel(kernel: Kernel, sample: Sample, in_parts: bool = True) -> set[s
     seeds, several = seeds_for(expected), isinstance(y, tuple)
     for seeded in _subsets(range(len(expected)), in_parts):
         args = [
-            made(x).requires_grad_(i in inputs) if isinstance(x, np.ndarray) else x
+            wrap(x).requires_grad_(i in inputs) if isinstance(x, np.ndarray) else x
             for i, x in enumerate(sample.inputs)
         ]
         outputs = listed(operation.definition(*args, **options))
@@ -384,7 +391,7 @@ def check_kernel(kernel: Kernel, sample: Sample, in_parts: bool = True) -> set[s
         replayed: dict[int, Any] = {}
         if used:
             leaves = [args[i] for i in inputs]
-            slopes = mg.grad([outputs[k] for k in used], leaves, [made(seeds[k]) for k in used])
+            slopes = mg.grad([outputs[k] for k in used], leaves, [wrap(seeds[k]) for k in used])
             replayed = dict(zip(inputs, slopes, strict=True))
         for asked in _subsets(inputs, in_parts):
             g = Slots(s if k in seeded else None for k, s in enumerate(seeds))

@@ -15,7 +15,7 @@ import pytest
 
 import minigrad as mg
 from minigrad import nn
-from minigrad.tensor import made
+from minigrad.tensor import wrap
 
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.filterwarnings("ignore:__array_wrap__ must accept")  # PyTorch's affair
@@ -334,7 +334,7 @@ def leaves(y: Any) -> list[Any]:
 
 
 def tensors(case: Case) -> list[Any]:
-    return [made(np.array(array)) for array in case.arrays]
+    return [wrap(np.array(array)) for array in case.arrays]
 
 
 def assert_same(found: Any, expected: Any) -> None:

@@ -12,7 +12,8 @@ import pytest
 
 import minigrad as mg
 from minigrad import backends
-from minigrad.backends import DeviceError, Kernel
+from minigrad.backends import Kernel
+from minigrad.errors import DeviceError
 
 cupy_backend = importlib.import_module("minigrad.backends.cupy")
 

@@ -12,7 +12,7 @@ from samples import Sample
 
 import minigrad as mg
 from minigrad.ops import shape
-from minigrad.tensor import made
+from minigrad.tensor import wrap
 
 settings.register_profile("default", deadline=None, max_examples=60)
 settings.register_profile("ci", deadline=None, max_examples=60, derandomize=True)
@@ -176,7 +176,7 @@ def test_split_and_concatenate_undo_each_other(size, data):
     cuts = sorted(data.draw(st.lists(st.integers(0, size[axis]), max_size=3)))
     x = values(size, 0)
     check(lambda x: mg.split(x, cuts, axis), x, expected=np.split(x, cuts, axis))
-    joined = mg.concatenate(mg.split(made(x), cuts, axis), axis=axis)
+    joined = mg.concatenate(mg.split(wrap(x), cuts, axis), axis=axis)
     np.testing.assert_array_equal(joined.data, x)
 
 

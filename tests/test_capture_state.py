@@ -15,10 +15,10 @@ import minigrad as mg
 from minigrad import nn, optim
 from minigrad.backends import to_numpy
 from minigrad.backends.cupy.graph import own_stream
-from minigrad.live import is_recording, recorders
+from minigrad.observers import is_recording, recorders
 from minigrad.ops.random import generator
-from minigrad.tensor import made
-from minigrad.writes import write
+from minigrad.tensor import wrap
+from minigrad.versions import write
 
 pytestmark = pytest.mark.usefixtures("quick_gpu", "few_objects")
 
@@ -80,7 +80,7 @@ class Training:
                     "schedule": self.schedule.state_dict(),
                     "average": self.average,
                     "kept": self.kept,
-                    "raw": 0 if self.raw is None else made(self.raw),
+                    "raw": 0 if self.raw is None else wrap(self.raw),
                     "random": generator().bit_generator.state,
                     "n": self.n,
                 }

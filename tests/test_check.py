@@ -5,8 +5,9 @@ import pytest
 
 import minigrad as mg
 from minigrad import nn
-from minigrad.check import GradcheckError, gradcheck, gradgradcheck
-from minigrad.tensor import made
+from minigrad.errors import GradcheckError
+from minigrad.tensor import wrap
+from minigrad.tools.check import gradcheck, gradgradcheck
 
 
 def leaf(*shape, seed=0):
@@ -232,7 +233,7 @@ def strided(x):
 
 @pytest.mark.parametrize("number", range(4))
 def test_inputs_of_any_memory_order_are_checked(number):
-    x = made(strided([[0.5, 1.0, 1.5], [2.0, 2.5, 3.0]])[number]).requires_grad_()
+    x = wrap(strided([[0.5, 1.0, 1.5], [2.0, 2.5, 3.0]])[number]).requires_grad_()
     assert gradcheck(lambda x: mg.exp(x) * x, x)
     assert gradgradcheck(lambda x: mg.exp(x) * x, x)
 

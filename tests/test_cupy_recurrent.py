@@ -21,7 +21,7 @@ from minigrad.backends.cupy.graph import own_stream
 from minigrad.backends.numpy import recurrent as on_cpu
 from minigrad.engine import Slots
 from minigrad.ops import recurrent as ops
-from minigrad.tensor import made
+from minigrad.tensor import wrap
 
 SHARED = 227 << 10  # bytes that a block may have on an H100 or H200
 
@@ -86,9 +86,9 @@ def by_kernel(case, g, needs=None, inputs=None, kernels=recurrent):
 
 def by_definition(case, g):
     """Outputs and gradients of the definition, in Tensor operations on the CPU."""
-    args = [None if x is None else made(x).requires_grad_() for x in case.inputs]
+    args = [None if x is None else wrap(x).requires_grad_() for x in case.inputs]
     y = OPERATION.definition(*args, **case.options)
-    pairs = [(part, made(seed)) for part, seed in zip(y, g, strict=True) if seed is not None]
+    pairs = [(part, wrap(seed)) for part, seed in zip(y, g, strict=True) if seed is not None]
     leaves = [x for x in args if x is not None]
     found = iter(mg.grad([part for part, _ in pairs], leaves, [seed for _, seed in pairs]))
     return [part.data for part in y] + [None if x is None else next(found).data for x in args]
@@ -229,7 +229,7 @@ def test_inputs_may_lie_in_any_order_of_memory(dtype):
 def test_gradients_of_outputs_may_be_one_number_repeated():
     for dtype in ("float32", "float64"):
         one = case(3, 2, 1, 16, dtype)
-        args = [None if x is None else made(there(x)).requires_grad_() for x in one.inputs]
+        args = [None if x is None else wrap(there(x)).requires_grad_() for x in one.inputs]
         y, _, _ = ops.lstm(*args)
         y.sum().backward()
         expected = by_definition(one, [np.ones_like(to_numpy(y.data)), None, None])[3:]
@@ -241,9 +241,9 @@ def test_gradients_of_outputs_may_be_one_number_repeated():
 def test_a_second_way_back_finds_what_the_first_one_found():
     for dtype in ("float32", "float64"):
         one = case(3, 2, 1, 16, dtype)
-        args = [None if x is None else made(there(x)).requires_grad_() for x in one.inputs]
+        args = [None if x is None else wrap(there(x)).requires_grad_() for x in one.inputs]
         outputs = list(ops.lstm(*args))
-        leaves, first = [x for x in args if x is not None], [made(there(g)) for g in seeds(one)]
+        leaves, first = [x for x in args if x is not None], [wrap(there(g)) for g in seeds(one)]
         found = [
             [to_numpy(g.data) for g in mg.grad(outputs, leaves, first, retain_graph=True)]
             for _ in range(2)
@@ -283,9 +283,9 @@ def test_shapes_that_do_not_fit_are_not_read_as_if_they_did():
         inputs = list(one.inputs)
         inputs[position] = np.ones(shape, "f")
         with pytest.raises(mg.ShapeError):
-            ops.lstm(*[None if x is None else made(there(x)) for x in inputs])
+            ops.lstm(*[None if x is None else wrap(there(x)) for x in inputs])
     broadcast = one._replace(inputs=[one.inputs[0], one.inputs[1][:1], *one.inputs[2:]])
-    found = ops.lstm(*[None if x is None else made(there(x)) for x in broadcast.inputs])
+    found = ops.lstm(*[None if x is None else wrap(there(x)) for x in broadcast.inputs])
     expected = by_definition(broadcast, seeds(one))
     for y, like in zip(found, expected, strict=False):
         assert_close(to_numpy(y.data), like, one.within(like), "a state for all rows")

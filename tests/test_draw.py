@@ -12,8 +12,8 @@ from PIL import Image
 
 import minigrad as mg
 from minigrad import nn
-from minigrad.draw import _boxes
-from minigrad.layout import GAP, Box, arrange
+from minigrad.tools.draw import _boxes
+from minigrad.tools.draw_layout import GAP, Box, arrange
 from models.gan import Discriminator
 from models.lstm import LSTM
 

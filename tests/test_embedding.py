@@ -5,7 +5,8 @@ import pytest
 
 import minigrad as mg
 from minigrad import nn
-from minigrad.tensor import DTypeError, ShapeError, made
+from minigrad.errors import DTypeError, ShapeError
+from minigrad.tensor import wrap
 
 INTEGERS = [np.dtype(c) for c in "bhilBHIL"]
 
@@ -40,7 +41,7 @@ def test_lookups_of_one_table_before_one_backward_are_fine():
 
 def test_shortened_array_of_the_user_is_seen_by_backward():
     table = np.array([[3.0, 4.0]], np.float32)
-    own = mg.Tensor(made(table))  # shares the user's memory, as the layer will
+    own = mg.Tensor(wrap(table))  # shares the user's memory, as the layer will
     layer = nn.Embedding.from_pretrained(table, max_norm=1.0)
     w = mg.tensor([1.0, 1.0], requires_grad=True)
     a = own @ w
@@ -83,7 +84,7 @@ def test_rows_shortened_on_a_gpu_are_seen_by_backward():
 @pytest.mark.parametrize("kind", ["array", "tensor", "parameter"])
 def test_given_table_is_shared(kind):
     array = np.arange(6, dtype=np.float32).reshape(3, 2)
-    table = {"array": array, "tensor": made(array), "parameter": nn.Parameter(made(array))}[kind]
+    table = {"array": array, "tensor": wrap(array), "parameter": nn.Parameter(wrap(array))}[kind]
     layer = nn.Embedding.from_pretrained(table, True, 1)  # PyTorch's order of arguments
     assert layer.weight.data is array
     assert isinstance(layer.weight, nn.Parameter)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from minigrad.tensor import made
+from minigrad.tensor import wrap
 
 
 def leaf(values, dtype=np.float64):
@@ -383,7 +383,7 @@ def test_fused_replay_skips_outputs_that_do_not_depend_on_what_is_asked():
     """Without a gradient for x the mean of batch_norm depends on nothing that is asked for."""
     from minigrad.ops.norm import batch_norm
 
-    x, weight = made(np.random.RandomState(0).standard_normal((4, 3))), leaf(np.ones(3))
+    x, weight = wrap(np.random.RandomState(0).standard_normal((4, 3))), leaf(np.ones(3))
     y, mean, _ = batch_norm(x, weight, None)
     [slope] = mg.grad((y * y).sum() + mean.sum(), weight, create_graph=True)
     np.testing.assert_allclose(slope.data, 2 * (y.data**2).sum(axis=0))

@@ -15,8 +15,9 @@ import pytest
 from samples import SAMPLES, ids, is_float
 
 import minigrad as mg
-from minigrad.backends import DeviceError, to_device, to_numpy
-from minigrad.tensor import made
+from minigrad.backends import to_device, to_numpy
+from minigrad.errors import DeviceError
+from minigrad.tensor import wrap
 
 PROBLEM = importlib.import_module("minigrad.backends.cupy")._problem()
 
@@ -60,7 +61,7 @@ def outcome(sample, move):
         return [move(s) for s in checks.seeds_for(like)]
 
     args = [
-        made(move(x)).requires_grad_(is_float(x)) if isinstance(x, np.ndarray) else x
+        wrap(move(x)).requires_grad_(is_float(x)) if isinstance(x, np.ndarray) else x
         for x in sample.inputs
     ]
     options = {name: move(value) for name, value in sample.options.items()}
@@ -70,7 +71,7 @@ def outcome(sample, move):
     rooted = [y for y in outputs if y.requires_grad]
     if rooted:
         leaves = [x for x in args if isinstance(x, mg.Tensor) and x.requires_grad]
-        first = [made(s) for s in seeds(rooted)]
+        first = [wrap(s) for s in seeds(rooted)]
         found += [
             g.data for g in mg.grad(rooted, leaves, first, retain_graph=True) if g is not None
         ]
@@ -78,7 +79,7 @@ def outcome(sample, move):
             seed.requires_grad_()
         slopes = mg.grad(rooted, leaves, first, create_graph=True)
         slopes = [g for g in slopes if checks.connected(g)]
-        second = mg.grad(slopes, [*leaves, *first], [made(s) for s in seeds(slopes)])
+        second = mg.grad(slopes, [*leaves, *first], [wrap(s) for s in seeds(slopes)])
         found += [g.data for g in second if g is not None]
     return found
 

@@ -6,6 +6,7 @@ import pickle
 
 import numpy as np
 import pytest
+from checks import are_neighbours
 
 import minigrad as mg
 from minigrad import nn
@@ -501,7 +502,7 @@ def test_data_that_nobody_keeps_goes_back_into_the_vector():
     optimizer.zero_grad()
     sum((p * p).sum() for p in parameters).backward()
     optimizer.step()
-    assert parameters[0].data.base is parameters[1].data.base is not None
+    assert are_neighbours([p.data for p in parameters])
 
 
 def test_views_from_before_an_optimizer_keep_the_old_values():

@@ -5,8 +5,8 @@ import pytest
 
 import minigrad as mg
 from minigrad import nn
+from minigrad.errors import DTypeError, ShapeError
 from minigrad.nn import init
-from minigrad.tensor import DTypeError, ShapeError
 
 FILLS = [name for name in init.__all__ if name.endswith("_")]
 DRAWS = [name for name in FILLS if name not in ("constant_", "zeros_", "ones_", "eye_")]

@@ -5,7 +5,7 @@ import pytest
 
 import minigrad as mg
 from minigrad import nn
-from minigrad.tensor import ShapeError
+from minigrad.errors import ShapeError
 
 torch = pytest.importorskip("torch")
 

@@ -7,7 +7,8 @@ from checks import assert_close, tolerance
 import minigrad as mg
 from minigrad import nn
 from minigrad.backends import to_device, to_numpy
-from minigrad.tensor import DTypeError, made
+from minigrad.errors import DTypeError
+from minigrad.tensor import wrap
 
 torch = pytest.importorskip("torch")
 F, reference = nn.functional, torch.nn.functional
@@ -41,7 +42,7 @@ CASES = {
 
 
 def ours(values, device, dtype=None):
-    return made(to_device(np.asarray(values, dtype), device))
+    return wrap(to_device(np.asarray(values, dtype), device))
 
 
 def pulled(loss, leaf):

@@ -6,7 +6,7 @@ import pytest
 
 import minigrad as mg
 from minigrad import nn, optim
-from minigrad.tensor import made
+from minigrad.tensor import wrap
 
 ORDERS = ["C", *checks.ORDERS]
 VALUES = np.random.RandomState(0).standard_normal((3, 4))
@@ -21,11 +21,11 @@ def laid_out(order, values=VALUES):
 def test_optimizers(make, order):
     results = []
     for layout in ("C", order):
-        p, q = (nn.Parameter(made(laid_out(layout, v))) for v in (VALUES, VALUES[:, :1]))
+        p, q = (nn.Parameter(wrap(laid_out(layout, v))) for v in (VALUES, VALUES[:, :1]))
         optimizer = make([p, q], lr=0.1)
         for _ in range(3):
             optimizer.zero_grad()
-            ((p * made(laid_out(layout))) ** 2 * q).sum().backward()
+            ((p * wrap(laid_out(layout))) ** 2 * q).sum().backward()
             optimizer.step()
         results.append([p.data.copy(), q.data.copy()])
     for expected, found in zip(*results, strict=True):
@@ -34,8 +34,8 @@ def test_optimizers(make, order):
 
 @pytest.mark.parametrize("order", ORDERS)
 def test_assigned_gradients_clipping_and_vectors(order):
-    p = nn.Parameter(made(laid_out(order)))
-    p.grad = made(laid_out(order, 10 * VALUES))
+    p = nn.Parameter(wrap(laid_out(order)))
+    p.grad = wrap(laid_out(order, 10 * VALUES))
     assert nn.utils.clip_grad_norm_([p], 1.0).item() == pytest.approx(
         10 * np.linalg.norm(VALUES), rel=1e-12
     )
@@ -53,9 +53,9 @@ def test_states_files_and_copies(order, tmp_path):
     layer = nn.Linear(4, 3, bias=False).astype("float64")
     layer.load_state_dict({"weight": laid_out(order)})
     np.testing.assert_array_equal(layer.weight.data, VALUES)
-    mg.save({"weight": made(laid_out(order))}, tmp_path / "state.safetensors")
+    mg.save({"weight": wrap(laid_out(order))}, tmp_path / "state.safetensors")
     np.testing.assert_array_equal(mg.load(tmp_path / "state.safetensors")["weight"].data, VALUES)
-    for copy in (mg.tensor(laid_out(order)), mg.tensor(made(laid_out(order)))):
+    for copy in (mg.tensor(laid_out(order)), mg.tensor(wrap(laid_out(order)))):
         np.testing.assert_array_equal(copy.numpy(), VALUES)
     x = mg.ones(3, 4, dtype="float64")
     x.data = laid_out(order)
@@ -69,14 +69,14 @@ def test_initial_values(name, order):
     for layout in ("C", order):
         mg.manual_seed(0)
         array = laid_out(layout)
-        getattr(nn.init, name)(made(array))
+        getattr(nn.init, name)(wrap(array))
         drawn.append(array.copy())
     np.testing.assert_array_equal(*drawn)
 
 
 @pytest.mark.parametrize("order", ORDERS)
 def test_checks_and_pictures(order):
-    x = made(laid_out(order)).requires_grad_()
+    x = wrap(laid_out(order)).requires_grad_()
     assert mg.check.gradcheck(lambda x: mg.tanh(x) * x, [x])
     assert mg.check.gradgradcheck(lambda x: mg.tanh(x) * x, [x])
     assert "(3, 4) float64" in mg.draw(mg.exp(x)).svg

@@ -12,8 +12,8 @@ import pytest
 
 import minigrad as mg
 from minigrad import nn
+from minigrad.errors import DTypeError, ShapeError
 from minigrad.nn import init
-from minigrad.tensor import DTypeError, ShapeError
 
 
 def network():

@@ -7,7 +7,7 @@ from checks import as_torch, assert_close, tolerance
 import minigrad as mg
 from minigrad import nn
 from minigrad.backends import to_device, to_numpy
-from minigrad.tensor import made
+from minigrad.tensor import wrap
 
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.filterwarnings("ignore:Using backward.. with create_graph=True")
@@ -25,7 +25,7 @@ def in_dtype(values, dtype):
 
 
 def ours(values, device="cpu"):
-    return made(to_device(np.array(values), device)).requires_grad_(values.dtype.kind == "f")
+    return wrap(to_device(np.array(values), device)).requires_grad_(values.dtype.kind == "f")
 
 
 def theirs(values):
@@ -248,7 +248,7 @@ def test_initial_distribution_is_that_of_torch(name, args):
 def check_loss(device, name, options, *inputs, second=True):
     """Layer and function with arrays as options, under all three reductions."""
     for reduction in ("mean", "sum", "none"):
-        own = {k: made(v) if isinstance(v, np.ndarray) else v for k, v in options.items()}
+        own = {k: wrap(v) if isinstance(v, np.ndarray) else v for k, v in options.items()}
         other = {k: torch.tensor(v) if isinstance(v, np.ndarray) else v for k, v in options.items()}
         layer = getattr(nn, name)(reduction=reduction, **own)
         reference = getattr(torch.nn, name)(reduction=reduction, **other)
@@ -408,7 +408,7 @@ def test_mse_matches_torch(size, dtype, device):
 def test_mse_warns_of_shapes_that_broadcast_as_torch():
     a, b = normal(3, 1), normal(3)
     with pytest.warns(UserWarning, match=r"\(3, 1\) and the target \(3,\)"):
-        y = nn.MSELoss()(made(a), made(b))
+        y = nn.MSELoss()(wrap(a), wrap(b))
     with pytest.warns(UserWarning):
         expected = torch.nn.MSELoss()(torch.tensor(a), torch.tensor(b))
     check_close(y, expected, "loss")
@@ -422,7 +422,7 @@ def test_functions_without_a_dimension_choose_as_torch_and_warn():
         x = normal(*size)
         for name in ("softmax", "log_softmax"):
             with pytest.warns(UserWarning, match="dim"):
-                y = getattr(nn.functional, name)(made(np.asarray(x)))
+                y = getattr(nn.functional, name)(wrap(np.asarray(x)))
             with pytest.warns(UserWarning):
                 expected = getattr(F, name)(torch.tensor(x))
             check_close(y, expected, name)
@@ -465,9 +465,9 @@ def with_gradients(dtype, device="cpu"):
     own, other = [], []
     for array in arrays:
         array = np.asarray(array, dtype)
-        p = nn.Parameter(made(to_device(array.copy(), device)))
+        p = nn.Parameter(wrap(to_device(array.copy(), device)))
         t = torch.nn.Parameter(torch.tensor(array))
-        p.grad = made(to_device(np.array(2 * array, order="F"), device))
+        p.grad = wrap(to_device(np.array(2 * array, order="F"), device))
         t.grad = torch.tensor(2 * array)
         own.append(p)
         other.append(t)

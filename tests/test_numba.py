@@ -11,7 +11,7 @@ import pytest
 import minigrad as mg
 from minigrad import nn, optim
 from minigrad.backends.numba import activation, compiled
-from minigrad.tensor import made
+from minigrad.tensor import wrap
 
 RANDOM = np.random.RandomState(0)
 WIDE = RANDOM.standard_normal((48, 32))
@@ -37,8 +37,8 @@ def test_every_memory_order_gives_the_definitions_numbers(name, order, of_gradie
     """In float64 no kernel of Numba's serves, so that is what float32 is compared with."""
     results = []
     for dtype in (np.float32, np.float64):
-        x = made(laid_out(order, WIDE.astype(dtype))).requires_grad_()
-        seed = made(laid_out(of_gradient, np.cos(3 * WIDE).astype(dtype)))
+        x = wrap(laid_out(order, WIDE.astype(dtype))).requires_grad_()
+        seed = wrap(laid_out(of_gradient, np.cos(3 * WIDE).astype(dtype)))
         module = FUNCTIONS[name]
         function = module.astype(dtype) if isinstance(module, nn.Module) else module
         y = function(x)
@@ -68,8 +68,8 @@ def test_extremes_are_as_in_numpy(name):
     values = [np.nan, np.inf, -np.inf, 0.0, -0.0, 1e-45, -1e-38, 3e38, -3e38, 88.7, -88.7, 1.0]
     x = np.tile(np.array(values, np.float32), 50)  # long enough to be served
     with np.errstate(over="ignore"):
-        small = FUNCTIONS[name](made(x[: len(values)])).data
-        large = FUNCTIONS[name](made(x)).data.reshape(50, -1)
+        small = FUNCTIONS[name](wrap(x[: len(values)])).data
+        large = FUNCTIONS[name](wrap(x)).data.reshape(50, -1)
     assert len(values) < compiled.SMALL <= x.size
     for row in large:
         np.testing.assert_allclose(row, small, rtol=1e-6, atol=1e-37)
@@ -98,10 +98,10 @@ def test_an_optimizers_kernel_equals_its_update(kind, options):
     start = RANDOM.standard_normal(2000).astype("f4")
     results = []
     for make in (kind, WithoutKernel):
-        p = nn.Parameter(made(start.copy()))
+        p = nn.Parameter(wrap(start.copy()))
         optimizer = make([p], **options)
         for number in range(5):
-            p.grad = made(np.cos(number + start))
+            p.grad = wrap(np.cos(number + start))
             optimizer.step()
         state = optimizer.state_dict()["state"][0] if optimizer.state else {}
         results.append([p.data, *[v.data for k, v in state.items() if k != "step"]])

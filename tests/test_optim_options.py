@@ -12,7 +12,7 @@ import pytest
 import minigrad as mg
 from minigrad import nn, optim
 from minigrad.optim.options import number
-from minigrad.tensor import made
+from minigrad.tensor import wrap
 
 KINDS = [optim.SGD, optim.RMSprop, optim.Adam, optim.AdamW]
 NUMBERS = {
@@ -87,9 +87,9 @@ BAD = [
 def groups():
     """Two groups, of one parameter each, with gradients."""
     random = np.random.RandomState(0)
-    params = [nn.Parameter(made(random.standard_normal(5).astype(np.float32))) for _ in range(2)]
+    params = [nn.Parameter(wrap(random.standard_normal(5).astype(np.float32))) for _ in range(2)]
     for p in params:
-        p.grad = made(random.standard_normal(5).astype(np.float32))
+        p.grad = wrap(random.standard_normal(5).astype(np.float32))
     return [{"params": [p]} for p in params]
 
 
@@ -179,7 +179,7 @@ def test_numbers_in_any_form_become_plain_ones(kind, form, dtype):
     options = CHOICES[kind]
 
     def trained(given, later):
-        p = nn.Parameter(made(np.linspace(-1, 1, 7).astype(dtype)))
+        p = nn.Parameter(wrap(np.linspace(-1, 1, 7).astype(dtype)))
         optimizer = kind([p], **given)
         for step in range(4):
             if step == 2:
@@ -188,7 +188,7 @@ def test_numbers_in_any_form_become_plain_ones(kind, form, dtype):
                 state = optimizer.state_dict()
                 state["param_groups"][0].update(later)
                 optimizer.load_state_dict(state)
-            p.grad = made(np.linspace(-1, 2, 7).astype(dtype) * (step + 1))
+            p.grad = wrap(np.linspace(-1, 2, 7).astype(dtype) * (step + 1))
             optimizer.step()
             plain_everywhere(optimizer)
         assert p.dtype == dtype

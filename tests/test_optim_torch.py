@@ -9,7 +9,7 @@ from checks import as_torch, is_our_torch
 import minigrad as mg
 from minigrad import nn, optim
 from minigrad.backends import to_device, to_numpy
-from minigrad.tensor import made
+from minigrad.tensor import wrap
 
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.filterwarnings("ignore:Using backward.. with create_graph=True")
@@ -73,7 +73,7 @@ def parameters(dtype, device, shapes=SHAPES):
     random = np.random.RandomState(0)
     arrays = [np.asarray(random.standard_normal(shape), dtype) for shape in shapes]
     return (
-        [nn.Parameter(made(to_device(a.copy(), device))) for a in arrays],
+        [nn.Parameter(wrap(to_device(a.copy(), device))) for a in arrays],
         [torch.nn.Parameter(torch.tensor(a)) for a in arrays],
     )
 
@@ -85,7 +85,7 @@ def set_gradients(own, other, step, skipped=()):
         g = np.asarray(random.standard_normal(p.shape), p.dtype)
         if i in skipped:
             continue
-        (p * made(to_device(g, p.device))).sum().backward()
+        (p * wrap(to_device(g, p.device))).sum().backward()
         t.grad = torch.tensor(g)
 
 
@@ -243,7 +243,7 @@ class Pair:
         self.held = []
 
     def there(self, array):
-        return made(to_device(array, self.device))
+        return wrap(to_device(array, self.device))
 
     def pick(self):
         i = self.random.randint(len(self.own))
@@ -368,7 +368,7 @@ def test_whole_network_trains_as_in_torch(device):
     random = np.random.RandomState(0)
     for _ in range(20):
         x, t = random.standard_normal((16, 4)), random.randint(0, 3, 16)
-        inputs = (made(to_device(values, device)) for values in (x, t))
+        inputs = (wrap(to_device(values, device)) for values in (x, t))
         loss = nn.CrossEntropyLoss()(model(next(inputs)), next(inputs))
         expected = torch.nn.CrossEntropyLoss()(reference(torch.tensor(x)), torch.tensor(t))
         for optimizer, value in ((a, loss), (b, expected)):

@@ -11,7 +11,7 @@ from checks import assert_close, tolerance
 import minigrad as mg
 from minigrad import nn
 from minigrad.backends import to_device, to_numpy
-from minigrad.tensor import made
+from minigrad.tensor import wrap
 
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.filterwarnings("ignore:LSTM with projections")
@@ -47,7 +47,7 @@ def pair(kind, dtype, device="cpu", **flags):
 
 def on(device, arrays):
     """Tensors there, none of which wants a gradient yet."""
-    return [made(to_device(a.copy(), device)) for a in arrays]
+    return [wrap(to_device(a.copy(), device)) for a in arrays]
 
 
 def data(layer, dtype, batched=True):
@@ -125,7 +125,7 @@ def test_gradcheck(kind):
     layer, _ = pair(kind, "float64")
     if kind == "RNN-relu":  # away from the kinks: positive pre-activations only
         layer.load_state_dict({k: abs(v.numpy()) + 0.1 for k, v in layer.state_dict().items()})
-    arrays = [made(abs(a) + 0.1).requires_grad_() for a in data(layer, "float64")]
+    arrays = [wrap(abs(a) + 0.1).requires_grad_() for a in data(layer, "float64")]
 
     def run(x, *states):
         return flat(layer(x, packed(layer, states)))[0]

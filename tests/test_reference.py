@@ -10,7 +10,7 @@ import pytest
 from samples import SAMPLES, is_float
 
 from minigrad import nn, optim
-from minigrad.tensor import made
+from minigrad.tensor import wrap
 
 FILE = Path(__file__).parent / "reference" / "reference.npz"
 
@@ -69,10 +69,10 @@ def test_operation_gives_the_values_of_pytorch(name):
 def test_layer_gives_the_values_of_pytorch(case):
     layer = getattr(nn, case["name"])(*case["arguments"], **case["options"]).astype("float64")
     layer.load_state_dict(case["state"])
-    inputs = [made(x) for x in case["inputs"]]
+    inputs = [wrap(x) for x in case["inputs"]]
     inputs[0].requires_grad_()
     y = layer(*inputs)
-    y.backward(made(case["seed"]))
+    y.backward(wrap(case["seed"]))
     within = checks.tolerance(np.float64, case["output"], case["seed"], *case["inputs"])
     checks.assert_close(y.data, case["output"], within, "output")
     checks.assert_close(inputs[0].grad.data, case["gradient"], within, "gradient of the input")
@@ -88,7 +88,7 @@ def test_layer_gives_the_values_of_pytorch(case):
 
 @pytest.mark.parametrize("case", REFERENCE["optimizers"], ids=numbered(REFERENCE["optimizers"]))
 def test_optimizer_takes_the_steps_of_pytorch(case):
-    a, b = parameters = [nn.Parameter(made(x.copy())) for x in case["start"]]
+    a, b = parameters = [nn.Parameter(wrap(x.copy())) for x in case["start"]]
     optimizer = getattr(optim, case["name"])(parameters, **case["options"])
     for step in case["steps"]:
         optimizer.zero_grad()

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from minigrad import hints, nn, optim
+from minigrad import nn, optim
+from minigrad.messages import hints
 from train import __main__ as train_list
 
 ROOT = Path(__file__).parent.parent

@@ -36,7 +36,7 @@ from torch_samples import (  # noqa: E402
 
 import minigrad as mg  # noqa: E402
 from minigrad import nn, optim  # noqa: E402
-from minigrad.tensor import made  # noqa: E402
+from minigrad.tensor import wrap  # noqa: E402
 
 DTYPES = [torch.float64, torch.float32, torch.int64, torch.int32, torch.bool]
 
@@ -113,7 +113,7 @@ def gradients(library, outputs, leaves, seeds, create_graph=False):
 
 def zeros_for_none(x, mine, reference):
     return (
-        made(np.zeros_like(x.data)) if mine is None else mine,
+        wrap(np.zeros_like(x.data)) if mine is None else mine,
         torch.zeros(x.shape) if reference is None else reference,
     )
 
@@ -148,7 +148,7 @@ def check(mine, theirs, pairs, second, amplified=1.0):
     ys, xs = zip(*outputs, strict=True), zip(*leaves, strict=True)
     (ys, expected_ys), (xs, expected_xs) = map(list, ys), map(list, xs)
     seeds = checks.seeds_for([y.numpy(force=True) for y in expected_ys])
-    own_seeds = [made(seed.copy()).requires_grad_() for seed in seeds]
+    own_seeds = [wrap(seed.copy()).requires_grad_() for seed in seeds]
     other_seeds = [torch.tensor(seed, requires_grad=True) for seed in seeds]
     first = gradients(mg, ys, xs, own_seeds, second)
     expected = gradients(torch, expected_ys, expected_xs, other_seeds, second)
@@ -159,7 +159,7 @@ def check(mine, theirs, pairs, second, amplified=1.0):
     if not second:
         return
     weights = checks.seeds_for([x.data for x in xs])
-    own = [(g, made(w)) for g, w in zip(first, weights, strict=True) if checks.connected(g)]
+    own = [(g, wrap(w)) for g, w in zip(first, weights, strict=True) if checks.connected(g)]
     other = [
         (g, torch.tensor(w)) for g, w in zip(expected, weights, strict=True) if checks.connected(g)
     ]

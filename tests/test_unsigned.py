@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from minigrad.tensor import DTypeError
+from minigrad.errors import DTypeError
 
 U = np.array([0, 9], np.uint8)
 

@@ -16,7 +16,7 @@ import torch
 
 import minigrad as mg
 import minigrad.nn.functional as F
-from minigrad.tensor import made
+from minigrad.tensor import wrap
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -43,7 +43,7 @@ def ours(
         laid_out: Gives the array for a Tensor; by default it shares PyTorch's memory.
     """
     if isinstance(value, torch.Tensor):
-        mine = made(laid_out(value.numpy(force=True))).requires_grad_(value.requires_grad)
+        mine = wrap(laid_out(value.numpy(force=True))).requires_grad_(value.requires_grad)
         pairs.append((mine, value))
         return mine
     if isinstance(value, torch.dtype):

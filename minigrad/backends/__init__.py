@@ -1,4 +1,4 @@
-"""Level 0: where arrays live, how they move, and which kernels a backend has.
+"""Where arrays live, how they move, and which kernels a backend has.
 
 A backend is an array module (NumPy or CuPy) plus the few kernels that it speeds up. A kernel for
 the operation `ops/<family>.py:<name>` is the object `<name>` in `backends/<backend>/<family>.py`;
@@ -7,7 +7,6 @@ an operation without one runs its definition.
 
 from __future__ import annotations
 
-import ctypes
 import importlib
 import importlib.util
 import os
@@ -20,37 +19,27 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
+from minigrad.errors import DeviceError
+
 Array: TypeAlias = Any  # a NumPy or CuPy array: the two share no base class
 
 __all__ = [
     "Array",
-    "DeviceError",
     "Kernel",
     "Needs",
     "array_module",
     "as_array",
     "cache_block",
-    "cheap_to_read",
     "device_of",
     "find_kernels",
     "gpu_is_lost",
     "is_array",
     "is_array_type",
+    "on_host",
     "require_device",
     "to_device",
     "to_numpy",
 ]
-
-
-class DeviceError(RuntimeError):
-    """A device was asked for that is unknown or unusable, or that holds only some inputs.
-
-    Example:
-        >>> import minigrad as mg
-        >>> mg.ones(2, device="abacus")
-        Traceback (most recent call last):
-        minigrad.backends.DeviceError: ...
-    """
 
 
 class Kernel(NamedTuple):
@@ -205,8 +194,8 @@ def _is_cupy(kind: type) -> bool:
     return kind.__module__.partition(".")[0] == "cupy"
 
 
-def cheap_to_read(array: Array) -> bool:
-    """Whether values may be looked at, to check them: on the GPU that would stop its queue."""
+def on_host(array: Array) -> bool:
+    """Whether the values are in the host's memory: to read them from a GPU would stop its queue."""
     return device_of(array) == "cpu"
 
 
@@ -217,36 +206,6 @@ def cache_block(array: Array) -> int:
     costs a launch.
     """
     return 131_072 // array.itemsize if device_of(array) == "cpu" else sys.maxsize
-
-
-def span_of(array: Array) -> tuple[int, int]:
-    """The addresses of an array's first byte, and after its last one."""
-    if array.size == 0:
-        return 0, 0
-    if device_of(array) == "cpu":
-        flags = array.flags
-        if flags.forc and flags.writeable:  # a quarter of the time of the general way
-            buffer = array if flags.c_contiguous else array.T
-            start = ctypes.addressof(ctypes.c_char.from_buffer(buffer))
-            return start, start + array.nbytes
-        return np.lib.array_utils.byte_bounds(array)
-    start = stop = int(array.data.ptr)
-    for size, stride in zip(array.shape, array.strides, strict=True):
-        reach = (size - 1) * stride
-        start, stop = start + min(reach, 0), stop + max(reach, 0)
-    return start, stop + int(array.itemsize)
-
-
-def memory_owner(array: Array) -> Array | None:
-    """The array of NumPy's whose memory an array shares, often itself.
-
-    None where no such array is known: memory of a GPU, of a file or of another library.
-    """
-    while type(array) is np.ndarray:
-        if array.base is None:
-            return array if array.flags.owndata else None
-        array = array.base
-    return None
 
 
 def as_array(value: Array) -> Array:

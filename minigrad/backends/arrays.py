@@ -1,4 +1,4 @@
-"""Level 0: what several levels ask of raw arrays, said with NumPy; a backend may know it better.
+"""What several levels ask of raw arrays, said with NumPy; a backend may know it better.
 
 These functions are no operations: they know no Tensor and have no derivative, and some write to
 what they are given. The kernel of one is the object of its name in `backends/<backend>/arrays.py`.
@@ -21,16 +21,16 @@ __all__ = [
     "follow_statistics",
     "length",
     "shorten",
-    "side_by_side",
     "stack",
     "sum_over",
+    "with_kernels",
     "zeros",
 ]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def _with_kernels(definition: F) -> F:
+def with_kernels(definition: F) -> F:
     """The function, computed by the kernels for the type of its first array where they take it."""
     found: dict[type, list[Kernel]] = {}
 
@@ -65,7 +65,7 @@ def zeros(like: Array, shape: tuple[int, ...], dtype: Any = None) -> Array:
     return np.zeros_like(like, dtype, shape=shape)
 
 
-@_with_kernels
+@with_kernels
 def sum_over(array: Array, axes: tuple[int, ...]) -> Array:
     """The sum over axes of an array, or of anything else that has a method `sum`."""
     if array.dtype.char == "e" and is_array(array):
@@ -73,19 +73,19 @@ def sum_over(array: Array, axes: tuple[int, ...]) -> Array:
     return array.sum(axis=axes)
 
 
-@_with_kernels
+@with_kernels
 def concatenate(arrays: list[Array], axis: int | None) -> Array:
     """Arrays joined along an axis, or with None as flat arrays."""
     return np.concatenate(arrays, axis)
 
 
-@_with_kernels
+@with_kernels
 def stack(arrays: list[Array], axis: int) -> Array:
     """Arrays of one shape joined along a new axis."""
     return np.stack(arrays, axis)
 
 
-@_with_kernels
+@with_kernels
 def contract(operands: list[Array], subscripts: str) -> Array:
     """The sum of products over labelled axes, with every label written out, once a term."""
     if any(x.dtype.char == "e" for x in operands):
@@ -95,20 +95,20 @@ def contract(operands: list[Array], subscripts: str) -> Array:
     return np.einsum(subscripts, *operands)
 
 
-@_with_kernels
+@with_kernels
 def length(vectors: list[Array]) -> Array:
     """The Euclidean length of all elements of one array or more, as an array of shape ()."""
     squares = [np.sum(x * x) for x in vectors]
     return np.sqrt(sum(squares[1:], start=squares[0]))
 
 
-@_with_kernels
+@with_kernels
 def shorten(array: Array, size: Array, most: float) -> None:
     """Multiply an array in place by `min(1, most / (size + 1e-6))`, size being of shape ()."""
     array *= np.minimum(most / (size + 1e-6), 1)
 
 
-@_with_kernels
+@with_kernels
 def follow_statistics(
     mean: Array,
     var: Array,
@@ -138,13 +138,3 @@ def follow_statistics(
                 running[...] = moved
     if batches is not None:
         batches += 1
-
-
-@_with_kernels
-def side_by_side(arrays: list[Array]) -> list[Array]:
-    """The same elements in as few arrays as possible: neighbours in memory may become one vector.
-
-    Args:
-        arrays: Of any shape; what is joined shares their memory.
-    """
-    return arrays

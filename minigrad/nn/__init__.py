@@ -1,6 +1,7 @@
 """Layers, losses, and what they are built from. Names and arguments are PyTorch's."""
 
-from minigrad import hints
+from minigrad.errors import StateDictError
+from minigrad.messages import hints
 from minigrad.nn import functional, init, utils
 from minigrad.nn.activation import LeakyReLU, LogSoftmax, ReLU, Sigmoid, Softmax, Tanh
 from minigrad.nn.container import ModuleList, Sequential
@@ -9,7 +10,7 @@ from minigrad.nn.dropout import Dropout
 from minigrad.nn.embedding import Embedding
 from minigrad.nn.linear import Flatten, Identity, Linear
 from minigrad.nn.loss import BCELoss, BCEWithLogitsLoss, MSELoss
-from minigrad.nn.module import Buffer, Module, Parameter, StateDictError
+from minigrad.nn.module import Buffer, Module, Parameter
 from minigrad.nn.norm import BatchNorm1d, LayerNorm
 from minigrad.nn.recurrent import GRU, LSTM, RNN
 from minigrad.nn.recurrent_cell import GRUCell, LSTMCell, RNNCell

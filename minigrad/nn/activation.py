@@ -5,9 +5,9 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
+from minigrad.messages.arguments import number
 from minigrad.nn.module import Module
 from minigrad.ops import activation
-from minigrad.options import number
 from minigrad.tensor import Tensor, as_tensor
 
 __all__ = [

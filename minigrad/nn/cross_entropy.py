@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.backends import Array, cheap_to_read
+from minigrad.backends import Array, on_host
+from minigrad.errors import DTypeError, ShapeError
+from minigrad.messages.arguments import integer, probability
 from minigrad.nn.loss import (
     Loss,
     Reduction,
@@ -22,8 +24,7 @@ from minigrad.ops.loss import cross_entropy_of_classes, mean_cross_entropy
 from minigrad.ops.precision import narrowed, widened
 from minigrad.ops.reduce import sum
 from minigrad.ops.shape import reshape, take_along_axis
-from minigrad.options import integer, probability
-from minigrad.tensor import DTypeError, ShapeError, Tensor, as_tensor
+from minigrad.tensor import Tensor, as_tensor
 
 __all__ = ["CrossEntropyLoss", "NLLLoss", "cross_entropy", "nll_loss"]
 
@@ -207,7 +208,7 @@ def _checked_classes(name: str, input: Tensor, target: Tensor, ignore_index: int
             f"{name}: a target of shape {target.shape} holds classes and must be integers, got "
             f"{target.dtype}; use .astype('int64')"
         )
-    if cheap_to_read(classes) and classes.size and not 0 <= classes.min() <= classes.max() < count:
+    if on_host(classes) and classes.size and not 0 <= classes.min() <= classes.max() < count:
         if ignore_index >= 2**63:  # only a uint64 could be that, and classes are int64 from here on
             raise ValueError(f"{name}: ignore_index={ignore_index} does not fit int64")
         counted = np.where(classes == ignore_index, 0, classes)

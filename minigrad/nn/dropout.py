@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.live import array
+from minigrad.errors import DTypeError
+from minigrad.messages.arguments import probability
 from minigrad.nn.module import Module
+from minigrad.observers import thread
 from minigrad.ops.random import generator
-from minigrad.options import probability
-from minigrad.tensor import DTypeError, Tensor, as_tensor, made
+from minigrad.tensor import Tensor, as_tensor, wrap
 
 __all__ = ["Dropout", "dropout"]
 
@@ -53,7 +54,8 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool 
         kept = generator().random(shape, dtype=np.float32) >= p
         return np.asarray(kept * scale, dtype=dtype)
 
-    return input * made(array(draw, shape, dtype, input.device, "dropout", p))
+    mask = thread.observer.replay_values(draw, shape, dtype, input.device, "dropout", p)
+    return input * wrap(mask)
 
 
 class Dropout(Module):

@@ -6,17 +6,18 @@ from typing import Any, Self
 
 import numpy as np
 
-from minigrad.backends import Array, cheap_to_read
+from minigrad.backends import Array, on_host
+from minigrad.errors import DTypeError, ShapeError
 from minigrad.grad_mode import no_grad
+from minigrad.messages.arguments import check_sizes, integer, number
 from minigrad.nn import init
 from minigrad.nn.module import Module, Parameter
-from minigrad.operation import primitive
 from minigrad.ops.creation import zeros
 from minigrad.ops.elementwise import where
 from minigrad.ops.reduce import norm
-from minigrad.options import check_sizes, integer, number
-from minigrad.tensor import DTypeError, ShapeError, Tensor, as_tensor, made
-from minigrad.writes import write
+from minigrad.primitive import primitive
+from minigrad.tensor import Tensor, as_tensor, wrap
+from minigrad.versions import write
 
 __all__ = ["Embedding", "embedding"]
 
@@ -84,7 +85,7 @@ def _row_numbers(input: Tensor, count: int) -> Array:
     rows = input._data
     if rows.dtype.kind not in "iu":
         raise DTypeError(f"embedding: the input must be integers, got {rows.dtype}")
-    if cheap_to_read(rows) and rows.size and not 0 <= rows.min() <= rows.max() < count:
+    if on_host(rows) and rows.size and not 0 <= rows.min() <= rows.max() < count:
         raise IndexError(
             f"embedding: the input goes from {rows.min()} to {rows.max()}; the table has rows 0 to "
             f"{count - 1}"
@@ -107,13 +108,13 @@ def _shorten_rows(weight: Tensor, rows: Array, max_norm: float, norm_type: float
     table = weight._data
     if table.dtype.kind != "f":
         raise DTypeError(f"embedding: max_norm shortens rows of floats, the table is {table.dtype}")
-    if cheap_to_read(table) and not table.flags.writeable:
+    if on_host(table) and not table.flags.writeable:
         raise ValueError(
             "embedding: max_norm shortens rows in the table itself, whose memory is read-only; "
             "pass a copy"
         )
     with no_grad():
-        picked = made(table[rows])
+        picked = wrap(table[rows])
         length = norm(picked, norm_type, axis=-1, keepdims=True)
         shortened = where(length > max_norm, picked * (max_norm / (length + 1e-7)), picked)
     write(table, shortened._data, rows)

@@ -3,7 +3,7 @@
 Names and arguments are PyTorch's. Each stands in the file of the layer that calls it.
 """
 
-from minigrad import hints
+from minigrad.messages import hints
 from minigrad.nn.activation import leaky_relu, log_softmax, relu, sigmoid, softmax, tanh
 from minigrad.nn.cross_entropy import cross_entropy, nll_loss
 from minigrad.nn.dropout import dropout

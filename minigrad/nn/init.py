@@ -13,12 +13,13 @@ from typing import Any, Literal, TypeAlias, TypeVar
 
 import numpy as np
 
-from minigrad import hints
-from minigrad.backends import Array, cheap_to_read, device_of, to_device
-from minigrad.live import refuse
+from minigrad.backends import Array, device_of, on_host, to_device
+from minigrad.errors import DTypeError, ShapeError
+from minigrad.messages import hints
+from minigrad.observers import thread
 from minigrad.ops.random import generator
-from minigrad.tensor import DTypeError, Operand, ShapeError, as_tensor, can_hold
-from minigrad.writes import write
+from minigrad.tensor import Operand, as_tensor, can_hold
+from minigrad.versions import write
 
 __all__ = [
     "calculate_gain",
@@ -51,13 +52,13 @@ def _array(name: str, tensor: Operand, floating: bool = True) -> Array:
             f"{name}: expected a floating-point Tensor or array, got {array.dtype}, which cannot "
             "hold what is drawn"
         )
-    if cheap_to_read(array) and not array.flags.writeable:
+    if on_host(array) and not array.flags.writeable:
         raise ValueError(f"{name}: the array is read-only; fill a copy of it")
     return array
 
 
 def _fill(array: Array, values: Any) -> None:
-    refuse("nn.init makes values on the host; call it outside")
+    thread.observer.refuse("nn.init makes values on the host; call it outside")
     write(array, to_device(np.asarray(values, dtype=array.dtype), device_of(array)))
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from minigrad.errors import ShapeError
+from minigrad.messages.arguments import check_sizes, integer
 from minigrad.nn import init
 from minigrad.nn.module import Module, Parameter
 from minigrad.ops.creation import zeros
 from minigrad.ops.linear import linear as operation
-from minigrad.options import check_sizes, integer
-from minigrad.tensor import ShapeError, Tensor, as_tensor
+from minigrad.tensor import Tensor, as_tensor
 
 __all__ = ["Flatten", "Identity", "Linear", "linear"]
 

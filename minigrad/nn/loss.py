@@ -11,12 +11,13 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
-from minigrad.backends import cheap_to_read
+from minigrad.backends import on_host
+from minigrad.errors import DTypeError, ShapeError
 from minigrad.nn.module import Buffer, Module
 from minigrad.ops import loss as elementwise_loss
 from minigrad.ops.precision import narrowed, widened
 from minigrad.ops.reduce import mean, sum
-from minigrad.tensor import DTypeError, ShapeError, Tensor, as_tensor
+from minigrad.tensor import Tensor, as_tensor
 
 __all__ = [
     "BCELoss",
@@ -157,7 +158,7 @@ def binary_cross_entropy(
     target = as_floating("binary_cross_entropy: target", target, input)
     _check_same_shape("binary_cross_entropy", input, target)
     p = input._data
-    if cheap_to_read(p) and p.size and (p.min() < 0 or p.max() > 1):
+    if on_host(p) and p.size and (p.min() < 0 or p.max() > 1):
         raise ValueError(
             f"binary_cross_entropy: the input goes from {p.min():.4g} to {p.max():.4g}, but "
             "probabilities are in [0, 1]; apply a sigmoid, or use the loss with logits"

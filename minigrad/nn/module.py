@@ -8,16 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from reprlib import recursive_repr
-from threading import get_ident
 from typing import Any, ParamSpec, Protocol, Self, TypeVar, cast
 
 from minigrad.backends import Array, require_device, to_device
-from minigrad.hints import ModuleHints
-from minigrad.live import recorders, refuse
+from minigrad.errors import StateDictError
+from minigrad.messages.hints import ModuleHints
 from minigrad.nn.parameter import Buffer, Parameter
-from minigrad.nn.state import IncompatibleKeys, StateDictError, fitting
+from minigrad.nn.state import IncompatibleKeys, fitting
+from minigrad.observers import thread
 from minigrad.tensor import Tensor, described, dtype_of, new_leaf
-from minigrad.writes import note_replaced, write
+from minigrad.versions import note_replaced, write
 
 __all__ = [
     "Buffer",
@@ -71,14 +71,14 @@ class Module(ModuleHints):
 
     def __call__(self: _Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Compute the module's output: what `forward` returns."""
-        if recorders and (recorder := recorders.get(get_ident())) is not None:
-            recorder.called(self)
+        thread.observer.called(self)
         return self.forward(*args, **kwargs)
 
     def __setattr__(self, name: str, value: object) -> None:
         old = self.__dict__.get(name)
         if isinstance(old, _OWNED) and not isinstance(value, _OWNED) and value is not None:
             raise _not_in_place_of(self, name, value)
+        thread.observer.changes(self.__dict__)
         object.__setattr__(self, name, value)
 
     # what it consists of, in the order of definition
@@ -252,7 +252,9 @@ class Module(ModuleHints):
         for _, value in self._named([Parameter, Buffer], "", True, True):
             array = convert(value._data)
             if array is not value._data:
-                refuse("it converts a module; call .to() or .astype() outside", value)
+                thread.observer.refuse(
+                    "it converts a module; call .to() or .astype() outside", value
+                )
                 value._data = array
                 note_replaced(value)
             if value._grad is not None:

@@ -7,15 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.backends import Array, cheap_to_read, is_array
+from minigrad.backends import Array, is_array, on_host
 from minigrad.backends.arrays import follow_statistics
+from minigrad.errors import ShapeError
+from minigrad.messages.arguments import check_sizes, integer, number
 from minigrad.nn.module import Buffer, Module, Parameter
 from minigrad.ops import norm
 from minigrad.ops.activation import Activation, activated
 from minigrad.ops.creation import ones, ones_like, zeros, zeros_like
-from minigrad.options import check_sizes, integer, number
-from minigrad.tensor import ShapeError, Tensor, as_tensor
-from minigrad.writes import note_write, write
+from minigrad.tensor import Tensor, as_tensor
+from minigrad.versions import note_write, write
 
 __all__ = ["BatchNorm1d", "LayerNorm", "batch_norm", "layer_norm"]
 
@@ -65,7 +66,7 @@ def batch_norm(
     mean, var = (_or_none("batch_norm: running", x) for x in (running_mean, running_var))
     weight, bias = _or_none("batch_norm: weight", weight), _or_none("batch_norm: bias", bias)
     for running in (x._data for x in (mean, var) if x is not None and training):
-        if running.dtype.kind != "f" or (cheap_to_read(running) and not running.flags.writeable):
+        if running.dtype.kind != "f" or (on_host(running) and not running.flags.writeable):
             what = running.dtype if running.dtype.kind != "f" else "read-only"
             raise ValueError(
                 f"batch_norm: training changes running_mean and running_var in place, so they must "

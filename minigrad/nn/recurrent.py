@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from minigrad.errors import ShapeError
+from minigrad.messages.arguments import check_sizes, check_switches
 from minigrad.nn.dropout import dropout
 from minigrad.nn.module import Module, Parameter
 from minigrad.nn.recurrent_cell import (
@@ -18,8 +20,7 @@ from minigrad.nn.recurrent_cell import (
 from minigrad.ops import recurrent
 from minigrad.ops.creation import zeros
 from minigrad.ops.shape import concatenate, expand_dims, squeeze, stack, swapaxes, zeros_of
-from minigrad.options import check_sizes, check_switches
-from minigrad.tensor import ShapeError, Tensor, as_tensor
+from minigrad.tensor import Tensor, as_tensor
 
 __all__ = ["GRU", "LSTM", "RNN"]
 

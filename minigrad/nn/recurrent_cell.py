@@ -7,6 +7,8 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from minigrad.errors import ShapeError
+from minigrad.messages.arguments import check_sizes, check_switches, probability
 from minigrad.nn import init
 from minigrad.nn.module import Module, Parameter
 from minigrad.ops import recurrent
@@ -14,8 +16,7 @@ from minigrad.ops.activation import relu, tanh
 from minigrad.ops.creation import zeros
 from minigrad.ops.linear import linear
 from minigrad.ops.shape import zeros_of
-from minigrad.options import check_sizes, check_switches, probability
-from minigrad.tensor import ShapeError, Tensor, as_tensor
+from minigrad.tensor import Tensor, as_tensor
 
 __all__ = ["GRUCell", "LSTMCell", "RNNCell"]
 

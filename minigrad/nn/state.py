@@ -7,20 +7,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minigrad.backends import Array, is_array, to_device
+from minigrad.errors import StateDictError
 from minigrad.tensor import Tensor
 
 __all__ = ["IncompatibleKeys", "StateDictError"]
-
-
-class StateDictError(RuntimeError):
-    """A state that does not fit a module; the message lists everything that does not.
-
-    Example:
-        >>> import minigrad as mg
-        >>> mg.nn.Linear(2, 1).load_state_dict({"weight": mg.ones(1, 3)})
-        Traceback (most recent call last):
-        minigrad.nn.state.StateDictError: load_state_dict: the state does not fit Linear, and ...
-    """
 
 
 class IncompatibleKeys(NamedTuple):

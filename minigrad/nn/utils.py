@@ -8,15 +8,16 @@ from typing import Literal
 
 import numpy as np
 
-from minigrad import hints
 from minigrad.backends import Array, as_array, to_device
-from minigrad.backends.arrays import length, shorten, side_by_side, zeros
+from minigrad.backends.arrays import length, shorten, zeros
+from minigrad.errors import ShapeError
+from minigrad.messages import hints
+from minigrad.messages.arguments import number
 from minigrad.ops.precision import widened
 from minigrad.ops.reduce import norm
 from minigrad.ops.shape import concatenate, reshape
-from minigrad.options import number
-from minigrad.tensor import ShapeError, Tensor, as_tensor, listed, made
-from minigrad.writes import note_write, write
+from minigrad.tensor import Tensor, as_tensor, listed, wrap
+from minigrad.versions import note_write, write
 
 __all__ = [
     "clip_grad_norm_",
@@ -28,9 +29,25 @@ __all__ = [
 hints.explain(__name__, __all__)
 
 
-def _gradients(name: str, parameters: Tensor | Iterable[Tensor]) -> list[Array]:
-    found = listed(parameters, f"{name}: parameters (as by model.parameters())")
-    return [p._grad._data for p in found if p._grad is not None]
+def _in_a_row(parameters: list[Tensor]) -> list[Array]:
+    """The gradients of parameters, as one vector where an optimizer has them side by side."""
+    found: list[Array] = []
+    vector, first, last = None, 0, 0  # what the last array found is a stretch of
+    for parameter in parameters:
+        if parameter._grad is None or not parameter._grad.size:
+            continue
+        gradient, slot = parameter._grad._data, parameter._slot
+        stretch = slot.stretch() if slot is not None and slot.holds(gradient) else None
+        if stretch is None:
+            vector = None
+            found.append(gradient)
+        elif stretch[0] is vector and stretch[1] == last:
+            last = stretch[2]
+            found[-1] = vector[first:last]
+        else:
+            vector, first, last = stretch
+            found.append(vector[first:last])
+    return found
 
 
 def _norm(gradients: list[Array], norm_type: float) -> Array:
@@ -83,12 +100,12 @@ def clip_grad_norm_(
     order = math.inf if norm_type == "inf" else norm_type
     norm_type = number("clip_grad_norm_: norm_type", order, -math.inf, finite=False)
     max_norm = number("clip_grad_norm_: max_norm", max_norm, 0, finite=False)
-    found = _gradients("clip_grad_norm_", parameters)
-    gradients = [gradient for gradient in found if gradient.size]
-    if not gradients:
-        return made(zeros(found[0], ()) if found else np.zeros((), np.float32))
-    vectors = side_by_side(gradients)
-    total = _norm(vectors if norm_type == 2 else gradients, norm_type)
+    parameters = listed(parameters, "clip_grad_norm_: parameters (as by model.parameters())")
+    found = [p._grad._data for p in parameters if p._grad is not None]
+    if not any(gradient.size for gradient in found):
+        return wrap(zeros(found[0], ()) if found else np.zeros((), np.float32))
+    vectors = _in_a_row(parameters)
+    total = _norm(vectors if norm_type == 2 else [x for x in found if x.size], norm_type)
     if error_if_nonfinite and not np.isfinite(total):
         raise RuntimeError(
             f"clip_grad_norm_: the norm of order {norm_type} is {float(total)}; pass "
@@ -97,7 +114,7 @@ def clip_grad_norm_(
     for vector in vectors:
         shorten(vector, total, max_norm)
     note_write(*vectors)
-    return made(total)
+    return wrap(total)
 
 
 def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -> None:
@@ -120,11 +137,11 @@ def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -
         tensor([ 1. , -0.1])
     """
     clip_value = number("clip_grad_value_: clip_value", clip_value, 0, finite=False)
-    gradients = _gradients("clip_grad_value_", parameters)
-    if gradients:
-        vectors = side_by_side(gradients)
-        for vector in vectors:
-            np.clip(vector, -clip_value, clip_value, out=vector)
+    name = "clip_grad_value_: parameters (as by model.parameters())"
+    vectors = _in_a_row(listed(parameters, name))
+    for vector in vectors:
+        np.clip(vector, -clip_value, clip_value, out=vector)
+    if vectors:
         note_write(*vectors)
 
 

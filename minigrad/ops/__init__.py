@@ -1,4 +1,4 @@
-"""Level 2: operations, a file for each family. Importing it gives Tensor its methods' bodies."""
+"""Operations, a file for each family. Importing it gives Tensor its methods' bodies."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 
 from minigrad.backends import require_device
-from minigrad.engine import node_of
+from minigrad.engine import backward, node_of
+from minigrad.errors import DTypeError, ShapeError
 from minigrad.grad_mode import grad_switch, no_grad
 from minigrad.ops import activation, creation, elementwise, linalg, reduce, shape
-from minigrad.tensor import DTypeError, ShapeError, Tensor, dtype_of, made
-from minigrad.writes import write
+from minigrad.tensor import Tensor, dtype_of, wrap
+from minigrad.versions import write
 
 __all__ = ["METHODS"]
 
@@ -81,7 +82,7 @@ def _astype(self: Tensor, dtype: Any) -> Tensor:
     dtype = dtype_of(dtype, "astype")
     if dtype == self.dtype:
         return self
-    return elementwise.cast(self, dtype) if dtype.kind == "f" else made(self._data.astype(dtype))
+    return elementwise.cast(self, dtype) if dtype.kind == "f" else wrap(self._data.astype(dtype))
 
 
 METHODS: dict[str, Callable[..., Any]] = {
@@ -122,6 +123,7 @@ METHODS: dict[str, Callable[..., Any]] = {
     "__iand__": _in_place(elementwise.bitwise_and, "&"),
     "__ior__": _in_place(elementwise.bitwise_or, "|"),
     "__ixor__": _in_place(elementwise.bitwise_xor, "^"),
+    "backward": backward,
     "to": _to,
     "astype": _astype,
     "clone": creation.clone,

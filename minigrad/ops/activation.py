@@ -7,10 +7,11 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from minigrad.backends import Array
-from minigrad.operation import fused, primitive
+from minigrad.fused import fused
 from minigrad.ops.elementwise import exp, floating, where
 from minigrad.ops.precision import narrowed, widened
 from minigrad.ops.reduce import largest, sum
+from minigrad.primitive import primitive
 from minigrad.tensor import Tensor
 
 Activation: TypeAlias = Literal["leaky_relu", "relu", "sigmoid", "tanh"]

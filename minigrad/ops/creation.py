@@ -7,18 +7,10 @@ from typing import Any
 import numpy as np
 
 from minigrad.backends import array_module
-from minigrad.operation import as_operand
+from minigrad.errors import DTypeError, ShapeError
 from minigrad.ops.shape import copied, shape_of
-from minigrad.tensor import (
-    DTypeError,
-    ShapeError,
-    Tensor,
-    array_of,
-    as_tensor,
-    described,
-    dtype_of,
-    new_leaf,
-)
+from minigrad.primitive import as_operand
+from minigrad.tensor import Tensor, array_of, as_tensor, described, dtype_of, new_leaf
 
 
 def full(

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from minigrad.backends import Array, to_device
-from minigrad.live import refuse
-from minigrad.operation import as_operand, primitive
-from minigrad.tensor import DTypeError, Tensor
+from minigrad.errors import DTypeError
+from minigrad.observers import thread
+from minigrad.primitive import as_operand, primitive
+from minigrad.tensor import Tensor
 
 
 @primitive(a=lambda g: g, b=lambda g: g)
@@ -396,5 +397,7 @@ def cast(x: Array, dtype: Any) -> Array:
 @primitive(x=lambda g, device: move(g, "cpu" if device == "gpu" else "gpu"))
 def move(x: Array, device: str) -> Array:
     """The same values on the other device."""
-    refuse(f"it moves a Tensor of shape {x.shape} to the {device.upper()}; do it outside")
+    thread.observer.refuse(
+        f"it moves a Tensor of shape {x.shape} to the {device.upper()}; do it outside"
+    )
     return to_device(x, device)

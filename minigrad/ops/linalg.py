@@ -10,9 +10,10 @@ import numpy as np
 
 from minigrad.backends import Array, array_module, device_of
 from minigrad.backends import arrays as backend_arrays
-from minigrad.operation import as_operand, primitive
+from minigrad.errors import ShapeError
 from minigrad.ops.shape import broadcast_to, expand_dims, reshape, swapaxes
-from minigrad.tensor import ShapeError, Tensor, array_of
+from minigrad.primitive import as_operand, primitive, sequence_primitive
+from minigrad.tensor import Tensor, array_of
 
 
 def _transposed(a: Any) -> Any:
@@ -110,7 +111,7 @@ def _contract_rule(g: Any, operands: Sequence[Any], subscripts: str) -> list[Any
     return gradients
 
 
-@primitive(operands=_contract_rule)
+@sequence_primitive(operands=_contract_rule)
 def contract(operands: Sequence[Array], subscripts: str = "") -> Array:
     """Sum of products over labelled axes: einsum with every label written out, once a term."""
     return backend_arrays.contract(list(operands), subscripts)

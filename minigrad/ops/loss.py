@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 
 from minigrad.backends import Array
-from minigrad.operation import fused, primitive
+from minigrad.fused import fused
 from minigrad.ops.activation import log_softmax, softplus
 from minigrad.ops.elementwise import cast, clip, log, log1p, where
 from minigrad.ops.precision import narrowed, widened
 from minigrad.ops.reduce import sum
 from minigrad.ops.shape import expand_dims, squeeze, take_along_axis
+from minigrad.primitive import primitive
 from minigrad.tensor import Tensor
 
 _SMALLEST = float(np.float32(1e-12))  # PyTorch's constant is a float32

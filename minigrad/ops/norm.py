@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from minigrad.operation import fused
+from minigrad.fused import fused
 from minigrad.ops.activation import Activation, activated
 from minigrad.ops.elementwise import sqrt
 from minigrad.ops.precision import narrowed, widened

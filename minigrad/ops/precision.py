@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from minigrad.operation import as_operand
 from minigrad.ops.elementwise import cast
+from minigrad.primitive import as_operand
 
 F = TypeVar("F", bound=Callable[..., Any])
 

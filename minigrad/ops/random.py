@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.live import array, refuse
+from minigrad.errors import DTypeError, ShapeError
+from minigrad.observers import thread
 from minigrad.ops.shape import shape_of
-from minigrad.tensor import DTypeError, ShapeError, Tensor, as_tensor, described, dtype_of, new_leaf
+from minigrad.tensor import Tensor, as_tensor, described, dtype_of, new_leaf
 
 
 class _Source(threading.local):
@@ -38,7 +39,7 @@ def manual_seed(seed: int) -> None:
         >>> bool((a == mg.randn(2)).sum() == 2)
         True
     """
-    refuse("it calls manual_seed(), which a replay would not; call it outside")
+    thread.observer.refuse("it calls manual_seed(), which a replay would not; call it outside")
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer):
         raise TypeError(f"manual_seed: expected a non-negative integer, got {described(seed)}")
     if seed < 0:
@@ -73,7 +74,8 @@ def _random(
                 f"{name}: expected a shape of integers of at least 0, got {sizes!r} ({error})"
             ) from None
 
-    return new_leaf(array(draw, sizes, kind, device, name)).requires_grad_(requires_grad)
+    values = thread.observer.replay_values(draw, sizes, kind, device, name)
+    return new_leaf(values).requires_grad_(requires_grad)
 
 
 def rand(

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from minigrad.operation import fused
+from minigrad.fused import fused
 from minigrad.ops.activation import relu, sigmoid, tanh
 from minigrad.ops.linear import linear
 from minigrad.ops.shape import split, squeeze, stack

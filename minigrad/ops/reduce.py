@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from minigrad.backends import Array
-from minigrad.operation import primitive
 from minigrad.ops.elementwise import abs, cast, exp, floating, power, sign, where
 from minigrad.ops.precision import in_float32, narrowed, widened
 from minigrad.ops.shape import (
@@ -24,6 +23,7 @@ from minigrad.ops.shape import (
     size_of,
     zeros_of,
 )
+from minigrad.primitive import primitive
 from minigrad.tensor import Axis, Tensor
 
 

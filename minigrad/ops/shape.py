@@ -11,9 +11,10 @@ import numpy as np
 
 from minigrad.backends import Array, array_module, device_of
 from minigrad.backends import arrays as backend_arrays
-from minigrad.operation import as_operand, primitive
+from minigrad.errors import DTypeError, ShapeError
 from minigrad.ops.elementwise import of_numbers
-from minigrad.tensor import DTypeError, ShapeError, Tensor, array_of, as_tensor, can_hold
+from minigrad.primitive import as_operand, primitive, sequence_primitive
+from minigrad.tensor import Tensor, array_of, as_tensor, can_hold
 
 
 @primitive(x=lambda g: g)
@@ -172,7 +173,7 @@ def _cut(g: Any, arrays_shape: Sequence[tuple[int, ...]], axis: int | None) -> A
     return split(g, places, axis=axis)
 
 
-@primitive(arrays=_cut)
+@sequence_primitive(arrays=_cut)
 def concatenate(arrays: Sequence[Array], *, axis: int | None = 0) -> Array:
     """Arrays joined along an existing axis (as flat arrays for None); the gradient is cut there.
 
@@ -195,7 +196,7 @@ def _unstack(g: Any, axis: int) -> list[Any]:
     return [getitem(moveaxis(g, axis, 0), i) for i in range(g.shape[axis])]
 
 
-@primitive(arrays=lambda g, axis: _unstack(g, axis))
+@sequence_primitive(arrays=lambda g, axis: _unstack(g, axis))
 def stack(arrays: Sequence[Array], *, axis: int = 0) -> Array:
     """Arrays of one shape joined along a new axis.
 

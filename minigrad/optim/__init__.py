@@ -1,6 +1,6 @@
 """Optimizers and schedules. Names and arguments are PyTorch's."""
 
-from minigrad import hints
+from minigrad.messages import hints
 from minigrad.optim import lr_scheduler
 from minigrad.optim.adam import Adam, AdamW
 from minigrad.optim.optimizer import Optimizer

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from minigrad.backends import Array
+from minigrad.messages.arguments import array_in, number, quoted
 from minigrad.optim.groups import Group
 from minigrad.optim.optimizer import Optimizer, Parameters
 from minigrad.optim.options import at_least_zero, check_implementation, true_or_false
-from minigrad.optim.update import descent_direction
-from minigrad.options import array_in, number, quoted
+from minigrad.optim.update import descent_direction, direction
 
 __all__ = ["Adam", "AdamW"]
 
@@ -91,6 +91,21 @@ class Adam(Optimizer):
         largest = ("max_exp_avg_sq",) if group["amsgrad"] else ()
         return ("exp_avg", "exp_avg_sq", *largest)
 
+    def numbers(self, step: int, group: Group) -> tuple[float, ...]:
+        """The gradient's sign, w, the share of p that decay leaves, both betas, eps and the rate.
+
+        Each beta comes with 1 - beta; eps and the rate with the corrections of step t.
+        """
+        lr, (beta1, beta2) = float(group["lr"]), group["betas"]
+        sign, decay = direction(group)
+        keep = 1.0
+        if group["decoupled_weight_decay"]:
+            keep, decay = 1 - lr * decay, 0.0
+        # both sides of the fraction are multiplied by c, which saves a pass over the denominator
+        c = math.sqrt(1 - beta2**step)
+        rate = lr * c / (1 - beta1**step)
+        return sign, decay, keep, beta1, 1 - beta1, beta2, 1 - beta2, group["eps"] * c, rate
+
     def update(
         self,
         p: Array,
@@ -101,30 +116,25 @@ class Adam(Optimizer):
         scratch: Array,
     ) -> None:
         """Change parameters in place, see `Optimizer.update`."""
-        lr, (beta1, beta2) = float(group["lr"]), group["betas"]
+        sign, decay, keep, beta1, rest1, beta2, rest2, eps, rate = self.numbers(step, group)
         m, v, *largest = state.values()
-        if group["decoupled_weight_decay"] and group["weight_decay"]:
-            p *= 1 - lr * group["weight_decay"]
-            g = descent_direction(p, g, 0.0, group["maximize"], scratch)
-        else:
-            g = descent_direction(p, g, group["weight_decay"], group["maximize"], scratch)
+        if keep != 1:
+            p *= keep
+        g = descent_direction(p, g, decay, sign, scratch)
         work = scratch[1]
         m *= beta1
-        np.multiply(g, 1 - beta1, out=work)
-        m += work
+        m += np.multiply(g, rest1, out=work)
         v *= beta2
         np.multiply(g, g, out=work)
-        work *= 1 - beta2
+        work *= rest2
         v += work
         for vmax in largest:
             np.maximum(vmax, v, out=vmax)
             v = vmax
-        # both sides of the fraction are multiplied by c, which saves a pass over the denominator
-        c = math.sqrt(1 - beta2**step)
         np.sqrt(v, out=work)
-        work += group["eps"] * c
+        work += eps
         np.divide(m, work, out=work)
-        work *= lr * c / (1 - beta1**step)
+        work *= rate
         p -= work
 
 

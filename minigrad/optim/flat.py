@@ -1,32 +1,29 @@
-"""The flat vector: parameters side by side in one array, and their gradients in its twin.
+"""The flat vector: parameters side by side in one array, and their gradients in another.
 
 An optimizer computes the same for every number of every parameter, so it is one sweep over one long
-vector. Each parameter's array becomes a view of that vector; the first gradient of a pass is
-written into the parameter's place in the twin. Whatever does not lie there (a frozen parameter, a
+vector. Each parameter's array becomes a part of that vector; the first gradient of a pass is
+written into the same part of a second vector. Whatever does not lie there (a frozen parameter, a
 gradient that somebody assigned) only cuts the sweep into shorter runs.
 """
 
 from __future__ import annotations
 
-import sys
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate
-from operator import attrgetter
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from minigrad.backends import Array, cache_block, to_device
 from minigrad.backends.arrays import empty
-from minigrad.live import refuse
+from minigrad.backends.memory import Place
+from minigrad.observers import thread
 from minigrad.optim.groups import OwnState
-from minigrad.tensor import Tensor, made
-from minigrad.writes import write
+from minigrad.tensor import Tensor
+from minigrad.versions import write
 
 __all__ = ["FlatVector", "Run", "give_up", "is_laid_out", "lay_out", "owner_of"]
-
-_grad_of, _place_of = attrgetter("_grad"), attrgetter("_grad._data")
 
 
 class Run(NamedTuple):
@@ -45,8 +42,8 @@ class Run(NamedTuple):
     gradient: Array
 
 
-class Home:
-    """A parameter's place in a flat vector (`tensor.GradientHome`); it keeps no vector alive."""
+class Slot:
+    """A parameter's part of a flat vector, see `tensor.GradientSlot`; it keeps no vector alive."""
 
     __slots__ = ("number", "vector")
 
@@ -54,25 +51,29 @@ class Home:
         self.vector = weakref.ref(vector)
         self.number = number
 
-    def claim(self, leaf: Tensor) -> Array | None:
+    def take(self, leaf: Tensor) -> Array | None:
         """The place for the parameter's gradient, or None where it is not free."""
         vector = self.vector()
-        return None if vector is None else vector.claim(self.number, leaf)
+        if vector is None or not vector.holds(self.number, leaf):
+            return None
+        return vector.gradient_places[self.number].take()
 
     def holds(self, array: Array) -> bool:
-        """Whether an array is that place."""
+        """Whether an array is the one that was given for the gradient."""
         vector = self.vector()
-        return vector is not None and vector.slots[self.number] is array
+        return vector is not None and vector.gradient_places[self.number].has_lent(array)
 
-    def place(self) -> Array | None:
-        """The place, whoever holds it; None where the vector is gone."""
+    def place(self) -> Place | None:
+        """The place for the gradient; None where the vector is gone."""
         vector = self.vector()
-        return None if vector is None else vector.slots[self.number]
+        return None if vector is None else vector.gradient_places[self.number]
 
-    def is_held(self, leaf: Tensor) -> bool:
-        """Whether somebody besides the parameter's `.grad` holds what is in the place."""
+    def stretch(self) -> tuple[Array, int, int] | None:
+        """The vector of all gradients, and where in it this one begins and ends."""
         vector = self.vector()
-        return vector is not None and vector.is_held(self.number, leaf)
+        if vector is None:
+            return None
+        return vector.gradient, *vector.bounds[self.number : self.number + 2]
 
 
 class FlatVector:
@@ -102,23 +103,21 @@ class FlatVector:
         block = min(cache_block(first._data), self.bounds[-1])
         self.wide = np.dtype(np.float32) if self.dtype == np.float16 else self.dtype
         self.scratch = empty(first._data, (2, block), self.wide)
+        self.apart: dict[int, Array] = {}  # arrays of parameters that are not in it; see `adopt`
         if not self.owned:
             self.adopt(0, first._data)
             return
         self.data = empty(first._data, (self.bounds[-1],))
-        self.twin = np.empty_like(self.data)
-        self.views = self._cut(self.data)
-        self.slots = self._cut(self.twin)
-        self.unheld = [self._holders(number) for number in range(len(self.parameters))]
-        self.apart: set[int] = set()  # parameters with an array of their own; see `adopt`
-        self.references_of_data = [*map(sys.getrefcount, self.views)], sys.getrefcount(self.data)
+        self.gradient = np.empty_like(self.data)
+        self.data_places = self._cut(self.data)
+        self.gradient_places = self._cut(self.gradient)
         for number, parameter in enumerate(self.parameters):
             self.adopt(number, parameter._data)
-            parameter._home = Home(self, number)
+            parameter._slot = Slot(self, number)
 
-    def _cut(self, flat: Array) -> list[Array]:
+    def _cut(self, flat: Array) -> list[Place]:
         return [
-            flat[start:stop].reshape(p.shape)
+            Place(flat[start:stop].reshape(p.shape))
             for p, start, stop in zip(
                 self.parameters, self.bounds[:-1], self.bounds[1:], strict=True
             )
@@ -154,93 +153,57 @@ class FlatVector:
 
     # where parameters live
 
-    def holds_good(self) -> bool:
+    def is_current(self) -> bool:
         """Whether all parameters still have its dtype and device, and the owner that they had."""
         if not self.owned and owner_of(self.parameters[0]) is None:
             return False
         return all(
-            parameter._data is view
+            self.holds(number, parameter)
             or (parameter.dtype == self.dtype and parameter.device == self.device)
-            for parameter, view in zip(self.parameters, self.views, strict=True)
+            for number, parameter in enumerate(self.parameters)
         )
 
-    def strangers(self) -> list[int]:
-        """The parameters with a gradient whose array is not the view of this vector."""
+    def holds(self, number: int, parameter: Tensor) -> bool:
+        """Whether a parameter's array is the one that it has from this vector."""
+        if number in self.apart:
+            return self.apart[number] is parameter._data
+        return self.data_places[number].has_lent(parameter._data)
+
+    def rebound(self) -> list[int]:
+        """The parameters with a gradient that have got another array, as by an assignment."""
         return [
             number
-            for number, (parameter, view) in enumerate(
-                zip(self.parameters, self.views, strict=True)
-            )
-            if parameter._data is not view and parameter._grad is not None
+            for number, parameter in enumerate(self.parameters)
+            if parameter._grad is not None and not self.holds(number, parameter)
         ]
 
     def adopt(self, number: int, values: Array) -> None:
-        """Make a parameter's array the view of this vector, with these values.
+        """Make a parameter's array its part of this vector, with these values.
 
-        Where somebody keeps the view, to go back to the values there or for another parameter, the
-        parameter gets an array of its own instead.
+        Where somebody still refers to what was there, to go back to the values or for another
+        parameter, the parameter gets an array of its own instead.
         """
         parameter = self.parameters[number]
         if self.owned:
-            if self._is_kept(number):
-                self.apart.add(number)
-                self.views[number] = empty(self.data, parameter.shape)
-            write(self.views[number], values)
-            parameter._data = self.views[number]
+            self.apart.pop(number, None)
+            array = self.data_places[number].take()
+            if array is None:
+                array = self.apart[number] = empty(self.data, parameter.shape)
+            write(array, values)
+            parameter._data = array
         else:  # its own array is the vector; the sweep needs its elements in a row
             if not parameter._data.flags.c_contiguous:
                 parameter._data = parameter._data.copy()
-            self.views = [parameter._data]
+            self.apart[number] = parameter._data
             self.data = parameter._data.reshape(-1)
 
-    def _is_kept(self, number: int) -> bool:
-        """Whether somebody holds a parameter's view, which is not its array, or a part of any."""
-        views, data = self.references_of_data
-        parts = sys.getrefcount(self.data) - (data - len(self.apart))
-        return sys.getrefcount(self.views[number]) > views[number] or parts > 0
-
     # where gradients live
-
-    def _holders(self, number: int) -> tuple[int, int]:
-        """How many refer to a place in the twin, and how many to the memory of all places."""
-        return sys.getrefcount(self.slots[number]), sys.getrefcount(self.twin)
-
-    def claim(self, number: int, leaf: Tensor) -> Array | None:
-        """The place for a gradient, or None where somebody still holds what was there before.
-
-        A `.grad`, its `.data`, `.numpy()` or `.detach()` refers to the place itself; a slice or a
-        transpose refers to the twin, as the owner of its memory.
-        """
-        if leaf._data is not self.views[number] or self._holders(number) != self.unheld[number]:
-            return None
-        return self.slots[number]
-
-    def is_held(self, number: int, leaf: Tensor) -> bool:
-        """Whether somebody besides `leaf.grad` holds what is in a gradient's place."""
-        places, memory = self._holders(number)
-        own = self._is_home(number)
-        if own and _counted(leaf) > _ONE_HOLDER:
-            return True
-        return (places - own, memory) != self.unheld[number]
-
-    def references(self) -> tuple[object, ...] | None:
-        """Where the gradients are, and how many refer to them; None where one is missing.
-
-        As long as this is the same, each gradient is where it was, and nobody else holds it.
-        """
-        counts, parameters = sys.getrefcount, self.parameters
-        try:
-            places = list(map(id, map(_place_of, parameters)))
-        except AttributeError:
-            return None
-        grads = list(map(counts, map(_grad_of, parameters)))
-        return places, grads, list(map(counts, self.slots)), counts(self.twin)
 
     def runs(self) -> Iterator[Run]:
         """The sweeps over all parameters that have a gradient; those without are left out.
 
-        A run goes on as long as the next gradient lies next in the twin and the next parameter has
-        had as many updates.
+        A run goes on as long as the next gradient lies next to it and the next parameter has had as
+        many updates.
         """
         number = 0
         while number < len(self.parameters):
@@ -249,35 +212,34 @@ class FlatVector:
             number += 1
             if parameter._grad is None or not parameter._requires_grad:
                 continue
-            if not self._is_home(first) or first in self.apart:
+            if not self._is_in_place(first):
                 gradient = parameter._grad._data.astype(self.dtype, order="C", copy=False)
-                values = self.views[first] if self.owned else self.data
-                yield Run(first, number, values.reshape(-1), gradient.reshape(-1))
+                yield Run(first, number, parameter._data.reshape(-1), gradient.reshape(-1))
                 continue
             while (
                 number < len(self.parameters)
-                and self._is_home(number)
-                and number not in self.apart
+                and self._is_in_place(number)
                 and self.steps[number] == self.steps[first]
             ):
                 number += 1
             place = slice(self.bounds[first], self.bounds[number])
-            yield Run(first, number, self.data[place], self.twin[place])
+            yield Run(first, number, self.data[place], self.gradient[place])
 
-    def _is_home(self, number: int) -> bool:
+    def _is_in_place(self, number: int) -> bool:
+        """Whether a parameter and its gradient are both where this vector has a place for them."""
         parameter = self.parameters[number]
         return (
-            self.owned
+            number not in self.apart
             and parameter._requires_grad
             and parameter._grad is not None
-            and parameter._grad._data is self.slots[number]
+            and self.gradient_places[number].has_lent(parameter._grad._data)
         )
 
 
 def owner_of(parameter: Tensor) -> FlatVector | None:
     """The vector that a parameter lives in, if that vector's optimizer is still alive."""
-    home = parameter._home
-    return home.vector() if isinstance(home, Home) else None
+    slot = parameter._slot
+    return slot.vector() if isinstance(slot, Slot) else None
 
 
 def is_laid_out(group: Mapping[str, Any], vectors: Sequence[FlatVector]) -> bool:
@@ -285,12 +247,14 @@ def is_laid_out(group: Mapping[str, Any], vectors: Sequence[FlatVector]) -> bool
     inside = [id(p) for vector in vectors for p in vector.parameters]
     listed = list(map(id, group["params"]))
     same = len(listed) == len(inside) and set(listed) == set(inside)
-    return same and all(vector.holds_good() for vector in vectors)
+    return same and all(vector.is_current() for vector in vectors)
 
 
 def lay_out(parameters: list[Tensor]) -> list[FlatVector]:
     """Vectors for parameters: one for each dtype and device, and one for each that others own."""
-    refuse("an optimizer is made, gets a group, or lays out its parameters anew; do it outside")
+    thread.observer.refuse(
+        "an optimizer is made, gets a group, or lays out its parameters anew; do it outside"
+    )
     together: dict[Any, list[Tensor]] = {}
     for p in parameters:
         key = p if owner_of(p) is not None else (p.dtype, p.device)
@@ -302,19 +266,4 @@ def give_up(vectors: Sequence[FlatVector]) -> None:
     """Let go of the parameters that live in vectors, so that others may take them."""
     for p in (p for vector in vectors for p in vector.parameters):
         if owner_of(p) in vectors:
-            p._home = None
-
-
-def _counted(leaf: Tensor) -> int:
-    """How many refer to a leaf's gradient, as Python counts them."""
-    return sys.getrefcount(leaf._grad)
-
-
-def _counted_of_one() -> int:
-    """The same for a gradient that only its leaf refers to."""
-    leaf = made(np.zeros(1))
-    leaf._grad = made(np.zeros(1))
-    return _counted(leaf)
-
-
-_ONE_HOLDER = _counted_of_one()
+            p._slot = None

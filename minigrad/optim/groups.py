@@ -8,7 +8,7 @@ from typing import Any, NoReturn, TypeAlias
 import numpy as np
 
 from minigrad.backends import Array
-from minigrad.options import number, plain, quoted
+from minigrad.messages.arguments import number, plain, quoted
 from minigrad.tensor import Tensor
 
 __all__ = [

@@ -13,7 +13,8 @@ import numpy as np
 
 from minigrad.backends import Array, Kernel, find_kernels
 from minigrad.grad_mode import enable_grad
-from minigrad.live import depends, recorders, refuse, repeat, uses_gradient
+from minigrad.messages.arguments import quoted
+from minigrad.observers import NOBODY, thread
 from minigrad.optim.flat import FlatVector, Run, give_up, is_laid_out, lay_out
 from minigrad.optim.groups import (
     Group,
@@ -26,9 +27,8 @@ from minigrad.optim.groups import (
     refuse_repeated,
 )
 from minigrad.optim.update import in_float32
-from minigrad.options import quoted
-from minigrad.tensor import Tensor, made, new_leaf
-from minigrad.writes import note_write
+from minigrad.tensor import Tensor, new_leaf, wrap
+from minigrad.versions import note_write
 
 __all__ = ["Optimizer"]
 
@@ -114,6 +114,10 @@ class Optimizer:
         """
         raise NotImplementedError(f"{type(self).__name__} defines no `update`")
 
+    def numbers(self, step: int, group: Group) -> tuple[float, ...]:
+        """What an update reads of its number and its options, for kernels in place of `update`."""
+        raise NotImplementedError(f"{type(self).__name__} defines no `numbers` for its kernel")
+
     def check(self, group: Group) -> None:
         """Raise where an option of a group is not allowed.
 
@@ -151,6 +155,7 @@ class Optimizer:
         """
         for group in self.param_groups:
             for p in group["params"]:
+                thread.observer.sets_gradient(p)
                 if set_to_none:
                     p._grad = None
                 elif p._grad is not None:
@@ -202,9 +207,8 @@ class Optimizer:
             for vector in self._vectors[number]:
                 for run in vector.runs():
                     self._sweep(vector, run, group)
-            if recorders:
-                depends(partial(self._settings, number))
-                depends(group.values, between_calls=True)
+            thread.observer.depends(partial(self._settings, number))
+            thread.observer.looks_up(group.values)
         return loss
 
     def _settings(self, number: int) -> list[object]:
@@ -238,9 +242,9 @@ class Optimizer:
             del self._vectors[len(groups) :]
         for vector in (vector for vectors in self._vectors for vector in vectors):
             # all values are copied before any is written: two parameters may have been swapped
-            found = [(i, vector.parameters[i]._data.copy()) for i in vector.strangers()]
+            found = [(i, vector.parameters[i]._data.copy()) for i in vector.rebound()]
             for i, values in found:
-                refuse("an optimizer brings back a parameter whose .data was assigned")
+                thread.observer.refuse("an optimizer brings back a parameter that was rebound")
                 vector.parameters[i]._data = values
             for i, values in found:
                 vector.adopt(i, values)
@@ -250,15 +254,14 @@ class Optimizer:
         names = self.state_names(group)
         for name in names:
             if name not in vector.state:
-                refuse(f"{type(self).__name__} makes its state {name!r}")
+                thread.observer.refuse(f"{type(self).__name__} makes its state {name!r}")
                 vector.state[name] = vector.zeros()
-        # a recording keeps these, but must keep no gradient
-        first, last, changed = run.first, run.last, run.data
+        first, last = run.first, run.last  # a recording keeps these, but must keep no gradient
         start, stop = vector.bounds[first], vector.bounds[last]
-        if recorders:
+        if thread.observer is not NOBODY:
             for parameter in vector.parameters[first:last]:
-                uses_gradient(parameter)
-            depends(lambda: [len(set(vector.steps[first:last])) == 1])
+                thread.observer.uses_gradient(parameter)
+            thread.observer.depends(lambda: [len(set(vector.steps[first:last])) == 1])
 
         def step() -> int:
             return vector.steps[first] + 1
@@ -269,10 +272,13 @@ class Optimizer:
             return run.data[place], run.gradient[place], state
 
         for kernel in _update_kernels(type(self), type(vector.data)):
-            if kernel.forward(*part(start, stop), step, group) is not NotImplemented:
+            numbers = thread.observer.replay_values(
+                lambda: self.numbers(step(), group), None, np.float64, vector.device, "update"
+            )
+            if kernel.forward(*part(start, stop), numbers) is not NotImplemented:
                 break
         else:
-            refuse(
+            thread.observer.refuse(
                 f"{type(self).__name__} has no kernel for a {vector.dtype} vector on this device, "
                 "so its learning rate would stay what it is now"
             )
@@ -282,12 +288,13 @@ class Optimizer:
                 scratch = vector.scratch[:, : end - begin]
                 update(*part(begin, end), step(), group, scratch)
 
-        def finish() -> None:
-            note_write(changed, *vector.state.values())
-            if names:
-                vector.steps[first:last] = [step()] * (last - first)
+        def count() -> None:
+            thread.observer.changes(vector.steps)
+            vector.steps[first:last] = [step()] * (last - first)
 
-        repeat(finish)
+        note_write(run.data, *vector.state.values())
+        if names:
+            thread.observer.repeat(count)
 
     # the state
 
@@ -301,7 +308,7 @@ class Optimizer:
 
     def _entry(self, own: OwnState) -> dict[str, Tensor]:
         steps, arrays = own
-        count = {"step": made(np.array(steps, dtype=np.float32))} if self.counts_steps else {}
+        count = {"step": wrap(np.array(steps, dtype=np.float32))} if self.counts_steps else {}
         return count | {name: new_leaf(array) for name, array in arrays.items()}
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from minigrad.options import flag, number
+from minigrad.messages.arguments import flag, number
 
 __all__ = ["at_least_zero", "check_implementation", "true_or_false"]
 

@@ -8,7 +8,7 @@ from minigrad.backends import Array
 from minigrad.optim.groups import Group
 from minigrad.optim.optimizer import Optimizer, Parameters
 from minigrad.optim.options import at_least_zero, check_implementation, true_or_false
-from minigrad.optim.update import descent_direction
+from minigrad.optim.update import descent_direction, direction
 
 __all__ = ["RMSprop"]
 
@@ -91,6 +91,12 @@ class RMSprop(Optimizer):
         momentum = ("momentum_buffer",) if group["momentum"] else ()
         return ("square_avg", *momentum, *(("grad_avg",) if group["centered"] else ()))
 
+    def numbers(self, step: int, group: Group) -> tuple[float, ...]:
+        """The gradient's sign, w, alpha, 1 - alpha, eps, mu, and the rate."""
+        alpha, momentum = float(group["alpha"]), float(group["momentum"])
+        eps, lr = float(group["eps"]), float(group["lr"])
+        return *direction(group), alpha, 1 - alpha, eps, momentum, lr
+
     def update(
         self,
         p: Array,
@@ -101,28 +107,29 @@ class RMSprop(Optimizer):
         scratch: Array,
     ) -> None:
         """Change parameters in place, see `Optimizer.update`."""
-        g = descent_direction(p, g, group["weight_decay"], group["maximize"], scratch)
-        lr, alpha, work = float(group["lr"]), group["alpha"], scratch[1]
+        sign, decay, alpha, rest, eps, momentum, lr = self.numbers(step, group)
+        g = descent_direction(p, g, decay, sign, scratch)
+        work = scratch[1]
         q = state["square_avg"]
         q *= alpha
         np.multiply(g, g, out=work)
-        work *= 1 - alpha
+        work *= rest
         q += work
         if group["centered"]:
             a = state["grad_avg"]
             a *= alpha
-            a += np.multiply(g, 1 - alpha, out=work)
+            a += np.multiply(g, rest, out=work)
             np.multiply(a, a, out=work)
             np.subtract(q, work, out=work)
             np.maximum(work, 0, out=work)  # rounding may make it negative; NaN stays NaN
             np.sqrt(work, out=work)
         else:
             np.sqrt(q, out=work)
-        work += group["eps"]
+        work += eps
         np.divide(g, work, out=work)
-        if group["momentum"]:
+        if momentum:
             b = state["momentum_buffer"]
-            b *= group["momentum"]
+            b *= momentum
             b += work
             np.multiply(b, lr, out=work)
         else:

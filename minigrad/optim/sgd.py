@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from minigrad.backends import Array
+from minigrad.messages.arguments import number
 from minigrad.optim.groups import Group
 from minigrad.optim.optimizer import Optimizer, Parameters
 from minigrad.optim.options import at_least_zero, check_implementation, true_or_false
-from minigrad.optim.update import descent_direction
-from minigrad.options import number
+from minigrad.optim.update import descent_direction, direction
 
 __all__ = ["SGD"]
 
@@ -89,6 +89,14 @@ class SGD(Optimizer):
         """The running sum b, where there is momentum."""
         return ("momentum_buffer",) if group["momentum"] else ()
 
+    def numbers(self, step: int, group: Group) -> tuple[float, ...]:
+        """The gradient's sign, w, mu, 1 - d, mu for Nesterov's form (else 0), and the rate."""
+        momentum = float(group["momentum"])
+        # at first the running sum is the gradient, whatever the dampening
+        keep, rest = (0.0, 1.0) if step == 1 else (momentum, 1 - float(group["dampening"]))
+        ahead = momentum if group["nesterov"] else 0.0
+        return *direction(group), keep, rest, ahead, float(group["lr"])
+
     def update(
         self,
         p: Array,
@@ -99,18 +107,18 @@ class SGD(Optimizer):
         scratch: Array,
     ) -> None:
         """Change parameters in place, see `Optimizer.update`."""
-        g = descent_direction(p, g, group["weight_decay"], group["maximize"], scratch)
-        momentum, work = group["momentum"], scratch[1]
+        sign, decay, keep, rest, ahead, lr = self.numbers(step, group)
+        g = descent_direction(p, g, decay, sign, scratch)
+        work = scratch[1]
         for b in state.values():
             if step == 1:
                 b[...] = g
             else:
-                b *= momentum
-                np.multiply(g, 1 - group["dampening"], out=work)
-                b += work
-            if group["nesterov"]:
-                np.multiply(b, momentum, out=work)
+                b *= keep
+                b += np.multiply(g, rest, out=work)
+            if ahead:
+                np.multiply(b, ahead, out=work)
                 g = np.add(g, work, out=work)
             else:
                 g = b
-        p -= np.multiply(g, float(group["lr"]), out=work)
+        p -= np.multiply(g, lr, out=work)

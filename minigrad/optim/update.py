@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy as np
 from minigrad.backends import Array
 from minigrad.ops.precision import widened
 
-__all__ = ["descent_direction", "in_float32"]
+__all__ = ["descent_direction", "direction", "in_float32"]
 
 Update: TypeAlias = Callable[..., None]
 
@@ -31,14 +31,19 @@ def in_float32(update: Update, dtype: Any) -> Update:
     return widely if dtype == np.float16 else update
 
 
+def direction(group: Mapping[str, Any]) -> tuple[float, float]:
+    """The sign of the gradient, and how much of p is added to it, under a group's options."""
+    return -1.0 if group["maximize"] else 1.0, float(group["weight_decay"])
+
+
 def descent_direction(
-    p: Array, g: Array, weight_decay: float, maximize: bool, scratch: Array
+    p: Array, g: Array, weight_decay: float, sign: float, scratch: Array
 ) -> Array:
     """The gradient of what is minimized, with that of `weight_decay p^2 / 2`.
 
     Where it differs from g it is in scratch[0]; scratch[1] is overwritten.
     """
-    if maximize:
+    if sign < 0:
         g = np.negative(g, out=scratch[0])
     if weight_decay:
         np.multiply(p, weight_decay, out=scratch[1])

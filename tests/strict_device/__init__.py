@@ -17,7 +17,7 @@ import numpy as np
 from strict_device import memory, streams
 from strict_device.arrays import ndarray
 from strict_device.blas import CublasError, blas
-from strict_device.calls import empty_like, inside, made, write
+from strict_device.calls import empty_like, inside, wrap, write
 from strict_device.host import alloc_pinned_memory, empty_pinned, send, upload, zeros_pinned
 from strict_device.kernels import (
     COMPILER,
@@ -31,6 +31,7 @@ from strict_device.memory import (
     MemoryPointer,
     MemoryPool,
     OutOfMemoryError,
+    UnownedMemory,
     allocate_like,
     check_guards,
     using_allocator,
@@ -94,7 +95,7 @@ def created(name):
 
 def new_like(values):
     array, pointer = allocate_like(values)
-    return made(array, pointer.mem)
+    return wrap(array, pointer.mem)
 
 
 def number(value):
@@ -246,6 +247,7 @@ cuda = types.SimpleNamespace(
     MemoryPointer=MemoryPointer,
     MemoryPool=MemoryPool,
     Stream=Stream,
+    UnownedMemory=UnownedMemory,
     alloc=memory.malloc,
     alloc_pinned_memory=alloc_pinned_memory,
     compiler=types.SimpleNamespace(CompileException=CompileException),

@@ -114,10 +114,10 @@ def meets(y, arrays):
 
 
 def view_of(x, array):
-    return made(array, x.allocation, x if x.base is None else x.base)
+    return wrap(array, x.allocation, x if x.base is None else x.base)
 
 
-def made(array, allocation, base=None):
+def wrap(array, allocation, base=None):
     y = object.__new__(Held.kind)
     y.array, y.allocation, y.base = array, allocation, base
     return y
@@ -130,7 +130,7 @@ def empty_like(prototype, dtype=None, order="K", subok=None, shape=None):
         np.empty(1, prototype.dtype), prototype.shape, prototype.strides
     )
     array, pointer = allocate_like(np.empty_like(like, dtype, order, shape=shape))
-    return made(array, pointer.mem)
+    return wrap(array, pointer.mem)
 
 
 def order_and_shape(prototype, order="K", shape=None):
@@ -190,7 +190,7 @@ def compute(name, function, args, kwargs, writes=None):
     results = []
     for part in found:
         array, pointer = allocate_like(part)
-        results.append(made(array, pointer.mem))
+        results.append(wrap(array, pointer.mem))
     targets = [result.array for result in results]
 
     def run():

@@ -276,11 +276,11 @@ class RawKernel:
         for arg in args:
             owner = None
             if isinstance(arg, ndarray):
-                owner = arg.allocation
+                owner = arg.allocation.root
                 if arg.dtype.kind in "iu" and arg.dtype.itemsize == 8:
                     tables.append(arg.array)
             elif isinstance(arg, MemoryPointer):
-                owner = arg.mem
+                owner = arg.mem.root
             elif isinstance(arg, int | np.integer) and arg >= LEAST_ADDRESS:
                 owner = owner_of(int(arg))
             if owner is not None:

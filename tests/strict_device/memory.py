@@ -56,6 +56,11 @@ class Allocation:
         silently(block.reset)
         live[self.ptr] = self
 
+    @property
+    def root(self):
+        """Itself; of an `UnownedMemory` the allocation that it lies in."""
+        return self
+
     def __del__(self):
         if silently is None:  # the interpreter ends, and has taken this module apart
             return
@@ -85,6 +90,27 @@ class MemoryPointer:
 
     def __add__(self, offset):
         return MemoryPointer(self.mem, self.ptr - self.mem.ptr + offset)
+
+
+class UnownedMemory:
+    """As cupy.cuda.UnownedMemory: memory of an allocation that an owner keeps alive."""
+
+    def __init__(self, ptr, size, owner, device_id=-1):
+        if device_id < 0:
+            raise DeviceFault("CuPy asks CUDA about memory whose device is not named")
+        self.ptr, self.size, self.device_id, self._owner = ptr, size, device_id, owner
+        allocation = owner_of(ptr, size)
+        if allocation is None:
+            raise DeviceFault(f"no array has {size} bytes of memory at {ptr}")
+        self.block, self._allocation = allocation.block, weakref.ref(allocation)
+
+    @property
+    def root(self):
+        """The allocation, which nothing but the owner keeps."""
+        allocation = self._allocation()
+        if allocation is None:
+            raise DeviceFault(f"{self.size} bytes of memory are used that nobody owns any more")
+        return allocation
 
 
 class MemoryPool:
@@ -190,7 +216,7 @@ def placed(shape, dtype, strides, pointer):
     """A NumPy array over a block's bytes, where a pointer shows."""
     if 0 in shape:  # NumPy's einsum reads from empty operands: let it find no guard there
         return np.zeros(shape, dtype)
-    offset = pointer.ptr - pointer.mem.ptr + GUARD
+    offset = pointer.ptr - pointer.mem.block.address + GUARD
     return np.ndarray(shape, dtype, pointer.mem.block.all, offset, strides)
 
 

@@ -335,6 +335,7 @@ def work(name, run, allocations, stream=None):
         return
     if stream is not recording.origin:
         recording.pending.add(stream)
+    allocations = [allocation.root for allocation in allocations]
     uses = [(weakref.ref(one), weakref.ref(one.block), one.pool) for one in allocations]
     recording.work.append((name, run, uses))
     for allocation in allocations:

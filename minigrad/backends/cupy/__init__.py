@@ -6,7 +6,7 @@ import functools
 import importlib
 import importlib.util
 
-from minigrad.backends import DeviceError
+from minigrad.errors import DeviceError
 
 INSTALL = "install CuPy with: pip install 'cupy-cuda13x[ctk]'  (driver >= 580; older: cupy-cuda12x)"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 import numpy as np
@@ -147,24 +148,16 @@ def _stack(arrays: list[Array], axis: int) -> Any:
     return _concatenate([np.expand_dims(x, axis) for x in arrays], axis)
 
 
-def _side_by_side(arrays: list[Array]) -> list[Array]:
-    """Parts of one allocation that lie one after the other, as one vector."""
-    make = type(arrays[0])
-    found: list[Array] = []
-    for array in arrays:
-        before = found[-1] if found else None
-        if (
-            before is not None
-            and before.flags.c_contiguous
-            and array.flags.c_contiguous
-            and before.dtype == array.dtype
-            and before.data.mem is array.data.mem
-            and before.data.ptr + before.nbytes == array.data.ptr
-        ):
-            found[-1] = make((before.size + array.size,), array.dtype, before.data)
-        else:
-            found.append(array)
-    return found
+def _lender(memory: Array) -> Any:
+    kind, shape, dtype, pointer = type(memory), memory.shape, memory.dtype, memory.data
+    cuda = importlib.import_module("cupy").cuda
+
+    def lend(loan: Any) -> Array:
+        # not by __cuda_array_interface__, which may wait for the GPU
+        owned = cuda.UnownedMemory(pointer.ptr, memory.nbytes, loan, pointer.device_id)
+        return kind(shape, dtype, cuda.MemoryPointer(owned, 0))
+
+    return lend
 
 
 concatenate = Kernel(_concatenate)
@@ -173,4 +166,4 @@ sum_over = Kernel(_sum_over)
 length = Kernel(_length)
 shorten = Kernel(_shorten)
 follow_statistics = Kernel(_follow_statistics)
-side_by_side = Kernel(_side_by_side)
+lender = Kernel(_lender)

@@ -17,10 +17,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minigrad.backends import Array, DeviceError
+from minigrad.backends import Array
 from minigrad.backends.arrays import empty
 from minigrad.backends.cupy import INSTALL, one_line
 from minigrad.backends.cupy.source import in_c_order
+from minigrad.errors import DeviceError
 
 __all__ = ["gemm", "gemm_batched", "library"]
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import gc
 import importlib
 import threading
+import weakref
 from collections import deque
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
 import numpy as np
 
-from minigrad.backends import Array
+from minigrad.backends import Array, on_host
 from minigrad.backends.arrays import empty
 
 __all__ = ["Feed", "Results", "StepGraph", "own_stream"]
@@ -48,6 +48,13 @@ def own_stream() -> Any:
     return _thread.stream.__enter__()
 
 
+class _Block:
+    """Memory of a pool that arrays lie in, and keep."""
+
+    __slots__ = ("__weakref__", "pointer")
+    pointer: Any
+
+
 class StepGraph:
     """A recorded step: work on the GPU that is launched as a whole, and the memory it works in.
 
@@ -62,8 +69,7 @@ class StepGraph:
         self.stream = own_stream()
         self._cuda = cupy.cuda
         self._pool = cupy.cuda.MemoryPool()
-        self._array_type = cupy.ndarray
-        self._given: set[int] = set()  # addresses that the pool has given out in the last step
+        self._lent: dict[int, tuple[weakref.ref[_Block], int]] = {}  # to the last step, by address
         self._graph: Any = None
         self._is_recording = False
 
@@ -76,26 +82,34 @@ class StepGraph:
     @contextmanager
     def memory(self) -> Iterator[None]:
         """Arrays made inside come from the pool: first in the steps before, which fill it."""
-        self._given = set()
+        self._lent = {}
         with self._cuda.using_allocator(self._malloc):
             yield
 
     def _malloc(self, size: int) -> Any:
-        pointer = self._pool.malloc(size)
-        self._given.add(pointer.mem.ptr)
-        return pointer
+        block = _Block()
+        block.pointer = pointer = self._pool.malloc(size)
+        if size:
+            self._lent[pointer.ptr] = weakref.ref(block), size
+        owned = self._cuda.UnownedMemory(pointer.ptr, size, block, pointer.device_id)
+        return self._cuda.MemoryPointer(owned, 0)
 
-    def kept(self, known: Collection[int]) -> Array | None:
-        """An array of the last step that somebody holds now that it is over, or None.
+    def has_lent(self, array: Array) -> bool:
+        """Whether an array lies in memory that the last step got from the pool."""
+        return not on_host(array) and array.data.mem.ptr in self._lent
+
+    def in_use(self, but: Iterable[Array]) -> dict[int, int]:
+        """The memory of the last step that somebody still refers to: bytes by address.
 
         Args:
-            known: The ids of those that may be held.
+            but: Arrays whose memory is left out.
         """
-        for x in gc.get_objects():
-            if issubclass(type(x), self._array_type) and x.size and id(x) not in known:
-                if x.data.mem.ptr in self._given:
-                    return x
-        return None
+        known = {array.data.mem.ptr for array in but}
+        return {
+            address: size
+            for address, (block, size) in self._lent.items()
+            if block() is not None and address not in known
+        }
 
     @contextmanager
     def recorded(self) -> Iterator[None]:

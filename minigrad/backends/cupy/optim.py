@@ -1,61 +1,35 @@
 """The optimizers' updates in one launch over parameters, gradients and state.
 
-The equations are those of `minigrad/optim/`. What an option multiplies or adds is a number on the
-device, so that it may change between replays of a recorded step; an absent part of the state is a
-null pointer. A kernel takes what `Optimizer.update` takes, without room for intermediate results.
+The equations are those of `minigrad/optim/`, where `Optimizer.numbers` says what an update reads of
+its options; here these numbers are on the device, so that they may change between replays of a
+recorded step. An absent part of the state is a null pointer.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias
+from collections.abc import Mapping
+from typing import Any
 
-from minigrad import live
 from minigrad.backends import Array, Kernel
 from minigrad.backends.cupy.source import BLOCK, CudaKernel, blocks_for, kernel, served
 
-Group: TypeAlias = Mapping[str, Any]
-Step: TypeAlias = int | Callable[[], int]  # the number of an update; in a recording, who knows it
 
-
-def _update(
-    cuda: CudaKernel, numbers: Callable[[int, Group], tuple[float, ...]], *names: str
-) -> Kernel:
+def _update(cuda: CudaKernel, *names: str) -> Kernel:
     """The kernel of an optimizer.
 
     Args:
         cuda: Takes p, g, the state's arrays, the numbers and how many parameters there are.
-        numbers: Computes them from the number of the update and the options.
         names: Those of the state's arrays, in the order of the text.
     """
 
-    def forward(p: Array, g: Array, state: Mapping[str, Array], step: Step, group: Group) -> Any:
+    def forward(p: Array, g: Array, state: Mapping[str, Array], numbers: Array) -> Any:
         if not served(p, g):
             return NotImplemented
-        values = live.numbers(lambda: numbers(step() if callable(step) else step, group))
         arrays = [state.get(name) for name in names]
-        cuda((blocks_for(p.size),), (BLOCK,), (p, g, *arrays, values, p.size))
+        cuda((blocks_for(p.size),), (BLOCK,), (p, g, *arrays, numbers, p.size))
         return None
 
     return Kernel(forward)
-
-
-def _direction(group: Group) -> tuple[float, float]:
-    """The sign of the gradient, and how much of p is added to it."""
-    return -1.0 if group["maximize"] else 1.0, float(group["weight_decay"])
-
-
-def adam_numbers(step: int, group: Group) -> tuple[float, ...]:
-    """What `adam` reads, in the order of its text."""
-    lr, (beta1, beta2) = float(group["lr"]), group["betas"]
-    sign, decay = _direction(group)
-    keep = 1.0
-    if group["decoupled_weight_decay"]:
-        keep, decay = 1 - lr * decay, 0.0
-    c = math.sqrt(1 - beta2**step)  # on both sides of the fraction, as in the definition
-    rate = lr * c / (1 - beta1**step)
-    return sign, decay, keep, beta1, 1 - beta1, beta2, 1 - beta2, group["eps"] * c, rate
 
 
 _adam = kernel(
@@ -79,13 +53,6 @@ extern "C" __global__ void adam(
 }
 """,
 )
-
-
-def rmsprop_numbers(step: int, group: Group) -> tuple[float, ...]:
-    """What `rmsprop` reads, in the order of its text."""
-    alpha = float(group["alpha"])
-    momentum, lr = float(group["momentum"]), float(group["lr"])
-    return *_direction(group), alpha, 1 - alpha, float(group["eps"]), momentum, lr
 
 
 _rmsprop = kernel(
@@ -113,15 +80,6 @@ extern "C" __global__ void rmsprop(
 )
 
 
-def sgd_numbers(step: int, group: Group) -> tuple[float, ...]:
-    """What `sgd` reads, in the order of its text."""
-    first = step == 1  # then the running sum is the gradient, whatever the dampening
-    momentum = float(group["momentum"])
-    keep, rest = (0.0, 1.0) if first else (momentum, 1 - float(group["dampening"]))
-    ahead = momentum if group["nesterov"] else 0.0
-    return *_direction(group), keep, rest, ahead, float(group["lr"])
-
-
 _sgd = kernel(
     "sgd",
     r"""
@@ -141,6 +99,6 @@ extern "C" __global__ void sgd(T* p, const T* g, T* b, const double* numbers, In
 """,
 )
 
-Adam = _update(_adam, adam_numbers, "exp_avg", "exp_avg_sq", "max_exp_avg_sq")
-RMSprop = _update(_rmsprop, rmsprop_numbers, "square_avg", "momentum_buffer", "grad_avg")
-SGD = _update(_sgd, sgd_numbers, "momentum_buffer")
+Adam = _update(_adam, "exp_avg", "exp_avg_sq", "max_exp_avg_sq")
+RMSprop = _update(_rmsprop, "square_avg", "momentum_buffer", "grad_avg")
+SGD = _update(_sgd, "momentum_buffer")

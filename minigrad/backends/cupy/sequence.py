@@ -25,9 +25,9 @@ def in_order(*arrays: Array | None) -> Iterator[Array | None]:
     return (x if x is None or x.flags.c_contiguous else x.copy() for x in arrays)
 
 
-def run(made: CudaKernel, n: int, *args: Any) -> None:
+def run(cuda: CudaKernel, n: int, *args: Any) -> None:
     """Launch a kernel over n elements."""
-    made((blocks_for(n),), (BLOCK,), args)
+    cuda((blocks_for(n),), (BLOCK,), args)
 
 
 def takes(

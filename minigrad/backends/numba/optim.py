@@ -1,30 +1,20 @@
 """The optimizers' updates in one pass over parameters, gradients and state.
 
-The equations are those of `minigrad/optim/`, each option an `if` that the compiler takes out of the
-loop. A kernel takes what `Optimizer.update` takes, but the number of the update through a function,
-and no room for intermediate results.
+The equations are those of `minigrad/optim/`, where `Optimizer.numbers` says what an update reads of
+its options; each option is an `if` that the compiler takes out of the loop.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from minigrad.backends import Array, Kernel
 from minigrad.backends.numba.compiled import in_float32, loop, loop_as_written
 
-Step: TypeAlias = Callable[[], int]
-
 _ABSENT = np.empty(0, np.float32)
-_f = np.float32
-
-
-def _direction(group: Mapping[str, Any]) -> tuple[np.float32, np.float32]:
-    """The sign of the gradient, and how much of p is added to it."""
-    return _f(-1 if group["maximize"] else 1), _f(group["weight_decay"])
 
 
 @loop
@@ -59,33 +49,9 @@ def _adam(
         p[i] = keep * p[i] - rate * (first / (np.sqrt(second) + eps))
 
 
-def _adam_update(
-    p: Array, g: Array, state: Mapping[str, Array], step: Step, group: Mapping[str, Any]
-) -> None:
-    lr, (beta1, beta2) = float(group["lr"]), group["betas"]
-    sign, decay = _direction(group)
-    keep = _f(1)
-    if group["decoupled_weight_decay"]:
-        keep, decay = _f(1 - lr * group["weight_decay"]), _f(0)
+def _adam_update(p: Array, g: Array, state: Mapping[str, Array], numbers: Array) -> None:
     m, v, *largest = state.values()
-    count = step()
-    c = math.sqrt(1 - beta2**count)  # on both sides of the fraction, as in the definition
-    _adam(
-        p,
-        g,
-        m,
-        v,
-        largest[0] if largest else _ABSENT,
-        sign,
-        decay,
-        keep,
-        _f(beta1),
-        _f(1 - beta1),
-        _f(beta2),
-        _f(1 - beta2),
-        _f(group["eps"] * c),
-        _f(lr * c / (1 - beta1**count)),
-    )
+    _adam(p, g, m, v, largest[0] if largest else _ABSENT, *numbers.astype(np.float32))
 
 
 @loop
@@ -131,7 +97,7 @@ def _centered_rmsprop(
     momentum: Any,
     lr: Any,
 ) -> None:
-    moving, zero = b.size > 0, _f(0)
+    moving, zero = b.size > 0, np.float32(0)
     for i in range(p.size):
         slope = sign * g[i]
         if decay != 0:
@@ -147,22 +113,12 @@ def _centered_rmsprop(
         p[i] -= lr * way
 
 
-def _rmsprop_update(
-    p: Array, g: Array, state: Mapping[str, Array], step: Step, group: Mapping[str, Any]
-) -> None:
+def _rmsprop_update(p: Array, g: Array, state: Mapping[str, Array], numbers: Array) -> None:
     q, b = state["square_avg"], state.get("momentum_buffer", _ABSENT)
-    numbers = (
-        *_direction(group),
-        _f(group["alpha"]),
-        _f(1 - group["alpha"]),
-        _f(group["eps"]),
-        _f(group["momentum"]),
-        _f(group["lr"]),
-    )
-    if group["centered"]:
-        _centered_rmsprop(p, g, q, b, state["grad_avg"], *numbers)
+    if "grad_avg" in state:
+        _centered_rmsprop(p, g, q, b, state["grad_avg"], *numbers.astype(np.float32))
     else:
-        _rmsprop(p, g, q, b, *numbers)
+        _rmsprop(p, g, q, b, *numbers.astype(np.float32))
 
 
 @loop
@@ -189,20 +145,8 @@ def _sgd(
         p[i] -= lr * way
 
 
-def _sgd_update(
-    p: Array, g: Array, state: Mapping[str, Array], step: Step, group: Mapping[str, Any]
-) -> None:
-    first = step() == 1  # then the running sum is the gradient, whatever the dampening
-    _sgd(
-        p,
-        g,
-        state.get("momentum_buffer", _ABSENT),
-        *_direction(group),
-        _f(0 if first else group["momentum"]),
-        _f(1 if first else 1 - group["dampening"]),
-        _f(group["momentum"] if group["nesterov"] else 0),
-        _f(group["lr"]),
-    )
+def _sgd_update(p: Array, g: Array, state: Mapping[str, Array], numbers: Array) -> None:
+    _sgd(p, g, state.get("momentum_buffer", _ABSENT), *numbers.astype(np.float32))
 
 
 Adam = Kernel(in_float32(_adam_update))

@@ -1,4 +1,4 @@
-"""Sums as products, which BLAS computes two to six times as fast as NumPy adds; joined arrays."""
+"""Sums as products, which BLAS computes two to six times as fast as NumPy adds."""
 
 from __future__ import annotations
 
@@ -37,45 +37,5 @@ def _length(vectors: list[Array]) -> Any:
     return np.sqrt(sum(row @ row for row in rows))
 
 
-def _is_part(array: Array, vector: Any) -> bool:
-    """Whether an array is some of a vector's elements in a row."""
-    return (
-        isinstance(vector, np.ndarray)
-        and vector.ndim == 1
-        and vector.flags.c_contiguous
-        and array.flags.c_contiguous
-        and array.dtype == vector.dtype
-        and array.size > 0
-    )
-
-
-def _side_by_side(arrays: list[Array]) -> list[Array]:
-    """Parts of a vector that lie one after the other, as one part of it."""
-    found: list[Array] = []
-    owner: Array = None  # the vector whose part was found last, from first to last
-    address = first = last = 0
-    for array in arrays:
-        vector = array.base
-        if not _is_part(array, vector):
-            found.append(array)
-            owner = None
-            continue
-        if vector is not owner:
-            address = _address(vector)
-        start = (_address(array) - address) // array.itemsize
-        if vector is owner and start == last:
-            last += array.size
-            found[-1] = vector[first:last]
-        else:
-            owner, first, last = vector, start, start + array.size
-            found.append(array)
-    return found
-
-
-def _address(array: Array) -> int:
-    return array.__array_interface__["data"][0]  # type: ignore[no-any-return]
-
-
 sum_over = Kernel(_sum_over)
 length = Kernel(_length)
-side_by_side = Kernel(_side_by_side)

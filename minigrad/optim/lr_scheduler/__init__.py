@@ -4,7 +4,7 @@ A schedule changes the `lr` of its optimizer's groups at each `step()`, starting
 there, so that several schedules of one optimizer multiply, as in PyTorch.
 """
 
-from minigrad import hints
+from minigrad.messages import hints
 from minigrad.optim.lr_scheduler.base import LRScheduler
 from minigrad.optim.lr_scheduler.epochs import (
     CosineAnnealingLR,

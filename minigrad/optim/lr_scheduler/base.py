@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
-from minigrad.live import refuse
+from minigrad.messages.arguments import array_in, number, quoted
+from minigrad.observers import thread
 from minigrad.optim.optimizer import Optimizer
-from minigrad.options import array_in, number, quoted
 
 __all__ = ["LRScheduler"]
 
@@ -64,6 +64,7 @@ class LRScheduler:
         self.last_epoch = last_epoch
         self._step_count = 0
         self._initial = True
+        thread.observer.refuse("it makes a learning-rate schedule; make it outside")
         for group, lr in zip(groups, self.base_lrs, strict=True):
             group.setdefault("initial_lr", lr)
         try:
@@ -112,10 +113,13 @@ class LRScheduler:
                 not finite; nothing has been changed.
             TypeError: A rate is no number; nothing has been changed.
         """
-        refuse("a schedule's step() changes learning rates on the host; call it outside")
+        thread.observer.repeat(self._advance)
+
+    def _advance(self) -> None:
         for name in self._for_groups:
             self._require_groups(len(getattr(self, name)))
         before = vars(self).copy()
+        thread.observer.changes(vars(self))
         try:
             self._step_count += 1
             self.last_epoch += 1
@@ -144,8 +148,8 @@ class LRScheduler:
         return [number(f"{place}[{i}]: lr", rate) for i, rate in enumerate(listed)]
 
     def _assign(self, rates: list[float]) -> None:
-        refuse("a schedule's step() changes learning rates on the host; call it outside")
         for group, lr in zip(self.optimizer.param_groups, rates, strict=True):
+            thread.observer.changes(group)
             group["lr"] = lr
         self._last_lr = rates
 

@@ -8,9 +8,9 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
+from minigrad.messages.arguments import number, plain, quoted
 from minigrad.optim.lr_scheduler.base import LRScheduler
 from minigrad.optim.optimizer import Optimizer
-from minigrad.options import number, plain, quoted
 
 __all__ = [
     "CosineAnnealingLR",

@@ -6,10 +6,10 @@ import math
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from minigrad.live import refuse
+from minigrad.messages.arguments import number
+from minigrad.observers import thread
 from minigrad.optim.lr_scheduler.base import LRScheduler
 from minigrad.optim.optimizer import Optimizer
-from minigrad.options import number
 
 __all__ = ["ReduceLROnPlateau"]
 
@@ -85,7 +85,7 @@ class ReduceLROnPlateau(LRScheduler):
                 been changed.
             TypeError: `metrics` is no number; nothing has been changed.
         """
-        refuse("a schedule's step() changes learning rates on the host; call it outside")
+        thread.observer.refuse("ReduceLROnPlateau.step() reads a measurement; call it outside")
         self._require_groups(len(self.min_lrs))
         current, rates = number("metrics", metrics, finite=False), self._lrs()
         is_better = self._is_better(current)

@@ -1,22 +1,20 @@
-"""Level 3: a training step that the GPU repeats as a whole."""
+"""A training step that the GPU repeats as a whole."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
-from threading import get_ident
 from typing import Any, ParamSpec, TypeVar
 
-from minigrad.backends import cheap_to_read, require_device, to_device, to_numpy
+from minigrad.backends import on_host, require_device, to_device, to_numpy
 from minigrad.backends.cupy.graph import StepGraph, own_stream
-from minigrad.engine import inspectors
+from minigrad.capture.recording import Recording
+from minigrad.capture.trace import PLAIN, Trace, copied, mapped, outside_the_graph, stand_in
 from minigrad.grad_mode import is_grad_enabled
-from minigrad.live import recorders
-from minigrad.recording import Recording
-from minigrad.tensor import Tensor, made, new_leaf
-from minigrad.watch import PLAIN, Watch, copied, mapped, outside_the_graph, twin
-from minigrad.writes import write
+from minigrad.observers import NOBODY, observed_by, thread
+from minigrad.tensor import Tensor, new_leaf, wrap
+from minigrad.versions import write
 
 __all__ = ["capture"]
 
@@ -107,7 +105,7 @@ def capture(step: Callable[P, R], device: str | None = None) -> Callable[P, R]:
     return captured
 
 
-class _Take:
+class _Variant:
     """The calls with one set of arguments and settings: warm-ups, a recording, replays."""
 
     def __init__(self, objects: list[Any]) -> None:
@@ -115,19 +113,15 @@ class _Take:
         self.objects = objects  # which the key knows by their ids, so that these stay theirs
         self.calls = 0
         self.is_warm = self.is_refused = False
-        self.watch: Watch | None = None
-
-    def fits(self) -> bool:
-        """Whether a call is like those so far, as far as its arguments do not tell."""
-        return self.watch is None or self.watch.holds()
+        self.trace: Trace | None = None
 
 
 class _Captured:
-    """A step, and all takes of it by the key of their arguments."""
+    """A step, and all its variants by the key of their arguments."""
 
     def __init__(self, step: Callable[..., Any], moves: bool) -> None:
         self._step, self._moves = step, moves
-        self._takes: dict[Any, list[_Take]] = {}
+        self._variants: dict[Any, list[_Variant]] = {}
         self._count = 0
         self._has_warned = False
 
@@ -135,20 +129,25 @@ class _Captured:
         inputs: list[Tensor] = []
         objects: list[Any] = []
         key = _key((args, kwargs), inputs, objects)
-        if not self._moves and (not inputs or any(cheap_to_read(x._data) for x in inputs)):
+        if not self._moves and (not inputs or any(on_host(x._data) for x in inputs)):
             return self._step(*args, **kwargs)
         call = _Call(self._step, args, kwargs, inputs)
-        thread = get_ident()
-        if thread in inspectors or thread in recorders:
+        if thread.observer is not NOBODY:
             return call.eagerly()
         if any(isinstance(x, Tensor) and x._record is not None for x in objects):
             self._warn("an argument is the result of operations that a gradient would go back to")
             return call.eagerly()
-        takes = self._takes.setdefault((own_stream(), is_grad_enabled(), key), [])
-        take = next((take for take in takes if take.fits()), None)
-        if take is None:
+        variants = self._variants.setdefault((own_stream(), is_grad_enabled(), key), [])
+        for variant in variants:
+            if isinstance(variant.trace, Recording):
+                result = variant.trace.replay(inputs)
+                if result is not NotImplemented:
+                    return result
+            elif variant.trace is None or variant.trace.is_current():
+                break
+        else:
             # memory that is no longer a parameter's never becomes one again
-            takes[:] = [old for old in takes if old.watch is None or old.watch.has_its_memory()]
+            variants[:] = [v for v in variants if v.trace is None or v.trace.has_its_memory()]
             if self._count == MOST:
                 self._warn(
                     f"it has met {MOST} different sets of arguments and settings, and records no "
@@ -156,62 +155,58 @@ class _Captured:
                     "must not be kept"
                 )
                 return call.eagerly()
-            take = _Take(objects)
-            takes.append(take)
+            variant = _Variant(objects)
+            variants.append(variant)
             self._count += 1
-        if take.is_refused:
+        if variant.is_refused:
             return call.eagerly()
-        if isinstance(take.watch, Recording):
-            return take.watch.replay(inputs)
-        if not take.is_warm:
-            return self._warm_up(take, call)
-        return self._record(take, call)
+        return self._record(variant, call) if variant.is_warm else self._warm_up(variant, call)
 
-    def _warm_up(self, take: _Take, call: _Call) -> Any:
-        """Run the step as it stands, in the memory of the graph to come, and watch it."""
-        watch = Watch(take.watch)
-        with take.graph.memory(), watch.watching():
+    def _warm_up(self, variant: _Variant, call: _Call) -> Any:
+        """Run the step as it stands, in the memory of the graph to come, and trace it."""
+        trace = Trace(variant.graph, variant.trace)
+        with variant.graph.memory(), observed_by(trace):
             inputs = call.on_gpu(copies=True)
             result = call.run(inputs)
-            watch.returned(result)
+            trace.returned(result)
         result = mapped(result, copied)
         if call.take_back(inputs):
-            watch.refuse(CHANGES_AN_ARGUMENT)
-        del inputs  # what nobody else holds then is free again
-        watch.finish(take.graph)
-        take.watch, take.calls = watch, take.calls + 1
-        take.is_warm = take.calls >= WARM_UP and watch.trouble is None
-        if watch.trouble is not None and take.calls == MOST_WARM_UP:
-            self._refuse(take, watch.trouble)
+            trace.refuse(CHANGES_AN_ARGUMENT)
+        del inputs  # what nobody else refers to then is free again
+        trace.finish()
+        variant.trace, variant.calls = trace, variant.calls + 1
+        variant.is_warm = variant.calls >= WARM_UP and trace.trouble is None
+        if trace.trouble is not None and variant.calls == MOST_WARM_UP:
+            self._refuse(variant, trace.trouble)
         return result
 
-    def _record(self, take: _Take, call: _Call) -> Any:
+    def _record(self, variant: _Variant, call: _Call) -> Any:
         """Record the step, which also runs it; or run it, where that fails."""
-        assert take.watch is not None
+        assert variant.trace is not None
         recording = None
         try:
-            recording = Recording(take.graph, take.watch, call.inputs)
+            recording = Recording(variant.graph, variant.trace, call.inputs)
             result = recording.record(call.run, call.inputs)
             if call.take_back(recording.inputs):
                 recording.refuse(CHANGES_AN_ARGUMENT)
         except Exception as error:
-            if recording is not None and not recording.recording:
+            if recording is not None and not recording.is_recording:
                 call.take_back(recording.inputs)
-                self._refuse(take, recording.trouble or "it failed")
+                self._refuse(variant, recording.trouble or "it failed")
                 raise
             reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
             result = call.eagerly()  # which also raises the step's own errors
-            self._refuse(take, reason)
+            self._refuse(variant, reason)
         else:
             if recording.trouble is None:
-                take.watch = recording
+                variant.trace = recording
             else:
-                self._refuse(take, recording.trouble)
+                self._refuse(variant, recording.trouble)
         return result
 
-    def _refuse(self, take: _Take, reason: str) -> None:
-        take.is_refused = True
-        del take.graph  # whose memory others may use again
+    def _refuse(self, variant: _Variant, reason: str) -> None:
+        variant.is_refused = True
+        del variant.graph  # whose memory others may use again
         self._warn(reason, stacklevel=6)
 
     def _warn(self, reason: str, stacklevel: int = 4) -> None:
@@ -252,10 +247,10 @@ class _Call:
         arrays = [to_device(x._data, "gpu") for x in self.inputs]
         if not copies:  # a step that changes an argument changes the caller's
             return [
-                x if x._data is y else made(y) for x, y in zip(self.inputs, arrays, strict=True)
+                x if x._data is y else wrap(y) for x, y in zip(self.inputs, arrays, strict=True)
             ]
         return [
-            twin(x, y.copy() if x._data is y or not y.flags.c_contiguous else y)
+            stand_in(x, y.copy() if x._data is y or not y.flags.c_contiguous else y)
             for x, y in zip(self.inputs, arrays, strict=True)
         ]
 
@@ -264,7 +259,7 @@ class _Call:
         changed = [
             (x, y)
             for x, y in zip(self.inputs, own, strict=True)
-            if not cheap_to_read(x._data) and not _is_as_given(x, y)
+            if not on_host(x._data) and not _is_as_given(x, y)
         ]
         for x, y in changed:
             if x._data.dtype == y.dtype:
@@ -306,6 +301,6 @@ def _key(value: Any, inputs: list[Tensor], objects: list[Any]) -> Any:
     if _is_input(value):
         inputs.append(value)
         array = value._data
-        return array.shape, array.dtype, cheap_to_read(array)
+        return array.shape, array.dtype, on_host(array)
     objects.append(value)
     return id(value)

@@ -1,4 +1,4 @@
-"""Level 1: what a user gives as an option: a plain number, or an error that says what is allowed.
+"""What a user gives as an option: a plain number, or an error that says what is allowed.
 
 A NumPy scalar, and an array or a Tensor of one element, become the Python number that they hold: a
 `np.float64` would make float64 of float32.
@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from minigrad.backends import is_array, to_numpy
-from minigrad.tensor import ShapeError, Tensor
+from minigrad.errors import ShapeError
+from minigrad.tensor import Tensor
 
 __all__ = [
     "array_in",

@@ -4,41 +4,30 @@ from __future__ import annotations
 
 import linecache
 import sys
-import threading
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
 
 from minigrad.backends import to_numpy
-from minigrad.engine import Inspector, Record, inspectors
+from minigrad.engine import Record
+from minigrad.errors import AnomalyError, ChangedValueError
 from minigrad.grad_mode import Mode
-from minigrad.tensor import ChangedValueError, array_of
+from minigrad.observers import Observer, observed_by, thread
+from minigrad.tensor import array_of
 
 __all__ = ["AnomalyError", "detect_anomaly"]
 
 
-class AnomalyError(FloatingPointError):
-    """An operation, or its derivative, gave a NaN or an infinity; the message says which.
-
-    Example:
-        >>> import minigrad as mg
-        >>> x = mg.tensor(0.0, requires_grad=True)
-        >>> with mg.detect_anomaly():
-        ...     mg.sqrt(x).backward()
-        Traceback (most recent call last):
-        minigrad.debug.AnomalyError: sqrt: its derivative contains an infinity...
-    """
-
-
-class _Inspector:
-    """What `detect_anomaly` looks at, in the thread that asked for it."""
+class _AnomalyObserver(Observer):
+    """Looks for a NaN or an infinity in every result and every gradient."""
 
     def __init__(self) -> None:
         self.seen: dict[int, tuple[str, int]] = {}  # a record's age: its line, its checksum
 
-    def forward(
+    def operation(
         self,
         name: str,
         args: Iterable[Any],
@@ -67,7 +56,7 @@ class _Inspector:
                 f"forward pass{_at(line)}; change a copy instead"
             )
 
-    def pulled(self, record: Record, g: Any, gradients: Iterable[Any]) -> None:
+    def gradients(self, record: Record, g: Any, gradients: Iterable[Any]) -> None:
         """Look at the gradients that a record has given."""
         made = _troubles(gradients) - _troubles([g])
         if made:
@@ -96,25 +85,21 @@ class detect_anomaly(Mode):
         >>> with mg.detect_anomaly():
         ...     mg.log(mg.tensor([1.0, 0.0]))
         Traceback (most recent call last):
-        minigrad.debug.AnomalyError: log: the result contains an infinity, which no input does...
+        minigrad.errors.AnomalyError: log: the result contains an infinity, which no input does...
     """
 
     def __init__(self) -> None:
-        self._before: list[tuple[Inspector | None, Any]] = []  # a stack, for entering it twice
+        self._entered: list[ExitStack] = []  # a stack, for entering it twice
 
     def __enter__(self) -> None:
-        thread = threading.get_ident()
-        quiet = np.errstate(all="ignore")  # said here, and better than by NumPy's warnings
-        quiet.__enter__()
-        self._before.append((inspectors.get(thread), quiet))
-        inspectors[thread] = _Inspector()
+        thread.observer.refuse("detect_anomaly reads every value; use it without capture")
+        stack = ExitStack()
+        stack.enter_context(np.errstate(all="ignore"))  # said here, and better than by NumPy
+        stack.enter_context(observed_by(_AnomalyObserver()))
+        self._entered.append(stack)
 
     def __exit__(self, *error: Any) -> None:
-        before, quiet = self._before.pop()
-        quiet.__exit__(*error)
-        del inspectors[threading.get_ident()]
-        if before is not None:
-            inspectors[threading.get_ident()] = before
+        self._entered.pop().close()
 
 
 def _arrays(values: Iterable[Any]) -> Iterator[Any]:

@@ -1,24 +1,31 @@
-"""Level 1: which values were written to, and when, so that backward never uses changed ones unseen.
+"""Which values were written to, and when, so that backward never uses changed ones unseen.
 
 Tensors and records share one clock, `ages`. A record that is younger than the last write (the
 usual case: an optimizer steps after backward) needs no further look. For an older one it is asked
 whether its values share memory with what was written to, which finds a change through any view.
 A write to the whole memory of an array is remembered by that array, any other by its addresses.
+A recorded step writes again at each replay: `journal` collects its writes, `note_again` repeats
+them.
 """
 
 from __future__ import annotations
 
 import itertools
-from functools import partial
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeAlias
 from weakref import ref
 
-from minigrad.backends import Array, memory_owner, span_of
-from minigrad.live import repeat
+from minigrad.backends import Array
+from minigrad.backends.memory import memory_owner, span_of
 
 __all__ = [
+    "Memory",
     "ages",
+    "journal",
     "last_write",
+    "note_again",
     "note_replaced",
     "note_write",
     "was_changed",
@@ -29,13 +36,23 @@ ages = itertools.count(1)
 _LIMIT = 10_000  # changes of a kind that are remembered; the oldest half is forgotten beyond
 
 Span: TypeAlias = tuple[int, int]  # the addresses of the first byte, and after the last
-Whole: TypeAlias = "ref[Array]"
+Whole: TypeAlias = ref[Array]
+Memory: TypeAlias = Whole | Span  # what was written to; it keeps no array alive
 
 _wholes: dict[int, tuple[int, Whole]] = {}  # by an array's id: the last write to all of its memory
 _spans: dict[Span, int] = {}  # the last write to a part, or to memory that no NumPy array owns
 _replaced: dict[int, int] = {}  # by a Tensor's id: when it was given another array
 _last = 0
 _last_span = 0
+
+
+class _Journal(threading.local):
+    """Per thread: where its writes are written down, if anybody wants them."""
+
+    written: list[Memory] | None = None
+
+
+_journal = _Journal()
 
 
 def last_write() -> int:
@@ -68,11 +85,23 @@ def write(array: Array, values: Any, index: Any = ...) -> None:
 
 def note_write(*arrays: Array) -> None:
     """Remember that a kernel has changed these arrays in place, outside the graph."""
-    repeat(partial(_note, [*map(_place_of, arrays)]))  # a recorded step writes at each replay
+    written = [*map(_memory_of, arrays)]
+    if _journal.written is not None:
+        _journal.written += written
+    note_again(written)
 
 
-def _place_of(array: Array) -> Whole | Span:
-    """What to remember a write by; it keeps no array alive."""
+@contextmanager
+def journal() -> Iterator[list[Memory]]:
+    """Collect what this thread writes to inside."""
+    before, _journal.written = _journal.written, []
+    try:
+        yield _journal.written
+    finally:
+        _journal.written = before
+
+
+def _memory_of(array: Array) -> Memory:
     owner = memory_owner(array)
     if owner is not None and (
         array is owner or (array.nbytes == owner.nbytes and array.flags.forc)
@@ -81,15 +110,16 @@ def _place_of(array: Array) -> Whole | Span:
     return span_of(array)
 
 
-def _note(places: list[Whole | Span]) -> None:
+def note_again(written: Iterable[Memory]) -> None:
+    """Remember that this memory was written to now, as by the replay of a step."""
     global _last, _last_span
     _last = next(ages)
-    for place in places:
-        if isinstance(place, tuple):
+    for memory in written:
+        if isinstance(memory, tuple):
             _last_span = _last
-            _remember(_spans, place, _last)
-        else:
-            _remember(_wholes, id(place()), (_last, place))
+            _remember(_spans, memory, _last)
+        elif (whole := memory()) is not None:
+            _remember(_wholes, id(whole), (_last, memory))
 
 
 def note_replaced(holder: object) -> None:

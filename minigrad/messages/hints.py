@@ -1,4 +1,4 @@
-"""Level 0: what a user of PyTorch or NumPy types first, and what to write here instead.
+"""What a user of PyTorch or NumPy types first, and what to write here instead.
 
 >>> import minigrad as mg
 >>> mg.cat

@@ -1,4 +1,4 @@
-"""Level 3: are these gradients right? Comparison with central differences, element by element."""
+"""Are these gradients right? Comparison with central differences, element by element."""
 
 from __future__ import annotations
 
@@ -10,28 +10,15 @@ import numpy as np
 
 from minigrad.backends import to_device, to_numpy
 from minigrad.engine import grad
+from minigrad.errors import DTypeError, GradcheckError
 from minigrad.grad_mode import enable_grad, no_grad
-from minigrad.tensor import DTypeError, Tensor, described, made
+from minigrad.tensor import Tensor, described, wrap
 
 __all__ = ["GradcheckError", "gradcheck", "gradgradcheck"]
 
 Function = Callable[..., Any]
 Values = np.ndarray[Any, Any]
 Place = tuple[int, ...]
-
-
-class GradcheckError(RuntimeError):
-    """A gradient that differs from the central difference; the message says where, and why.
-
-    Example:
-        >>> import minigrad as mg
-        >>> @mg.primitive(x=lambda g, x: -g * 2 * x)
-        ... def square(x):
-        ...     return x * x
-        >>> gradcheck(square, [mg.tensor(3.0, dtype="float64", requires_grad=True)])
-        Traceback (most recent call last):
-        minigrad.check.GradcheckError: ...
-    """
 
 
 def gradcheck(
@@ -201,7 +188,7 @@ def _random_like(y: Tensor, seed: int) -> Tensor:
     """Weights away from zero, so that no element of the output goes unseen."""
     random = np.random.default_rng(seed)
     values = random.uniform(0.5, 1.5, y.shape) * random.choice([-1.0, 1.0], y.shape)
-    return made(to_device(np.asarray(values, dtype=y.dtype), y.device))
+    return wrap(to_device(np.asarray(values, dtype=y.dtype), y.device))
 
 
 @dataclass
@@ -273,7 +260,7 @@ class _Check:
         for step in (eps, -eps):
             moved = to_numpy(self.args[i]._data).copy()
             moved[place] += step
-            point = made(to_device(moved, self.args[i].device))
+            point = wrap(to_device(moved, self.args[i].device))
             yield self.at([point if x is self.args[i] else x for x in self.args])  # also twice
 
     def at(self, args: Sequence[Any]) -> Values:
@@ -303,7 +290,7 @@ class _Check:
         with enable_grad():
             outputs = _float_outputs(self.name, self.fn(*self.args))
         pairs = zip(outputs, self.weights, strict=True)
-        weights = [made(np.where(np.isfinite(y._data), 0, v._data)) for y, v in pairs]
+        weights = [wrap(np.where(np.isfinite(y._data), 0, v._data)) for y, v in pairs]
         [gradient] = _gradients(outputs, [self.args[i]], weights)
         return np.zeros(self.args[i].shape) if gradient is None else to_numpy(gradient._data != 0)
 

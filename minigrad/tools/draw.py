@@ -1,4 +1,4 @@
-"""Level 3: the graph of a Tensor as a picture. Where its boxes stand is layout.py."""
+"""The graph of a Tensor as a picture. Where its boxes stand is layout.py."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ import numpy as np
 
 from minigrad.backends import to_numpy
 from minigrad.engine import Output, Record
-from minigrad.layout import LINE, Box, arrange
+from minigrad.errors import GraphFreedError
+from minigrad.fused import FusedRecord
 from minigrad.nn.module import Module, Parameter
-from minigrad.operation import FusedRecord
-from minigrad.tensor import GraphFreedError, Tensor, described
+from minigrad.tensor import Tensor, described
+from minigrad.tools.draw_layout import LINE, Box, arrange
 
 __all__ = ["Picture", "draw"]
 

@@ -1,4 +1,4 @@
-"""Level 3: where the boxes of a drawn graph stand.
+"""Where the boxes of a drawn graph stand.
 
 They stand in layers, what is computed first on top. A box's layer is the length of the longest way
 to it; the order within a layer follows the neighbours' mean place, which leaves few crossings; then
