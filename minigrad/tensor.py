@@ -564,6 +564,9 @@ class GradientSlot(Protocol):
     def place(self) -> Place | None:
         """The place itself; None where the optimizer is gone."""
 
+    def data_place(self, leaf: Tensor) -> Place | None:
+        """The place of the leaf's values; None where they are elsewhere."""
+
     def stretch(self) -> tuple[Array, int, int] | None:
         """The vector of all gradients, and where in it this one begins and ends."""
 

@@ -1,6 +1,5 @@
 """One thread per library; the GPU of the tests, which is a strict stand-in or a real one."""
 
-import gc
 import importlib
 import os
 import sys
@@ -69,17 +68,6 @@ def quick_gpu(gpu):
     gpu.orders[:] = orders[:1]
     yield gpu
     gpu.orders[:] = orders
-
-
-@pytest.fixture
-def few_objects():
-    """What was there before the test is hidden from a look at all Tensors, which PyTorch's million
-    objects make slow; a capture that minds does not see it."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(gc, "get_freeze_count", lambda: 0)
-        gc.freeze()
-        yield patch
-        gc.unfreeze()
 
 
 @pytest.fixture

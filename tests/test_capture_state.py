@@ -15,12 +15,12 @@ import minigrad as mg
 from minigrad import nn, optim
 from minigrad.backends import to_numpy
 from minigrad.backends.cupy.graph import own_stream
-from minigrad.observers import is_recording, recorders
+from minigrad.observers import NOBODY, thread
 from minigrad.ops.random import generator
 from minigrad.tensor import wrap
 from minigrad.versions import write
 
-pytestmark = pytest.mark.usefixtures("quick_gpu", "few_objects")
+pytestmark = pytest.mark.usefixtures("quick_gpu")
 
 CALLS = 6
 
@@ -486,7 +486,7 @@ def change_all_and(fail):
     """Change, while the step is recorded, whatever can change unseen, and fail then."""
 
     def last(t):
-        if is_recording():
+        if thread.observer.is_recording:
             t.model.eval()
             t.model[0].count = 7
             t.model[2].bias = None
@@ -550,7 +550,7 @@ def test_a_recording_that_fails_puts_everything_back(fail, replays):
         actual = trained(True, last=change_all_and(fail))
     assert len(warned) == 1 and not replays
     assert_equal(actual, expected, besides={".n"})  # the step has run once more
-    assert not own_stream().is_capturing() and not recorders
+    assert not own_stream().is_capturing() and thread.observer is NOBODY
 
 
 def test_a_raw_read_in_each_call_runs_as_it_stands(replays):
@@ -585,7 +585,9 @@ def test_an_error_after_a_change_in_the_recorded_call_is_raised_once(replays):
         actual = train(True)
     assert len(warned) == 1 and warned[0].filename == __file__
     assert_equal(actual, expected)
-    assert actual[".results.2"] == 2 and not own_stream().is_capturing() and not recorders
+    assert (
+        actual[".results.2"] == 2 and not own_stream().is_capturing() and thread.observer is NOBODY
+    )
 
 
 def test_other_random_numbers_in_the_recorded_call(replays):

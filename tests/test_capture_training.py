@@ -23,7 +23,6 @@ from models.lstm_layer import LayerLSTM
 from train import average, classifier, command, console, gan, lstm
 from train.loop import MOST_WAITING, Meter
 
-pytestmark = pytest.mark.usefixtures("few_objects")
 EPS = float(np.finfo(np.float32).eps)
 LAUNCH_FAILURE = 719  # CUDA's number
 

@@ -319,7 +319,7 @@ def test_an_optimizer_of_ones_own_keeps_its_options():
 
 
 @pytest.mark.parametrize("rate", [None, math.nan, -0.1, np.array([0.1, 0.2])], ids=str)
-def test_a_replay_refuses_a_bad_learning_rate(rate, quick_gpu, few_objects, replays):
+def test_a_replay_refuses_a_bad_learning_rate(rate, quick_gpu, replays):
     model = nn.Linear(3, 2).to("gpu")
     optimizer = optim.Adam(model.parameters(), lr=0.1)
     x = mg.ones(4, 3, device="gpu")

@@ -9,7 +9,7 @@ from weakref import ref
 import numpy as np
 
 from minigrad.backends import Array, on_host
-from minigrad.backends.cupy.graph import Feed, Results, StepGraph
+from minigrad.backends.cupy.graph import Feed, Results, StepGraph, same_memory
 from minigrad.backends.memory import Place
 from minigrad.capture.trace import Trace, mapped, outside_the_graph, stand_in
 from minigrad.observers import observed_by
@@ -67,6 +67,9 @@ class Recording(Trace):
         self._needs_none: set[int] = set()  # ids of leaves
         self._undo: dict[Any, Callable[[], object]] = {}
         self._written: list[Memory] = []
+        self._read: list[Array] = []
+        for contents in before.changed():
+            self.changes(contents)
 
     def record(self, step: Callable[[list[Tensor]], Any], inputs: Sequence[Tensor]) -> Any:
         """Run a step on the host, while CUDA writes down what it is told, and do that then.
@@ -95,6 +98,8 @@ class Recording(Trace):
             self._recorded_graph.launch_once()
         else:
             self._recorded_graph.launch()
+        self._read.clear()
+        if self.trouble is None:
             self._log.clear()
             self._gradients = [*map(self._gradient_of, self.with_own_gradients())]
         return self._filled()
@@ -117,6 +122,7 @@ class Recording(Trace):
                 if self.is_recording:
                     result = mapped(result, lambda x: _numbered(x, arrays))
                     self._results = Results(arrays)
+            self._undo.clear()  # which refers to Tensors of the step
             if self.is_recording:
                 self.finish([*arrays, *self._results.flats])
         except BaseException:
@@ -124,8 +130,6 @@ class Recording(Trace):
                 for put_back in self._undo.values():
                     put_back()
             raise
-        finally:
-            self._undo.clear()
         return result
 
     def _take_over(self, inputs: Sequence[Tensor], hosts: Sequence[Any]) -> None:
@@ -202,6 +206,10 @@ class Recording(Trace):
                 leaf._grad = new_leaf(place.lend()) if gradient is None else gradient
         return is_free
 
+    def arguments(self) -> set[int]:
+        """The ids of the Tensors that the step got as arguments."""
+        return {*map(id, self.inputs)}
+
     # an observer, see observers.py
 
     def place(self, values: Any, draw: Callable[[], Any]) -> Array:
@@ -243,8 +251,15 @@ class Recording(Trace):
         key, before = ("requires_grad", id(tensor)), tensor._requires_grad
         self._undo.setdefault(key, lambda: setattr(tensor, "_requires_grad", before))
 
+    def meet(self, tensor: Tensor) -> None:
+        """Keep its memory until the work is launched: the step may let go of the Tensor before."""
+        super().meet(tensor)
+        if tensor._slot is None and not on_host(tensor._data) and not self._is_own(tensor):
+            self._read.append(same_memory(tensor._data))
+
     def changes(self, contents: dict[Any, Any] | list[Any]) -> None:
         """Remember what is in it."""
+        super().changes(contents)
         if id(contents) not in self._undo:
             before = contents.copy()
 
@@ -262,6 +277,7 @@ class Recording(Trace):
             self.is_recording = False
             self._feed.send()
             self._recorded_graph.launch_once()
+            self._read.clear()
 
 
 def _numbered(value: Any, arrays: list[Array]) -> Any:

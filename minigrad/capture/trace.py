@@ -26,7 +26,7 @@ from weakref import ref
 import numpy as np
 
 from minigrad.backends import Array, on_host, to_device
-from minigrad.backends.cupy.graph import StepGraph
+from minigrad.backends.cupy.graph import StepGraph, same_memory
 from minigrad.engine import Record
 from minigrad.observers import Observer, Settings
 from minigrad.tensor import Tensor, array_of, new_leaf, wrap
@@ -44,16 +44,16 @@ KEEPS = (
 
 
 class Leaf(NamedTuple):
-    """A Tensor that a step worked with, and what it was then; it keeps neither alive."""
+    """A Tensor that a step worked with, and what it was then; it is not kept alive."""
 
     tensor: ref[Tensor]
-    array: ref[Array]
+    memory: tuple[object, ...]
     requires_grad: bool
 
     def has_its_memory(self) -> bool:
-        """Whether the Tensor still has the array that it had."""
+        """Whether the Tensor still has the memory that it had, in the same order."""
         tensor = self.tensor()
-        return tensor is not None and tensor._data is self.array()
+        return tensor is not None and _memory(tensor._data) == self.memory
 
 
 class Trace(Observer):
@@ -82,6 +82,7 @@ class Trace(Observer):
         self._assigned: set[int] = set()  # addresses of arrays that were assigned to a .data
         self._shapes: dict[int, tuple[int, ...]] = {}  # of results, by the address of their memory
         self._modules: dict[int, Any] = {}
+        self._changed: dict[int, dict[Any, Any] | list[Any]] = {}
         self._attributes: list[tuple[Any, list[object]]] = []
         self._settings: list[tuple[Settings, list[object]]] = []  # and what they were when used
         self._lookups: list[tuple[Settings, list[object]]] = []  # and what they should be now
@@ -91,6 +92,7 @@ class Trace(Observer):
                 if (tensor := leaf.tensor()) is not None and tensor._grad is not None:
                     self._old_gradients[id(tensor._grad)] = ref(tensor._grad)
         self._earlier_lookups = len(self._lookups)
+        self._is_steady = True  # whether these have changed by actions only
 
     def returned(self, result: Any) -> None:
         """The step is over: see whether its results can be filled by a replay."""
@@ -113,12 +115,14 @@ class Trace(Observer):
         Args:
             results: What of the step's memory may be kept, besides gradients.
         """
-        met = (tensor for known in self._met.values() if (tensor := known()) is not None)
+        own = {id(leaf._grad) for leaf in self.with_own_gradients()} | self.arguments()
+        met = [tensor for known in self._met.values() if (tensor := known()) is not None]
         self.leaves = [
-            Leaf(ref(tensor), ref(tensor._data), tensor._requires_grad)
+            Leaf(ref(tensor), _memory(tensor._data), tensor._requires_grad)
             for tensor in met
-            if not self._graph.has_lent(tensor._data)
+            if id(tensor) not in own and not self._graph.has_lent(tensor._data)
         ]
+        del met
         self._met = {}
         self._attributes = [(part, _attributes(part)) for part in self._modules.values()]
         when_used = self._settings
@@ -128,11 +132,15 @@ class Trace(Observer):
             _same(new, old) for (_, new), (_, old) in zip(self._settings, when_used, strict=True)
         ):
             self.trouble = CHANGES.format("an option or the memory of an optimizer")
-        self._check_lookups()
+        self._look()
         del self._lookups[: self._earlier_lookups]
         if self.trouble is None and before is not None:
             self.trouble = self._difference(before) or self._kept(results)
         del self._graph  # a step that is refused gives its memory back
+
+    def arguments(self) -> set[int]:
+        """The ids of the Tensors that the step got as arguments, as far as they are there still."""
+        return set()
 
     def has_its_memory(self) -> bool:
         """Whether the leaves still have the arrays that they had."""
@@ -148,7 +156,7 @@ class Trace(Observer):
             tensor = leaf.tensor()
             if tensor is None:
                 return "which Tensors there are"
-            if tensor._data is not leaf.array():
+            if not leaf.has_its_memory():
                 return f"the memory of a Tensor of shape {tensor.shape}"
             if tensor._requires_grad is not leaf.requires_grad:
                 return f"requires_grad of a Tensor of shape {tensor.shape}"
@@ -182,7 +190,13 @@ class Trace(Observer):
                 "argument"
             )
         changed = before.change()
+        if changed is None and not self._is_steady:
+            changed = "the learning rate, or another option, of an optimizer"
         return changed and CHANGES.format(changed)
+
+    def changed(self) -> list[dict[Any, Any] | list[Any]]:
+        """What the step has changed on the host."""
+        return [*self._changed.values()]
 
     def with_own_gradients(self) -> list[Tensor]:
         """The leaves whose `.grad` the step has set."""
@@ -203,7 +217,8 @@ class Trace(Observer):
             kept = look()
         for address, size in kept.items():
             shape = self._shapes.get(address)
-            return KEEPS.format(f"an array of {'shape' if shape else 'bytes:'} {shape or size}")
+            what = f"{size} bytes" if shape is None else f"shape {shape}"
+            return KEEPS.format(f"an array of {what}")
         return None
 
     # operations, and the way back through them
@@ -220,7 +235,7 @@ class Trace(Observer):
         for arg in args:
             for value in arg if isinstance(arg, list | tuple) else (arg,):
                 if isinstance(value, Tensor):
-                    self._meet(value)
+                    self.meet(value)
         for array in y if isinstance(y, tuple) else (y,):
             if on_host(array):
                 self.refuse(f"{name} computes on the CPU, where nothing is recorded")
@@ -236,7 +251,8 @@ class Trace(Observer):
         """Write something down."""
         self._log.append((name, tuple(map(_described, values))))
 
-    def _meet(self, tensor: Tensor) -> None:
+    def meet(self, tensor: Tensor) -> None:
+        """Remember a Tensor that the step works with."""
         key = id(tensor)
         if key in self._old_gradients and self._old_gradients[key]() is tensor:
             self._refuse_old_gradient(tensor)
@@ -276,15 +292,14 @@ class Trace(Observer):
     def repeat(self, action: Callable[[], object]) -> None:
         """Do it now; what it changes of the settings that are looked up is no trouble."""
         self.note("action")
-        self._check_lookups()
+        self._look()
         action()
         self._lookups = [(settings, [*settings()]) for settings, _ in self._lookups]
 
-    def _check_lookups(self) -> None:
-        if self.trouble is None and not all(
-            _same([*settings()], known) for settings, known in self._lookups
-        ):
-            self.trouble = CHANGES.format("the learning rate, or another option, of an optimizer")
+    def _look(self) -> None:
+        """See whether the settings that are looked up are what they should be."""
+        if not all(_same([*settings()], known) for settings, known in self._lookups):
+            self._is_steady = False
 
     # what a step relies on, and what it changes: see `Observer`
 
@@ -292,9 +307,10 @@ class Trace(Observer):
         """A module may work with what is in its parts without calling them."""
         for part in () if id(module) in self._modules else module.modules():
             self._modules[id(part)] = part
+            self.changes(vars(part))
             for value in vars(part).values():
                 if isinstance(value, Tensor):
-                    self._meet(value)
+                    self.meet(value)
 
     def depends(self, settings: Settings) -> None:
         """Remember what they are now."""
@@ -314,31 +330,60 @@ class Trace(Observer):
         """From here on the gradient is the step's own."""
         self._own_gradients[id(leaf)] = ref(leaf)
 
+    def changes(self, contents: dict[Any, Any] | list[Any]) -> None:
+        """Remember what it is, so that a recording can put back what is in it."""
+        self._changed[id(contents)] = contents
+
     def assigns(self, tensor: Any, array: Array) -> bool:
         """Copy values that the step has computed, as a replay will; refuse another array."""
-        if self._graph.has_lent(tensor._data):
-            return False  # a Tensor of the step's own
-        address = 0 if on_host(array) else array.data.mem.ptr
-        if (
-            self._graph.has_lent(array)
-            and array.dtype == tensor.dtype
-            and address not in self._assigned
-        ):
-            self._assigned.add(address)
-            self.note("assign", array)
-            write(tensor._data, array)
-            return True
-        self.refuse(
-            f"it assigns .data of a Tensor of shape {tensor.shape} an array that it has not "
-            "computed, or of another dtype, or that another Tensor has; copy the values instead: "
-            "x.data[...] = values"
-        )
-        return False
+        if self._is_own(tensor):
+            return False
+        is_computed = self._graph.has_lent(array) and array.data.mem.ptr not in self._assigned
+        if not is_computed or array.dtype != tensor.dtype or not _is_alone(tensor):
+            self.refuse(
+                f"it assigns .data of a Tensor of shape {tensor.shape}, and a replay goes on with "
+                "the memory that it was recorded with; write there instead: x.data[...] = values. "
+                "(An array that the step has computed, of the same dtype, is copied there, unless "
+                "something else refers to it or to the old one.)"
+            )
+            return False
+        self._assigned.add(array.data.mem.ptr)
+        self.note("assign", array)
+        write(tensor._data, array)
+        return True
 
     def refuse(self, reason: str, tensor: Tensor | None = None) -> None:
         """Keep the first reason; what the step does to a Tensor of its own is its own business."""
-        if self.trouble is None and (tensor is None or not self._graph.has_lent(tensor._data)):
+        if self.trouble is None and (tensor is None or not self._is_own(tensor)):
             self.trouble = reason
+
+    def _is_own(self, tensor: Tensor) -> bool:
+        """Whether the step itself has made a Tensor, or set it as a gradient."""
+        gradients = (leaf._grad for leaf in self.with_own_gradients())
+        return self._graph.has_lent(tensor._data) or any(g is tensor for g in gradients)
+
+
+def _memory(array: Array) -> tuple[object, ...]:
+    """Where the elements of an array on the GPU lie; of one on the CPU the array itself."""
+    if on_host(array):
+        return (id(array),)
+    return array.data.ptr, array.dtype, array.shape, array.strides
+
+
+def _is_alone(tensor: Tensor) -> bool:
+    """Whether nothing else refers to the array of a Tensor, which gets another over its memory."""
+    array, slot = tensor._data, tensor._slot
+    others = ref(array)
+    place = None if slot is None else slot.data_place(tensor)
+    if place is None:
+        tensor._data = same_memory(array)
+    else:
+        tensor._data = None
+    del array
+    if place is not None:
+        is_alone = place.is_free()
+        tensor._data = place.lend()
+    return others() is None if place is None else is_alone
 
 
 def _attributes(module: Any) -> list[object]:

@@ -81,6 +81,10 @@ class Module(ModuleHints):
         thread.observer.changes(self.__dict__)
         object.__setattr__(self, name, value)
 
+    def __delattr__(self, name: str) -> None:
+        thread.observer.changes(self.__dict__)
+        object.__delattr__(self, name)
+
     # what it consists of, in the order of definition
 
     def _own(self, kind: type[T]) -> list[tuple[str, T]]:

@@ -68,6 +68,13 @@ class Slot:
         vector = self.vector()
         return None if vector is None else vector.gradient_places[self.number]
 
+    def data_place(self, leaf: Tensor) -> Place | None:
+        """The place of the parameter's values; None where they are elsewhere."""
+        vector = self.vector()
+        if vector is None or not vector.data_places[self.number].has_lent(leaf._data):
+            return None
+        return vector.data_places[self.number]
+
     def stretch(self) -> tuple[Array, int, int] | None:
         """The vector of all gradients, and where in it this one begins and ends."""
         vector = self.vector()

@@ -207,6 +207,7 @@ class Optimizer:
             for vector in self._vectors[number]:
                 for run in vector.runs():
                     self._sweep(vector, run, group)
+            thread.observer.changes(group)
             thread.observer.depends(partial(self._settings, number))
             thread.observer.looks_up(group.values)
         return loss

@@ -15,7 +15,7 @@ import numpy as np
 from minigrad.backends import Array, on_host
 from minigrad.backends.arrays import empty
 
-__all__ = ["Feed", "Results", "StepGraph", "own_stream"]
+__all__ = ["Feed", "Results", "StepGraph", "own_stream", "same_memory"]
 
 Spec = tuple[tuple[int, ...], Any]  # an array's shape and dtype
 _LINE = 256  # bytes: where arrays begin in a block of memory, as cudaMalloc's do
@@ -46,6 +46,11 @@ def own_stream() -> Any:
     _thread.stream.wait_event(cuda.Stream.null.record(cuda.Event(disable_timing=True)))
     # entered and never left: the end of any `with stream:` forgets what `use()` has made current
     return _thread.stream.__enter__()
+
+
+def same_memory(array: Array) -> Array:
+    """Another array over the memory of one; it keeps the memory, but not the array."""
+    return type(array)(array.shape, array.dtype, array.data, array.strides)
 
 
 class _Block:
