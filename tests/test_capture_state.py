@@ -44,6 +44,7 @@ class Training:
         self.args, [self.model], [self.optimizer] = task.args, task.modules, task.optimizers
         self.before, self.after, self.last = before, after, last
         self.schedule = optim.lr_scheduler.StepLR(self.optimizer, 1, 0.5)
+        self.plateau = optim.lr_scheduler.ReduceLROnPlateau(self.optimizer)
         self.average = nn.Buffer(mg.zeros(4, 3, device="gpu"))
         self.n, self.kept, self.raw = 0, [], None
 
@@ -119,6 +120,33 @@ def clip(t):
     t.weight.data = np.clip(t.weight.data, -0.1, 0.1)
 
 
+def share(t):
+    t.weight.data = t.average.data
+
+
+def double(t):
+    t.weight.data = t.weight.data.astype("float64")
+    t.weight.data = t.weight.data.astype("float32")
+
+
+def for_two(t):
+    half = t.weight.data * 0.5
+    t.weight.data = half
+    t.average.data = half
+
+
+def half_in_another_name(t):
+    before = t.weight.data
+    t.weight.data = before * 0.5
+    t.average.data[...] = before
+
+
+def half_as_a_view(t):
+    before = t.weight.detach()[1:]
+    t.weight.data = t.weight.data * 0.5
+    t.average.data[1:] = before.data
+
+
 def shrink(t):
     weight = t.weight
     with mg.no_grad():
@@ -169,6 +197,14 @@ def kept_array(t):
 
 def schedule(t):
     t.schedule.step()
+
+
+def plateau(t):
+    optim.lr_scheduler.ReduceLROnPlateau.step(t.plateau, 1.0)
+
+
+def new_schedule(t):
+    optim.lr_scheduler.StepLR(t.optimizer, 1, 0.5)
 
 
 def decay_for_this_step(t):
@@ -273,20 +309,22 @@ def move(t):
 
 
 STATEFUL: dict[str, tuple[Callable, str]] = {
-    "descend": (descend, r"assigns \.data of a Tensor of shape \(4, 3\)"),
-    "clip": (clip, r"assigns \.data"),
+    "share": (share, r"assigns \.data of a Tensor of shape \(4, 3\)"),
+    "double": (double, r"assigns \.data"),
+    "for two": (for_two, r"assigns \.data"),
+    "half in another name": (half_in_another_name, r"assigns \.data"),
+    "half as a view": (half_as_a_view, r"assigns \.data"),
     "shrink": (shrink, r"multiply\(float32\[4, 3\], 0\.9.*\) in one became"),
-    "average": (average, r"assigns \.data"),
-    "average of tensors": (average_of_tensors, r"assigns \.data"),
-    "new buffer": (new_buffer, r"other Tensors in one call"),
-    "raw average": (raw_average, r"keeps an array of shape \(4, 3\)"),
+    "new buffer": (new_buffer, r"keeps an array of shape \(4, 3\)"),
+    "raw average": (raw_average, r"keeps an array of 48 bytes"),
     "raw view": (raw_view, r"keeps an array"),
-    "hidden state": (hidden_state, r"other Tensors in one call|an attribute of a module"),
+    "hidden state": (hidden_state, r"changes an attribute of a module"),
     "history": (history, r"keeps an array"),
     "latest": (latest, r"keeps an array of shape \(\)"),
     "returned and kept": (returned_and_kept, r"keeps an array"),
     "kept array": (kept_array, r"keeps an array"),
-    "schedule": (schedule, r"schedule's step\(\) changes learning rates"),
+    "plateau": (plateau, r"ReduceLROnPlateau\.step\(\) reads a measurement"),
+    "new schedule": (new_schedule, r"makes a learning-rate schedule"),
     "rate": (rate, r"changes the learning rate"),
     "rate meanwhile": (rate_meanwhile, r"changes the learning rate"),
     "decay meanwhile": (decay_meanwhile, r"changes an option or the memory of an optimizer"),
@@ -311,7 +349,7 @@ STATEFUL: dict[str, tuple[Callable, str]] = {
     "move": (move, r"moves a Tensor of shape \(1, 3\) to the GPU"),
 }
 MISSING = {
-    "before": ("descend", "clip now and then", "rate meanwhile", "decay meanwhile"),
+    "before": ("clip now and then", "rate meanwhile", "decay meanwhile"),
     "after": ("decayed gradient",),
 }
 PLACES = [(n, w) for n in STATEFUL for w in ("before", "after") if n not in MISSING[w]]
@@ -458,6 +496,20 @@ REPLAYED: dict[str, Callable] = {
 }
 
 
+RENEWED = {"descend": descend, "clip": clip, "average": average, "schedule": schedule}
+RENEWED |= {"average of tensors": average_of_tensors}
+
+
+@pytest.mark.parametrize("where", ["before", "after", "last"])
+@pytest.mark.parametrize("name", RENEWED)
+def test_what_a_step_assigns_or_counts_is_renewed_by_each_replay(name, where, replays):
+    if (name, where) == ("descend", "before"):
+        where = "last"  # before backward there is no gradient to go along
+    expected = trained(False, 8, **{where: RENEWED[name]})
+    assert_equal(trained(True, 8, **{where: RENEWED[name]}), expected, besides={".n"})
+    assert len(replays) >= 5
+
+
 @pytest.mark.parametrize("name", REPLAYED)
 def test_a_change_in_place_is_replayed(name, replays):
     expected = trained(False, 8, after=REPLAYED[name])
@@ -564,7 +616,7 @@ def test_a_raw_read_in_each_call_runs_as_it_stands(replays):
 def test_an_error_after_a_change_in_the_recorded_call_is_raised_once(replays):
     def last(t):
         if t.n == 3:
-            t.weight.data = t.weight.data * 0.5
+            t.weight.data = t.average.data
             raise ValueError("the user's own")
 
     def train(captured):

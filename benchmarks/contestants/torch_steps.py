@@ -125,7 +125,7 @@ def _optimizer(kind: str, parameters: Any, mode: str, place: str, *args: Any) ->
     wanted = OPTIONS[mode] if place == "cuda" or mode == "fused" else {}
     if "capturable" in wanted and "capturable" not in known:
         raise Unable(f"{kind} of PyTorch {torch.__version__} is not capturable")
-    return wrap(parameters, *args, **{name: on for name, on in wanted.items() if name in known})
+    return made(parameters, *args, **{name: on for name, on in wanted.items() if name in known})
 
 
 def _compiled(model: Any, mode: str) -> Any:

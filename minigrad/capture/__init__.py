@@ -12,7 +12,7 @@ from minigrad.backends.cupy.graph import StepGraph, own_stream
 from minigrad.capture.recording import Recording
 from minigrad.capture.trace import PLAIN, Trace, copied, mapped, outside_the_graph, stand_in
 from minigrad.grad_mode import is_grad_enabled
-from minigrad.observers import NOBODY, observed_by, thread
+from minigrad.observers import NOBODY, thread
 from minigrad.tensor import Tensor, new_leaf, wrap
 from minigrad.versions import write
 
@@ -165,7 +165,7 @@ class _Captured:
     def _warm_up(self, variant: _Variant, call: _Call) -> Any:
         """Run the step as it stands, in the memory of the graph to come, and trace it."""
         trace = Trace(variant.graph, variant.trace)
-        with variant.graph.memory(), observed_by(trace):
+        with variant.graph.memory(), trace.watching():
             inputs = call.on_gpu(copies=True)
             result = call.run(inputs)
             trace.returned(result)

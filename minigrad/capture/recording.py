@@ -12,10 +12,9 @@ from minigrad.backends import Array, on_host
 from minigrad.backends.cupy.graph import Feed, Results, StepGraph, same_memory
 from minigrad.backends.memory import Place
 from minigrad.capture.trace import Trace, mapped, outside_the_graph, stand_in
-from minigrad.observers import observed_by
 from minigrad.ops.random import generator
 from minigrad.tensor import Tensor, new_leaf, wrap
-from minigrad.versions import Memory, journal, note_again
+from minigrad.versions import note_again
 
 __all__ = ["Recording"]
 
@@ -66,7 +65,6 @@ class Recording(Trace):
         self._gradients: list[_Gradient] = []
         self._needs_none: set[int] = set()  # ids of leaves
         self._undo: dict[Any, Callable[[], object]] = {}
-        self._written: list[Memory] = []
         self._read: list[Array] = []
         for contents in before.changed():
             self.changes(contents)
@@ -111,11 +109,7 @@ class Recording(Trace):
         state = bits.state
         self._undo[None] = lambda: setattr(bits, "state", state)
         try:
-            with (
-                observed_by(self),
-                journal() as self._written,
-                self._recorded_graph.recorded(),
-            ):
+            with self.watching(), self._recorded_graph.recorded():
                 self.inputs = [*map(stand_in, self._given, self._inputs)]
                 result = step(self.inputs)
                 self.returned(result)
@@ -129,6 +123,8 @@ class Recording(Trace):
             if self.is_recording:
                 for put_back in self._undo.values():
                     put_back()
+            self._undo.clear()
+            self._read.clear()
             raise
         return result
 
@@ -176,7 +172,7 @@ class Recording(Trace):
             action(hosts)
         self._feed.send()
         self._recorded_graph.launch()
-        note_again(self._written)
+        note_again(self.written)
         for gradient in self._gradients:
             if (leaf := gradient.leaf()) is not None:
                 place = gradient.place

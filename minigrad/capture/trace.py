@@ -18,7 +18,8 @@ from __future__ import annotations
 
 import gc
 import zlib
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from operator import is_
 from typing import Any, NamedTuple
 from weakref import ref
@@ -28,9 +29,9 @@ import numpy as np
 from minigrad.backends import Array, on_host, to_device
 from minigrad.backends.cupy.graph import StepGraph, same_memory
 from minigrad.engine import Record
-from minigrad.observers import Observer, Settings
+from minigrad.observers import Observer, Settings, observed_by
 from minigrad.tensor import Tensor, array_of, new_leaf, wrap
-from minigrad.versions import write
+from minigrad.versions import Memory, journal, write
 
 __all__ = ["PLAIN", "Trace", "copied", "mapped", "outside_the_graph", "stand_in"]
 
@@ -68,19 +69,21 @@ class Trace(Observer):
         trouble: Why the step cannot be replayed; None as far as nothing is known.
         values: The shapes and dtypes of what the host computed for it.
         leaves: What it worked with.
+        written: The memory that it wrote to, besides results of operations.
     """
 
     def __init__(self, graph: StepGraph, before: Trace | None = None) -> None:
         self.trouble: str | None = None
         self.values: list[tuple[tuple[int, ...], Any]] = []
         self.leaves: list[Leaf] = []
+        self.written: list[Memory] = []
         self._log: list[tuple[str, tuple[Any, ...]]] = []
         self._graph, self._before = graph, before
         self._met: dict[int, ref[Tensor]] = {}  # Tensors, by their ids
         self._own_gradients: dict[int, ref[Tensor]] = {}  # leaves whose gradient it has set
         self._old_gradients: dict[int, ref[Tensor]] = {}
         self._assigned: set[int] = set()  # addresses of arrays that were assigned to a .data
-        self._shapes: dict[int, tuple[int, ...]] = {}  # of results, by the address of their memory
+        self._shapes: dict[int, tuple[Any, tuple[int, ...]]] = {}  # loans by address, and shapes
         self._modules: dict[int, Any] = {}
         self._changed: dict[int, dict[Any, Any] | list[Any]] = {}
         self._attributes: list[tuple[Any, list[object]]] = []
@@ -93,6 +96,12 @@ class Trace(Observer):
                     self._old_gradients[id(tensor._grad)] = ref(tensor._grad)
         self._earlier_lookups = len(self._lookups)
         self._is_steady = True  # whether these have changed by actions only
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """The step runs inside."""
+        with observed_by(self), journal() as self.written:
+            yield
 
     def returned(self, result: Any) -> None:
         """The step is over: see whether its results can be filled by a replay."""
@@ -182,6 +191,11 @@ class Trace(Observer):
                 f"it is not the same from call to call: {len(before._log)} operations in one, "
                 f"{len(self._log)} in the next"
             )
+        if [*map(_size, before.written)] != [*map(_size, self.written)]:
+            return (
+                f"it is not the same from call to call: {len(before.written)} writes to memory in "
+                f"one, {len(self.written)}, or to other parts, in the next"
+            )
         if [id(leaf.tensor()) for leaf in before.leaves] != [
             id(leaf.tensor()) for leaf in self.leaves
         ]:
@@ -216,8 +230,8 @@ class Trace(Observer):
             gc.collect()  # it may be only waiting to be found
             kept = look()
         for address, size in kept.items():
-            shape = self._shapes.get(address)
-            what = f"{size} bytes" if shape is None else f"shape {shape}"
+            loan, shape = self._shapes.get(address, (None, ()))
+            what = f"shape {shape}" if loan is self._graph.loan_at(address) else f"{size} bytes"
             return KEEPS.format(f"an array of {what}")
         return None
 
@@ -240,7 +254,8 @@ class Trace(Observer):
             if on_host(array):
                 self.refuse(f"{name} computes on the CPU, where nothing is recorded")
             else:
-                self._shapes[array.data.mem.ptr] = array.shape
+                address = array.data.mem.ptr
+                self._shapes[address] = self._graph.loan_at(address), array.shape
         self.note(name, *args, *options.values())
 
     def backward(self, record: Record) -> None:
@@ -370,6 +385,11 @@ def _memory(array: Array) -> tuple[object, ...]:
     return array.data.ptr, array.dtype, array.shape, array.strides
 
 
+def _size(memory: Memory) -> int | None:
+    """How many bytes were written to; None where it was all of an array of NumPy's."""
+    return memory[1] - memory[0] if isinstance(memory, tuple) else None
+
+
 def _is_alone(tensor: Tensor) -> bool:
     """Whether nothing else refers to the array of a Tensor, which gets another over its memory."""
     array, slot = tensor._data, tensor._slot
@@ -387,9 +407,12 @@ def _is_alone(tensor: Tensor) -> bool:
 
 
 def _attributes(module: Any) -> list[object]:
-    """What a module has; `training` comes first, whether the class has it or the module."""
-    own = vars(module).items()
-    return [module.training, *(value for name, value in own if name != "training")]
+    """What a module has; `training` comes first, whether the class has it or the module.
+
+    Tensors are not kept: for one that lives there is one weak reference, however often it is made.
+    """
+    values = (value for name, value in vars(module).items() if name != "training")
+    return [module.training, *(ref(v) if isinstance(v, Tensor) else v for v in values)]
 
 
 def _same(new: Collection[object], old: Collection[object]) -> bool:

@@ -1,5 +1,7 @@
 """The stand-in's memory: blocks between guards, poisoned when handed out, and pools of them."""
 
+import functools
+import itertools
 import threading
 import weakref
 
@@ -12,6 +14,8 @@ current_stream = None  # gives the address of the stream that work goes to, see 
 silently = None  # how memory is prepared in the order of the work, see streams.py
 faults = []  # what was found wrong where nothing could be raised
 live = weakref.WeakValueDictionary()  # allocations by their address
+pools = weakref.WeakValueDictionary()  # by their numbers
+_numbers = itertools.count()
 
 
 class DeviceFault(RuntimeError):
@@ -50,7 +54,9 @@ class Allocation:
     """A block in use, `nbytes` long; given back to its pool when nothing refers to it."""
 
     def __init__(self, pool, block, nbytes, arena):
-        self.pool, self.block, self.nbytes = weakref.ref(pool), block, nbytes
+        # not a weak reference of its own, which the garbage collector would clear too early
+        self.pool = functools.partial(pools.get, pool.number)
+        self.block, self.nbytes = block, nbytes
         self.ptr, self.size, self.device_id = block.address, block.size, 0
         self.arena = arena
         silently(block.reset)
@@ -123,6 +129,8 @@ class MemoryPool:
     def __init__(self):
         self.free = {}
         self.kept = self.used = 0
+        self.number = next(_numbers)
+        pools[self.number] = self
         self.limit = None  # bytes in use, after which memory is out
 
     def malloc(self, size):

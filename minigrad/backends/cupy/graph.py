@@ -75,14 +75,11 @@ class StepGraph:
         self._cuda = cupy.cuda
         self._pool = cupy.cuda.MemoryPool()
         self._lent: dict[int, tuple[weakref.ref[_Block], int]] = {}  # to the last step, by address
-        self._graph: Any = None
+        self._graphs: list[Any] = []  # the recorded one, if it is
         self._is_recording = False
-
-    def __del__(self) -> None:
-        with suppress(Exception):  # of CuPy's at the end of the process, or of a lost GPU
-            self._graph = None
-            _dropped_pools.append((self._pool, self.stream))
-            free_dropped_pools()
+        # the pool must not be garbage beside the graph, where its arrays would lose sight of it
+        drop = weakref.finalize(self, _drop, self._graphs, self._pool, self.stream)
+        drop.atexit = False
 
     @contextmanager
     def memory(self) -> Iterator[None]:
@@ -102,6 +99,10 @@ class StepGraph:
     def has_lent(self, array: Array) -> bool:
         """Whether an array lies in memory that the last step got from the pool."""
         return not on_host(array) and array.data.mem.ptr in self._lent
+
+    def loan_at(self, address: int) -> object:
+        """What stands for the memory that was got last at an address; None where none was."""
+        return self._lent.get(address)
 
     def in_use(self, but: Iterable[Array]) -> dict[int, int]:
         """The memory of the last step that somebody still refers to: bytes by address.
@@ -133,7 +134,7 @@ class StepGraph:
         except BaseException:
             with suppress(Exception):  # the first error says more
                 self.end()
-            self._graph = None
+            self._graphs.clear()
             raise
         self.end()
 
@@ -145,20 +146,27 @@ class StepGraph:
         """
         if self._is_recording:
             self._is_recording = False
-            self._graph = self.stream.end_capture()
+            self._graphs[:] = [self.stream.end_capture()]
 
     def launch(self) -> None:
         """Do the work; returns at once."""
-        self._graph.launch(self.stream)
+        self._graphs[0].launch(self.stream)
 
     def launch_once(self) -> None:
         """Do the work of a recording that will not be replayed."""
-        self._graph.launch(self.stream)
-        self._graph = None
+        self._graphs.pop().launch(self.stream)
 
 
 _dropped_pools: deque[tuple[Any, Any]] = deque()  # with the streams that they were used on
 _beginning = threading.RLock()  # of a recording; another thread may be about to wait for its stream
+
+
+def _drop(graphs: list[Any], pool: Any, stream: Any) -> None:
+    """Let go of what was recorded, and of its memory."""
+    with suppress(Exception):  # of CuPy's on a lost GPU
+        graphs.clear()
+        _dropped_pools.append((pool, stream))
+        free_dropped_pools()
 
 
 def free_dropped_pools() -> None:
