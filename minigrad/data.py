@@ -12,6 +12,17 @@ import numpy.typing as npt
 
 from minigrad.errors import DataError, MissingDataError
 
+__all__ = [
+    "Bytes",
+    "DataError",
+    "Indices",
+    "MissingDataError",
+    "batches",
+    "load_digits",
+    "read_idx",
+    "sample_digits",
+]
+
 Bytes = npt.NDArray[np.uint8]
 Indices = npt.NDArray[np.intp]
 

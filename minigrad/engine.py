@@ -407,6 +407,7 @@ def backward(
     create_graph: bool = False,
     inputs: Tensor | Sequence[Tensor] | None = None,
 ) -> None:
+    """The body of `Tensor.backward`, which tensor.py documents."""
     leaves = None if inputs is None else listed(inputs, "backward: inputs")
     if leaves is not None and not all(x._requires_grad and x._record is None for x in leaves):
         raise RuntimeError("backward: inputs must be leaves with requires_grad=True")

@@ -346,7 +346,7 @@ STATEFUL: dict[str, tuple[Callable, str]] = {
     "read bool": (read_bool, r"reads a Tensor of shape \(\)"),
     "clip now and then": (clip_now_and_then, r"not the same from call to call"),
     "upload": (upload, r"copy from the host"),
-    "move": (move, r"moves a Tensor of shape \(1, 3\) to the GPU"),
+    "move": (move, r"moves a Tensor of shape \(1, 3\) elsewhere"),
 }
 MISSING = {
     "before": ("clip now and then", "rate meanwhile", "decay meanwhile"),

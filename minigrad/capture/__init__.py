@@ -10,7 +10,8 @@ from typing import Any, ParamSpec, TypeVar
 from minigrad.backends import on_host, require_device, to_device, to_numpy
 from minigrad.backends.cupy.graph import StepGraph, own_stream
 from minigrad.capture.recording import Recording
-from minigrad.capture.trace import PLAIN, Trace, copied, mapped, outside_the_graph, stand_in
+from minigrad.capture.trace import Trace
+from minigrad.capture.values import PLAIN, copied, mapped, outside_the_graph, stand_in
 from minigrad.grad_mode import is_grad_enabled
 from minigrad.observers import NOBODY, thread
 from minigrad.tensor import Tensor, new_leaf, wrap

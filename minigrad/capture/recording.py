@@ -11,7 +11,8 @@ import numpy as np
 from minigrad.backends import Array, on_host
 from minigrad.backends.cupy.graph import Feed, Results, StepGraph, same_memory
 from minigrad.backends.memory import Place
-from minigrad.capture.trace import Trace, mapped, outside_the_graph, stand_in
+from minigrad.capture.trace import Trace
+from minigrad.capture.values import mapped, outside_the_graph, stand_in
 from minigrad.ops.random import generator
 from minigrad.tensor import Tensor, new_leaf, wrap
 from minigrad.versions import note_again

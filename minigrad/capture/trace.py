@@ -17,44 +17,29 @@ A step that differs, that changes leaves or settings itself, or that keeps somet
 from __future__ import annotations
 
 import gc
-import zlib
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from operator import is_
-from typing import Any, NamedTuple
+from typing import Any
 from weakref import ref
 
 import numpy as np
 
 from minigrad.backends import Array, on_host, to_device
-from minigrad.backends.cupy.graph import StepGraph, same_memory
+from minigrad.backends.cupy.graph import StepGraph
+from minigrad.capture.leaves import Leaf, is_alone, memory_of
+from minigrad.capture.values import PLAIN, call_text, description, mapped, same
 from minigrad.engine import Record
 from minigrad.observers import Observer, Settings, observed_by
-from minigrad.tensor import Tensor, array_of, new_leaf, wrap
+from minigrad.tensor import Tensor
 from minigrad.versions import Memory, journal, write
 
-__all__ = ["PLAIN", "Trace", "copied", "mapped", "outside_the_graph", "stand_in"]
-
-PLAIN = (bool, int, float, complex, str, bytes, type(None))  # what counts by its value
+__all__ = ["Trace"]
 
 CHANGES = "it changes {}, which a replay would not; do it outside"
 KEEPS = (
     "it keeps {} that it has made (in a variable, a list, an attribute), which a replay would not "
     "renew; return it, and keep what the call returns"
 )
-
-
-class Leaf(NamedTuple):
-    """A Tensor that a step worked with, and what it was then; it is not kept alive."""
-
-    tensor: ref[Tensor]
-    memory: tuple[object, ...]
-    requires_grad: bool
-
-    def has_its_memory(self) -> bool:
-        """Whether the Tensor still has the memory that it had, in the same order."""
-        tensor = self.tensor()
-        return tensor is not None and _memory(tensor._data) == self.memory
 
 
 class Trace(Observer):
@@ -127,7 +112,7 @@ class Trace(Observer):
         own = {id(leaf._grad) for leaf in self.with_own_gradients()} | self.arguments()
         met = [tensor for known in self._met.values() if (tensor := known()) is not None]
         self.leaves = [
-            Leaf(ref(tensor), _memory(tensor._data), tensor._requires_grad)
+            Leaf(ref(tensor), memory_of(tensor._data), tensor._requires_grad)
             for tensor in met
             if id(tensor) not in own and not self._graph.has_lent(tensor._data)
         ]
@@ -138,7 +123,7 @@ class Trace(Observer):
         self._settings = [(settings, [*settings()]) for settings, _ in when_used]
         before, self._before = self._before, None
         if self.trouble is None and not all(
-            _same(new, old) for (_, new), (_, old) in zip(self._settings, when_used, strict=True)
+            same(new, old) for (_, new), (_, old) in zip(self._settings, when_used, strict=True)
         ):
             self.trouble = CHANGES.format("an option or the memory of an optimizer")
         self._look()
@@ -170,10 +155,10 @@ class Trace(Observer):
             if tensor._requires_grad is not leaf.requires_grad:
                 return f"requires_grad of a Tensor of shape {tensor.shape}"
         for module, known in self._attributes:
-            if not _same(_attributes(module), known):
+            if not same(_attributes(module), known):
                 return "an attribute of a module"
         for settings, known in self._settings:
-            if not _same([*settings()], known):
+            if not same([*settings()], known):
                 return "an option or the memory of an optimizer"
         return None
 
@@ -182,9 +167,9 @@ class Trace(Observer):
         for (name, values), (other, new) in zip(before._log, self._log, strict=False):
             if (name, values) != (other, new):
                 return (
-                    f"it is not the same from call to call: {_call(name, values)} in one became "
-                    f"{_call(other, new)} in the next. What changes must be an argument, or belong "
-                    "to an optimizer"
+                    f"it is not the same from call to call: {call_text(name, values)} in one "
+                    f"became {call_text(other, new)} in the next. What changes must be an "
+                    "argument, or belong to an optimizer"
                 )
         if len(before._log) != len(self._log):
             return (
@@ -264,7 +249,7 @@ class Trace(Observer):
 
     def note(self, name: str, *values: object) -> None:
         """Write something down."""
-        self._log.append((name, tuple(map(_described, values))))
+        self._log.append((name, tuple(map(description, values))))
 
     def meet(self, tensor: Tensor) -> None:
         """Remember a Tensor that the step works with."""
@@ -313,7 +298,7 @@ class Trace(Observer):
 
     def _look(self) -> None:
         """See whether the settings that are looked up are what they should be."""
-        if not all(_same([*settings()], known) for settings, known in self._lookups):
+        if not all(same([*settings()], known) for settings, known in self._lookups):
             self._is_steady = False
 
     # what a step relies on, and what it changes: see `Observer`
@@ -354,7 +339,7 @@ class Trace(Observer):
         if self._is_own(tensor):
             return False
         is_computed = self._graph.has_lent(array) and array.data.mem.ptr not in self._assigned
-        if not is_computed or array.dtype != tensor.dtype or not _is_alone(tensor):
+        if not is_computed or array.dtype != tensor.dtype or not is_alone(tensor):
             self.refuse(
                 f"it assigns .data of a Tensor of shape {tensor.shape}, and a replay goes on with "
                 "the memory that it was recorded with; write there instead: x.data[...] = values. "
@@ -378,34 +363,6 @@ class Trace(Observer):
         return self._graph.has_lent(tensor._data) or any(g is tensor for g in gradients)
 
 
-def _memory(array: Array) -> tuple[object, ...]:
-    """Where the elements of an array on the GPU lie; of one on the CPU the array itself."""
-    if on_host(array):
-        return (id(array),)
-    return array.data.ptr, array.dtype, array.shape, array.strides
-
-
-def _size(memory: Memory) -> int | None:
-    """How many bytes were written to; None where it was all of an array of NumPy's."""
-    return memory[1] - memory[0] if isinstance(memory, tuple) else None
-
-
-def _is_alone(tensor: Tensor) -> bool:
-    """Whether nothing else refers to the array of a Tensor, which gets another over its memory."""
-    array, slot = tensor._data, tensor._slot
-    others = ref(array)
-    place = None if slot is None else slot.data_place(tensor)
-    if place is None:
-        tensor._data = same_memory(array)
-    else:
-        tensor._data = None
-    del array
-    if place is not None:
-        is_alone = place.is_free()
-        tensor._data = place.lend()
-    return others() is None if place is None else is_alone
-
-
 def _attributes(module: Any) -> list[object]:
     """What a module has; `training` comes first, whether the class has it or the module.
 
@@ -415,65 +372,6 @@ def _attributes(module: Any) -> list[object]:
     return [module.training, *(ref(v) if isinstance(v, Tensor) else v for v in values)]
 
 
-def _same(new: Collection[object], old: Collection[object]) -> bool:
-    """Whether the same objects are in both; plain values count by their value."""
-    if len(new) != len(old):
-        return False
-    if all(map(is_, new, old)):
-        return True
-    return all(
-        a is b or (type(a) is type(b) and type(a) in PLAIN and a == b)
-        for a, b in zip(new, old, strict=True)
-    )
-
-
-def _described(value: object) -> Any:
-    """What of a value a recording keeps: an array's shape and dtype, a Python number itself."""
-    if isinstance(value, tuple | list):
-        return tuple(map(_described, value))
-    if isinstance(value, dict):
-        return tuple((key, _described(part)) for key, part in value.items())
-    array = array_of(value)
-    if isinstance(array, (np.generic, slice, type(...), *PLAIN)):
-        return repr(array)
-    if not hasattr(array, "strides"):
-        return type(array).__name__
-    text = f"{array.dtype}{list(array.shape)}"
-    if on_host(array):
-        text += f" with checksum {zlib.crc32(np.ascontiguousarray(array).tobytes()):x}"
-    return text
-
-
-def _call(name: str, values: Iterable[Any]) -> str:
-    def text(value: Any) -> str:
-        return f"({', '.join(map(text, value))})" if isinstance(value, tuple) else str(value)
-
-    return f"{name}({', '.join(map(text, values))})"
-
-
-def mapped(value: Any, function: Callable[[Any], Any]) -> Any:
-    """Nested tuples, lists and dictionaries with `function` of whatever else is in them."""
-    kind = type(value)
-    if kind is dict:
-        return {key: mapped(part, function) for key, part in value.items()}
-    if kind is list:
-        return [mapped(part, function) for part in value]
-    if isinstance(value, tuple):
-        parts = [mapped(part, function) for part in value]
-        return kind(*parts) if hasattr(kind, "_fields") else kind(parts)
-    return function(value)
-
-
-def outside_the_graph(value: Any) -> Any:
-    """A Tensor of a result without what a gradient would go back to; anything else as it is."""
-    return value.detach() if isinstance(value, Tensor) and value._record is not None else value
-
-
-def stand_in(x: Tensor, array: Array) -> Tensor:
-    """An argument in other memory, where `+=` does what it does to the argument."""
-    return new_leaf(array) if hasattr(x, "_writable") else wrap(array)
-
-
-def copied(value: Any) -> Any:
-    """A Tensor of a result in memory of its own, as a replay gives it; anything else as it is."""
-    return wrap(value._data.copy()) if isinstance(value, Tensor) else value
+def _size(memory: Memory) -> int | None:
+    """How many bytes were written to; None where it was all of an array of NumPy's."""
+    return memory[1] - memory[0] if isinstance(memory, tuple) else None

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from reprlib import recursive_repr
 from typing import Any, ParamSpec, Protocol, Self, TypeVar, cast
+from weakref import WeakValueDictionary
 
 from minigrad.backends import Array, require_device, to_device
 from minigrad.errors import StateDictError
 from minigrad.messages.hints import ModuleHints
 from minigrad.nn.parameter import Buffer, Parameter
-from minigrad.nn.state import IncompatibleKeys, fitting
+from minigrad.nn.state import IncompatibleKeys, fitting, not_in_place_of
 from minigrad.observers import thread
 from minigrad.tensor import Tensor, described, dtype_of, new_leaf
 from minigrad.versions import note_replaced, write
@@ -30,6 +31,9 @@ __all__ = [
 P = ParamSpec("P")
 R = TypeVar("R", covariant=True)
 T = TypeVar("T")
+
+
+modules_alive = WeakValueDictionary[int, "Module"]()  # by their ids, oldest first
 
 
 class _Callable(Protocol[P, R]):
@@ -65,6 +69,12 @@ class Module(ModuleHints):
     training: bool = True
     """Whether layers that differ between training and use (Dropout, BatchNorm1d) are training."""
 
+    def __new__(cls, *args: object, **kwargs: object) -> Self:
+        """A module, which `mg.draw` finds when it looks for names."""
+        module = super().__new__(cls)
+        modules_alive[id(module)] = module
+        return module
+
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Compute the module's output; every module defines its own."""
         raise NotImplementedError(f"{type(self).__name__} has no forward()")
@@ -77,7 +87,8 @@ class Module(ModuleHints):
     def __setattr__(self, name: str, value: object) -> None:
         old = self.__dict__.get(name)
         if isinstance(old, _OWNED) and not isinstance(value, _OWNED) and value is not None:
-            raise _not_in_place_of(self, name, value)
+            kind = next(kind.__name__ for kind in _OWNED if isinstance(old, kind))
+            raise not_in_place_of(kind, type(self).__name__, name, value)
         thread.observer.changes(self.__dict__)
         object.__setattr__(self, name, value)
 
@@ -204,11 +215,7 @@ class Module(ModuleHints):
         return cast("Iterator[tuple[str, Buffer]]", named)
 
     def buffers(self, recurse: bool = True) -> Iterator[Buffer]:
-        """The buffers, each once.
-
-        Args:
-            recurse: Whether to include those of the modules inside.
-        """
+        """The buffers, each once; with `recurse` also those of the modules inside."""
         return (value for _, value in self.named_buffers(recurse=recurse))
 
     # how it is switched and moved
@@ -389,16 +396,3 @@ _OWNED = (Parameter, Buffer, Module)
 
 def _path(prefix: str, key: str) -> str:
     return f"{prefix}.{key}" if prefix else key
-
-
-def _not_in_place_of(module: Module, name: str, value: object) -> TypeError:
-    """The refusal of a value that would take the place of what a module owns."""
-    kind = next(kind.__name__ for kind in _OWNED if isinstance(vars(module)[name], kind))
-    remedy = f"assign nn.{kind}(x) for a new one, or use .{name}.data = x for new values"
-    if kind == "Module":
-        remedy = f"assign an nn.Module, or `del` {name!r} before"
-    return TypeError(
-        f"cannot assign a {type(value).__name__} as {name!r} of {type(module).__name__}, which "
-        f"holds a {kind} there (nn.Parameter, nn.Buffer, nn.Module or None expected): it would "
-        f"leave the module's state unseen; {remedy}"
-    )

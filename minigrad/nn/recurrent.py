@@ -55,8 +55,8 @@ class _Recurrent(Module):
         check_switches(name, bias=bias, batch_first=batch_first, bidirectional=bidirectional)
         dropout = checked_dropout(name, dropout, num_layers)
         if not 0 <= proj_size < (hidden_size if self.projects else 1):
-            expected = f"from 0 to {hidden_size - 1}" if self.projects else "0 but in nn.LSTM"
-            raise ValueError(f"{name}: proj_size must be {expected}, got {proj_size}")
+            most = f"from 0 to {hidden_size - 1}" if self.projects else "0 but in nn.LSTM"
+            raise ValueError(f"{name}: proj_size must be {most}, got {proj_size}")
         self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
         self.bias, self.batch_first, self.dropout = bias, batch_first, float(dropout)
         self.bidirectional, self.proj_size = bidirectional, proj_size
@@ -353,8 +353,6 @@ class GRU(_Recurrent):
         z = sigmoid(W_iz x_t + b_iz + W_hz h_(t-1) + b_hz)
         n = tanh(W_in x_t + b_in + r * (W_hn h_(t-1) + b_hn))
         h_t = (1 - z) * n + z * h_(t-1)
-
-    Sequences packed by length are not offered.
 
     Args:
         input_size: D, the size of x_t.

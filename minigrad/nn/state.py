@@ -1,4 +1,4 @@
-"""What `load_state_dict` takes, and how it says what does not fit."""
+"""What a module takes as its state, and how it says what does not fit."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minigrad.backends import Array, is_array, to_device
-from minigrad.errors import StateDictError
 from minigrad.tensor import Tensor
 
-__all__ = ["IncompatibleKeys", "StateDictError"]
+__all__ = ["IncompatibleKeys", "fitting", "not_in_place_of"]
 
 
 class IncompatibleKeys(NamedTuple):
@@ -66,3 +65,15 @@ def raw_array(value: Any) -> Array:
             raise
         raise TypeError(f"NumPy has no dtype {dtype}; pass x.float(), which is float32") from error
     return array
+
+
+def not_in_place_of(kind: str, module: str, name: str, value: object) -> TypeError:
+    """The refusal of a value that would take the place of what a module owns."""
+    remedy = f"assign nn.{kind}(x) for a new one, or use .{name}.data = x for new values"
+    if kind == "Module":
+        remedy = f"assign an nn.Module, or `del` {name!r} before"
+    return TypeError(
+        f"cannot assign a {type(value).__name__} as {name!r} of {module}, which holds a {kind} "
+        "there (nn.Parameter, nn.Buffer, nn.Module or None expected): it would leave the module's "
+        f"state unseen; {remedy}"
+    )

@@ -397,7 +397,5 @@ def cast(x: Array, dtype: Any) -> Array:
 @primitive(x=lambda g, device: move(g, "cpu" if device == "gpu" else "gpu"))
 def move(x: Array, device: str) -> Array:
     """The same values on the other device."""
-    thread.observer.refuse(
-        f"it moves a Tensor of shape {x.shape} to the {device.upper()}; do it outside"
-    )
+    thread.observer.refuse(f"it moves a Tensor of shape {x.shape} elsewhere; do it outside")
     return to_device(x, device)

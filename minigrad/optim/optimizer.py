@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import sys
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from operator import is_
@@ -11,7 +10,7 @@ from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 
-from minigrad.backends import Array, Kernel, find_kernels
+from minigrad.backends import Array
 from minigrad.grad_mode import enable_grad
 from minigrad.messages.arguments import quoted
 from minigrad.observers import NOBODY, thread
@@ -26,7 +25,7 @@ from minigrad.optim.groups import (
     refuse_foreign,
     refuse_repeated,
 )
-from minigrad.optim.update import in_float32
+from minigrad.optim.update import in_float32, update_kernels
 from minigrad.tensor import Tensor, new_leaf, wrap
 from minigrad.versions import note_write
 
@@ -272,7 +271,7 @@ class Optimizer:
             place = slice(begin - start, end - start)
             return run.data[place], run.gradient[place], state
 
-        for kernel in _update_kernels(type(self), type(vector.data)):
+        for kernel in update_kernels(type(self), type(vector.data)):
             numbers = thread.observer.replay_values(
                 lambda: self.numbers(step(), group), None, np.float64, vector.device, "update"
             )
@@ -392,17 +391,3 @@ class Optimizer:
             lines.append(f"Parameter Group {number}")
             lines += [f"    {key}: {group[key]}" for key in sorted(group) if key != "params"]
         return "\n".join([*lines, ")"])
-
-
-_found: dict[tuple[type, type], list[Kernel]] = {}
-
-
-def _update_kernels(optimizer: type[Optimizer], array_type: type) -> list[Kernel]:
-    """What a backend has in place of an `update` of ours: of a class in `optim/`, by identity."""
-    key = optimizer, array_type
-    if key not in _found:
-        author = next(owner for owner in optimizer.__mro__ if "update" in vars(owner))
-        file = sys.modules.get(f"{__package__}.{author.__module__.rpartition('.')[2]}")
-        ours = getattr(file, author.__name__, None) is author
-        _found[key] = find_kernels(array_type, "optim", author.__name__) if ours else []
-    return _found[key]

@@ -1,8 +1,7 @@
-"""The graph of a Tensor as a picture. Where its boxes stand is layout.py."""
+"""The graph of a Tensor as a picture. Where its boxes stand is draw_layout.py."""
 
 from __future__ import annotations
 
-import gc
 import io
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,7 +15,7 @@ from minigrad.backends import to_numpy
 from minigrad.engine import Output, Record
 from minigrad.errors import GraphFreedError
 from minigrad.fused import FusedRecord
-from minigrad.nn.module import Module, Parameter
+from minigrad.nn.module import Module, Parameter, modules_alive
 from minigrad.tensor import Tensor, described
 from minigrad.tools.draw_layout import LINE, Box, arrange
 
@@ -217,7 +216,7 @@ def _owns(module: Module, parameters: set[int]) -> bool:
 
 def _outermost_modules() -> list[Module]:
     """All modules of the program that are not a part of another one."""
-    modules = [thing for thing in gc.get_objects() if issubclass(type(thing), Module)]
+    modules = [*modules_alive.values()]
     parts = {part for module in modules for part in module.children()}
     return [module for module in modules if module not in parts]
 
