@@ -19,10 +19,10 @@ __all__ = [
     "Rule",
     "complain",
     "dressed",
-    "foreign",
     "is_floating",
     "is_foreign",
     "kernels_of",
+    "not_our_array",
     "tidied",
     "wrapped",
 ]
@@ -75,8 +75,8 @@ class Operation:
         if not self.inputs or (takes_sequence and len(self.inputs) > 1):
             wanted = "exactly one: a sequence" if takes_sequence else "at least one"
             raise TypeError(
-                f"{self.name}: its inputs, the parameters without a default, are {self.inputs}; it "
-                f"must have {wanted}, with a name (not *args); give the others a default"
+                f"{self.name}: its inputs, the parameters without a default, are {self.inputs}; an "
+                f"operation has {wanted}, with a name (not *args): give the others a default"
             )
         if by_name := [name for name in _by_name_only(definition) if name in self.inputs]:
             raise TypeError(
@@ -186,7 +186,7 @@ def tidied(y: Any, operation: Operation, args: Sequence[Any]) -> Any:
         if not is_array_type(type(part)):
             foreign = next(filter(is_foreign, map(type, args)), None)
             if foreign is not None:
-                raise foreign(operation, foreign)
+                raise not_our_array(operation, foreign)
             remedy = "np.asarray(y) makes one of a number"
             if isinstance(part, Tensor):
                 remedy = "it computes with arrays, and an option that is a Tensor stays one"
@@ -216,7 +216,7 @@ def is_foreign(kind: type) -> bool:
     return hasattr(kind, "__array__") and not issubclass(kind, Tensor) and not is_array_type(kind)
 
 
-def foreign(operation: Operation, kind: type) -> DTypeError:
+def not_our_array(operation: Operation, kind: type) -> DTypeError:
     """The refusal of an array of another library."""
     return DTypeError(
         f"{operation.name}: got a {kind.__module__}.{kind.__qualname__}; it takes Tensors, arrays "
@@ -234,7 +234,7 @@ def complain(operation: Operation, args: Sequence[Any], error: Exception) -> Non
         return
     for arg in args:
         if is_foreign(type(arg)):
-            raise foreign(operation, type(arg)) from error
+            raise not_our_array(operation, type(arg)) from error
     devices = [arg.device for arg in args if isinstance(arg, Tensor)]
     if len(set(devices)) > 1:
         raise DeviceError(

@@ -21,10 +21,10 @@ from minigrad.operation import (
     Operation,
     complain,
     dressed,
-    foreign,
     is_floating,
     is_foreign,
     kernels_of,
+    not_our_array,
     tidied,
     wrapped,
 )
@@ -381,7 +381,7 @@ def _plain(operation: Operation, position: int, value: Any) -> Any:
     if name not in operation.rules:
         return value  # of any kind: a user's operation may have a use for it
     if is_foreign(type(value)):
-        raise foreign(operation, type(value))
+        raise not_our_array(operation, type(value))
     if isinstance(value, Sequence) and not isinstance(value, str | bytes):
         value = value if isinstance(value, list) else list(value)
         return as_operand(value, f"{operation.name}: {name!r}")

@@ -300,7 +300,7 @@ MODULES = {
     "minigrad.optim": _by_name({"": "Adamax NAdam RAdam Rprop ASGD"}),
     "minigrad.optim.lr_scheduler": {},
 }
-SHORT = {"minigrad": "mg", "minigrad.check": "mg.check"}
+SHORT = {"minigrad": "mg", "minigrad.tools.check": "mg.check"}
 LISTED = 40  # a module of no more names is told by all of them
 
 
@@ -390,7 +390,7 @@ def _advice(module: str, names: Sequence[str], name: str) -> str:
 
 def _elsewhere(name: str) -> str | None:
     """Where another module, or Tensor, has the name."""
-    for module in (*MODULES, "minigrad.check"):
+    for module in (*MODULES, "minigrad.tools.check"):
         if name in getattr(sys.modules.get(module), "__all__", ()):
             return f"{SHORT.get(module, module.removeprefix('minigrad.'))}.{name}"
     tensor: Any = getattr(sys.modules.get("minigrad.tensor"), "Tensor", None)
