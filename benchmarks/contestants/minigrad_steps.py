@@ -18,7 +18,6 @@ from benchmarks.contestants.task import (
     RATES,
     Clock,
     Queue,
-    Run,
     Step,
     Task,
     Unable,
@@ -27,14 +26,6 @@ from benchmarks.contestants.task import (
 )
 
 PACKAGE = "minigrad"
-
-
-def make(task: Task, form: str) -> Run | None:
-    """One step; forms: "textbook" and "layer", which is nn.LSTM."""
-    if task.kind == "gan" and form != "layer":
-        return None
-    step = _step(task, form, "cpu", captured=False)
-    return lambda: float(step().item())
 
 
 def queue(task: Task, form: str, mode: str, device: str) -> Queue:
@@ -49,9 +40,9 @@ def queue(task: Task, form: str, mode: str, device: str) -> Queue:
     from minigrad.backends import require_device
 
     require_device(device)
-    if device == "cpu":
-        return Queue(_step(task, form, device, mode == "captured"))
     step = _step(task, form, device, mode == "captured")
+    if device == "cpu":
+        return Queue(step)
     if mode == "eager":
         return Queue(step, _clock())
     return Queue(step, _clock(), graph=_recorded_from_now_on())
