@@ -25,7 +25,6 @@ def everything(
         gpu.main(threads=threads, out=out)
         return
     steps.main(threads=threads, out=out)
-    steps.curves(threads=threads, out=out)
     steps.costs(threads=threads, out=out)
     overhead.main(out=out)
 
@@ -42,7 +41,6 @@ if __name__ == "__main__":
         {
             "all": everything,
             "steps": steps.main,
-            "curves": steps.curves,
             "costs": steps.costs,
             "overhead": overhead.main,
             "gpu": gpu.main,

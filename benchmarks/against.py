@@ -1,26 +1,13 @@
 """Did speed fall? The same training steps with the code of two checkouts, in turn.
 
-Every row of the table (a contestant and a step) is measured in four processes:
+Every row of the table (a contestant and a step) is measured in four processes: "this" runs the code
+of this checkout, "other", "again" and "itself" that of the other one. The last two do not differ,
+so their ratio shows what chance does on this machine. A round asks the four right after each other
+and turns their order, so that both of a pair mostly meet the machine in the same state.
 
-- "this" and "other" run the code of this checkout and of the other one;
-- "again" and "itself" both run the other checkout's. They do not differ, so their ratio shows what
-  chance does on this machine.
-
-A round asks the four right after each other and turns their order, so that each is first as often
-as last. A busy machine changes its speed for seconds at a time, and mostly both of a pair meet the
-same speed. So the ratio of a row is the median, over the rounds, of this / other in one round.
-Lower quartiles are shown beside it. Their ratio decides nothing: in a simulation of a machine that
-is slow by 30 % for three quarters of the time, the ratio of lower quartiles of the same code has a
-standard deviation of 6 %, the median of paired ratios one of 0.5 %.
-
-The spread of a row is how far the median of again / itself may lie from 1 by chance, by a
-bootstrap: draw as many rounds with replacement, take the median of their ratios, do so 2,000 times,
-and keep the middle 95 %. The spread is how far this interval reaches from 1, upwards or downwards
-(as a ratio), whichever is more: which of two equal copies stands above the line is chance. A row
-has become slower if its ratio is above the limit 1 + spread + 2 %.
-
-Some luck lasts as long as a process, for instance where its memory lies. So all processes are
-started afresh every 8 rounds.
+How the spread and the limit follow, and how well they tell, stands in docs/benchmarks.md under
+"Whether a change made it slower". Some luck lasts as long as a process, for instance where its
+memory lies, so all processes are started afresh every 8 rounds.
 """
 
 from __future__ import annotations
@@ -38,9 +25,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from benchmarks.contestants.task import Run, Task
+from benchmarks.contestants.task import Queue, Task
 from benchmarks.steps import CHECKED, CONTESTANTS, STEPS, measured, refuse, write
-from benchmarks.workers import Contestant, Worker, machine, warn_of_openblas
+from benchmarks.workers import (
+    Contestant,
+    Worker,
+    machine,
+    reserved_stdout,
+    serve,
+    warn_of_openblas,
+)
 
 HERE = Path(__file__).resolve().parent.parent
 PACKAGES = ("minigrad", "models")
@@ -118,11 +112,11 @@ def rows_of(steps: Sequence[str], only: Sequence[str]) -> list[tuple[Contestant,
     """
     rows = []
     for contestant in CONTESTANTS:
-        library, form = contestant.words
+        library, form, _, kinds = contestant.words
         if library != "minigrad" or (only and not any(word in contestant.name for word in only)):
             continue
         for step in steps:
-            if form == "textbook" and Task.named(step).kind == "gan":
+            if Task.named(step).kind not in kinds.split():
                 continue
             if form == "textbook" and tuple(steps) == STEPS and step not in TEXTBOOK:
                 continue
@@ -338,7 +332,7 @@ def import_from(checkout: Path) -> None:
             raise ImportError(f"{package} was imported from {file}, not from {checkout}")
 
 
-def serve(checkout: Path, form: str) -> None:
+def answer(checkout: Path, form: str) -> None:
     """Say the checkout once its packages are imported, then answer the driver's questions.
 
     The question "loss STEP" makes the first steps and is answered with the loss, then STEP with
@@ -348,26 +342,24 @@ def serve(checkout: Path, form: str) -> None:
         checkout: Whose code is to be measured.
         form: "textbook" or "layer".
     """
-    answers, sys.stdout = sys.stdout, sys.stderr  # what the checkout's code prints is no answer
-    runs: dict[str, Run] = {}
+    answers = reserved_stdout()
+    queues: dict[str, Queue] = {}
 
-    def answer(question: str) -> float:
+    def reply(question: str) -> float:
         step = question.removeprefix("loss ")
         if step == question:
-            return measured(runs[step])
-        make = importlib.import_module("benchmarks.contestants.minigrad_steps").make
-        runs[step] = make(Task.named(step), form)
-        return [runs[step]() for _ in range(CHECKED)][-1]
+            return measured(queues[step])
+        make = importlib.import_module("benchmarks.contestants.minigrad_steps").queue
+        queues[step] = make(Task.named(step), form, "eager", "cpu")
+        return [queues[step].run() for _ in range(CHECKED)][-1]
 
     try:
         import_from(checkout)
-        print(checkout, file=answers, flush=True)
-        for line in sys.stdin:
-            print(answer(line.strip()), file=answers, flush=True)
+        serve(answers, str(checkout), reply)
     except Exception as error:
         text = f"{type(error).__name__}: {error}"
         print(" ".join(text.split()), file=answers, flush=True)
 
 
 if __name__ == "__main__":
-    serve(Path(sys.argv[1]), sys.argv[2])
+    answer(Path(sys.argv[1]), sys.argv[2])

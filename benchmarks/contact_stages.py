@@ -32,6 +32,7 @@ from benchmarks import gpu_worker, kernels
 from benchmarks.contact_checks import Check, Findings, calls_of, distance, longest_sum, tolerance
 from benchmarks.contestants import minigrad_steps, torch_steps
 from benchmarks.contestants.task import LATENT, Array, Task, Unable, batch
+from benchmarks.workers import reserved_stdout
 from minigrad.backends.cupy import one_line
 from models.gan import Discriminator, Generator
 
@@ -358,8 +359,7 @@ def main(name: str, where: str, end: float) -> None:
         where: The device.
         end: The time, as `time.time`, by which it should be done; then stderr says where it is.
     """
-    answer = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what libraries print is no answer
+    answer = reserved_stdout()
     faulthandler.dump_traceback_later(max(0.1, end - time.time()))
     try:
         found = STAGES[name].run(where)

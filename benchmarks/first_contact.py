@@ -9,9 +9,7 @@ The exit code is 0 if all have passed, 2 if there is no GPU that can be used, el
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -21,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.contact_stages import STAGES
+from benchmarks.workers import end_group, gpu_options
 
 MODULE = "benchmarks.contact_stages"  # what a stage's process runs
 LEAST = 4.0  # seconds: with fewer left a stage is not begun
@@ -51,10 +50,10 @@ def run_stage(name: str, where: str, limit: float) -> Outcome:
         told, said = process.communicate(timeout=limit + 1)  # by then it has said where it was
         state = "failed"
     except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
+        end_group(process)
         (_, said), told, state = process.communicate(), "", "late"
     except KeyboardInterrupt:
-        os.killpg(process.pid, signal.SIGKILL)
+        end_group(process)
         raise
     outcome: Outcome = {"stage": name, "state": state, "code": process.returncode}
     stack = said.rfind(STACK)  # which begins with where it was
@@ -129,11 +128,8 @@ def first_contact(names: Sequence[str], where: str, seconds: float, out: Path) -
 
 def main(words: Sequence[str] | None = None) -> int:
     """Run the command; its exit code."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.first_contact")
+    parser = gpu_options("benchmarks.first_contact", seconds=120)
     parser.add_argument("stages", nargs="*", metavar="STAGE", help=f"of {', '.join(STAGES)}")
-    parser.add_argument("--device", choices=("gpu", "cpu"), default="gpu")
-    parser.add_argument("--seconds", type=float, default=120, help="for all of them")
-    parser.add_argument("--out", type=Path, default=Path("gpu-results"), metavar="DIR")
     given = parser.parse_args(words)
     unknown = [name for name in given.stages if name not in STAGES]
     if unknown:

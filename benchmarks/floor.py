@@ -11,14 +11,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from benchmarks.contestants.products_steps import pairs_of
-from benchmarks.contestants.task import (
-    CLASSES,
-    GAN_BATCH,
-    WIDTHS,
-    Task,
-    batch,
-    gan_weights,
-)
+from benchmarks.contestants.task import CLASSES, GAN_BATCH, WIDTHS, Task, batch, layers
 
 FLOAT = 4  # bytes
 NODES = 1000  # of the graph that measures what a node costs
@@ -63,7 +56,8 @@ def work(task: Task) -> Work:
     products = ((*a.shape, b.shape[1]) for a, b in pairs_of(task))
     operations = sum(2.0 * m * k * n for m, k, n in products)
     if task.kind == "gan":
-        weights = sum(w.size for name in WIDTHS for w in gan_weights(name).values())
+        sizes = (each for name in WIDTHS for each in layers(name))
+        weights = sum(n * m + m + 2 * m * normalized for n, m, normalized, _ in sizes)
         outputs = {name: GAN_BATCH * sum(widths[1:]) for name, widths in WIDTHS.items()}
         outside, states = outputs["generator"] + 2 * outputs["discriminator"], 2
     else:

@@ -11,7 +11,6 @@ if there is no GPU that can be used, else 1.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import re
@@ -24,13 +23,13 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 from xml.etree import ElementTree
 
 from benchmarks.gpu import environment
 from benchmarks.gpu_tests_plugin import LOST
+from benchmarks.workers import end_group, gpu_options
 
 ROOT = Path(__file__).parent.parent
 FILES = {  # those with tests for a GPU, the slowest first, and how many processes share each
@@ -178,8 +177,7 @@ class Run:
         self._is_over = True
         with self._lock:
             for process in self._processes:
-                with suppress(ProcessLookupError):  # it has ended by itself
-                    os.killpg(process.pid, signal.SIGKILL)
+                end_group(process)
 
 
 def missing_package(text: str) -> str | None:
@@ -251,11 +249,8 @@ def run_tests(parts: Sequence[Part], device: str, seconds: float, processes: int
 
 def main(words: Sequence[str] | None = None) -> int:
     """Run the command; its exit code."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu_tests")
-    parser.add_argument("--device", choices=("gpu", "cpu"), default="gpu")
-    parser.add_argument("--seconds", type=float, default=200, help="for all of it")
+    parser = gpu_options("benchmarks.gpu_tests", seconds=200)
     parser.add_argument("--processes", type=int, default=14, help="how many at a time")
-    parser.add_argument("--out", type=Path, default=Path("gpu-results"), metavar="DIR")
     given = parser.parse_args(words)
     began = time.monotonic()
     signal.signal(signal.SIGTERM, signal.default_int_handler)

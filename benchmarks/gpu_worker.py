@@ -6,7 +6,6 @@ import importlib
 import importlib.util
 import json
 import math
-import os
 import signal
 import statistics
 import sys
@@ -19,6 +18,7 @@ from typing import Any
 
 from benchmarks import kernels
 from benchmarks.contestants.task import Queue, Task, Unable
+from benchmarks.workers import reserved_stdout, serve
 
 CHECKED = 6  # steps before losses are compared: a recording has been replayed by then
 LEAST = 0.2  # seconds of a measurement
@@ -134,12 +134,10 @@ def installed(package: str) -> str:
         return "here" if importlib.util.find_spec(package) else ""
 
 
-def serve(library: str, form: str, mode: str, device: str) -> None:
-    """Say the version, then answer questions line by line; libraries may print what they like."""
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)
+def main(library: str, form: str, mode: str, device: str) -> None:
+    """Say the version, then answer questions line by line."""
+    answers = reserved_stdout()  # libraries may print what they like, from their import on
     module = importlib.import_module(f"benchmarks.contestants.{library}_steps")
-    print(installed(module.PACKAGE), file=answers, flush=True)
 
     def make(task: Task) -> Queue:
         if task.kind == "gan" and form == "textbook":
@@ -148,9 +146,8 @@ def serve(library: str, form: str, mode: str, device: str) -> None:
         return queue
 
     reply = answering(make)
-    for line in sys.stdin:
-        print(json.dumps(reply(line.strip())), file=answers, flush=True)
+    serve(answers, installed(module.PACKAGE), lambda question: json.dumps(reply(question)))
 
 
 if __name__ == "__main__":
-    serve(*sys.argv[1:5])
+    main(*sys.argv[1:5])

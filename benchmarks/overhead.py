@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.workers import Contestant, answer, interleaved, summary
+from benchmarks.workers import Contestant, interleaved, reserved_stdout, serve, summary
 
 LENGTH, SIZE = 1000, 10
 OPERATIONS = {
@@ -31,14 +31,14 @@ OPERATIONS = {
 
 def main(
     rounds: int = 15,
-    peers: tuple[str, ...] = ("torch", "autograd", "mygrad", "dezero"),
+    peers: tuple[str, ...] = ("torch",),
     out: Path = Path("runs/benchmarks"),
 ) -> None:
-    """Measure the overhead of one small operation beside every peer that is installed.
+    """Measure the overhead of one small operation, beside NumPy and PyTorch.
 
     Args:
         rounds: How often every library is asked; medians are compared.
-        peers: What to measure minigrad beside; what is not installed is left out.
+        peers: What else to measure: torch, where it is installed.
         out: Where overhead.json and overhead.png go.
     """
     questions = [*OPERATIONS, *[f"forward {name}" for name in OPERATIONS]]
@@ -168,49 +168,6 @@ def torch_times() -> Library:
     return torch.__version__, lambda name: chain(step[name], x).backward(seed)
 
 
-def autograd_times() -> Library:
-    """HIPS autograd."""
-    from importlib.metadata import version
-
-    import autograd
-    import autograd.numpy
-
-    def run(name: str) -> object:
-        def of_both(x: Any, w: Any) -> Any:
-            return autograd.numpy.sum(chain(steps(autograd.numpy.tanh, FACTOR, w)[name], x))
-
-        wanted = (0, 1) if name == "mul 2" else 0
-        return autograd.grad(of_both, wanted)(START, FACTOR)
-
-    return version("autograd"), run
-
-
-def mygrad_times() -> Library:
-    """MyGrad."""
-    import mygrad
-
-    x, w = (mygrad.tensor(v) for v in (START, FACTOR))
-    step, seed = steps(mygrad.tanh, mygrad.tensor(FACTOR, constant=True), w), START
-    return mygrad.__version__, lambda name: chain(step[name], x).backward(seed)
-
-
-def dezero_times() -> Library:
-    """DeZero."""
-    from importlib.metadata import version
-
-    vars(np)["int"] = int  # which it uses, and NumPy has dropped
-    import dezero
-    import dezero.functions
-
-    def run(name: str) -> object:
-        x, w = dezero.Variable(START), dezero.Variable(FACTOR)
-        y = chain(steps(dezero.functions.tanh, FACTOR, w)[name], x)
-        y.grad = dezero.Variable(START)
-        return y.backward()
-
-    return version("dezero"), run
-
-
 if __name__ == "__main__":
     library = sys.argv[1]
     try:
@@ -226,4 +183,4 @@ if __name__ == "__main__":
             return timed(lambda: run(name))
         return timed(lambda: chain(forward[name], START)) if library == "numpy" else float("nan")
 
-    answer(version, measure)
+    serve(reserved_stdout(), version, measure)

@@ -1,4 +1,4 @@
-"""The two training steps, whole, in every library that is installed, and what they cost besides.
+"""The two training steps, whole, in minigrad and PyTorch, and what they cost besides.
 
 `contestants/task.py` says what a step is. All start from the same weights, and have to compute the
 same losses before anything is measured.
@@ -14,47 +14,40 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import date
 from importlib.metadata import PackageNotFoundError, distribution, version
 from pathlib import Path
 from typing import Any, NoReturn
 
-from benchmarks.contestants.task import Run, Task
+from benchmarks.contestants.task import Queue, Task, Unable
 from benchmarks.workers import (
     TUNED,
     Contestant,
-    answer,
     interleaved,
     machine,
+    reserved_stdout,
+    serve,
     summary,
     warn_of_openblas,
 )
 
 PLAIN, FAST = {"MINIGRAD_FAST": "0"}, {"MINIGRAD_FAST": "1"}
+BOTH = "gan lstm"  # the steps that a contestant makes
 CONTESTANTS = (
-    Contestant("PyTorch, eager", ("torch", "eager")),
-    Contestant("PyTorch, nn.LSTM", ("torch", "layer")),
-    Contestant("PyTorch, nn.LSTM, malloc tuned", ("torch", "layer"), TUNED),
-    Contestant("PyTorch, fused Adam", ("torch", "fused")),
-    Contestant("PyTorch, torch.compile", ("torch", "compile")),
-    Contestant("JAX, jit", ("jax", "jit")),
-    Contestant("tinygrad, jit", ("tinygrad", "jit")),
-    Contestant("HIPS autograd", ("autograd", "textbook")),
-    Contestant("MyGrad", ("mygrad", "textbook")),
-    Contestant("minigrad, textbook", ("minigrad", "textbook"), PLAIN),
-    Contestant("minigrad, textbook, fast", ("minigrad", "textbook"), FAST),
-    Contestant("minigrad", ("minigrad", "layer"), PLAIN),
-    Contestant("minigrad, fast", ("minigrad", "layer"), FAST),
-    Contestant("matrix products alone", ("products", "")),
+    Contestant("PyTorch, eager", ("torch", "textbook", "eager", BOTH)),
+    Contestant("PyTorch, nn.LSTM", ("torch", "layer", "eager", "lstm")),
+    Contestant("PyTorch, nn.LSTM, malloc tuned", ("torch", "layer", "eager", "lstm"), TUNED),
+    Contestant("PyTorch, fused Adam", ("torch", "textbook", "fused", "gan")),
+    Contestant("PyTorch, torch.compile", ("torch", "textbook", "compile", BOTH)),
+    Contestant("minigrad, textbook", ("minigrad", "textbook", "eager", "lstm"), PLAIN),
+    Contestant("minigrad, textbook, fast", ("minigrad", "textbook", "eager", "lstm"), FAST),
+    Contestant("minigrad", ("minigrad", "layer", "eager", BOTH), PLAIN),
+    Contestant("minigrad, fast", ("minigrad", "layer", "eager", BOTH), FAST),
+    Contestant("matrix products alone", ("products", "", "", BOTH)),
 )
 REFERENCE, PRODUCTS = CONTESTANTS[0].name, CONTESTANTS[-1].name
 STEPS = ("gan", "lstm 5", "lstm 20", "lstm 100")
-CURVES = {
-    "time steps": [f"lstm {n}" for n in (5, 10, 20, 50, 100, 200, 500, 1000)],
-    "batch": [f"lstm 20 {n}" for n in (16, 32, 64, 128, 256, 512, 1024, 2048, 4096)],
-    "hidden size": [f"lstm 20 128 {n}" for n in (32, 64, 128, 256, 512, 1024)],
-}
-IN_CURVES = ("PyTorch, nn.LSTM", "minigrad", "minigrad, fast", PRODUCTS)
 LEAST = 0.3  # seconds of a measurement
 CHECKED = 3  # steps before losses are compared
 COST_STEPS = 200
@@ -71,7 +64,7 @@ def main(
     against: Path | None = None,
     out: Path = OUT,
 ) -> None:
-    """Measure whole training steps beside every peer and beside the matrix products alone.
+    """Measure whole training steps, beside PyTorch's and beside the matrix products alone.
 
     Args:
         rounds: How often everything is measured; 9, and 31 with --against. Medians are compared.
@@ -133,7 +126,7 @@ def refuse(message: str) -> NoReturn:
 
 def check_losses(steps: Sequence[str], times: dict[str, dict[str, list[float]]]) -> None:
     """End the program where two contestants of one form compute different losses."""
-    forms = {c.name: "layer" if c.words[1] == "layer" else "textbook" for c in CONTESTANTS}
+    forms = {c.name: c.words[1] for c in CONTESTANTS}
     for step in steps:
         losses: dict[str, dict[str, float]] = {}
         for name, rows in times.items():
@@ -187,47 +180,6 @@ def draw(table: Table, reference: str, path: Path) -> None:
     figure.supxlabel(f"time of a training step, {reference} = 1", fontsize=9)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=150)
-
-
-def curves(rounds: int = 3, threads: int = 2, out: Path = OUT) -> None:
-    """Measure the LSTM's step against the number of time steps, the batch and the hidden size.
-
-    Args:
-        rounds: How often everything is measured.
-        threads: For linear algebra.
-        out: Where curves.json and curves.png go.
-    """
-    chosen = [c for c in CONTESTANTS if c.name in IN_CURVES]
-    steps = list(dict.fromkeys(step for names in CURVES.values() for step in names))
-    versions, times = interleaved(__name__, chosen, steps, rounds, threads)
-    table = {
-        step: {name: summary([1e3 * s for s in rows[step]]) for name, rows in times.items()}
-        for step in steps
-    }
-    print_table(table, versions, IN_CURVES[0] if IN_CURVES[0] in versions else PRODUCTS)
-    write({"unit": "milliseconds", "versions": versions, "times": table}, out / "curves.json")
-
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(11, 4), layout="constrained")
-    for axes, (what, names) in zip(figure.subplots(1, len(CURVES)), CURVES.items(), strict=True):
-        field = {"time steps": "steps", "batch": "batch", "hidden size": "hidden"}[what]
-        places = [getattr(Task.named(name), field) for name in names]
-        for contestant in versions:
-            axes.loglog(
-                places,
-                [table[name][contestant]["median"] for name in names],
-                marker="o",
-                markersize=3,
-                label=contestant,
-            )
-        axes.set_xlabel(what)
-        axes.grid(alpha=0.3)
-        axes.spines[["top", "right"]].set_visible(False)
-    figure.axes[0].set_ylabel("ms for a step")
-    figure.axes[0].legend(frameon=False, fontsize=8)
-    figure.savefig(out / "curves.png", dpi=150)
-    print(out / "curves.png")
 
 
 def costs(
@@ -287,59 +239,59 @@ def write(result: dict[str, Any], path: Path) -> None:
 # --- the worker's side ------------------------------------------------------------------------
 
 
-def measured(step: Run) -> float:
+def measured(queue: Queue) -> float:
     """Seconds of a step, the median of as many as fill the time of a measurement."""
     times: list[float] = []
     end = time.perf_counter() + LEAST
     while time.perf_counter() < end or len(times) < 3:
         start = time.perf_counter()
-        step()
+        queue.run()
         times.append(time.perf_counter() - start)
     return statistics.median(times)
 
 
-def measuring(module: Any, form: str) -> Callable[[str], float]:
+def measuring(make: Callable[[str], Queue], who: str) -> Callable[[str], float]:
     """What answers questions about a contestant."""
-    runs: dict[str, Run | None] = {}
+    queues: dict[str, Queue | None] = {}
     losses: dict[str, float] = {}
 
     def measure(question: str) -> float:
         name = question.removeprefix("loss ")
-        if name not in runs:
-            runs[name] = None  # what fails once is not tried again
+        if name not in queues:
+            queues[name] = None  # what fails once is not tried again
             try:
-                run = module.make(Task.named(name), form)
-                losses[name] = [run() for _ in range(CHECKED)][-1] if run else float("nan")
-                runs[name] = run
+                queue = make(name)
+                losses[name] = [queue.run() for _ in range(CHECKED)][-1]
+                queues[name] = queue
+            except Unable:
+                pass
             except Exception as error:
-                print(f"{module.PACKAGE}, {form}, {name}: {error!r}"[:300], file=sys.stderr)
-        step = runs[name]
+                print(f"{who}, {name}: {error!r}"[:300], file=sys.stderr)
         if question != name:
-            return losses.get(name, float("nan"))
-        return measured(step) if step else float("nan")
+            return losses.get(name, math.nan)
+        made = queues[name]
+        return measured(made) if made else math.nan
 
     return measure
 
 
-def cost(module: Any, form: str, name: str) -> dict[str, float] | None:
+def cost(make: Callable[[str], Queue], package: str, name: str) -> dict[str, float]:
     """What a process of its own costs that makes 200 steps."""
-    program = f"import time; t = time.perf_counter(); import {module.PACKAGE}; "
+    program = f"import time; t = time.perf_counter(); import {package}; "
     program += "print(time.perf_counter() - t)"
     imported = float(subprocess.check_output([sys.executable, "-c", program]))
-    importlib.import_module(module.PACKAGE)
+    importlib.import_module(package)
     start = time.perf_counter()
-    run = module.make(Task.named(name), form)
-    if run is None:
-        return None
-    run()
+    queue = make(name)
+    queue.run()
     first = time.perf_counter() - start + imported
     for _ in range(COST_STEPS - 1):
-        run()
+        queue.run()
     return {
         "import_s": imported,
         "first_step_s": first,
         "peak_mb": peak_memory() / 1e6,
-        "installed_mb": installed(module.PACKAGE, set()) / 1e6,
+        "installed_mb": installed(package, set()) / 1e6,
     }
 
 
@@ -379,15 +331,33 @@ def installed(name: str, seen: set[str]) -> float:
     return size
 
 
-if __name__ == "__main__":
-    library, form = sys.argv[1:3]
+def answer(library: str, form: str, mode: str, kinds: str, *cost_of: str) -> None:
+    """Answer questions about a contestant, or say what one of its steps costs.
+
+    Args:
+        library: Its file in `contestants/`.
+        form: As the file's `queue` takes it, and so is the mode.
+        mode: See form.
+        kinds: The kinds of steps that it makes.
+        cost_of: "cost" and a step, or nothing.
+    """
+    answers = reserved_stdout()
     module = importlib.import_module(f"benchmarks.contestants.{library}_steps")
-    if sys.argv[3:4] == ["cost"]:
-        result = cost(module, form, sys.argv[4])
-        print("" if result is None else json.dumps(result))
-    else:
-        try:
-            number = version(module.PACKAGE)
-        except PackageNotFoundError:
-            sys.exit()
-        answer(number, measuring(module, form))
+
+    def make(step: str) -> Queue:
+        task = Task.named(step)
+        if task.kind not in kinds.split():
+            raise Unable("another contestant makes it")
+        queue: Queue = module.queue(task, form, mode, "cpu")
+        return queue
+
+    with suppress(Unable, PackageNotFoundError):  # who cannot, or is not installed, says nothing
+        if cost_of:
+            print(json.dumps(cost(make, module.PACKAGE, cost_of[1])), file=answers, flush=True)
+        else:
+            who = f"{module.PACKAGE}, {form}"
+            serve(answers, version(module.PACKAGE), measuring(make, who))
+
+
+if __name__ == "__main__":
+    answer(*sys.argv[1:])

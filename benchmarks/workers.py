@@ -7,14 +7,17 @@ over rounds and ratios within them.
 
 from __future__ import annotations
 
+import argparse
 import os
 import platform
+import signal
 import statistics
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import IO, Any, NamedTuple
 
 THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 TUNED = {  # what minigrad tells glibc by itself, for those who do not
@@ -86,16 +89,44 @@ class Worker:
         self.process.stdout.close()
 
 
-def answer(version: str, measure: Callable[[str], float]) -> None:
-    """The worker's side: say the version, then measure what is asked for until the end.
+def reserved_stdout() -> IO[str]:
+    """This process's stdout, for answers only: whatever else is printed goes to stderr now."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    return answers
+
+
+def serve(answers: IO[str], greeting: str, reply: Callable[[str], object]) -> None:
+    """The worker's side: greet, then answer a question a line until there are no more.
 
     Args:
-        version: The library's version.
-        measure: Gives the number that a line names.
+        answers: What `reserved_stdout` gave.
+        greeting: The library's version.
+        reply: The answer to a question, which is printed as one line.
     """
-    print(version, flush=True)
+    print(greeting, file=answers, flush=True)
     for line in sys.stdin:
-        print(measure(line.strip()), flush=True)
+        print(reply(line.strip()), file=answers, flush=True)
+
+
+def end_group(process: subprocess.Popen[Any]) -> None:
+    """End a process that began a session, and all that it has started."""
+    with suppress(ProcessLookupError):  # it has ended by itself
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def gpu_options(program: str, seconds: float) -> argparse.ArgumentParser:
+    """The options of what runs on a GPU machine as it is, which may lack tyro.
+
+    Args:
+        program: The module.
+        seconds: How long it may take, unless it is told.
+    """
+    parser = argparse.ArgumentParser(prog=f"python -m {program}")
+    parser.add_argument("--device", choices=("gpu", "cpu"), default="gpu")
+    parser.add_argument("--seconds", type=float, default=seconds, help="for all of it")
+    parser.add_argument("--out", type=Path, default=Path("gpu-results"), metavar="DIR")
+    return parser
 
 
 def interleaved(

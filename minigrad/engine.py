@@ -417,6 +417,9 @@ def backward(
         _accumulate(cast(Tensor, leaf), g, leaf in own)
 
 
+backward.__doc__ = Tensor.backward.__doc__
+
+
 def _accumulate(leaf: Tensor, g: Any, own: bool) -> None:
     """Add a gradient to a leaf's `.grad`, in memory that nobody else sees.
 

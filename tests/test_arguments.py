@@ -310,7 +310,9 @@ def test_every_public_callable_has_a_case(module):
     tables = [*TABLES, *REFUSALS]
     cases = {name.removeprefix(f"{module}.").split(" ")[0] for name in tables}
     public = set(MODULES[module].__all__) - set(WITHOUT[module].split())
-    assert public - cases == set()
+    assert public - cases == set(), (
+        "add them to the tables of this file, with what they do with an array in a Tensor's place"
+    )
     assert set(WITHOUT[module].split()) <= set(MODULES[module].__all__)
 
 

@@ -11,6 +11,7 @@ import pytest
 
 import minigrad as mg
 from minigrad.operation import kernels_of
+from minigrad.optim.update import update_kernels
 
 
 @pytest.fixture

@@ -9,9 +9,14 @@ line "# ..." stands for lines left out.
 
 import ast
 import doctest
+import importlib.util
 import json
 import re
+import shlex
 import string
+import subprocess
+import sys
+import tomllib
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,11 +24,13 @@ from typing import Any, NamedTuple
 
 import pytest
 
+import minigrad as mg
 from benchmarks.results import tables
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-WITHOUT_BLOCKS = {"benchmarks.md", "decisions.md", "results.md"}
+IN_DOCS = sorted((ROOT / "docs").rglob("*.md"))
+PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")] + IN_DOCS
+WITHOUT_BLOCKS = {"CHANGELOG.md", "benchmarks.md", "decisions.md", "results.md"}
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 
 
@@ -352,6 +359,109 @@ def test_files_that_a_page_names_exist(page: Path) -> None:
         assert next(ROOT.rglob(name), None), f"{page.name}: there is no {name}"
 
 
+# --- the commands that pages name exist, with their options -------------------------------------
+
+
+STARTS = "python |pip |ruff |mypy|git |pre-commit |benchmarks/|\\.ci/"
+
+
+def commands_of(page: Path) -> list[list[str]]:
+    """The words of each command of a page, in blocks of shell or between backticks."""
+    text = page.read_text(encoding="utf-8")
+    lines = "\n".join(re.findall(r"^ *```sh\n(.*?)^ *```", text, flags=re.M | re.S)).splitlines()
+    lines += re.findall(rf"`((?:{STARTS})[^`\n]*)`", text)
+    commands: list[list[str]] = []
+    for line in lines:
+        words = ["&&", *shlex.split(line, comments=True)]
+        for word in words:
+            if word == "&&":
+                commands.append([])
+            else:
+                commands[-1].append(word)
+    return [words for words in commands if words]
+
+
+COMMANDS = {name: commands_of(page) for name, page in zip(NAMES, PAGES, strict=True)}
+
+
+@pytest.mark.parametrize("page", [name for name in NAMES if COMMANDS[name]])
+def test_commands_of_a_page_exist(page: str) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    installed = {re.split(r"[^\w-]", package)[0] for package in extras["test"]}
+    for words in COMMANDS[page]:
+        if words[:2] == ["pip", "install"]:
+            installed.update(word for word in words[2:] if not word.startswith(("-", ".")))
+    for words in COMMANDS[page]:
+        command = " ".join(words)
+        for extra in re.findall(r"\[([a-z0-9,]+)\]$", command):
+            assert set(extra.split(",")) <= set(extras), f"{command}: no such extra"
+        for file in re.findall(r"(?<![\w/.])(?:tests|benchmarks|\.ci)/[\w./-]+", command):
+            assert (ROOT / file).exists(), f"{command}: there is no {file}"
+        if words[:2] == ["python", "-m"]:
+            top = words[2].partition(".")[0]
+            known = top in installed or importlib.util.find_spec(words[2])
+            assert known, f"{command}: there is no module {words[2]}"
+        if words[0] in ("ruff", "mypy", "pre-commit"):
+            assert words[0] in installed, f"{command}: nothing installs {words[0]}"
+
+
+def options_of(words: list[str]) -> tuple[tuple[str, ...], list[str]]:
+    """One of our programs, with its subcommand where it has some, and the options it is given."""
+    if words[:2] != ["python", "-m"] or not re.match(r"train|benchmarks|minigrad", words[2]):
+        return (), []
+    program = (words[2],)
+    if program == ("benchmarks",):
+        program += (words[3] if words[3:] and words[3].isalpha() else "all",)
+    return program, [word for word in words if word.startswith("--")]
+
+
+OPTIONS: dict[tuple[str, ...], dict[str, str]] = {}  # of each program, with a page that names it
+for _page, _commands in COMMANDS.items():
+    for _program, _options in map(options_of, _commands):
+        OPTIONS.setdefault(_program, {}).update(dict.fromkeys(_options, _page))
+
+
+@pytest.mark.parametrize("program", [p for p in OPTIONS if OPTIONS[p]], ids=" ".join)
+def test_options_that_a_page_names_exist(program: tuple[str, ...]) -> None:
+    command = [sys.executable, "-m", *program, "--help"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    for option, page in OPTIONS[program].items():
+        assert re.search(rf"{option}\b", done.stdout), (
+            f"{page}: {' '.join(program)} has no {option}"
+        )
+
+
+def test_commands_are_found(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(
+        '```sh\npip install -e ".[test]" && mypy  # both\n```\n1. a\n\n   ```sh\n   ruff check .\n'
+        "   ```\n\n`python -m train.gan --epochs 1`, `pythons`\n```python\npip = 1\n```\n"
+    )
+    assert commands_of(page) == [
+        ["pip", "install", "-e", ".[test]"],
+        ["mypy"],
+        ["ruff", "check", "."],
+        ["python", "-m", "train.gan", "--epochs", "1"],
+    ]
+
+
+# --- the changelog ------------------------------------------------------------------------------
+
+KINDS = {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}  # Keep a Changelog's
+
+
+def test_changelog_is_of_this_version_and_of_the_usual_form() -> None:
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    versions = re.findall(r"^## \[(.+)\] - (\d{4}-\d\d-\d\d|Unreleased)$", text, flags=re.M)
+    assert len(versions) == len(re.findall(r"^## ", text, flags=re.M)), "a heading of another form"
+    assert versions[0][0] == mg.__version__
+    dates = [date for _, date in versions]
+    assert "Unreleased" not in dates[1:] and dates[1:] == sorted(dates[1:], reverse=True)
+    assert set(re.findall(r"^### (.*)$", text, flags=re.M)) <= KINDS
+
+
 NAMED = "cuBLAS cuDNN minigrad tinygrad float32 float64 int64"  # that begin with a small letter
 SHAPES = "NTDHVC"  # sizes, which are written large
 
@@ -414,7 +524,7 @@ def test_bent_docstrings_are_found(source: str, bent: int) -> None:
 def test_index_leads_to_every_page() -> None:
     index = ROOT / "docs" / "index.md"
     reached = {(index.parent / link).resolve() for _, link in links_of(index)}
-    assert reached.issuperset(set(PAGES[1:]) - {index})
+    assert reached.issuperset(set(IN_DOCS) - {index})
 
 
 @pytest.mark.parametrize(

@@ -411,17 +411,6 @@ def test_an_interruption_ends_the_stage_that_is_running(tmp_path):
     assert process.returncode != 0
 
 
-def test_where_there_is_no_gpu_only_the_first_stage_runs(tmp_path):
-    words = [sys.executable, "-m", "benchmarks.first_contact", "--out", str(tmp_path)]
-    no_gpu = os.environ | {"CUDA_VISIBLE_DEVICES": ""}
-    done = subprocess.run(words, cwd=ROOT, env=no_gpu, capture_output=True, text=True)
-    assert done.returncode == 2, done.stderr
-    assert done.stdout.endswith("no GPU can be used\n")
-    assert "WRONG: device 'gpu' cannot be used" in done.stdout
-    lines = (tmp_path / "contact.jsonl").read_text(encoding="utf-8").splitlines()
-    assert [json.loads(line)["state"] for line in lines[:2]] == ["wrong", "left out"]
-
-
 def test_an_unknown_stage_is_refused(capsys):
     with pytest.raises(SystemExit) as ended:
         first_contact.main(["dance"])

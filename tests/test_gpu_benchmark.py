@@ -342,22 +342,44 @@ def test_who_is_late_or_dies_is_left_out_and_nobody_waits(tmp_path, monkeypatch)
         assert found[name] == {step: {"reason": "its process ended"} for step in ("gan", "lstm 5")}
 
 
-def test_kernels_are_counted_of_what_was_measured_textbook_last():
-    asked = []
+class Peer:
+    """A worker that answers at once."""
 
-    class Peer:
-        def __init__(self, name):
-            self.name = name
-            self.process = self
+    asked: list = []  # noqa: RUF012 - the test's
+    version = "1.0"
 
-        def kill(self):
-            raise AssertionError("it answers")
+    def __init__(self, module, contestant, threads):
+        self.name = contestant.name
+        self.process = self
 
-        def say(self, question):
-            asked.append((self.name, question))
+    def say(self, question):
+        self.asked.append((self.name, question))
+        if question.startswith("prepare"):
+            return json.dumps({"loss": 1.0, "notes": []})
+        if question.startswith("count"):
             return json.dumps({"kernels": 3})
+        seconds = 1e-6 * (1 + len(self.asked))
+        return json.dumps({"queued": seconds, "device": seconds, "latency": seconds})
 
-    workers = [Peer("a, textbook"), Peer("b"), Peer("c")]
+    def kill(self):
+        raise AssertionError("it answers")
+
+    def close(self):
+        self.asked.append((self.name, "close"))
+
+
+@pytest.fixture
+def peers(monkeypatch):
+    """Contestants that need no processes; the environment is made up."""
+    monkeypatch.setattr(Peer, "asked", [])
+    monkeypatch.setattr(program, "Worker", Peer)
+    monkeypatch.setattr(program, "environment", lambda: result()["environment"])
+    monkeypatch.setattr(program, "ceilings", lambda device, end: {})
+    return Peer
+
+
+def test_kernels_are_counted_of_what_was_measured_textbook_last(peers):
+    workers = [peers("", Contestant(name), 1) for name in ("a, textbook", "b", "c")]
     times = {"a, textbook": {"gan": []}, "b": {"gan": [], "lstm 5": []}, "c": {}}
     found = program.count(workers, times, 7.0)
     assert found == {
@@ -366,7 +388,7 @@ def test_kernels_are_counted_of_what_was_measured_textbook_last():
         "c": {},
     }
     first, last = ("b", "count 7.0 gan"), ("a, textbook", "count 7.0 gan")
-    assert asked == [first, ("b", "count 7.0 lstm 5"), last]
+    assert peers.asked == [first, ("b", "count 7.0 lstm 5"), last]
 
 
 def test_losses_are_compared_within_a_form():
@@ -475,41 +497,13 @@ def test_a_picture_is_drawn_and_none_of_nothing(tmp_path):
 # --- the whole program ------------------------------------------------------------------------
 
 
-class Peer:
-    """A worker that answers at once."""
-
-    asked: list = []  # noqa: RUF012 - the test's
-    version = "1.0"
-
-    def __init__(self, module, contestant, threads):
-        self.name = contestant.name
-        self.process = self
-
-    def say(self, question):
-        self.asked.append((self.name, question.split()[0]))
-        if question.startswith("prepare"):
-            return json.dumps({"loss": 1.0, "notes": []})
-        seconds = 1e-6 * (1 + len(self.asked))
-        return json.dumps({"queued": seconds, "device": seconds, "latency": seconds})
-
-    def kill(self):
-        raise AssertionError("it answers")
-
-    def close(self):
-        self.asked.append((self.name, "close"))
-
-
 FIRST = ["PyTorch, eager", "PyTorch, captured by hand", "minigrad, captured"]
 
 
-@pytest.fixture
-def peers(monkeypatch):
-    """Contestants that need no processes; the environment is made up."""
-    monkeypatch.setattr(Peer, "asked", [])
-    monkeypatch.setattr(program, "Worker", Peer)
-    monkeypatch.setattr(program, "environment", lambda: result()["environment"])
-    monkeypatch.setattr(program, "ceilings", lambda device, end: {})
-    return Peer
+def ready(workers, steps, losses=()):
+    """What contestants answer to whether they are ready; `losses` has those that differ from 1."""
+    losses = dict(losses)
+    return {w.name: {step: {"loss": losses.get(w.name, 1.0)} for step in steps} for w in workers}
 
 
 def test_those_that_matter_most_are_measured_and_written_first(peers, tmp_path, monkeypatch):
@@ -519,7 +513,7 @@ def test_those_that_matter_most_are_measured_and_written_first(peers, tmp_path, 
         path = tmp_path / "gpu.json"
         found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"times": {}}
         written.append((found.get("rounds"), [*found["times"].get("gan", ())]))
-        return {worker.name: {step: {"loss": 1.0} for step in steps} for worker in workers}
+        return ready(workers, steps)
 
     monkeypatch.setattr(program, "get_ready", get_ready)
     program.main(device="cpu", rounds=2, steps=("gan",), out=tmp_path)
@@ -538,7 +532,7 @@ def test_those_that_matter_most_are_measured_and_written_first(peers, tmp_path, 
 
 def test_in_a_round_all_that_are_ready_are_measured_in_turn(peers, tmp_path):
     program.main(device="cpu", rounds=2, steps=("gan", "lstm 5"), out=tmp_path)
-    names = [name for name, what in peers.asked if what == "time"]
+    names = [name for name, question in peers.asked if question.startswith("time ")]
     warm, each = 2 * FIRST, 2 * FIRST
     assert names[: 3 * 6] == [*warm, *each, *each]
 
@@ -548,7 +542,7 @@ def test_a_wave_for_which_no_time_is_left_is_named(peers, tmp_path, monkeypatch)
 
     def get_ready(workers, steps, end):
         now[0] += next(passing)
-        return {worker.name: {step: {"loss": 1.0} for step in steps} for worker in workers}
+        return ready(workers, steps)
 
     monkeypatch.setattr(program, "time", types.SimpleNamespace(time=lambda: now[0]))
     monkeypatch.setattr(program, "get_ready", get_ready)
@@ -563,12 +557,8 @@ def test_a_wave_for_which_no_time_is_left_is_named(peers, tmp_path, monkeypatch)
 
 
 def test_who_computes_another_loss_is_not_measured(peers, tmp_path, monkeypatch, capsys):
-    def get_ready(workers, steps, end):
-        wrong = "PyTorch, captured by hand"
-        losses = {worker.name: 1.1 if worker.name == wrong else 1.0 for worker in workers}
-        return {name: {step: {"loss": loss} for step in steps} for name, loss in losses.items()}
-
-    monkeypatch.setattr(program, "get_ready", get_ready)
+    losses = {"PyTorch, captured by hand": 1.1}
+    monkeypatch.setattr(program, "get_ready", lambda *words: ready(*words[:2], losses))
     with pytest.raises(SystemExit) as ended:
         program.main(device="cpu", rounds=1, steps=("gan",), out=tmp_path)
     assert ended.value.code == 1
@@ -597,9 +587,8 @@ def test_the_program_runs_on_the_cpu(tmp_path):
     assert (tmp_path / "gpu.png").stat().st_size > 1000
 
 
-@pytest.mark.parametrize("words", [["--device", "gpu"], ["gpu"]])
-def test_without_a_gpu_the_program_says_what_is_missing(words):
-    done = run(sys.executable, "-m", "benchmarks", *words)
+def test_without_a_gpu_the_program_says_what_is_missing():
+    done = run(sys.executable, "-m", "benchmarks", "--device", "gpu")
     assert done.returncode == 2
     assert done.stderr.startswith("--device gpu: device 'gpu' cannot be used: ")
     assert "Traceback" not in done.stderr and done.stdout == ""
@@ -624,7 +613,12 @@ def test_each_part_of_the_script_ends_where_there_is_no_gpu(part, tmp_path):
     assert "device 'gpu' cannot be used" in done.stdout
     log = (tmp_path / f"{part}.log").read_text(encoding="utf-8")
     assert log and log in done.stdout
-    assert len([*tmp_path.iterdir()]) <= 2
+    files = {"contact.jsonl", "contact.log"} if part == "contact" else {f"{part}.log"}
+    assert {path.name for path in tmp_path.iterdir()} == files
+    if part == "contact":
+        assert log.endswith("no GPU can be used\n") and "WRONG: device 'gpu' cannot be used" in log
+        lines = (tmp_path / "contact.jsonl").read_text(encoding="utf-8").splitlines()
+        assert [json.loads(line)["state"] for line in lines[:2]] == ["wrong", "left out"]
 
 
 @needs_bash

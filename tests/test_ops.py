@@ -57,7 +57,7 @@ def test_every_operation_has_a_sample():
         used.add(getattr(sample.function, "__name__", ""))
         used |= names_in_graph(checks.listed(sample(*checks.tensors(sample.inputs))))
     missing = {name for name in operations() if name.partition(".")[2] not in used}
-    assert missing == NEEDS_GPU
+    assert missing == NEEDS_GPU, "give them samples in tests/samples/, in their family's file"
 
 
 def test_every_public_function_has_a_sample():
@@ -78,7 +78,10 @@ def test_every_public_function_has_a_sample():
         for name, value in vars(module).items():
             own = getattr(value, "__module__", None) == module.__name__
             if own and callable(value) and not name.startswith("_") and name not in helpers:
-                assert name in sampled, f"{module.__name__}.{name}"
+                assert name in sampled, (
+                    f"{module.__name__}.{name}: give it samples in tests/samples/, or add it to "
+                    "the helpers above if it is no public function"
+                )
 
 
 # --- kernel = definition ----------------------------------------------------------------------

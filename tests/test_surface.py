@@ -51,12 +51,13 @@ def test_what_a_hint_names_exists(place):
 
 def test_no_hint_stands_for_a_name_that_exists():
     own = {"Tensor": mg.Tensor, "Module": nn.Module}
+    remedy = "these names exist now: take them out of minigrad/hints.py"
     for place, thing in own.items():
-        assert [name for name in TABLES[place] if hasattr(thing, name)] == []
+        assert [name for name in TABLES[place] if hasattr(thing, name)] == [], remedy
     for place, table in hints.MODULES.items():
         module = importlib.import_module(place)
         names = set(table) - set(hints.TENSOR) - {"data", "info"}  # those may be imported
-        assert [name for name in names if hasattr(module, name)] == []
+        assert [name for name in names if hasattr(module, name)] == [], remedy
 
 
 VALUES = (
@@ -196,7 +197,7 @@ def test_a_subclass_may_have_a_method_of_a_hinted_name():
         ("mg.nn.Conv2d", "it has .*Linear, .*"),
         ("mg.nn.GELU", "it has .*ReLU, .*"),
         ("mg.nn.functional.gelu", "it has .*relu, .*"),
-        ("mg.optim.Adagrad", "it has SGD, Adam, "),
+        ("mg.optim.LBFGS", "it has SGD, .*Adam, "),
         ("mg.optim.lr_scheduler.OneCycleLR", "it has .*StepLR"),
         ("mg.quantum", r"dir\(minigrad\) lists"),
     ],

@@ -27,6 +27,7 @@ from torch_samples import (  # noqa: E402
     MODULES,
     OPERATIONS,
     OPTIMIZER_REFERENCES,
+    OPTIMIZERS,
     REFERENCES,
     NotOfferedError,
     dtype_of,
@@ -315,7 +316,7 @@ def test_modules_take_any_memory_order(name):
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32], ids=["f64", "f32"])
-@pytest.mark.parametrize("name", ["SGD", "RMSprop", "Adam", "AdamW"])
+@pytest.mark.parametrize("name", OPTIMIZERS)
 def test_optimizer(name, dtype):
     reference = OPTIMIZER_REFERENCES[name]
     for sample in reference.optim_inputs_func("cpu"):

@@ -16,6 +16,7 @@ import torch
 
 import minigrad as mg
 import minigrad.nn.functional as F
+from minigrad import nn, optim
 from minigrad.tensor import wrap
 
 with warnings.catch_warnings():
@@ -351,14 +352,10 @@ REFERENCES: dict[str, Any] = {
     f"{op.name}.{op.variant_test_name}".rstrip("."): op for op in op_db
 }  # PyTorch's entries by the names used above
 
-MODULES = (
-    "BatchNorm1d BCELoss BCEWithLogitsLoss CrossEntropyLoss Embedding GRU GRUCell LayerNorm "
-    "LeakyReLU Linear LogSoftmax LSTM LSTMCell MSELoss NLLLoss ReLU RNN RNNCell Sigmoid Softmax "
-    "Tanh"
-).split()
-
 MODULE_REFERENCES: dict[str, Any] = {
     info.name.removeprefix("nn."): info for info in module_db if info.name.startswith("nn.")
 }
+MODULES = [name for name in nn.__all__ if name in MODULE_REFERENCES]
 
 OPTIMIZER_REFERENCES: dict[str, Any] = {info.optim_cls.__name__: info for info in optim_db}
+OPTIMIZERS = [name for name in optim.__all__ if name in OPTIMIZER_REFERENCES]

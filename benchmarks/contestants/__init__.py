@@ -1,1 +1,1 @@
-"""The two training steps in each library, a file for each; `task.py` says what they compute."""
+"""The two training steps in minigrad and PyTorch, and their products; `task.py` says what."""

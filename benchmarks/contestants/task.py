@@ -17,7 +17,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 Array = np.ndarray[Any, Any]
-Run = Callable[[], float]  # one step; its loss
 Step = Callable[[], Any]  # one step, not waited for; the loss, which .item() waits for
 
 CLASSES = 10
@@ -26,10 +25,8 @@ GAN_BATCH = 64
 WIDTHS = {"generator": (LATENT, 128, 256, 512, 1024, 784), "discriminator": (784, 512, 256, 1)}
 SLOPE = 0.2  # of LeakyReLU
 RATES = {"lstm": 1e-3, "gan": 2e-4}
-BETAS, ADAM_EPS = (0.5, 0.999), 1e-8
-ALPHA, RMSPROP_EPS = 0.99, 1e-8
+BETAS = (0.5, 0.999)  # Adam's
 MAX_NORM = 10.0
-NORM_EPS = 1e-5  # of batch normalization
 
 
 class Task(NamedTuple):
@@ -89,6 +86,10 @@ class Queue(NamedTuple):
     made: int = 0
     graph: Callable[[], str | None] = lambda: None
 
+    def run(self) -> float:
+        """One step that is waited for; its loss."""
+        return float(self.step().item())
+
 
 def values(shapes: dict[str, tuple[int, ...]]) -> dict[str, Array]:
     """The same initial weights in every library, by name."""
@@ -109,16 +110,6 @@ def batch(task: Task) -> tuple[Array, Array]:
     return x, random.randint(0, CLASSES, task.batch)
 
 
-def textbook_weights(task: Task) -> dict[str, Array]:
-    """Those of the LSTM with four separate gates, by PyTorch's names for the same program."""
-    shapes: dict[str, tuple[int, ...]] = {}
-    for gate in "fiCo":
-        shapes[f"W_{gate}"] = task.hidden, 1 + task.hidden
-        shapes[f"b_{gate}"] = task.hidden, 1
-    shapes |= {"output.weight": (CLASSES, task.hidden), "output.bias": (CLASSES,)}
-    return values(shapes)
-
-
 def layers(network: str) -> Iterator[tuple[int, int, bool, str]]:
     """Of each linear layer its sizes, whether it is normalized, and the activation after it."""
     widths = WIDTHS[network]
@@ -131,18 +122,3 @@ def layers(network: str) -> Iterator[tuple[int, int, bool, str]]:
             network == "generator" and 0 < number and not last,
             activation if last else "leaky_relu",
         )
-
-
-def gan_weights(network: str) -> dict[str, Array]:
-    """Those of a network, by PyTorch's names for the sequence of its layers."""
-    shapes: dict[str, tuple[int, ...]] = {}
-    place = 0
-    for n, m, normalized, _ in layers(network):
-        shapes[f"layers.{place}.weight"] = m, n
-        shapes[f"layers.{place}.bias"] = (m,)
-        if normalized:
-            place += 1
-            shapes[f"layers.{place}.weight"] = (m,)
-            shapes[f"layers.{place}.bias"] = (m,)
-        place += 2
-    return values(shapes)

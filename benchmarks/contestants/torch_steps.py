@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import os
 from typing import Any
 
 from benchmarks.contestants.task import (
@@ -14,7 +13,6 @@ from benchmarks.contestants.task import (
     SLOPE,
     Clock,
     Queue,
-    Run,
     Step,
     Task,
     Unable,
@@ -36,27 +34,14 @@ OPTIONS = {
 }
 
 
-def make(task: Task, form: str) -> Run | None:
-    """One step; forms: "eager", "layer" (nn.LSTM), "fused" (Adam) and "compile"."""
-    import torch
-
-    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
-    if (form == "layer") if task.kind == "gan" else (form == "fused"):
-        return None
-    if form == "compile" and task.steps > LONGEST_UNROLLED:
-        return None
-    step = _step(task, form == "layer", "eager" if form == "layer" else form, "cpu")
-    return lambda: float(step().item())
-
-
 def queue(task: Task, form: str, mode: str, device: str) -> Queue:
     """Steps that are not waited for, in float32 without TF32.
 
     Args:
         task: Which step.
         form: "textbook", or "layer" for nn.LSTM, which is cuDNN's.
-        mode: "eager", "compile", "reduce-overhead" (compile's, with CUDA graphs), or "graph": the
-            whole step recorded by hand.
+        mode: "eager", "fused" (Adam), "compile", "reduce-overhead" (compile's, with CUDA graphs),
+            or "graph": the whole step recorded by hand.
         device: "cpu" or "gpu".
 
     Raises:
