@@ -138,20 +138,20 @@ def test_memory_used_again_raises_no_alarm():
 
 
 def test_log_of_writes_is_bounded():
-    from minigrad import writes
+    from minigrad import versions
 
-    held, buffer = [], np.zeros(3 * writes._LIMIT)
-    for i in range(2 * writes._LIMIT):
+    held, buffer = [], np.zeros(3 * versions._LIMIT)
+    for i in range(2 * versions._LIMIT):
         held.append((object(), np.zeros(1)))
-        writes.note_replaced(held[-1][0])
-        writes.note_write(held[-1][1])
-        writes.note_write(buffer[i : i + 1])
-    for log in (writes._replaced, writes._wholes, writes._spans):
-        assert writes._LIMIT // 2 <= len(log) <= writes._LIMIT
-    assert writes.was_changed(held[-1][0], None, 0)
-    assert writes.was_changed(None, held[-1][1], 0)
-    assert writes.was_changed(None, buffer[i:], 0)
-    for log in (writes._replaced, writes._wholes, writes._spans):
+        versions.note_replaced(held[-1][0])
+        versions.note_write(held[-1][1])
+        versions.note_write(buffer[i : i + 1])
+    for log in (versions._replaced, versions._wholes, versions._spans):
+        assert versions._LIMIT // 2 <= len(log) <= versions._LIMIT
+    assert versions.was_changed(held[-1][0], None, 0)
+    assert versions.was_changed(None, held[-1][1], 0)
+    assert versions.was_changed(None, buffer[i:], 0)
+    for log in (versions._replaced, versions._wholes, versions._spans):
         log.clear()
 
 

@@ -98,8 +98,7 @@ def log(x: Array) -> Array:
     """Natural logarithm, elementwise.
 
     Args:
-        x: Any shape; integers are computed in float64. At 0 it is -inf and below NaN, with
-            NumPy's warning.
+        x: Any shape; integers are computed in float64. -inf at 0, NaN below, with a warning.
 
     Example:
         >>> import minigrad as mg
