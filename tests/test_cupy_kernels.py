@@ -133,20 +133,16 @@ LARGER = [  # than a warp, a block, or what a block adds up; no multiples of the
         ]
     ],
     *[
-        sized(linear.linear, normal(*size, 11), normal(13, 11), b, activation=f, negative_slope=0.2)
-        for f in (None, "leaky_relu", "relu", "sigmoid", "tanh")
+        sized(linear.linear, normal(*size, 11), normal(13, 11), b)
         for size, b in [((70,), normal(13)), ((70,), None), ((2, 35), normal(13))]
     ],
-    sized(linear.linear, normal(600, 3), normal(9, 3), normal(9), activation="tanh"),
     sized(linear.linear, normal(600, 3), normal(9, 3), normal(9)),
     *[
-        sized(norm.batch_norm, normal(*size), weight, bias, eps=0.1, activation=name)
-        for size, weight, bias, name in [
-            ((70, 13), positive(13), normal(13), None),
-            ((33, 3), None, None, None),
-            ((2, 9), positive(9), None, None),
-            ((70, 13), positive(13), normal(13), "leaky_relu"),
-            ((33, 3), None, None, "tanh"),
+        sized(norm.batch_norm, normal(*size), weight, bias, eps=0.1)
+        for size, weight, bias in [
+            ((70, 13), positive(13), normal(13)),
+            ((33, 3), None, None),
+            ((2, 9), positive(9), None),
         ]
     ],
     sized(loss.binary_cross_entropy, unit(300), unit(300)),

@@ -12,6 +12,7 @@ from PIL import Image
 
 import minigrad as mg
 from minigrad import nn
+from minigrad.backends import Kernel
 from minigrad.tools.draw import _boxes
 from minigrad.tools.draw_layout import GAP, Box, arrange
 from models.gan import Discriminator
@@ -92,7 +93,6 @@ def test_several_outputs_of_a_call_are_one_box():
 
 
 def test_a_kernel_of_a_fused_operation_is_one_box(monkeypatch):
-    from minigrad.backends import Kernel
 
     kernel = Kernel(lambda x, w: (np.tanh(x) * w, None), None)
     monkeypatch.setattr(
@@ -162,7 +162,13 @@ def test_importing_minigrad_does_not_import_matplotlib():
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
-def test_an_activation_inside_a_linear_layer_is_shown():
-    model = nn.Sequential(nn.Linear(3, 2), nn.Tanh(), nn.Linear(2, 1))
-    lines = texts(mg.draw(model(mg.ones(5, 3)).sum()))
-    assert "linear, tanh" in lines and "linear" in lines
+def test_an_option_that_is_a_word_is_shown():
+    @mg.fused
+    def bent(x, *, by="tanh"):
+        return getattr(mg, by)(x)
+
+    kernel = Kernel(lambda x, by: (np.tanh(x), None), None)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys.modules["minigrad.fused"], "kernels_of", lambda *_: [kernel])
+        lines = texts(mg.draw(bent(mg.ones(5, requires_grad=True)).sum()))
+    assert "bent, tanh" in lines

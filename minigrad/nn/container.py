@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import partial
-from typing import Any, Self, overload
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Self, overload
 
-from minigrad.nn.activation import LeakyReLU, ReLU, Sigmoid, Tanh
-from minigrad.nn.linear import Linear
 from minigrad.nn.module import Module
-from minigrad.nn.norm import BatchNorm1d
-from minigrad.ops.activation import Activation
 from minigrad.tensor import Tensor
 
 __all__ = ["ModuleList", "Sequential"]
@@ -116,19 +110,9 @@ class Sequential(_Ordered):
 
     def forward(self, input: Tensor) -> Tensor:
         """The last module's output."""
-        for step in self._steps():
-            input = step(input)
+        for module in self:
+            input = module(input)
         return input
-
-    def _steps(self) -> Iterator[Callable[[Tensor], Tensor]]:
-        """The modules; some layers and the activation after them are one step."""
-        modules = deque(self)
-        while modules:
-            module = modules.popleft()
-            both = _with_activation(module, modules[0]) if modules else None
-            if both is not None:
-                modules.popleft()
-            yield both or module
 
 
 class ModuleList(_Ordered):
@@ -153,24 +137,3 @@ class ModuleList(_Ordered):
 
     def _part(self, index: slice) -> Self:
         return type(self)(list(self)[index])
-
-
-_ACTIVATIONS: dict[type, Activation] = {
-    LeakyReLU: "leaky_relu",
-    ReLU: "relu",
-    Sigmoid: "sigmoid",
-    Tanh: "tanh",
-}
-
-
-def _with_activation(layer: Module, after: Module) -> Callable[[Tensor], Tensor] | None:
-    """A layer and the activation that gets its output as one operation; None without such one."""
-    name = _ACTIVATIONS.get(type(after))
-    if name is None or "forward" in vars(layer) or "forward" in vars(after):
-        return None
-    if type(layer) is not Linear and type(layer) is not BatchNorm1d:
-        return None
-    options: dict[str, Any] = (
-        {"negative_slope": after.negative_slope} if isinstance(after, LeakyReLU) else {}
-    )
-    return partial(layer._activated, activation=name, **options)

@@ -44,7 +44,7 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     return _checked(input, weight, None if bias is None else as_tensor(bias, "linear: bias"))
 
 
-def _checked(input: Tensor, weight: Tensor, bias: Tensor | None, **options: Any) -> Tensor:
+def _checked(input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     input = as_tensor(input, "linear: input")
     if input.ndim == 0 or input.shape[-1] != weight.shape[-1]:
         features = "in_features" if weight.ndim == 1 else f"in_features={weight.shape[-1]}"
@@ -53,7 +53,7 @@ def _checked(input: Tensor, weight: Tensor, bias: Tensor | None, **options: Any)
             f"input of shape (..., {weight.shape[-1]}): the last axis counts {features}; "
             "transpose the input, or make the layer with another in_features"
         )
-    return operation(input, weight, bias, **options)
+    return operation(input, weight, bias)
 
 
 class Linear(Module):
@@ -107,11 +107,7 @@ class Linear(Module):
         Raises:
             ShapeError: The last axis of the input is not in_features long.
         """
-        return self._activated(input)
-
-    def _activated(self, input: Tensor, **activation: Any) -> Tensor:
-        """The output, or an activation of it as `minigrad.ops.linear` takes it."""
-        return _checked(input, self.weight, self.bias, **activation)
+        return _checked(input, self.weight, self.bias)
 
     def extra_repr(self) -> str:
         """The sizes."""

@@ -13,7 +13,6 @@ from minigrad.errors import ShapeError
 from minigrad.messages.arguments import check_sizes, integer, number
 from minigrad.nn.module import Buffer, Module, Parameter
 from minigrad.ops import norm
-from minigrad.ops.activation import Activation, activated
 from minigrad.ops.creation import ones, ones_like, zeros, zeros_like
 from minigrad.tensor import Tensor, as_tensor
 from minigrad.versions import note_write, write
@@ -89,10 +88,8 @@ def _batch_norm(
     momentum: float | Array,
     eps: float,
     batches: Tensor | None,
-    activation: Activation | None = None,
-    negative_slope: float = 0.01,
 ) -> Tensor:
-    """As `batch_norm`, with an activation, and the number of batches of training, which goes up."""
+    """As `batch_norm`, with the number of batches of training, which goes up."""
     if input.ndim < 2:
         raise ShapeError(f"batch_norm: expected (N, C) or (N, C, L), got shape {input.shape}")
     statistics = ("running_mean", running_mean), ("running_var", running_var)
@@ -105,8 +102,7 @@ def _batch_norm(
     if not training:
         if running_mean is None or running_var is None:
             raise ValueError("batch_norm: without training it needs running_mean and running_var")
-        y = norm.normalize_channels(input, running_mean, running_var, weight, bias, eps)
-        return y if activation is None else activated(y, activation, negative_slope)
+        return norm.normalize_channels(input, running_mean, running_var, weight, bias, eps)
     if not eps > 0:
         raise ValueError(f"batch_norm: eps must be above 0 in training, got {eps}")
     count = input.size // max(input.shape[1], 1)
@@ -119,11 +115,8 @@ def _batch_norm(
         flat = np.ones_like(input._data, shape=(input.shape[1],))
         if batches is not None:
             write(batches._data, batches._data + 1)
-        y = norm.normalize_channels(input, flat, flat, weight, bias, eps)
-        return y if activation is None else activated(y, activation, negative_slope)
-    y, mean, var = norm.batch_norm(
-        input, weight, bias, eps=eps, activation=activation, negative_slope=negative_slope
-    )
+        return norm.normalize_channels(input, flat, flat, weight, bias, eps)
+    y, mean, var = norm.batch_norm(input, weight, bias, eps=eps)
     own = [None if x is None else x._data for x in (running_mean, running_var, batches)]
     if written := [array for array in own if array is not None]:
         moving_mean, moving_var, tracked = own
@@ -248,10 +241,6 @@ class BatchNorm1d(Module):
         Raises:
             ShapeError: The input has not these axes, or training has only one value per channel.
         """
-        return self._activated(input)
-
-    def _activated(self, input: Tensor, **activation: Any) -> Tensor:
-        """The output, or an activation of it as `minigrad.ops.norm.batch_norm` takes it."""
         input = as_tensor(input, "BatchNorm1d: input")
         if input.ndim not in (2, 3):
             raise ShapeError(
@@ -275,7 +264,6 @@ class BatchNorm1d(Module):
             momentum,
             self.eps,
             count if self.training else None,
-            **activation,
         )
 
     def extra_repr(self) -> str:

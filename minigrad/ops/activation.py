@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 import numpy as np
 
@@ -13,8 +13,6 @@ from minigrad.ops.precision import narrowed, widened
 from minigrad.ops.reduce import largest, sum
 from minigrad.primitive import primitive
 from minigrad.tensor import Tensor
-
-Activation: TypeAlias = Literal["leaky_relu", "relu", "sigmoid", "tanh"]
 
 
 @primitive(x=lambda g, y: g * (1 - y * y))
@@ -142,10 +140,3 @@ def log_softmax(x: Array, *, axis: int = -1) -> Array:
     wide = widened(floating(x))
     shifted = wide - largest(wide, axis)
     return narrowed(shifted - np.log(np.sum(np.exp(shifted), axis=axis, keepdims=True)), x)
-
-
-def activated(x: Any, activation: Activation, negative_slope: float) -> Tensor:
-    """An activation of x, by its name; the slope is that of leaky_relu."""
-    if activation == "leaky_relu":
-        return leaky_relu(x, negative_slope=negative_slope)
-    return {"relu": relu, "sigmoid": sigmoid, "tanh": tanh}[activation](x)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from minigrad.fused import fused
-from minigrad.ops.activation import Activation, activated
 from minigrad.ops.elementwise import sqrt
 from minigrad.ops.precision import narrowed, widened
 from minigrad.ops.reduce import mean
@@ -25,10 +24,8 @@ def batch_norm(
     bias: Any,
     *,
     eps: float = 1e-5,
-    activation: Activation | None = None,
-    negative_slope: float = 0.01,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Normalize each channel by the mean and variance of the batch, scale, shift, and activate.
+    """Normalize each channel by the mean and variance of the batch, then scale and shift.
 
     `y = (x - mean) / sqrt(var + eps) * weight + bias`, with mean and (biased) variance over the
     batch and, for (N, C, L), the positions. Running statistics are the layer's affair.
@@ -38,8 +35,6 @@ def batch_norm(
         weight: (C,), or None for 1.
         bias: (C,), or None for 0.
         eps: Added to the variance.
-        activation: What is applied to y, elementwise.
-        negative_slope: That of leaky_relu.
 
     Returns:
         y of x's shape, and the batch's mean (C,) and variance (C,), of float16 in float32.
@@ -47,9 +42,6 @@ def batch_norm(
     Source:
         Ioffe and Szegedy 2015, "Batch normalization", algorithm 1.
     """
-    if activation is not None:
-        y, mu, var = batch_norm(x, weight, bias, eps=eps)
-        return activated(y, activation, negative_slope), mu, var
     axes = (0, *range(2, x.ndim))
     given, x = (x, weight, bias), widened(x)
     mu = mean(x, axis=axes)

@@ -56,14 +56,14 @@ extern "C" __global__ void NAME(
 """
 
 
-def with_formula(name: str, formula: str, source: str) -> CudaKernel:
+def _with_formula(name: str, formula: str, source: str) -> CudaKernel:
     """The kernel of a text in which NAME and FORMULA stand for these."""
     return kernel(name, f"#define NAME {name}\n#define FORMULA ({formula})\n{source}")
 
 
-_values = {name: with_formula(f"{name}_forward", f.value, _VALUE) for name, f in FORMULAS.items()}
+_values = {name: _with_formula(f"{name}_forward", f.value, _VALUE) for name, f in FORMULAS.items()}
 _pull_backs = {
-    name: with_formula(f"{name}_back", f.pull_back, _PULL_BACK) for name, f in FORMULAS.items()
+    name: _with_formula(f"{name}_back", f.pull_back, _PULL_BACK) for name, f in FORMULAS.items()
 }
 
 

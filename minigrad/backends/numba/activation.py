@@ -79,36 +79,14 @@ def _forward(x: Array, negative_slope: float) -> Any:
     return y, None
 
 
-def _pull_back(function: Callable[..., None], g: Array, y: Array, *options: Any) -> Array:
-    dx = np.empty_like(y)
-    rows = in_a_row(ordered_like(y, g), y, dx)
-    assert rows is not None  # what kernels return lies in one piece
-    function(*rows, *options)
-    return dx
-
-
-# The gradient of x from that of an activation y and from y alone, for `linear`.
-
-
-def leaky_slopes(g: Array, y: Array, negative_slope: float) -> Array:
-    """That of leaky_relu with a positive slope, where y and x have one sign."""
-    return _pull_back(_leaky_back, g, y, np.float32(negative_slope))
-
-
-def sigmoid_slopes(g: Array, y: Array, _: float) -> Array:
-    """That of sigmoid."""
-    return _pull_back(_sigmoid_back, g, y)
-
-
-def tanh_slopes(g: Array, y: Array, _: float) -> Array:
-    """That of tanh."""
-    return _pull_back(_tanh_back, g, y)
-
-
 def _backward(
     g: Array, needs: Needs, y: Array, residuals: None, x: Array, negative_slope: float
 ) -> list[Array]:
-    return [_pull_back(_leaky_back, g, x, np.float32(negative_slope))]
+    dx = np.empty_like(x)
+    rows = in_a_row(ordered_like(x, g), x, dx)
+    assert rows is not None  # else the forward kernel has left x to another
+    _leaky_back(rows[0], rows[1], rows[2], np.float32(negative_slope))
+    return [dx]
 
 
 leaky_relu = Kernel(_forward, _backward)

@@ -16,10 +16,8 @@ def _forward(
     weight: Array | None,
     bias: Array | None,
     eps: float,
-    activation: str | None,
-    negative_slope: float,
 ) -> Any:
-    if x.ndim != 2 or activation is not None or 0 in x.shape:
+    if x.ndim != 2 or 0 in x.shape:
         return NotImplemented
     if x.dtype.kind != "f" or x.itemsize < 4:  # float16 is added up in float32
         return NotImplemented
@@ -43,8 +41,6 @@ def _backward(
     weight: Array | None,
     bias: Array | None,
     eps: float,
-    activation: str | None,
-    negative_slope: float,
 ) -> list[Array | None]:
     """With x^ = normalized, s = weight / sqrt(var + eps), and means over the batch.
 
