@@ -16,8 +16,9 @@ from samples.base import integers, normal, positive, unit
 
 import minigrad as mg
 from minigrad import nn, optim
-from minigrad.backends import Kernel, arrays, to_device, to_numpy
+from minigrad.backends import Kernel, arrays, to_numpy
 from minigrad.backends.cupy import cublas, source
+from minigrad.nn.utils import _in_a_row
 from minigrad.ops import activation, linalg, linear, loss, norm, recurrent, reduce
 
 
@@ -413,14 +414,21 @@ def test_clipping_needs_three_launches_and_no_look(flat, most, gpu):
 
 
 @pytest.mark.parametrize("device", ["cpu", "gpu"])
-def test_neighbours_in_memory_are_joined(device, gpu):
-    whole = to_device(np.arange(10.0), device)
-    other = to_device(np.arange(3.0), device)
-    parts = [whole[:2], whole[2:6].reshape(2, 2), other, whole[6:8], whole[9:], other[:2]]
-    joined = arrays.side_by_side(parts)
-    assert [x.size for x in joined] == [6, 3, 2, 1, 2]
-    joined[0] *= 2
-    assert here(whole).tolist() == [0, 2, 4, 6, 8, 10, 6, 7, 8, 9]
+def test_gradients_in_a_row_are_one_vector(device, gpu):
+    """Where an optimizer has given them their places; others stay as they are."""
+    p = [nn.Parameter(mg.ones(n, 2, device=device)) for n in (1, 2, 3, 1, 0, 2)]
+    optimizer = optim.SGD(p[:5], lr=0.1)
+    for parameter in p:
+        (parameter * 2).sum().backward()
+    p[2].grad = mg.ones(3, 2, device=device)
+    assert [x.size for x in _in_a_row(p)] == [6, 6, 2, 4]
+    assert [x.size for x in _in_a_row([p[1], p[0], p[3]])] == [4, 2, 2]
+    assert [x.size for x in _in_a_row([p[0], p[1]])] == [6]
+    nn.utils.clip_grad_value_(p, 0.5)
+    for parameter in p:
+        assert (here(parameter.grad.data) == 0.5).all()
+    del optimizer
+    assert [x.size for x in _in_a_row(p)] == [2, 4, 6, 2, 4]
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -458,14 +466,15 @@ def test_layers_and_losses_launch_no_more_than_they_must(gpu):
     x = mg.tensor(normal(6, 5).astype(np.float32), device="gpu")
     target = mg.ones(6, 1, device="gpu")
     y, forward = launches(gpu, lambda: layers(x))
-    norm_, linear_ = ["batch_norm_leaky_relu", "follow_statistics"], ["gemm", "linear_bias"]
-    assert forward == [*linear_, *norm_, *linear_]
+    norm_, linear_ = ["batch_norm", "follow_statistics"], ["gemm", "linear_bias"]
+    assert forward == [*linear_, *norm_, "leaky_relu_forward", *linear_]
     error, mean = launches(gpu, lambda: nn.functional.binary_cross_entropy_with_logits(y, target))
     assert mean == ["binary_cross_entropy_with_logits", "row_sums"]
     _, backward = launches(gpu, error.backward)
     assert backward == [
         *["divide", "binary_cross_entropy_with_logits_back"],
-        *["column_sums", "gemm", "gemm", "batch_norm_leaky_relu_back", "column_sums", "gemm"],
+        *["column_sums", "gemm", "gemm", "leaky_relu_back", "batch_norm_back"],
+        *["column_sums", "gemm"],
     ]
     del optimizer
     z = mg.tensor(normal(6, 5).astype(np.float32), device="gpu", requires_grad=True)
