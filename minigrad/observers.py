@@ -113,9 +113,8 @@ class Observer:
     def changes(self, contents: dict[Any, Any] | list[Any]) -> None:
         """The step is about to change a dictionary or a list, such as a module's attributes."""
 
-    def assigns(self, tensor: Any, array: Array) -> bool:
-        """The step gives a Tensor another array; returns whether the values were copied instead."""
-        return False
+    def assigns(self, tensor: Any) -> None:
+        """The step is about to give a Tensor another array, by an assignment to `.data`."""
 
     def refuse(self, reason: str, tensor: Any = None) -> None:
         """What comes next cannot be replayed; nothing of it has been done yet.

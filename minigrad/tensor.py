@@ -144,9 +144,9 @@ class Tensor(TensorHints):
         if array is self._data:  # changed in place, as by `x.data -= 1`
             note_write(array)
             return
-        if not thread.observer.assigns(self, array):
-            self._data = array
-            note_replaced(self)
+        thread.observer.assigns(self)
+        self._data = array
+        note_replaced(self)
 
     @property
     def grad(self) -> Tensor | None:

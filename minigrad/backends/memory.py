@@ -12,7 +12,7 @@ import numpy as np
 from minigrad.backends import Array, device_of
 from minigrad.backends.arrays import with_kernels
 
-__all__ = ["Place", "memory_owner", "span_of"]
+__all__ = ["Place", "kept_memory", "memory_owner", "span_of"]
 
 
 def span_of(array: Array) -> tuple[int, int]:
@@ -45,6 +45,13 @@ def memory_owner(array: Array) -> Array | None:
         if type(array) is _Loan:
             array = array.memory
     return None
+
+
+def kept_memory(array: Array) -> Any:
+    """What keeps an array's memory on the GPU alive, without the array and without a loan."""
+    memory = array.data.mem
+    owner = getattr(memory, "_owner", None)  # of CuPy's UnownedMemory
+    return owner.memory if type(owner) is _Loan else memory
 
 
 class _Loan:

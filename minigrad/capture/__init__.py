@@ -50,9 +50,10 @@ def capture(step: Callable[P, R], device: str | None = None) -> Callable[P, R]:
     - What belongs to minigrad may change between calls: weights, learning rates, step counts,
       random numbers. So may layers, their options and those of optimizers, and gradients may be
       kept: these cause a new recording.
-    - What goes from call to call is changed in place (`average.data[...] = ...`), and is no
-      argument. A step is not recorded that changes an argument, assigns `.data`, keeps what it has
-      made (a hidden state, a list of losses), or calls a schedule's `step()`.
+    - What goes from call to call is changed in place (`average.data[...] = ...`), or assigned to
+      `.data` right after the step has computed it, and is no argument. A schedule's `step()` may
+      be called. A step is not recorded that changes an argument, assigns an array that something
+      else refers to, or keeps what it has made (a hidden state, a list of losses).
     - Everything else that Python does (printing, counting, `if`) is done in those first calls,
       and not again. Reading a value would make Python wait for the GPU, and cannot be recorded:
       return it, and read it outside, and seldom.

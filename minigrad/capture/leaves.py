@@ -7,9 +7,11 @@ from weakref import ref
 
 from minigrad.backends import Array, on_host
 from minigrad.backends.cupy.graph import same_memory
+from minigrad.backends.memory import Place
 from minigrad.tensor import Tensor
+from minigrad.versions import write
 
-__all__ = ["Leaf", "is_alone", "memory_of"]
+__all__ = ["Exchanged", "Leaf", "memory_of"]
 
 
 class Leaf(NamedTuple):
@@ -32,17 +34,49 @@ def memory_of(array: Array) -> tuple[object, ...]:
     return array.data.ptr, array.dtype, array.shape, array.strides
 
 
-def is_alone(tensor: Tensor) -> bool:
-    """Whether nothing else refers to the array of a Tensor, which gets another over its memory."""
-    array, slot = tensor._data, tensor._slot
-    others = ref(array)
-    place = None if slot is None else slot.data_place(tensor)
-    if place is None:
-        tensor._data = same_memory(array)
-    else:
-        tensor._data = None
-    del array
-    if place is not None:
-        is_alone = place.is_free()
-        tensor._data = place.lend()
-    return others() is None if place is None else is_alone
+class Exchanged(NamedTuple):
+    """A Tensor that a step has given another array, and the memory that it had before."""
+
+    tensor: Tensor
+    before: ref[Array]
+    memory: Array
+    place: Place | None
+    """Where an optimizer has its values, if one has."""
+
+    @classmethod
+    def of(cls, tensor: Tensor) -> Exchanged:
+        """A Tensor before the exchange; the array is not kept, but its memory is."""
+        array, slot = tensor._data, tensor._slot
+        place = None if slot is None else slot.data_place(tensor)
+        memory = array if on_host(array) else same_memory(array)
+        return cls(tensor, ref(array), memory if place is None else place.memory, place)
+
+    def is_back(self) -> bool:
+        """Whether the Tensor has its memory again, as after an optimizer's step."""
+        return memory_of(self.tensor._data) == memory_of(self.memory)
+
+    def put_back(self) -> None:
+        """Give the Tensor its memory again, whatever is in it."""
+        self.tensor._data = self.memory if self.place is None else self.place.lend()
+
+    def bring_back(self) -> bool:
+        """Copy the values to the memory before, and give it to the Tensor again.
+
+        Returns:
+            Whether that was done, or was not needed. It is not done where something else refers to
+            the new array or to the old one: for that they would not be what they were.
+        """
+        if self.is_back():
+            return True
+        array = self.tensor._data
+        is_old_free = self.before() is None if self.place is None else self.place.is_free()
+        if array.dtype != self.memory.dtype or not is_old_free:
+            return False
+        others, values, self.tensor._data = ref(array), same_memory(array), None
+        del array
+        if (kept := others()) is not None:
+            self.tensor._data = kept
+            return False
+        self.put_back()
+        write(self.tensor._data, values)
+        return True

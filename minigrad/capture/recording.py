@@ -9,8 +9,8 @@ from weakref import ref
 import numpy as np
 
 from minigrad.backends import Array, on_host
-from minigrad.backends.cupy.graph import Feed, Results, StepGraph, same_memory
-from minigrad.backends.memory import Place
+from minigrad.backends.cupy.graph import Feed, Results, StepGraph
+from minigrad.backends.memory import Place, kept_memory
 from minigrad.capture.trace import Trace
 from minigrad.capture.values import mapped, outside_the_graph, stand_in
 from minigrad.ops.random import generator
@@ -66,7 +66,7 @@ class Recording(Trace):
         self._gradients: list[_Gradient] = []
         self._needs_none: set[int] = set()  # ids of leaves
         self._undo: dict[Any, Callable[[], object]] = {}
-        self._read: list[Array] = []
+        self._read: list[Any] = []
         for contents in before.changed():
             self.changes(contents)
 
@@ -251,8 +251,14 @@ class Recording(Trace):
     def meet(self, tensor: Tensor) -> None:
         """Keep its memory until the work is launched: the step may let go of the Tensor before."""
         super().meet(tensor)
-        if tensor._slot is None and not on_host(tensor._data) and not self._is_own(tensor):
-            self._read.append(same_memory(tensor._data))
+        if not on_host(tensor._data) and not self._is_own(tensor):
+            self._read.append(kept_memory(tensor._data))
+
+    def assigns(self, tensor: Any) -> None:
+        """Remember what it was."""
+        super().assigns(tensor)
+        if (exchanged := self._exchanged.get(id(tensor))) is not None:
+            self._undo.setdefault(("data", id(tensor)), exchanged.put_back)
 
     def changes(self, contents: dict[Any, Any] | list[Any]) -> None:
         """Remember what is in it."""

@@ -26,12 +26,12 @@ import numpy as np
 
 from minigrad.backends import Array, on_host, to_device
 from minigrad.backends.cupy.graph import StepGraph
-from minigrad.capture.leaves import Leaf, is_alone, memory_of
+from minigrad.capture.leaves import Exchanged, Leaf, memory_of
 from minigrad.capture.values import PLAIN, call_text, description, mapped, same
 from minigrad.engine import Record
 from minigrad.observers import Observer, Settings, observed_by
 from minigrad.tensor import Tensor
-from minigrad.versions import Memory, journal, write
+from minigrad.versions import Memory, journal
 
 __all__ = ["Trace"]
 
@@ -67,7 +67,7 @@ class Trace(Observer):
         self._met: dict[int, ref[Tensor]] = {}  # Tensors, by their ids
         self._own_gradients: dict[int, ref[Tensor]] = {}  # leaves whose gradient it has set
         self._old_gradients: dict[int, ref[Tensor]] = {}
-        self._assigned: set[int] = set()  # addresses of arrays that were assigned to a .data
+        self._exchanged: dict[int, Exchanged] = {}  # Tensors with another array, by their ids
         self._shapes: dict[int, tuple[Any, tuple[int, ...]]] = {}  # loans by address, and shapes
         self._modules: dict[int, Any] = {}
         self._changed: dict[int, dict[Any, Any] | list[Any]] = {}
@@ -102,6 +102,7 @@ class Trace(Observer):
 
         self.note("return", result)
         mapped(result, check)
+        self._bring_back()
 
     def finish(self, results: Iterable[Array] = ()) -> None:
         """Nothing of the step is referred to any more but by others: see what it relies on.
@@ -334,23 +335,25 @@ class Trace(Observer):
         """Remember what it is, so that a recording can put back what is in it."""
         self._changed[id(contents)] = contents
 
-    def assigns(self, tensor: Any, array: Array) -> bool:
-        """Copy values that the step has computed, as a replay will; refuse another array."""
-        if self._is_own(tensor):
-            return False
-        is_computed = self._graph.has_lent(array) and array.data.mem.ptr not in self._assigned
-        if not is_computed or array.dtype != tensor.dtype or not is_alone(tensor):
-            self.refuse(
-                f"it assigns .data of a Tensor of shape {tensor.shape}, and a replay goes on with "
-                "the memory that it was recorded with; write there instead: x.data[...] = values. "
-                "(An array that the step has computed, of the same dtype, is copied there, unless "
-                "something else refers to it or to the old one.)"
-            )
-            return False
-        self._assigned.add(array.data.mem.ptr)
-        self.note("assign", array)
-        write(tensor._data, array)
-        return True
+    def assigns(self, tensor: Any) -> None:
+        """Remember the memory that it has now, where its values have to be when the step ends."""
+        if id(tensor) not in self._exchanged and not self._is_own(tensor):
+            self._exchanged[id(tensor)] = Exchanged.of(tensor)
+
+    def _bring_back(self) -> None:
+        """Copy what was assigned to where it will be looked for, if that is the same to all."""
+        exchanged, self._exchanged = self._exchanged, {}
+        for each in exchanged.values():
+            array = each.tensor._data
+            is_computed = each.is_back() or self._graph.has_lent(array)
+            del array
+            if not is_computed or not each.bring_back():
+                self.refuse(
+                    f"it assigns .data of a Tensor of shape {each.tensor.shape}, and a replay goes "
+                    "on with the memory that it was recorded with; write there instead: x.data[...]"
+                    " = values. (An array that the step has computed is copied there, if it has the"
+                    " same dtype and nothing else refers to it or to the old one.)"
+                )
 
     def refuse(self, reason: str, tensor: Tensor | None = None) -> None:
         """Keep the first reason; what the step does to a Tensor of its own is its own business."""

@@ -244,7 +244,6 @@ class Optimizer:
             # all values are copied before any is written: two parameters may have been swapped
             found = [(i, vector.parameters[i]._data.copy()) for i in vector.rebound()]
             for i, values in found:
-                thread.observer.refuse("an optimizer brings back a parameter that was rebound")
                 vector.parameters[i]._data = values
             for i, values in found:
                 vector.adopt(i, values)
