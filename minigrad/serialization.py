@@ -144,20 +144,20 @@ def load(path: str | os.PathLike[str], device: str = "cpu") -> dict[str, Tensor]
     except SafetensorError as error:
         raise ValueError(
             f"cannot read weights: {path!r} is damaged or no safetensors file ({error}); save it "
-            "anew, by mg.save or safetensors.torch.save_file"
+            "again, by mg.save or safetensors.torch.save_file"
         ) from error
     for name, entry in entries:
         if (kind := entry["dtype"]) not in _DTYPES:
             raise ValueError(
-                f"cannot read weights: {path!r} is whole, but {name!r} is of dtype {kind} "
-                f"({kind.replace('F', 'float', 1).lower()}), of which there are no Tensors; save "
-                "it as float32, in PyTorch by x.float()"
+                f"cannot read weights: {path!r} is whole, but {name!r} has dtype {kind} "
+                f"({kind.replace('F', 'float', 1).lower()}), which Tensors cannot have; save it as "
+                "float32, in PyTorch by x.float()"
             )
     widened = [name for name, entry in entries if entry["dtype"] == "BF16"]
     if widened:
         warnings.warn(
             f"load: {path!r} holds bfloat16 ({widened[0]!r}, {len(widened)} in all), which NumPy "
-            "has not; they become float32, which holds the same values",
+            "does not have; they become float32, with the same values",
             stacklevel=2,
         )
     return {name: new_leaf(to_device(_array(entry), device)) for name, entry in entries}

@@ -261,7 +261,7 @@ def is_laid_out(group: Mapping[str, Any], vectors: Sequence[FlatVector]) -> bool
 def lay_out(parameters: list[Tensor]) -> list[FlatVector]:
     """Vectors for parameters: one per dtype and device, one per parameter that another one owns."""
     thread.observer.refuse(
-        "an optimizer is made, gets a group, or lays out its parameters anew; do it outside"
+        "an optimizer is made, gets a group, or lays out its parameters again; do it outside"
     )
     together: dict[Any, list[Tensor]] = {}
     for p in parameters:

@@ -120,8 +120,7 @@ def loaded(
         state_dict: The saved state, in PyTorch's form.
 
     Returns:
-        For each group, a copy with the saved options, and the states of those of its parameters
-        that have one.
+        For each group, a copy with the saved options, and the saved states by parameter.
 
     Raises:
         ValueError: The number of groups, their sizes or the shapes differ.

@@ -58,8 +58,8 @@ _found: dict[tuple[type, type], list[Kernel]] = {}
 def update_kernels(optimizer: type, array_type: type) -> list[Kernel]:
     """The backend's kernels for an optimizer's `update`.
 
-    None are used unless that `update` is defined by a class in `optim/`: a user's class may have
-    the name of one of ours.
+    The list is empty unless a class in `optim/` defines that `update`: a user's optimizer may have
+    the same name as one of minigrad's.
     """
     key = optimizer, array_type
     if key not in _found:

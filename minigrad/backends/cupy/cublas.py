@@ -26,8 +26,8 @@ from minigrad.errors import DeviceError
 
 __all__ = ["gemm", "gemm_batched", "library"]
 
-# 32 MiB is cuBLAS's own default from Hopper on (4 MiB before). Without a workspace of ours cuBLAS
-# would allocate one, and a capture would record that allocation.
+# 32 MiB is cuBLAS's own default from Hopper on (4 MiB before). If it is given no workspace, cuBLAS
+# allocates one, and a capture would record that allocation.
 _WORKSPACE = 32 << 20
 _KEEP, _TRANSPOSE = 0, 1  # cublasOperation_t
 _SCALARS = {char: np.array([0, 1], char) for char in "fd"}  # alpha and beta, on the host
