@@ -1,4 +1,4 @@
-"""Digits and batches: the idx files of MNIST, a bundled sample of them, shuffled mini-batches."""
+"""Digits and batches: MNIST's idx files, a bundled sample of MNIST, and shuffled mini-batches."""
 
 import gzip
 import math
@@ -28,7 +28,7 @@ Indices = npt.NDArray[np.intp]
 
 BUNDLE = Path(__file__).parent / "digits"
 _GZIP_MAGIC = b"\x1f\x8b"
-_MOST_AXES = 64  # those of a NumPy array
+_MOST_AXES = 64  # NumPy's limit
 _IDX_BYTES = b"\x00\x00\x08"  # two zero bytes, then 8 for "unsigned bytes"
 
 
@@ -36,13 +36,13 @@ def read_idx(path: str | Path) -> Bytes:
     """Read an idx file of unsigned bytes, plain or compressed with gzip.
 
     Args:
-        path: The file; whether it is compressed is seen from its first bytes.
+        path: The file; its first bytes tell whether it is compressed.
 
     Returns:
         The array that the file holds (uint8, any number of dimensions).
 
     Raises:
-        MissingDataError: If there is no such file.
+        MissingDataError: If the file does not exist.
         DataError: If it cannot be read, is damaged, or is not exactly one idx array of bytes.
 
     Source: "The idx file format", http://yann.lecun.com/exdb/mnist/
@@ -87,18 +87,18 @@ def _unpacked(path: Path) -> bytes:
 
 
 def load_digits(folder: str | Path, train: bool = True) -> tuple[Bytes, Bytes]:
-    """Read the MNIST digits from the folder in which torchvision keeps them.
+    """Read the MNIST digits from a folder in torchvision's layout.
 
     Args:
         folder: The folder that holds `MNIST/raw/` with the idx files, plain or as `.gz`.
-        train: The 60,000 training digits (True) or the 10,000 test digits (False).
+        train: True for the 60,000 training digits, False for the 10,000 test digits.
 
     Returns:
         Images (N, 28, 28), uint8, 0 is paper and 255 is ink; labels (N,), uint8, 0 to 9.
 
     Raises:
-        MissingDataError: If one of the two files is not there.
-        DataError: If a file is damaged, or images and labels do not fit together.
+        MissingDataError: If the file of the images or of the labels does not exist.
+        DataError: If a file is damaged, or the images and labels do not match.
     """
     return _read_pair(Path(folder) / "MNIST" / "raw", "train" if train else "t10k")
 
@@ -141,20 +141,20 @@ def _plain_or_gz(folder: Path, name: str) -> Path:
 def batches(
     count: int, batch_size: int, generator: np.random.Generator, drop_last: bool = False
 ) -> Iterator[Indices]:
-    """Shuffle the numbers 0 to count - 1 and deal them out in batches.
+    """Shuffle the indices 0 to count - 1 and split them into batches.
 
     Args:
-        count: How many examples there are.
-        batch_size: How many go into a batch; the last batch holds what is left.
-        generator: Where the shuffle comes from; it is drawn from once, at the call.
+        count: The number of examples.
+        batch_size: The number of examples in a batch; the last batch may be smaller.
+        generator: NumPy's random generator for the shuffle; it is used once, at the call.
         drop_last: Whether to leave out a last batch that is not full.
 
     Returns:
         An iterator over index arrays (batch_size,), intp.
 
     Raises:
-        TypeError: If a number is no integer, or the generator is none.
-        ValueError: If batch_size is not at least 1, or count is negative.
+        TypeError: If count or batch_size is not an integer, or generator is not a generator.
+        ValueError: If batch_size is less than 1, or count is negative.
 
     >>> [batch.size for batch in batches(10, 4, np.random.default_rng(0))]
     [4, 4, 2]
@@ -170,7 +170,7 @@ def batches(
         raise ValueError(f"batches: count is {count}, expected at least 0")
     if batch_size < 1:
         raise ValueError(f"batches: batch_size is {batch_size}, expected at least 1")
-    count, batch_size = int(count), int(batch_size)  # NumPy's small ones would overflow below
+    count, batch_size = int(count), int(batch_size)  # small NumPy integers would overflow below
     order = generator.permutation(count)
     stop = count - count % batch_size if drop_last else count
     return (order[start : start + batch_size] for start in range(0, stop, batch_size))

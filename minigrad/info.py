@@ -1,4 +1,4 @@
-"""`python -m minigrad` says which backends work here, and what is missing.
+"""`python -m minigrad` reports which backends work on this machine, and what is missing.
 
 >>> from minigrad import info
 >>> info.report()["cpu"]["works"]
@@ -31,17 +31,17 @@ from minigrad.backends.cupy import one_line
 __all__ = ["report", "text"]
 
 VARIABLES = {
-    "MINIGRAD_FAST": "0 does without Numba",
+    "MINIGRAD_FAST": "0 switches Numba off",
     "MINIGRAD_POOL": "0 gives freed memory back to the system",
-    "OPENBLAS_CORETYPE": "the processor that OpenBLAS takes this one for",
+    "OPENBLAS_CORETYPE": "the processor type whose kernels OpenBLAS uses",
     "OPENBLAS_NUM_THREADS": "threads of a matrix product",
 }
 WIDTH, INDENT = 110, 23
 Found = dict[str, Any]
 
 
-def _tried(what: Callable[[], Any]) -> tuple[Any, str]:
-    """A value and no problem, or none and the problem: a broken installation may raise anything."""
+def _try_call(what: Callable[[], Any]) -> tuple[Any, str]:
+    """Call a function; return (its value, "") or (None, the problem), whatever error it raises."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -51,7 +51,7 @@ def _tried(what: Callable[[], Any]) -> tuple[Any, str]:
 
 
 def _installed(name: str) -> bool:
-    return bool(_tried(lambda: importlib.util.find_spec(name) is not None)[0])
+    return bool(_try_call(lambda: importlib.util.find_spec(name) is not None)[0])
 
 
 def _version(package: str) -> str:
@@ -62,14 +62,14 @@ def _version(package: str) -> str:
 
 
 def _blas() -> Found:
-    """NumPy's BLAS: from its own record of how it was built, and asked itself where it is known."""
+    """NumPy's BLAS, from NumPy's build configuration; OpenBLAS is also asked for its settings."""
     config = np.show_config(mode="dicts") or {}
     blas = config.get("Build Dependencies", {}).get("blas", {})
     found: Found = {"name": blas.get("name", "unknown"), "version": blas.get("version", "")}
     folder = Path(np.__file__).parent
     for path in sorted([*folder.parent.glob("numpy.libs/*"), *folder.glob(".dylibs/*")]):
         if "openblas" in path.name:
-            library = ctypes.CDLL(str(path))  # it is loaded already: this is the same one
+            library = ctypes.CDLL(str(path))  # the library that NumPy has loaded already
             for prefix, suffix in (("scipy_", "64_"), ("scipy_", ""), ("", "64_"), ("", "")):
                 threads = getattr(library, f"{prefix}openblas_get_num_threads{suffix}", None)
                 core = getattr(library, f"{prefix}openblas_get_corename{suffix}", None)
@@ -85,10 +85,10 @@ def _numba() -> Found:
     install = "pip install numba"
     if not _installed("numba"):
         return {"works": False, "problem": "Numba is not installed", "remedy": install}
-    module, problem = _tried(lambda: importlib.import_module("numba"))
+    module, problem = _try_call(lambda: importlib.import_module("numba"))
     if problem:
-        told = f"Numba does not import ({problem})"
-        return {"works": False, "problem": told, "remedy": f"{install} --upgrade"}
+        problem = f"Numba does not import ({problem})"
+        return {"works": False, "problem": problem, "remedy": f"{install} --upgrade"}
     found: Found = {"works": True, "version": getattr(module, "__version__", "unknown")}
     if os.environ.get("MINIGRAD_FAST") == "0":
         found |= {"works": False, "problem": "switched off by MINIGRAD_FAST=0"}
@@ -99,21 +99,21 @@ def _numba() -> Found:
 def _devices(runtime: Any) -> list[Found]:
     found = []
     for number in range(runtime.getDeviceCount()):
-        told = runtime.getDeviceProperties(number)
-        name = told["name"]
+        properties = runtime.getDeviceProperties(number)
+        name = properties["name"]
         found.append(
             {
                 "name": name.decode() if isinstance(name, bytes) else str(name),
-                "memory": int(told["totalGlobalMem"]),
-                "compute_capability": f"{told['major']}.{told['minor']}",
-                "multiprocessors": int(told["multiProcessorCount"]),
+                "memory": int(properties["totalGlobalMem"]),
+                "compute_capability": f"{properties['major']}.{properties['minor']}",
+                "multiprocessors": int(properties["multiProcessorCount"]),
             }
         )
     return found
 
 
 def _cublas() -> Found:
-    """Where cuBLAS is, which multiplies matrices on the GPU."""
+    """Whether cuBLAS, which multiplies matrices on the GPU, can be loaded, and from where."""
     from minigrad.backends.cupy import cublas
     from minigrad.errors import DeviceError
 
@@ -124,49 +124,49 @@ def _cublas() -> Found:
 
 
 def _driver() -> str | None:
-    """The version of NVIDIA's kernel module, as Linux tells it."""
+    """The version of NVIDIA's driver as Linux reports it; None if it reports none."""
     path = Path("/proc/driver/nvidia/version")
     match = re.search(r"(\d+\.\d+(\.\d+)?)  ", path.read_text()) if path.exists() else None
     return match[1] if match else None
 
 
 def _gpu() -> Found:
-    """Whether device "gpu" works, with all that it needs."""
+    """Whether device "gpu" works, and what is known of its driver, CuPy, GPUs and cuBLAS."""
     from minigrad.backends import require_device
     from minigrad.errors import DeviceError
 
-    found: Found = {"works": True, "driver": _tried(_driver)[0]}
+    found: Found = {"works": True, "driver": _try_call(_driver)[0]}
     try:
         require_device("gpu")
     except DeviceError as error:
         found |= {"works": False, "problem": str(error)}
-    except Exception as error:  # what no check has foreseen
+    except Exception as error:  # an error that `require_device` does not expect
         found |= {"works": False, "problem": f"CuPy fails ({one_line(error)})"}
-    cupy = _tried(lambda: importlib.import_module("cupy"))[0] if _installed("cupy") else None
+    cupy = _try_call(lambda: importlib.import_module("cupy"))[0] if _installed("cupy") else None
     if cupy is None:
         return found
     found["cupy"] = getattr(cupy, "__version__", None)
-    number, _ = _tried(lambda: cupy.cuda.runtime.driverGetVersion())
+    number, _ = _try_call(lambda: cupy.cuda.runtime.driverGetVersion())
     if number:
         found["cuda"] = f"{number // 1000}.{number % 1000 // 10}"
-    found["devices"] = _tried(lambda: _devices(cupy.cuda.runtime))[0] or []
+    found["devices"] = _try_call(lambda: _devices(cupy.cuda.runtime))[0] or []
     found["cublas"] = _cublas()
     return found
 
 
 def report() -> Found:
-    """What there is, as a dictionary that JSON can hold.
+    """The versions and backends found on this machine, as a dictionary that JSON can hold.
 
     Returns:
-        "minigrad", "python" and "system"; "numpy" with its version and BLAS; "cpu", "numba" and
-        "gpu", each with whether it works and, where it does not, the problem; "variables", the
-        environment's.
+        "minigrad", "python" and "system", as texts; "numpy" with its version and BLAS; "cpu",
+        "numba" and "gpu", each with "works" and, if it does not work, "problem"; "variables", the
+        environment variables that minigrad or OpenBLAS reads.
 
     Example:
         >>> report()["cpu"]
         {'works': True}
     """
-    blas, problem = _tried(_blas)
+    blas, problem = _try_call(_blas)
     return {
         "minigrad": __version__,
         "python": platform.python_version(),
@@ -180,7 +180,7 @@ def report() -> Found:
 
 
 def text(found: Found) -> str:
-    """A report as lines for people.
+    """A report as text for people.
 
     Args:
         found: What `report` returned.
@@ -193,7 +193,7 @@ def text(found: Found) -> str:
     blas, cublas = numpy["blas"], gpu.get("cublas")
     lines = [f"minigrad {found['minigrad']}, Python {found['python']}, {found['system']}", ""]
 
-    def say(name: str, works: bool | None, *what: str) -> None:
+    def add_row(name: str, works: bool | None, *what: str) -> None:
         state = "" if works is None else "works" if works else "missing"
         for number, each in enumerate(filter(None, what)):
             start = f"{name:<14}{state:<{INDENT - 14}}" if number == 0 else ""
@@ -202,22 +202,22 @@ def text(found: Found) -> str:
     parts = [f"{blas['name']} {blas.get('version', '')}".strip()]
     parts += [f"threads: {blas['threads']}"] if "threads" in blas else []
     parts += [f"kernels for {blas['kernels']}"] if "kernels" in blas else []
-    say("CPU", True, f"NumPy {numpy['version']}", f"BLAS: {', '.join(parts)}")
-    say(
+    add_row("CPU", True, f"NumPy {numpy['version']}", f"BLAS: {', '.join(parts)}")
+    add_row(
         "CPU, compiled",
         numba["works"],
         f"Numba {numba['version']}" if numba["works"] else f"{numba['problem']}: {numba['remedy']}",
     )
     seen = {"CuPy": gpu.get("cupy"), "driver": gpu.get("driver"), "CUDA up to": gpu.get("cuda")}
-    told = ", ".join(f"{name} {value}" for name, value in seen.items() if value)
+    versions = ", ".join(f"{name} {value}" for name, value in seen.items() if value)
     devices = [
         f"{device['name']}: {device['memory'] / 2**30:.1f} GiB, {device['multiprocessors']} "
         f"multiprocessors, compute capability {device['compute_capability']}"
         for device in gpu.get("devices", ())
     ]
-    say("GPU", gpu["works"], gpu.get("problem", ""), told, *devices)
+    add_row("GPU", gpu["works"], gpu.get("problem", ""), versions, *devices)
     if cublas:
-        say("cuBLAS", cublas["works"], cublas["path" if cublas["works"] else "problem"])
+        add_row("cuBLAS", cublas["works"], cublas["path" if cublas["works"] else "problem"])
     lines.append("")
     for name, value in found["variables"].items():
         lines.append(
@@ -227,7 +227,7 @@ def text(found: Found) -> str:
 
 
 def _wrapped(what: str, start: str) -> list[str]:
-    """Lines that begin below each other, the first behind `start`."""
+    """A text wrapped into lines of one indentation; the first line begins with `start`."""
     return textwrap.wrap(
         what,
         WIDTH,
@@ -238,24 +238,24 @@ def _wrapped(what: str, start: str) -> list[str]:
 
 
 def main() -> None:
-    """Run the command, also as `python -m minigrad.info`."""
+    """Run the command `python -m minigrad` or `python -m minigrad.info`."""
     parser = argparse.ArgumentParser(
         prog="python -m minigrad",
-        description="Say which backends work here, and what is missing.",
+        description="Report which backends work on this machine, and what is missing.",
     )
-    parser.add_argument("--json", action="store_true", help="for programs")
-    wanted = parser.parse_args()
+    parser.add_argument("--json", action="store_true", help="print the report as JSON")
+    args = parser.parse_args()
     found = report()
-    _print(json.dumps(found) if wanted.json else text(found))
+    _print(json.dumps(found) if args.json else text(found))
 
 
-def _print(told: str) -> None:
-    """Print to any standard output; letters that its encoding lacks as numbers."""
+def _print(lines: str) -> None:
+    """Print a text; characters that the output's encoding lacks become backslash escapes."""
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
     try:
-        print(told.encode(encoding, "backslashreplace").decode(encoding), flush=True)
-    except OSError as error:  # a full disk, or a pipe that nobody reads
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # no second try at the end
+        print(lines.encode(encoding, "backslashreplace").decode(encoding), flush=True)
+    except OSError as error:  # a full disk, or a pipe whose reader is gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else exit flushes again
         sys.exit(f"error: the report cannot be written: {error.strerror}")
 
 

@@ -1,4 +1,4 @@
-"""Weights on disk, as safetensors files: a format without code, that PyTorch reads and writes."""
+"""Save and load weights as safetensors files, a format without code, also used with PyTorch."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from minigrad.tensor import Tensor, described, new_leaf
 
 __all__ = ["load", "save"]
 
-# the names of dtypes in a safetensors file, as far as NumPy has them; bfloat16 as its bits
+# NumPy's dtype for each dtype name in a safetensors file; bfloat16, which NumPy lacks, as its bits
 _DTYPES = {
     "BOOL": "?",
     "I8": "<i1",
@@ -35,15 +35,16 @@ _DTYPES = {
 
 
 def save(state: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
-    """Write named Tensors to a file, which is replaced as a whole or not at all.
+    """Write named Tensors to a file; if this fails, an existing file stays unchanged.
 
     Args:
-        state: Names to Tensors or arrays, such as `model.state_dict()`.
-        path: The file, by custom with the ending ".safetensors".
+        state: A dictionary from names to Tensors or arrays, such as `model.state_dict()`.
+        path: The file, usually with the ending ".safetensors".
 
     Raises:
-        TypeError: A value is no Tensor or numeric array, a name is no string, or the path is none.
-        ValueError: A name cannot stand in the file.
+        TypeError: A value is not a Tensor or numeric array, a name is not a string, or `path` is
+            not a path.
+        ValueError: The file format does not allow a name.
         OSError: The file cannot be written.
 
     Example:
@@ -62,7 +63,7 @@ def save(state: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
         )
     path = _checked_path("save", path)
     content = to_bytes({name: _in_order(name, value) for name, value in state.items()})
-    # of a link, what it leads to is replaced
+    # for a symbolic link, replace the file that it points to
     target = os.path.realpath(path) if os.path.islink(path) else path
     folder, name = os.path.split(target)
     unfinished = os.path.join(folder, f".{name}.{os.getpid()}")
@@ -85,7 +86,7 @@ def _checked_path(function: str, path: Any) -> str:
 
 
 def _in_order(name: Any, value: Any) -> np.ndarray[Any, Any]:
-    """The values as the row-major array that safetensors takes every array for."""
+    """The values as a NumPy array in C order, which safetensors assumes for every array."""
     if not isinstance(name, str) or not hasattr(value, "__array__"):
         raise TypeError(
             f"save: expected names (strings) with Tensors or arrays, got {type(name).__name__} "
@@ -106,23 +107,22 @@ def _in_order(name: Any, value: Any) -> np.ndarray[Any, Any]:
 
 
 def load(path: str | os.PathLike[str], device: str = "cpu") -> dict[str, Tensor]:
-    """Read named Tensors from a file that `save`, or PyTorch, has written.
+    """Read named Tensors from a safetensors file, written by `save` or from PyTorch.
 
-    bfloat16, which NumPy has not, becomes float32, which holds each of its values; a warning says
-    so.
+    NumPy has no bfloat16: such values become float32, which is exact, and a warning says so.
 
     Args:
         path: The file.
-        device: Where the Tensors go: "cpu" or "gpu".
+        device: The device of the Tensors: "cpu" or "gpu".
 
     Returns:
-        Names to Tensors, for instance for `model.load_state_dict`.
+        A dictionary from names to Tensors, for instance for `model.load_state_dict`.
 
     Raises:
-        TypeError: `path` is none.
+        TypeError: `path` is not a path.
         OSError: The file does not exist or cannot be read.
-        ValueError: It is no safetensors file, or a damaged one; or it holds float8 or another
-            dtype of which there are no Tensors.
+        ValueError: It is not a safetensors file, or is damaged, or holds a dtype that Tensors
+            cannot have, such as float8.
         DeviceError: `device` is unknown or not usable.
 
     Example:
@@ -144,20 +144,20 @@ def load(path: str | os.PathLike[str], device: str = "cpu") -> dict[str, Tensor]
     except SafetensorError as error:
         raise ValueError(
             f"cannot read weights: {path!r} is damaged or no safetensors file ({error}); save it "
-            "anew, by mg.save or safetensors.torch.save_file"
+            "again, by mg.save or safetensors.torch.save_file"
         ) from error
     for name, entry in entries:
         if (kind := entry["dtype"]) not in _DTYPES:
             raise ValueError(
-                f"cannot read weights: {path!r} is whole, but {name!r} is of dtype {kind} "
-                f"({kind.replace('F', 'float', 1).lower()}), of which there are no Tensors; save "
-                "it as float32, in PyTorch by x.float()"
+                f"cannot read weights: {path!r} is whole, but {name!r} has dtype {kind} "
+                f"({kind.replace('F', 'float', 1).lower()}), which Tensors cannot have; save it as "
+                "float32, in PyTorch by x.float()"
             )
     widened = [name for name, entry in entries if entry["dtype"] == "BF16"]
     if widened:
         warnings.warn(
             f"load: {path!r} holds bfloat16 ({widened[0]!r}, {len(widened)} in all), which NumPy "
-            "has not; they become float32, which holds the same values",
+            "does not have; they become float32, with the same values",
             stacklevel=2,
         )
     return {name: new_leaf(to_device(_array(entry), device)) for name, entry in entries}
@@ -166,6 +166,6 @@ def load(path: str | os.PathLike[str], device: str = "cpu") -> dict[str, Tensor]
 def _array(entry: Mapping[str, Any]) -> np.ndarray[Any, Any]:
     """The array of an entry of a safetensors file."""
     flat = np.frombuffer(entry["data"], _DTYPES[entry["dtype"]])
-    if entry["dtype"] == "BF16":  # the upper half of a float32
+    if entry["dtype"] == "BF16":  # its bits are the upper half of a float32's
         flat = (flat.astype(np.uint32) << 16).view(np.float32)
     return flat.reshape(entry["shape"])

@@ -48,12 +48,14 @@ class Kernel(NamedTuple):
     Attributes:
         forward: For a primitive `(*arrays, **options) -> y`, as its definition. For a fused
             operation `(*arrays, **options) -> (y, residuals)`; `y` is a tuple where the operation
-            has several outputs, `residuals` is whatever `backward` wants to find again.
-            NotImplemented leaves a dtype or shape to the next kernel, and then to the definition.
-        backward: For a primitive a dictionary: for an input a function that takes what its rule
-            takes; NotImplemented leaves a case to the rule. For a fused operation a function
-            `(g, needs, y, residuals, *arrays, **options)` -> one gradient per input, None where
-            `needs`, which is a `Needs`, is False. What is not there, rules and definition do.
+            has several outputs, `residuals` are the values that `forward` saves for `backward`.
+            A kernel that does not support a dtype or shape returns NotImplemented: then the next
+            kernel is tried, and after the last one the definition runs.
+        backward: For a primitive a dictionary from an input's name to a function with the same
+            arguments as that input's rule; where it returns NotImplemented, the rule runs. For a
+            fused operation a function `(g, needs, y, residuals, *arrays, **options)` -> one
+            gradient per input, None where `needs` (a `Needs`) is False. Without a backward kernel,
+            the rule or the definition is used.
     """
 
     forward: Callable[..., Any]
@@ -61,19 +63,19 @@ class Kernel(NamedTuple):
 
 
 class Needs(tuple[bool, ...]):
-    """Which inputs of a fused operation want a gradient, as its backward kernel is told."""
+    """Which inputs of a fused operation need a gradient: one bool per input."""
 
     def place(self, position: int) -> Array | None:
-        """An array that this input's gradient may be written to, or None where there is none.
+        """An array to write this input's gradient to, or None where no array is reserved for it.
 
         Args:
-            position: The input's.
+            position: The input's position among the inputs.
         """
         return None
 
 
 def _kernel_folders(array_type: type) -> tuple[str, ...]:
-    """The backends that may hold a kernel for this type of array, fastest first."""
+    """The backend folders that may hold a kernel for this type of array, fastest first."""
     if issubclass(array_type, np.ndarray):
         from minigrad.backends.numpy.memory import keep_freed_memory
 
@@ -86,12 +88,12 @@ def _kernel_folders(array_type: type) -> tuple[str, ...]:
 
 @cache
 def _can_compile() -> bool:
-    """Whether Numba is there and wanted."""
+    """Whether Numba is installed, can be imported, and is not switched off."""
     if os.environ.get("MINIGRAD_FAST") == "0" or importlib.util.find_spec("numba") is None:
         return False
     try:
         importlib.import_module("numba")
-    except ImportError as error:  # as it says itself, for a NumPy newer than it knows
+    except ImportError as error:  # Numba raises it for a NumPy that is too new for it
         warnings.warn(
             f"Numba does not import ({error}), so NumPy's kernels are used; update Numba, or set "
             "MINIGRAD_FAST=0 to go without",
@@ -110,7 +112,8 @@ def find_kernels(array_type: type, family: str, name: str) -> list[Kernel]:
         name: The operation's name.
 
     Returns:
-        The kernels to be tried in turn; after them the definition is to run.
+        The kernels, to be tried in this order. If none of them supports a call, the caller runs
+        the definition.
     """
     kernels = []
     for folder in _kernel_folders(array_type):
@@ -128,7 +131,7 @@ def find_kernels(array_type: type, family: str, name: str) -> list[Kernel]:
 
 
 def require_device(device: str) -> str:
-    """Check that arrays can live on `device` here, and return its name.
+    """Check that arrays can be put on `device` on this machine, and return its name.
 
     Args:
         device: "cpu" or "gpu".
@@ -148,10 +151,10 @@ def require_device(device: str) -> str:
 
 
 def gpu_is_lost() -> bool:
-    """Whether a GPU that was used has failed, so that nothing works on it any more.
+    """Whether the GPU was used and has failed, so that every later call to it fails too.
 
-    An error does not tell: one of CUDA's may be about a single call, and a library that meets a
-    lost GPU has errors of its own.
+    The type of an error does not tell: a CUDA error may concern a single call only, and libraries
+    raise errors of their own on a lost GPU.
     """
     if "cupy" not in sys.modules:  # no GPU was used
         return False
@@ -161,7 +164,7 @@ def gpu_is_lost() -> bool:
 
 
 def array_module(device: str) -> ModuleType:
-    """The module that makes arrays on `device`: `numpy` for "cpu", `cupy` for "gpu"."""
+    """The module whose arrays are on `device`: `numpy` for "cpu", `cupy` for "gpu"."""
     return np if require_device(device) == "cpu" else importlib.import_module("cupy")
 
 
@@ -171,14 +174,15 @@ def device_of(array: Array) -> str:
 
 
 def is_array(value: object) -> bool:
-    """Whether a value is an array of a backend's, or one of NumPy's scalars."""
+    """Whether a value is a NumPy array, a CuPy array or a NumPy scalar."""
     return is_array_type(type(value))
 
 
 def is_array_type(kind: type) -> bool:
-    """Whether a type is that of a backend's arrays, or of NumPy's scalars.
+    """Whether a type is a NumPy array, a CuPy array or a NumPy scalar.
 
-    Not `np.matrix`, whose `*` is another product, nor a masked array, which holds back values.
+    `np.matrix` does not count, as its `*` is the matrix product; nor does a masked array, as it
+    hides some of its values.
     """
     if kind is np.ndarray or issubclass(kind, np.generic):
         return True
@@ -187,7 +191,7 @@ def is_array_type(kind: type) -> bool:
     return _is_cupy(kind)
 
 
-_OTHER_ARRAYS = {"matrix", "MaskedArray"}  # by name: NumPy imports the latter when it is asked for
+_OTHER_ARRAYS = {"matrix", "MaskedArray"}  # by name, as NumPy imports np.ma only on first use
 
 
 def _is_cupy(kind: type) -> bool:
@@ -195,33 +199,33 @@ def _is_cupy(kind: type) -> bool:
 
 
 def on_host(array: Array) -> bool:
-    """Whether the values are in the host's memory: to read them from a GPU would stop its queue."""
+    """Whether the values are in host memory; reading them from a GPU would wait for its stream."""
     return device_of(array) == "cpu"
 
 
 def cache_block(array: Array) -> int:
-    """How many elements to take through a chain of elementwise steps at a time.
+    """How many elements to process at a time in a chain of elementwise operations.
 
-    On the CPU 128 KiB, so that a handful of arrays stays in the cache; on the GPU all, as each step
-    costs a launch.
+    On the CPU a block of 128 KiB, so that a few such arrays fit into the cache; on the GPU all
+    elements, as each operation costs a kernel launch.
     """
     return 131_072 // array.itemsize if device_of(array) == "cpu" else sys.maxsize
 
 
 def as_array(value: Array) -> Array:
-    """Give NumPy's scalars (what its reductions return) back their array form; arrays pass."""
+    """Turn a NumPy scalar, as reductions return it, into an array of shape (); keep an array."""
     return np.asarray(value) if isinstance(value, np.generic) else value
 
 
 def to_numpy(array: Array) -> np.ndarray[Any, Any]:
-    """The values as a NumPy array: the same memory on the CPU, a copy from the GPU."""
+    """The values as a NumPy array: the same memory for a CPU array, a copy for a GPU array."""
     if isinstance(array, np.ndarray):
         return array
     return np.asarray(array if isinstance(array, np.generic) else array.get())
 
 
 def to_device(array: Array, device: str) -> Array:
-    """The same values on `device`; the same array where it is there already.
+    """The same values on `device`; the same array where it is on `device` already.
 
     Raises:
         DeviceError: `device` is unknown or not usable.

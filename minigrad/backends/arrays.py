@@ -1,7 +1,8 @@
-"""What several levels ask of raw arrays, said with NumPy; a backend may know it better.
+"""Helpers on raw arrays, written in NumPy; a backend may replace one by a faster kernel.
 
-These functions are no operations: they know no Tensor and have no derivative, and some write to
-what they are given. The kernel of one is the object of its name in `backends/<backend>/arrays.py`.
+These functions are not operations: they take no Tensors and have no derivative, and some change
+their arguments in place. The kernel of a function is the object of the same name in
+`backends/<backend>/arrays.py`.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def with_kernels(definition: F) -> F:
-    """The function, computed by the kernels for the type of its first array where they take it."""
+    """Decorate a function: try the kernels for its first array's type, then the function itself."""
     found: dict[type, list[Kernel]] = {}
 
     @wraps(definition)
@@ -49,9 +50,9 @@ def with_kernels(definition: F) -> F:
 
 
 def empty(like: Array, shape: tuple[int, ...], dtype: Any = None) -> Array:
-    """An array in C order without values, on the device of another and by default of its dtype.
+    """An uninitialized array in C order, with the device and by default the dtype of `like`.
 
-    Of any shape: CuPy's `empty_like(x, shape=())` has that of x.
+    Any shape works, also (): CuPy's `empty_like(x, shape=())` would return the shape of x.
     """
     if shape == ():
         return np.empty_like(like, dtype, shape=(1,)).reshape(())
@@ -59,7 +60,7 @@ def empty(like: Array, shape: tuple[int, ...], dtype: Any = None) -> Array:
 
 
 def zeros(like: Array, shape: tuple[int, ...], dtype: Any = None) -> Array:
-    """Zeros of any shape, on the device of another array and by default of its dtype."""
+    """Zeros of any shape, with the device and by default the dtype of `like`."""
     if shape == ():
         return np.zeros_like(like, dtype, shape=(1,)).reshape(())
     return np.zeros_like(like, dtype, shape=shape)
@@ -75,7 +76,7 @@ def sum_over(array: Array, axes: tuple[int, ...]) -> Array:
 
 @with_kernels
 def concatenate(arrays: list[Array], axis: int | None) -> Array:
-    """Arrays joined along an axis, or with None as flat arrays."""
+    """Arrays joined along an axis; with axis None they are flattened first."""
     return np.concatenate(arrays, axis)
 
 
@@ -87,24 +88,24 @@ def stack(arrays: list[Array], axis: int) -> Array:
 
 @with_kernels
 def contract(operands: list[Array], subscripts: str) -> Array:
-    """The sum of products over labelled axes, with every label written out, once a term."""
+    """The Einstein sum of `subscripts`, which has no "..." and no label twice in one operand."""
     if any(x.dtype.char == "e" for x in operands):
         dtype = np.result_type(*[x.dtype for x in operands])
-        if dtype.char == "e":  # with small integers, too
+        if dtype.char == "e":  # float16, also when mixed with small integers
             return np.einsum(subscripts, *operands, dtype=np.float32).astype(dtype)
     return np.einsum(subscripts, *operands)
 
 
 @with_kernels
 def length(vectors: list[Array]) -> Array:
-    """The Euclidean length of all elements of one array or more, as an array of shape ()."""
+    """The Euclidean norm of all elements of one or more arrays, as an array of shape ()."""
     squares = [np.sum(x * x) for x in vectors]
     return np.sqrt(sum(squares[1:], start=squares[0]))
 
 
 @with_kernels
 def shorten(array: Array, size: Array, most: float) -> None:
-    """Multiply an array in place by `min(1, most / (size + 1e-6))`, size being of shape ()."""
+    """Multiply an array in place by `min(1, most / (size + 1e-6))`; size has shape ()."""
     array *= np.minimum(most / (size + 1e-6), 1)
 
 
@@ -118,16 +119,17 @@ def follow_statistics(
     count: int,
     batches: Array | None,
 ) -> None:
-    """Move running statistics in place towards a batch's: `running += momentum (batch - running)`.
+    """Update running statistics in place: `running += momentum (batch - running)`.
 
     Args:
-        mean: The batch's means (C,).
-        var: Its biased variances (C,); the running ones follow the unbiased.
+        mean: The means of the batch (C,).
+        var: The biased variances of the batch (C,); `running_var` is updated with the unbiased
+            variances.
         running_mean: (C,), or None.
         running_var: (C,), or None.
-        momentum: How far they move.
-        count: The number of values behind each mean, above 1.
-        batches: How many batches there have been (), int64, which goes up by one; or None.
+        momentum: The weight of the batch in the update.
+        count: How many values each mean is taken over, above 1.
+        batches: The number of batches so far (), int64, to be increased by one; or None.
     """
     for running, batch in ((running_mean, mean), (running_var, var * (count / (count - 1)))):
         if running is not None:

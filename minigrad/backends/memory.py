@@ -1,4 +1,4 @@
-"""Where the values of arrays lie: whose memory an array shares, and memory that is lent out."""
+"""Memory of arrays: its addresses, the array that owns it, and memory that is lent and reused."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ __all__ = ["Place", "kept_memory", "memory_owner", "span_of"]
 
 
 def span_of(array: Array) -> tuple[int, int]:
-    """The addresses of an array's first byte, and after its last one."""
+    """The address of an array's first byte, and the address after its last byte."""
     if array.size == 0:
         return 0, 0
     if device_of(array) == "cpu":
         flags = array.flags
-        if flags.forc and flags.writeable:  # a quarter of the time of the general way
+        if flags.forc and flags.writeable:  # four times as fast as `byte_bounds` below
             buffer = array if flags.c_contiguous else array.T
             start = ctypes.addressof(ctypes.c_char.from_buffer(buffer))
             return start, start + array.nbytes
@@ -34,9 +34,9 @@ def span_of(array: Array) -> tuple[int, int]:
 
 
 def memory_owner(array: Array) -> Array | None:
-    """The NumPy array whose memory an array shares, often itself.
+    """The NumPy array that owns an array's memory: the array itself, or the base of a view.
 
-    None where no such array is known: memory of a GPU, of a file or of another library.
+    None where no NumPy array owns it: memory of a GPU, of a mapped file or of another library.
     """
     while type(array) is np.ndarray:
         if array.base is None:
@@ -55,7 +55,7 @@ def kept_memory(array: Array) -> Any:
 
 
 class _Loan:
-    """Kept alive by a lent array, and by every view of that array."""
+    """A token that a lent array and all its views keep alive; it dies with the last of them."""
 
     __slots__ = ("__array_interface__", "__weakref__", "memory")
     __array_interface__: dict[str, Any]
@@ -64,7 +64,7 @@ class _Loan:
 
 @with_kernels
 def lender(memory: Array) -> Callable[[Any], Array]:
-    """A function that makes an array over this memory, which keeps what it is given alive."""
+    """A function `lend(loan)` that makes an array over this memory; the array keeps the loan."""
     interface = memory.__array_interface__
 
     def lend(loan: Any) -> Array:
@@ -74,21 +74,22 @@ def lender(memory: Array) -> Callable[[Any], Array]:
     return lend
 
 
-def _gone() -> None:
-    """A weak reference to nothing."""
+def _dead() -> None:
+    """Stand in for a dead weak reference: return None."""
 
 
 class Place:
-    """Memory that is lent out as an array, and free again when nobody refers to that any more.
+    """Memory that is lent out as an array, and is free again when nothing refers to that array.
 
-    The place has only weak references to what it has lent. A Tensor, a slice, a transpose or a
-    NumPy array of it keeps the loan alive, so while any of them lives the place is not free.
+    The place has only weak references to the array it has lent. A Tensor over that array, a slice,
+    a transpose or any other view keeps the loan alive, so the place is not free while one of them
+    is alive.
 
     Args:
-        memory: A C-contiguous array, which nobody else works with.
+        memory: A C-contiguous array that no other code uses.
 
     Attributes:
-        memory: The same.
+        memory: That array.
 
     Example:
         >>> place = Place(np.zeros(2))
@@ -105,19 +106,19 @@ class Place:
     def __init__(self, memory: Array) -> None:
         self.memory = memory
         self._lend = lender(memory)
-        self._loan: Callable[[], _Loan | None] = _gone
-        self._array: Callable[[], Array | None] = _gone
+        self._loan: Callable[[], _Loan | None] = _dead
+        self._array: Callable[[], Array | None] = _dead
 
     def is_free(self) -> bool:
-        """Whether nobody refers to what was lent."""
+        """Whether nothing refers to the lent array or a view of it."""
         return self._loan() is None
 
     def take(self) -> Array | None:
-        """The memory as an array; None where somebody still refers to what was lent before."""
+        """The memory as a new array; None where an earlier loan is still in use."""
         return None if self._loan() is not None else self.lend()
 
     def lend(self) -> Array:
-        """The memory as an array, to one more where others have it already."""
+        """The memory as a new array, also where an earlier loan is still in use."""
         loan = self._loan()
         if loan is None:
             loan = _Loan()

@@ -1,1 +1,1 @@
-"""What minigrad says about what a user typed: unknown names, and arguments out of their range."""
+"""Error messages about what a user typed: unknown names, and arguments that are not allowed."""

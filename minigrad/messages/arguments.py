@@ -1,7 +1,7 @@
-"""What a user gives as an option: a plain number, or an error that says what is allowed.
+"""Checks of arguments: each returns a plain value, or raises an error that says what is allowed.
 
-A NumPy scalar, and an array or a Tensor of one element, become the Python number that they hold: a
-`np.float64` would make float64 of float32.
+A NumPy scalar, or an array or Tensor of one element, becomes a Python number: in arithmetic with a
+float32 array, an `np.float64` would make the result float64.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ __all__ = [
 
 
 def array_in(value: Any) -> np.ndarray[Any, Any] | None:
-    """What a Tensor or an array of any library holds; None where it is neither."""
+    """The values of a Tensor or of any library's array as a NumPy array; None for other values."""
     array = value._data if isinstance(value, Tensor) else value
     if is_array(array):
         return np.asarray(to_numpy(array) if hasattr(array, "get") else array)
@@ -39,15 +39,15 @@ def array_in(value: Any) -> np.ndarray[Any, Any] | None:
 
 
 def plain(value: Any) -> Any:
-    """The element of an array or a Tensor of one, as a Python number; anything else as it is."""
-    if type(value) in (float, int, bool):  # as nearly always
+    """Turn an array or a Tensor of one element into a Python number; return other values as is."""
+    if type(value) in (float, int, bool):  # the usual case
         return value
     array = array_in(value)
     return value if array is None or array.size != 1 else array.item()
 
 
 def quoted(value: Any) -> str:
-    """A value for a message: its beginning, and its type; of an array the shape."""
+    """A value as a message shows it: its shortened repr and type, or an array's type and shape."""
     if value is None:
         return "None"
     kind, shape = type(value).__name__, getattr(value, "shape", None)
@@ -64,17 +64,17 @@ def number(
     *,
     finite: bool = True,
 ) -> float:
-    """A real number out of what a user gave.
+    """Check a real number, and return it as an int or a float.
 
     Args:
-        name: What it is, for the message, such as "lr".
+        name: What the message calls the number, such as "lr".
         value: A number, a NumPy scalar, or an array or a Tensor of one element.
-        least: The smallest that is allowed; None allows any.
-        below: What it must be less than; None allows any.
+        least: The smallest number that is allowed; None allows any.
+        below: The number must be less than this; None allows any.
         finite: Whether infinity and NaN are refused.
 
     Raises:
-        TypeError: It is no number; True and False are none.
+        TypeError: `value` is not a number; True and False do not count as numbers.
         ValueError: It is out of its range, or an array of several elements.
     """
     value = plain(value)
@@ -99,10 +99,10 @@ def number(
 
 
 def flag(name: str, value: Any) -> bool:
-    """True or False out of what a user gave, where 1 and 0 stand for them too.
+    """Check True or False, also given as 1 or 0, and return a bool.
 
     Raises:
-        TypeError: It is neither.
+        TypeError: `value` is none of these.
     """
     value = plain(value)
     if not isinstance(value, bool | int) or value not in (0, 1):
@@ -111,10 +111,10 @@ def flag(name: str, value: Any) -> bool:
 
 
 def probability(name: str, value: Any) -> float:
-    """A number from 0 to 1.
+    """Check a number from 0 to 1, and return it.
 
     Raises:
-        TypeError: It is no number.
+        TypeError: `value` is not a number.
         ValueError: It is outside [0, 1].
     """
     p = number(name, value, finite=False)
@@ -124,10 +124,10 @@ def probability(name: str, value: Any) -> float:
 
 
 def integer(name: str, value: Any) -> int:
-    """An integer, or one of NumPy's, as Python's; `name` is whose it is: "LSTM: input_size".
+    """Check a Python or NumPy integer, and return an int; `name` is such as "LSTM: input_size".
 
     Raises:
-        TypeError: It is none.
+        TypeError: `value` is not an integer.
     """
     if isinstance(value, bool) or not isinstance(value, int | np.integer):
         raise TypeError(f"{name} must be an int, got {quoted(value)}")
@@ -135,7 +135,7 @@ def integer(name: str, value: Any) -> int:
 
 
 def check_sizes(layer: str, least: int = 0, **sizes: Any) -> None:
-    """Refuse sizes that are no integers of at least `least`, 0 or 1."""
+    """Raise an error unless all sizes are integers of at least `least`, which is 0 or 1."""
     for name, size in sizes.items():
         if integer(f"{layer}: {name}", size) < least:
             expected = "greater than 0" if least else "at least 0"
@@ -143,7 +143,7 @@ def check_sizes(layer: str, least: int = 0, **sizes: Any) -> None:
 
 
 def check_switches(layer: str, **switches: object) -> None:
-    """Refuse options that are neither True nor False: a size given in the place of one."""
+    """Raise TypeError unless all options are True or False, for instance where one is a size."""
     for name, value in switches.items():
         if not isinstance(value, bool):
             raise TypeError(f"{layer}: {name} must be True or False, got {value!r}")

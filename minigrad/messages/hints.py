@@ -1,4 +1,4 @@
-"""What a user of PyTorch or NumPy types first, and what to write here instead.
+"""Names that users of PyTorch or NumPy type, and what to write in minigrad instead.
 
 >>> import minigrad as mg
 >>> mg.cat
@@ -19,7 +19,7 @@ __all__ = ["ModuleHints", "TensorHints", "explain"]
 
 
 def _by_name(table: dict[str, str]) -> dict[str, str]:
-    """{what to use: "names"} as {name: what to use}; {} there stands for the name without its _."""
+    """Turn {use: "names"} into {name: use}; "{}" in `use` becomes the name without its final _."""
     pairs = [(name, use) for use, names in table.items() for name in names.split()]
     return {name: use.format(name.rstrip("_")) for name, use in pairs}
 
@@ -201,7 +201,7 @@ MODULE = _by_name(
     }
 )
 
-# "" stands for what has nothing in its place and resembles another: the message lists what there is
+# "" is for names without a replacement: the message lists what exists, without a similar name
 LAYERS = _by_name(
     {
         "x * mg.sigmoid(x)": "SiLU silu Swish swish",
@@ -301,11 +301,11 @@ MODULES = {
     "minigrad.optim.lr_scheduler": {},
 }
 SHORT = {"minigrad": "mg", "minigrad.tools.check": "mg.check"}
-LISTED = 40  # a module of no more names is told by all of them
+LISTED = 40  # the most names of a module for which the message lists all of them
 
 
 class _Absent:
-    """An attribute that is not there; asking for it says what to use."""
+    """A descriptor for a name that a class lacks: reading it raises an error with what to use."""
 
     def __init__(self, name: str, use: str) -> None:
         self.name, self.use = name, use
@@ -313,14 +313,14 @@ class _Absent:
 
     def __get__(self, instance: object, owner: type) -> NoReturn:
         message = f"{owner.__name__!r} object has no attribute {self.name!r}; use {self.use}"
-        raise AttributeError(message, name=self.name)  # with `obj` Python would guess besides
+        raise AttributeError(message, name=self.name)  # with `obj`, Python would add a guess
 
 
 class _Hints:
-    """The base of a class with hints: what is absent stays out of `dir`.
+    """The base of classes with hints; names that are absent are left out of `dir`.
 
-    A `__getattr__` would do for every name, but Python 3.11 reads all attributes of a class that
-    has one more slowly: a tenth of an operation.
+    A `__getattr__` would be simpler, but with it Python 3.11 reads every attribute of the class
+    more slowly, which costs a tenth of the time of an operation.
     """
 
     __slots__ = ()
@@ -336,13 +336,13 @@ class _Hints:
 
 
 class TensorHints(_Hints):
-    """What Tensor says of PyTorch's and NumPy's methods that it has under another name."""
+    """Hints for PyTorch's and NumPy's methods that Tensor has under another name, or lacks."""
 
     __slots__ = ()
 
 
 class ModuleHints(_Hints):
-    """The same of nn.Module."""
+    """Hints for methods of PyTorch's and others' modules that nn.Module lacks."""
 
     __slots__ = ()
 
@@ -357,9 +357,9 @@ def explain(module: str, names: Sequence[str]) -> None:
 
     Args:
         module: The module's `__name__`.
-        names: The names that it has, `__all__`.
+        names: The names that the module has, its `__all__`.
     """
-    # set from here: type checkers that see one in a module let every name of it pass
+    # set from here: where a type checker sees a `__getattr__`, it accepts every name of the module
     vars(sys.modules[module])["__getattr__"] = partial(_missing, module, names)
 
 
@@ -389,7 +389,7 @@ def _advice(module: str, names: Sequence[str], name: str) -> str:
 
 
 def _elsewhere(name: str) -> str | None:
-    """Where another module, or Tensor, has the name."""
+    """How to write a name that another module or Tensor has; None where none has it."""
     for module in (*MODULES, "minigrad.tools.check"):
         if name in getattr(sys.modules.get(module), "__all__", ()):
             return f"{SHORT.get(module, module.removeprefix('minigrad.'))}.{name}"

@@ -19,7 +19,7 @@ __all__ = ["Adam", "AdamW"]
 
 
 class Adam(Optimizer):
-    """Steps along the running mean of gradients, scaled by that of their squares.
+    """Steps along a running mean of the gradients, divided by the root of one of their squares.
 
     With the gradient g of step t:
     `m <- beta1 m + (1 - beta1) g`, `v <- beta2 v + (1 - beta2) g^2`,
@@ -28,18 +28,18 @@ class Adam(Optimizer):
     Args:
         params: Parameters or groups, see `Optimizer`.
         lr: The learning rate, at least 0.
-        betas: How much of both running means stays at each step, each in [0, 1).
+        betas: The decay rates of the two running means m and v, each in [0, 1).
         eps: Added to the denominator, at least 0.
         weight_decay: w, at least 0: adds w p to the gradient.
         amsgrad: Use the largest v so far.
-        maximize: Climb instead of descending.
-        decoupled_weight_decay: Decay as AdamW does.
-        implementation: PyTorch's `foreach`, `fused` and `capturable`, which say how to compute and
-            not what; accepted, and without effect.
+        maximize: Maximize instead of minimizing.
+        decoupled_weight_decay: Decay the parameters as AdamW does.
+        implementation: PyTorch's options `foreach`, `fused` and `capturable`. They change how a
+            step is computed, not its result; accepted without effect.
 
     Raises:
         ValueError: An argument is out of its range.
-        TypeError: An argument is no number, or neither True nor False.
+        TypeError: An argument is not a number, or not True or False where one of them is expected.
 
     Source:
         Kingma and Ba 2015, "Adam: a method for stochastic optimization", algorithm 1; amsgrad:
@@ -87,21 +87,23 @@ class Adam(Optimizer):
         group["betas"] = _two_betas(group["betas"])
 
     def state_names(self, group: Group) -> tuple[str, ...]:
-        """The running means m and v, and with amsgrad the largest v."""
+        """The running means m and v; with amsgrad also the largest v so far."""
         largest = ("max_exp_avg_sq",) if group["amsgrad"] else ()
         return ("exp_avg", "exp_avg_sq", *largest)
 
     def numbers(self, step: int, group: Group) -> tuple[float, ...]:
-        """The gradient's sign, w, the share of p that decay leaves, both betas, eps and the rate.
+        """What an update reads, in this order.
 
-        Each beta comes with 1 - beta; eps and the rate with the corrections of step t.
+        The gradient's sign; w, or 0 with decoupled decay; the factor of p, 1 - lr w with decoupled
+        decay and else 1; beta1, 1 - beta1, beta2 and 1 - beta2; eps and lr, both with the bias
+        corrections of step t.
         """
         lr, (beta1, beta2) = float(group["lr"]), group["betas"]
         sign, decay = direction(group)
         keep = 1.0
         if group["decoupled_weight_decay"]:
             keep, decay = 1 - lr * decay, 0.0
-        # both sides of the fraction are multiplied by c, which saves a pass over the denominator
+        # numerator and denominator are multiplied by c, which saves a pass over the denominator
         c = math.sqrt(1 - beta2**step)
         rate = lr * c / (1 - beta1**step)
         return sign, decay, keep, beta1, 1 - beta1, beta2, 1 - beta2, group["eps"] * c, rate
@@ -139,22 +141,22 @@ class Adam(Optimizer):
 
 
 class AdamW(Adam):
-    """Adam whose weight decay does not pass through the running means: `p <- p - lr w p` first.
+    """Adam with decoupled weight decay: `p <- p - lr w p` first, so m and v do not contain w.
 
     Args:
         params: Parameters or groups, see `Optimizer`.
         lr: The learning rate, at least 0.
-        betas: How much of both running means stays at each step, each in [0, 1).
+        betas: The decay rates of the two running means m and v, each in [0, 1).
         eps: Added to the denominator, at least 0.
         weight_decay: w, at least 0.
         amsgrad: Use the largest v so far.
-        maximize: Climb instead of descending.
-        implementation: PyTorch's `foreach`, `fused` and `capturable`, which say how to compute and
-            not what; accepted, and without effect.
+        maximize: Maximize instead of minimizing.
+        implementation: PyTorch's options `foreach`, `fused` and `capturable`. They change how a
+            step is computed, not its result; accepted without effect.
 
     Raises:
         ValueError: An argument is out of its range.
-        TypeError: An argument is no number, or neither True nor False.
+        TypeError: An argument is not a number, or not True or False where one of them is expected.
 
     Source:
         Loshchilov and Hutter 2019, "Decoupled weight decay regularization", algorithm 2.
@@ -195,7 +197,7 @@ class AdamW(Adam):
 
 
 def _two_betas(given: Any) -> tuple[float, float]:
-    """Both as plain numbers, in a tuple, which nobody can change unseen; the same one if it is."""
+    """Both betas as plain numbers, in an immutable tuple; `given` itself if it is such a tuple."""
     array = array_in(given)
     if array is not None and array.ndim == 1:
         given = array.tolist()

@@ -1,9 +1,10 @@
-"""The flat vector: parameters side by side in one array, and their gradients in another.
+"""The flat vector: all parameters one after the other in one array, their gradients in another.
 
-An optimizer computes the same for every number of every parameter, so it is one sweep over one long
-vector. Each parameter's array becomes a part of that vector; the first gradient of a pass is
-written into the same part of a second vector. Whatever does not lie there (a frozen parameter, a
-gradient that somebody assigned) only cuts the sweep into shorter runs.
+An optimizer does the same computation for every element of every parameter, so an update is one
+sweep over one long vector. Each parameter's array becomes a view of a part of that vector; the
+first gradient of a backward pass is written into the same part of a second vector. A parameter or
+gradient that is not in its part (a frozen parameter, an assigned gradient) only splits the sweep
+into shorter runs.
 """
 
 from __future__ import annotations
@@ -30,10 +31,10 @@ class Run(NamedTuple):
     """Neighbouring parameters that are updated in one sweep.
 
     Attributes:
-        first: The first parameter's number.
-        last: The number after the last one's.
-        data: Their values, one after the other.
-        gradient: Their gradients, in the same way.
+        first: The number of the first parameter.
+        last: The number of the last parameter, plus one.
+        data: The values of these parameters, one after the other (flat).
+        gradient: Their gradients, in the same order (flat).
     """
 
     first: int
@@ -43,7 +44,7 @@ class Run(NamedTuple):
 
 
 class Slot:
-    """A parameter's part of a flat vector, see `tensor.GradientSlot`; it keeps no vector alive."""
+    """A parameter's part of a flat vector, see `tensor.GradientSlot`; it refers to it weakly."""
 
     __slots__ = ("number", "vector")
 
@@ -52,31 +53,31 @@ class Slot:
         self.number = number
 
     def take(self, leaf: Tensor) -> Array | None:
-        """The place for the parameter's gradient, or None where it is not free."""
+        """An array to write the parameter's gradient to, or None where its place is not free."""
         vector = self.vector()
         if vector is None or not vector.holds(self.number, leaf):
             return None
         return vector.gradient_places[self.number].take()
 
     def holds(self, array: Array) -> bool:
-        """Whether an array is the one that was given for the gradient."""
+        """Whether an array is the one that `take` returned last."""
         vector = self.vector()
         return vector is not None and vector.gradient_places[self.number].has_lent(array)
 
     def place(self) -> Place | None:
-        """The place for the gradient; None where the vector is gone."""
+        """The place for the gradient; None where the vector no longer exists."""
         vector = self.vector()
         return None if vector is None else vector.gradient_places[self.number]
 
     def data_place(self, leaf: Tensor) -> Place | None:
-        """The place of the parameter's values; None where they are elsewhere."""
+        """The place of the parameter's values in the vector; None where they are not in it."""
         vector = self.vector()
         if vector is None or not vector.data_places[self.number].has_lent(leaf._data):
             return None
         return vector.data_places[self.number]
 
     def stretch(self) -> tuple[Array, int, int] | None:
-        """The vector of all gradients, and where in it this one begins and ends."""
+        """The vector of all gradients, and the indices where this gradient starts and stops."""
         vector = self.vector()
         if vector is None:
             return None
@@ -87,16 +88,16 @@ class FlatVector:
     """Parameters of one dtype and device, their gradients, and an optimizer's state for them.
 
     Args:
-        parameters: At least one. A parameter that lives in another optimizer's vector must be
-            alone: it stays where it is, and so is a vector of its own.
+        parameters: At least one. A parameter that is part of another optimizer's vector must be
+            given alone: it stays there, and its own array serves as this vector.
 
     Attributes:
-        parameters: As given.
-        bounds: Where each parameter begins in the vector, and the end of the last.
-        data: The values of all.
+        parameters: The parameters, in order.
+        bounds: The index where each parameter starts in the vector, and the vector's length.
+        data: The values of all parameters, flat.
         state: The optimizer's arrays by name, each as long as `data`.
-        steps: How many updates each parameter has had.
-        wide: What it is updated in, and the dtype of the state: float32 for float16.
+        steps: The number of updates of each parameter.
+        wide: The dtype of the state and of the computation: float32 for float16 parameters.
     """
 
     def __init__(self, parameters: Sequence[Tensor]) -> None:
@@ -110,7 +111,7 @@ class FlatVector:
         block = min(cache_block(first._data), self.bounds[-1])
         self.wide = np.dtype(np.float32) if self.dtype == np.float16 else self.dtype
         self.scratch = empty(first._data, (2, block), self.wide)
-        self.apart: dict[int, Array] = {}  # arrays of parameters that are not in it; see `adopt`
+        self.apart: dict[int, Array] = {}  # arrays of parameters outside the vector; see `adopt`
         if not self.owned:
             self.adopt(0, first._data)
             return
@@ -131,11 +132,11 @@ class FlatVector:
         ]
 
     def zeros(self) -> Array:
-        """An array for the state: a zero for every number in the vector."""
+        """A new array for the state: zeros, as long as the vector."""
         return np.zeros_like(self.data, self.wide)
 
     def own_states(self) -> dict[Tensor, OwnState]:
-        """Of each parameter that has been updated: how often, and views of its state."""
+        """For each parameter that was updated: the number of updates, and views of its state."""
         return {
             parameter: (
                 count,
@@ -148,7 +149,7 @@ class FlatVector:
         }
 
     def set_own_states(self, states: Mapping[Tensor, OwnState]) -> None:
-        """Take over the states of its parameters; what has none starts anew."""
+        """Copy the states of the vector's parameters in; a parameter without one starts at zero."""
         self.state.clear()
         for i, parameter in enumerate(self.parameters):
             self.steps[i], arrays = states.get(parameter, (0, {}))
@@ -158,10 +159,10 @@ class FlatVector:
                     self.state[name] = self.zeros()
                 self.state[name][start:stop] = to_device(array, self.device).reshape(-1)
 
-    # where parameters live
+    # where parameters are
 
     def is_current(self) -> bool:
-        """Whether all parameters still have its dtype and device, and the owner that they had."""
+        """Whether all parameters have the vector's dtype and device, and still belong to it."""
         if not self.owned and owner_of(self.parameters[0]) is None:
             return False
         return all(
@@ -171,13 +172,13 @@ class FlatVector:
         )
 
     def holds(self, number: int, parameter: Tensor) -> bool:
-        """Whether a parameter's array is the one that it has from this vector."""
+        """Whether a parameter's array is the one that this vector gave it."""
         if number in self.apart:
             return self.apart[number] is parameter._data
         return self.data_places[number].has_lent(parameter._data)
 
     def rebound(self) -> list[int]:
-        """The parameters with a gradient that have got another array, as by an assignment."""
+        """Numbers of parameters with a gradient whose array was replaced, as by `p.data = x`."""
         return [
             number
             for number, parameter in enumerate(self.parameters)
@@ -185,10 +186,10 @@ class FlatVector:
         ]
 
     def adopt(self, number: int, values: Array) -> None:
-        """Make a parameter's array its part of this vector, with these values.
+        """Make a parameter's array its part of this vector, and write the values to it.
 
-        Where somebody still refers to what was there, to go back to the values or for another
-        parameter, the parameter gets an array of its own instead.
+        If the old array of that part is still in use (kept to restore old values, or assigned to
+        another parameter), the parameter gets a new array outside the vector instead.
         """
         parameter = self.parameters[number]
         if self.owned:
@@ -198,19 +199,19 @@ class FlatVector:
                 array = self.apart[number] = empty(self.data, parameter.shape)
             write(array, values)
             parameter._data = array
-        else:  # its own array is the vector; the sweep needs its elements in a row
+        else:  # the parameter's own array is the vector, so it must be contiguous
             if not parameter._data.flags.c_contiguous:
                 parameter._data = parameter._data.copy()
             self.apart[number] = parameter._data
             self.data = parameter._data.reshape(-1)
 
-    # where gradients live
+    # where gradients are
 
     def runs(self) -> Iterator[Run]:
-        """The sweeps over all parameters that have a gradient; those without are left out.
+        """The runs that cover all parameters with a gradient; the other parameters are left out.
 
-        A run goes on as long as the next gradient lies next to it and the next parameter has had as
-        many updates.
+        A run extends over the next parameter if that parameter and its gradient are in their parts
+        of the vectors and it has had the same number of updates.
         """
         number = 0
         while number < len(self.parameters):
@@ -233,7 +234,7 @@ class FlatVector:
             yield Run(first, number, self.data[place], self.gradient[place])
 
     def _is_in_place(self, number: int) -> bool:
-        """Whether a parameter and its gradient are both where this vector has a place for them."""
+        """Whether a parameter and its gradient are both in their parts of the vectors."""
         parameter = self.parameters[number]
         return (
             number not in self.apart
@@ -244,13 +245,13 @@ class FlatVector:
 
 
 def owner_of(parameter: Tensor) -> FlatVector | None:
-    """The vector that a parameter lives in, if that vector's optimizer is still alive."""
+    """The vector that a parameter is part of; None if there is none, or its optimizer is gone."""
     slot = parameter._slot
     return slot.vector() if isinstance(slot, Slot) else None
 
 
 def is_laid_out(group: Mapping[str, Any], vectors: Sequence[FlatVector]) -> bool:
-    """Whether vectors hold what a group lists, whatever it is, and each once."""
+    """Whether the vectors are current and hold exactly the parameters of a group, each once."""
     inside = [id(p) for vector in vectors for p in vector.parameters]
     listed = list(map(id, group["params"]))
     same = len(listed) == len(inside) and set(listed) == set(inside)
@@ -258,9 +259,9 @@ def is_laid_out(group: Mapping[str, Any], vectors: Sequence[FlatVector]) -> bool
 
 
 def lay_out(parameters: list[Tensor]) -> list[FlatVector]:
-    """Vectors for parameters: one for each dtype and device, and one for each that others own."""
+    """Vectors for parameters: one per dtype and device, one per parameter that another one owns."""
     thread.observer.refuse(
-        "an optimizer is made, gets a group, or lays out its parameters anew; do it outside"
+        "an optimizer is made, gets a group, or lays out its parameters again; do it outside"
     )
     together: dict[Any, list[Tensor]] = {}
     for p in parameters:
@@ -270,7 +271,7 @@ def lay_out(parameters: list[Tensor]) -> list[FlatVector]:
 
 
 def give_up(vectors: Sequence[FlatVector]) -> None:
-    """Let go of the parameters that live in vectors, so that others may take them."""
+    """Release the parameters of vectors, so that other vectors may own them."""
     for p in (p for vector in vectors for p in vector.parameters):
         if owner_of(p) in vectors:
             p._slot = None

@@ -1,4 +1,4 @@
-"""What a user gives an optimizer, checked: groups of parameters, and saved state."""
+"""Checks of what a user gives an optimizer: parameter groups and saved state."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ __all__ = [
 ]
 
 Group: TypeAlias = dict[str, Any]
-OwnState: TypeAlias = tuple[int, dict[str, Array]]  # a parameter's updates so far, and its arrays
+OwnState: TypeAlias = tuple[int, dict[str, Array]]  # a parameter's update count, and state arrays
 
 
 class StateView(dict[Any, Any]):
-    """An optimizer's state as a dictionary that refuses the changes which would be lost."""
+    """An optimizer's state as a read-only dictionary: changing its entries would have no effect."""
 
     def _refuse(self, *args: Any, **kwargs: Any) -> NoReturn:
         raise TypeError(
@@ -46,13 +46,13 @@ class StateView(dict[Any, Any]):
 def checked_options(
     group: Group, options: Iterable[str], check: Callable[[Group], None], place: str
 ) -> Group:
-    """A copy of a group whose options are plain numbers, and allowed.
+    """A copy of a group, with its options checked and turned into plain numbers.
 
     Args:
-        group: All options, and whatever else its owner keeps there.
-        options: The names of those that the optimizer knows.
-        check: Raises where one is not allowed; it may replace one by its plain form.
-        place: Where the group is, for the message.
+        group: All options; it may hold other entries, too.
+        options: The names of the optimizer's options.
+        check: Raises where an option is not allowed; it may replace an option by its plain form.
+        place: What the message calls the group, such as "param_groups[0]".
 
     Raises:
         KeyError: An option is missing.
@@ -70,7 +70,7 @@ def checked_options(
 
 
 def listed_parameters(params: Any, group: Group) -> list[Tensor]:
-    """A group's parameters in order; their names, where there are any, go into the group."""
+    """A group's parameters as a list; if names are given, they are stored as "param_names"."""
     if isinstance(params, set):
         raise TypeError("params: a set has no order; pass a list")
     if not isinstance(params, Iterable):
@@ -89,7 +89,7 @@ def listed_parameters(params: Any, group: Group) -> list[Tensor]:
 
 
 def refuse_repeated(groups: Sequence[Group]) -> None:
-    """Raise ValueError where a parameter is in groups twice."""
+    """Raise ValueError where a parameter occurs twice, in one group or in two."""
     seen: set[Tensor] = set()
     for p in (p for group in groups for p in group["params"]):
         if p in seen:
@@ -101,7 +101,7 @@ def refuse_repeated(groups: Sequence[Group]) -> None:
 
 
 def refuse_foreign(states: Mapping[Tensor, OwnState], names: Collection[str]) -> None:
-    """Raise ValueError where a saved state has none of the arrays that an optimizer needs."""
+    """Raise ValueError where a parameter's saved state has none of an optimizer's arrays."""
     for _, arrays in states.values():
         if arrays and names and arrays.keys().isdisjoint(names):
             raise ValueError(
@@ -113,18 +113,18 @@ def refuse_foreign(states: Mapping[Tensor, OwnState], names: Collection[str]) ->
 def loaded(
     groups: Sequence[Group], state_dict: Mapping[str, Any]
 ) -> list[tuple[Group, dict[Tensor, OwnState]]]:
-    """What a saved state holds for each of an optimizer's groups.
+    """The part of a saved state for each of an optimizer's groups.
 
     Args:
-        groups: The optimizer's, which are not changed.
-        state_dict: In PyTorch's form.
+        groups: The optimizer's groups, which are not changed.
+        state_dict: The saved state, in PyTorch's form.
 
     Returns:
-        The group with the saved options, and the states of its parameters that have one.
+        For each group, a copy with the saved options, and the saved states by parameter.
 
     Raises:
         ValueError: The number of groups, their sizes or the shapes differ.
-        TypeError: Something in it is not what it may be.
+        TypeError: An entry has a wrong type.
     """
     if not isinstance(state_dict, Mapping):
         raise TypeError(
@@ -169,7 +169,7 @@ def loaded(
 
 
 def _own_state(entry: Mapping[str, Any], parameter: Tensor, n: int) -> OwnState:
-    """A parameter's state out of a saved entry; "step" is 1 where a state comes without it."""
+    """A parameter's state from a saved entry; an entry with arrays but no "step" counts as 1."""
     arrays = {}
     for name, value in entry.items():
         if name == "step" or value is None:

@@ -35,24 +35,25 @@ Parameters: TypeAlias = Iterable[Tensor] | Iterable[tuple[str, Tensor]] | Iterab
 
 
 class Optimizer:
-    """The base of all optimizers; a subclass says in `update` what happens to a parameter.
+    """The base class of all optimizers; a subclass defines in `update` how parameters change.
 
-    When it is made, an optimizer moves its parameters into one vector, which a step sweeps over.
-    Arrays and `detach()`ed Tensors that were taken from a parameter before keep the old memory.
+    The constructor moves the parameters of each group into one flat vector, and a step is one sweep
+    over it. An array or `detach()`ed Tensor taken from a parameter before that still has the old
+    memory.
 
     Args:
-        params: Parameters, pairs (name, parameter), or groups: dictionaries with "params" and the
-            options that differ for them.
-        defaults: The options of groups that do not set them.
+        params: Parameters, pairs (name, parameter), or groups. A group is a dictionary with
+            "params" and the options in which it differs from `defaults`.
+        defaults: The value of each option, for groups that do not set it.
 
     Attributes:
-        param_groups: A dictionary for each group: "params", and the options, which may be changed
+        param_groups: A dictionary for each group: "params", and all options. Options may be changed
             between steps.
 
     Raises:
         TypeError: `params` is not an ordered collection of Tensors or dictionaries.
-        ValueError: It is empty, a parameter occurs twice or is no leaf, or an option is out of its
-            range.
+        ValueError: `params` is empty, a parameter occurs twice or is not a leaf, or an option is
+            out of its range.
 
     Example:
         >>> import minigrad as mg
@@ -77,8 +78,10 @@ class Optimizer:
             )
         self.defaults = defaults
         self.param_groups: list[Group] = []
-        self._vectors: list[list[FlatVector]] = []  # of each group
-        self._looked_at: dict[int, list[object]] = {}  # what was in each group at the last look
+        self._vectors: list[list[FlatVector]] = []  # the vectors of each group
+        self._last_checked: dict[
+            int, list[object]
+        ] = {}  # the values in each group when last checked
         given: list[Any] = list(params)
         if not given:
             raise ValueError("params: an optimizer needs at least one parameter, got none")
@@ -89,7 +92,7 @@ class Optimizer:
     # what a subclass defines
 
     def state_names(self, group: Group) -> tuple[str, ...]:
-        """The names of the state's arrays under a group's options; none unless it says so."""
+        """The names of the state arrays that a group's options need; none by default."""
         return ()
 
     def update(
@@ -104,24 +107,25 @@ class Optimizer:
         """Change parameters in place.
 
         Args:
-            p: Parameters, all of them or a part, in a row; those in float16 come as float32.
-            g: Their gradients, not to be changed.
-            state: Their state by name, to be changed in place; it starts at zero.
+            p: A part of the flat vector of parameters (n,), to be changed in place; float16
+                parameters are passed as float32.
+            g: The gradients (n,), not to be changed.
+            state: The state arrays (n,) by name, to be changed in place; they start at zero.
             step: The number of this update, from 1.
             group: The options.
-            scratch: Two arrays of the same length for intermediate results.
+            scratch: Memory for intermediate results (2, n).
         """
         raise NotImplementedError(f"{type(self).__name__} defines no `update`")
 
     def numbers(self, step: int, group: Group) -> tuple[float, ...]:
-        """What an update reads of its number and its options, for kernels in place of `update`."""
+        """The numbers that an update kernel needs, from the update's number and the options."""
         raise NotImplementedError(f"{type(self).__name__} defines no `numbers` for its kernel")
 
     def check(self, group: Group) -> None:
         """Raise where an option of a group is not allowed.
 
         Args:
-            group: A copy, in which an option may be replaced by its plain form.
+            group: A copy of the group; an option in it may be replaced by its plain form.
         """
 
     # groups
@@ -133,8 +137,8 @@ class Optimizer:
             param_group: "params", and the options that differ from the defaults.
 
         Raises:
-            TypeError: `param_group` is no dictionary, or does not hold Tensors in order.
-            ValueError: A parameter occurs twice or is no leaf, or an option is out of its range.
+            TypeError: `param_group` is not a dictionary, or its "params" are not Tensors in order.
+            ValueError: A parameter occurs twice or is not a leaf, or an option is out of its range.
         """
         if not isinstance(param_group, dict):
             raise TypeError(f"param_group: expected a dictionary, got {type(param_group).__name__}")
@@ -146,11 +150,12 @@ class Optimizer:
         self._vectors.append(lay_out(group["params"]))
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        """Drop the gradients of all parameters.
+        """Reset the gradients of all parameters.
 
         Args:
-            set_to_none: Set `.grad` to None; else fill it with zeros, and the next step changes
-                such a parameter too (by momentum or weight decay).
+            set_to_none: True sets `.grad` to None, so the next step skips a parameter that gets no
+                new gradient. False fills it with zeros: then the next step may still change the
+                parameter, by momentum or weight decay.
         """
         for group in self.param_groups:
             for p in group["params"]:
@@ -163,17 +168,17 @@ class Optimizer:
     def _checked(self, group: Group, place: str) -> Group:
         return checked_options(group, self.defaults, self.check, place)
 
-    def _look(self, number: int) -> None:
-        """Check a group's options, where something is another object than at the last look."""
-        group, seen = self.param_groups[number], self._looked_at.get(number, ())
+    def _check_changes(self, number: int) -> None:
+        """Check a group's options if a value in it is another object than at the last check."""
+        group, seen = self.param_groups[number], self._last_checked.get(number, ())
         if len(seen) != len(group) or not all(map(is_, group.values(), seen)):
             if number >= len(self._vectors):
                 raise ValueError(f"param_groups[{number}]: add groups by add_param_group")
             found = self._checked(group, f"param_groups[{number}]")
-            if not isinstance(found["params"], list):  # a generator could be read only once
+            if not isinstance(found["params"], list):  # a generator can be read only once
                 found["params"] = listed_parameters(found["params"], found)
             group.update(found)
-            self._looked_at[number] = list(group.values())
+            self._last_checked[number] = list(group.values())
 
     # the step
 
@@ -181,14 +186,14 @@ class Optimizer:
         """Change every parameter that has a gradient and is not frozen.
 
         Args:
-            closure: A function to call first, which computes the loss and its gradients anew.
+            closure: A function that computes the loss and its gradients again; it is called first.
 
         Returns:
             What `closure` returned, or None.
 
         Raises:
-            TypeError: An option was set to something that it cannot be; nothing has been changed.
-            ValueError: It is out of its range; nothing has been changed.
+            TypeError: An option was set to a value of a wrong type; nothing has been changed.
+            ValueError: An option is out of its range; nothing has been changed.
         """
         loss = None
         if closure is not None:
@@ -199,9 +204,9 @@ class Optimizer:
                 )
             with enable_grad():
                 loss = closure()
-        for number in range(len(self.param_groups)):  # all, before any parameter changes
-            self._look(number)
-        self._settle()
+        for number in range(len(self.param_groups)):  # check all, before any parameter changes
+            self._check_changes(number)
+        self._restore_layout()
         for number, group in enumerate(self.param_groups):
             for vector in self._vectors[number]:
                 for run in vector.runs():
@@ -212,8 +217,8 @@ class Optimizer:
         return loss
 
     def _settings(self, number: int) -> list[object]:
-        """What a recorded step relies on: all options but the learning rate, and the memory."""
-        self._look(number)  # a replay reads the learning rate without a step
+        """What a recorded step depends on: all options but the learning rate, and the arrays."""
+        self._check_changes(number)  # a replay does not call `step`, but it reads the learning rate
         group = self.param_groups[number]
         found: list[object] = [len(self.param_groups), group, self._vectors[number]]
         for name, value in group.items():
@@ -225,15 +230,15 @@ class Optimizer:
             found += [vector.data, *vector.state.values()]
         return found
 
-    def _settle(self) -> None:
-        """Bring back what was rebound, and lay groups out anew where that is not enough."""
+    def _restore_layout(self) -> None:
+        """Move replaced parameter arrays back into the vectors; make new vectors where needed."""
         groups = self.param_groups
         changed = [n for n, group in enumerate(groups) if not is_laid_out(group, self._vectors[n])]
         if changed or len(groups) < len(self._vectors):
             for number in changed:
                 groups[number]["params"] = listed_parameters(groups[number]["params"], {})
             refuse_repeated(groups)
-            states = self._own_states()  # of all: parameters and groups may have changed places
+            states = self._own_states()  # of all groups: a parameter may have moved to another
             numbers = [*changed, *range(len(groups), len(self._vectors))]
             give_up([vector for number in numbers for vector in self._vectors[number]])
             for number in changed:
@@ -241,7 +246,7 @@ class Optimizer:
                 self._set_own_states(number, states)
             del self._vectors[len(groups) :]
         for vector in (vector for vectors in self._vectors for vector in vectors):
-            # all values are copied before any is written: two parameters may have been swapped
+            # copy all values before writing any: two parameters may have been swapped
             found = [(i, vector.parameters[i]._data.copy()) for i in vector.rebound()]
             for i, values in found:
                 vector.parameters[i]._data = values
@@ -249,13 +254,13 @@ class Optimizer:
                 vector.adopt(i, values)
 
     def _sweep(self, vector: FlatVector, run: Run, group: Group) -> None:
-        """Apply `update` to a run: a backend's kernel, or blocks that stay in the cache."""
+        """Update a run by a backend's kernel, or by `update` in blocks that fit into the cache."""
         names = self.state_names(group)
         for name in names:
             if name not in vector.state:
                 thread.observer.refuse(f"{type(self).__name__} makes its state {name!r}")
                 vector.state[name] = vector.zeros()
-        first, last = run.first, run.last  # a recording keeps these, but must keep no gradient
+        first, last = run.first, run.last  # a recording keeps these, but must not keep `run`
         start, stop = vector.bounds[first], vector.bounds[last]
         if thread.observer is not NOBODY:
             for parameter in vector.parameters[first:last]:
@@ -312,9 +317,10 @@ class Optimizer:
 
     @property
     def state(self) -> dict[Tensor, dict[str, Tensor]]:
-        """Of each parameter that has been updated: "step", and its state by name, as views.
+        """For each parameter that was updated: "step", and views of its state arrays by name.
 
-        It cannot be changed but by writing into its values; to start anew, make a new optimizer.
+        Write into the arrays to change the state; its entries cannot be replaced or removed. To
+        reset the state, make a new optimizer.
         """
         states = self._own_states()
         return StateView(
@@ -328,8 +334,8 @@ class Optimizer:
         """A snapshot in PyTorch's form: copies of the state by parameter number, and the options.
 
         Returns:
-            {"state": {number: {"step": ..., name: Tensor, ...}}, "param_groups": [...]}, where the
-            groups' "params" are numbers, counted through all groups.
+            {"state": {number: {"step": ..., name: Tensor, ...}}, "param_groups": [...]}. In the
+            groups, "params" are the parameters' numbers, counted over all groups.
 
         Example:
             >>> import minigrad as mg
@@ -352,15 +358,15 @@ class Optimizer:
         }
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Take over a state, and the options that come with it.
+        """Load a state, and the options that are saved with it.
 
         Args:
-            state_dict: What `state_dict()` gave, here or in PyTorch.
+            state_dict: What `state_dict()` returned, here or in PyTorch.
 
         Raises:
             ValueError: The groups, their sizes or the shapes differ, or an option is out of its
                 range; nothing has been changed.
-            TypeError: An option is not what it may be; nothing has been changed.
+            TypeError: An entry has a wrong type; nothing has been changed.
         """
         found = loaded(self.param_groups, state_dict)
         groups = [
@@ -369,13 +375,13 @@ class Optimizer:
         ]
         for group, (_, states) in zip(groups, found, strict=True):
             refuse_foreign(states, self.state_names(group))
-        self._settle()
+        self._restore_layout()
         for number, (own, new) in enumerate(zip(self.param_groups, groups, strict=True)):
             own.update(copy.deepcopy({k: v for k, v in new.items() if k != "params"}))
             self._set_own_states(number, found[number][1])
 
-    def __getstate__(self) -> dict[str, Any]:  # for copies, which lay out vectors of their own
-        return vars(self) | {"_vectors": self._own_states(), "_looked_at": {}}
+    def __getstate__(self) -> dict[str, Any]:  # a copy makes its own vectors from these states
+        return vars(self) | {"_vectors": self._own_states(), "_last_checked": {}}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         states = state.pop("_vectors")

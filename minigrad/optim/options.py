@@ -1,4 +1,4 @@
-"""The checks of an optimizer's options, which stand in its groups."""
+"""Checks of an optimizer's options, which are stored in its parameter groups."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def true_or_false(group: dict[str, Any], *names: str) -> None:
 
 
 def check_implementation(options: Mapping[str, bool | None]) -> None:
-    """Let pass what PyTorch has users say about how to compute, and nothing else."""
+    """Accept PyTorch's options about how to compute a step; raise TypeError for any other."""
     for name, value in options.items():
         if name not in ("foreach", "fused", "capturable", "differentiable"):
             raise TypeError(f"an optimizer has no option {name!r}")

@@ -16,31 +16,31 @@ __all__ = ["RMSprop"]
 class RMSprop(Optimizer):
     """Steps against the gradient, divided by the root of a running mean of its squares.
 
-    `q <- alpha q + (1 - alpha) g^2`, `p <- p - lr g / (sqrt(q) + eps)`. Centered, q is the running
-    variance: `a <- alpha a + (1 - alpha) g`, and `max(q - a^2, 0)` takes the place of q. With
-    momentum mu the fraction is added to a running sum: `b <- mu b + g / (sqrt(q) + eps)`,
+    `q <- alpha q + (1 - alpha) g^2`, `p <- p - lr g / (sqrt(q) + eps)`. With `centered`, the
+    variance `max(q - a^2, 0)` is used instead of q, where `a <- alpha a + (1 - alpha) g` is the
+    running mean of the gradient. With momentum mu, `b <- mu b + g / (sqrt(q) + eps)` and
     `p <- p - lr b`.
 
-    A variance is at least 0, but `q - a^2` is not: where the gradient hardly changes, both are
-    nearly equal, and rounding may leave a small negative number, whose root is NaN. Such a
-    variance counts as 0, and the step is `lr g / eps`; choose eps for that case. PyTorch does not
-    do this, and gives NaN.
+    A variance is at least 0, but the computed `q - a^2` may not be: where the gradient hardly
+    changes, q and a^2 are nearly equal, and rounding may leave a small negative number, whose root
+    is NaN. Here such a variance counts as 0, and the step is `lr g / eps`; choose eps for that
+    case. PyTorch gives NaN there.
 
     Args:
         params: Parameters or groups, see `Optimizer`.
         lr: The learning rate, at least 0.
-        alpha: How much of the running means stays at each step, at least 0.
+        alpha: The decay rate of the running means, at least 0.
         eps: Added to the denominator, at least 0.
         weight_decay: w, at least 0: adds w p to the gradient.
         momentum: mu, at least 0.
         centered: Divide by the running standard deviation.
-        maximize: Climb instead of descending.
-        implementation: PyTorch's `foreach`, `fused` and `capturable`, which say how to compute and
-            not what; accepted, and without effect.
+        maximize: Maximize instead of minimizing.
+        implementation: PyTorch's options `foreach`, `fused` and `capturable`. They change how a
+            step is computed, not its result; accepted without effect.
 
     Raises:
         ValueError: An argument is out of its range.
-        TypeError: An argument is no number, or neither True nor False.
+        TypeError: An argument is not a number, or not True or False where one of them is expected.
 
     Source:
         Tieleman and Hinton 2012, "Neural networks for machine learning", lecture 6.5; centered:
@@ -87,12 +87,12 @@ class RMSprop(Optimizer):
         true_or_false(group, "centered", "maximize")
 
     def state_names(self, group: Group) -> tuple[str, ...]:
-        """The running mean q, and where asked for the running sum b and the running mean a."""
+        """The running mean q; with momentum the running sum b; if centered the running mean a."""
         momentum = ("momentum_buffer",) if group["momentum"] else ()
         return ("square_avg", *momentum, *(("grad_avg",) if group["centered"] else ()))
 
     def numbers(self, step: int, group: Group) -> tuple[float, ...]:
-        """The gradient's sign, w, alpha, 1 - alpha, eps, mu, and the rate."""
+        """The gradient's sign, w, alpha, 1 - alpha, eps, mu, and lr."""
         alpha, momentum = float(group["alpha"]), float(group["momentum"])
         eps, lr = float(group["eps"]), float(group["lr"])
         return *direction(group), alpha, 1 - alpha, eps, momentum, lr

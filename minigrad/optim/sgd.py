@@ -15,29 +15,29 @@ __all__ = ["SGD"]
 
 
 class SGD(Optimizer):
-    """Steps against the gradient: `p <- p - lr g`, or with momentum along a running sum of them.
+    """Steps against the gradient, `p <- p - lr g`, or with momentum against a running sum of it.
 
-    With momentum mu and dampening d: `b <- mu b + (1 - d) g` (at first `b <- g`), `p <- p - lr b`;
-    Nesterov's form steps along `g + mu b`.
+    With momentum mu and dampening d: `b <- mu b + (1 - d) g` (`b <- g` in the first step), and
+    `p <- p - lr b`. Nesterov's form is `p <- p - lr (g + mu b)`.
 
     Args:
         params: Parameters or groups, see `Optimizer`.
         lr: The learning rate, at least 0.
         momentum: mu, at least 0.
-        dampening: d.
+        dampening: d, any number.
         weight_decay: w, at least 0: adds w p to the gradient.
         nesterov: Use Nesterov's momentum.
-        maximize: Climb instead of descending.
-        implementation: PyTorch's `foreach`, `fused` and `capturable`, which say how to compute and
-            not what; accepted, and without effect.
+        maximize: Maximize instead of minimizing.
+        implementation: PyTorch's options `foreach`, `fused` and `capturable`. They change how a
+            step is computed, not its result; accepted without effect.
 
     Raises:
         ValueError: An argument is out of its range.
-        TypeError: An argument is no number, or neither True nor False.
+        TypeError: An argument is not a number, or not True or False where one of them is expected.
 
     Source:
         Sutskever et al. 2013, "On the importance of initialization and momentum in deep learning",
-        section 2; here lr stands outside the running sum, as in PyTorch.
+        section 2; here lr is outside the running sum, as in PyTorch.
 
     Example:
         >>> import minigrad as mg
@@ -90,9 +90,9 @@ class SGD(Optimizer):
         return ("momentum_buffer",) if group["momentum"] else ()
 
     def numbers(self, step: int, group: Group) -> tuple[float, ...]:
-        """The gradient's sign, w, mu, 1 - d, mu for Nesterov's form (else 0), and the rate."""
+        """The gradient's sign, w, mu, 1 - d, mu for Nesterov's form (else 0), and lr."""
         momentum = float(group["momentum"])
-        # at first the running sum is the gradient, whatever the dampening
+        # in the first step the running sum is the gradient itself, without dampening
         keep, rest = (0.0, 1.0) if step == 1 else (momentum, 1 - float(group["dampening"]))
         ahead = momentum if group["nesterov"] else 0.0
         return *direction(group), keep, rest, ahead, float(group["lr"])

@@ -1,4 +1,4 @@
-"""CuPy: arrays on an NVIDIA GPU. Definitions reach it through NumPy's dispatch protocols."""
+"""CuPy: arrays on an NVIDIA GPU. Definitions run on them through NumPy's dispatch protocols."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ INSTALL = "install CuPy with: pip install 'cupy-cuda13x[ctk]'  (driver >= 580; o
 
 @functools.cache
 def _problem() -> str | None:
-    """What keeps the GPU from being used, with the remedy; None where it works."""
+    """Why the GPU cannot be used, and the remedy; None where it works."""
     if importlib.util.find_spec("cupy") is None:
         return f"CuPy is not installed; {INSTALL}"
     try:
@@ -48,12 +48,12 @@ def _problem() -> str | None:
 
 
 def one_line(error: Exception) -> str:
-    """What kind of error it is, and how its message begins, in one line."""
+    """An error's type and message in one line, cut after 300 characters."""
     return f"{type(error).__name__}: {' '.join(str(error).split())}"[:300]
 
 
 def is_lost() -> bool:
-    """Whether a GPU that has worked does not any more: then CUDA answers every call by an error."""
+    """Whether the GPU worked before and now fails: then every CUDA call returns an error."""
     if _problem() is not None:
         return False
     runtime = importlib.import_module("cupy").cuda.runtime
@@ -68,7 +68,7 @@ def require_gpu() -> None:
     """Check once that CuPy, the driver, a GPU, the kernel compiler and cuBLAS all work.
 
     Raises:
-        DeviceError: One of them does not; the message says which, and the remedy.
+        DeviceError: One of them does not work; the message names it and the remedy.
     """
     problem = _problem()
     if problem is not None:

@@ -1,4 +1,4 @@
-"""Activations and their derivatives, in one launch each."""
+"""Activation functions and their derivatives, one kernel launch each."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from minigrad.backends.cupy.source import (
 
 
 class Formula(NamedTuple):
-    """An activation in CUDA C.
+    """An activation function y = f(z) in CUDA C.
 
     Attributes:
-        value: y, from z and the slope of leaky_relu.
-        pull_back: The gradient of z, from that of y, g, and from y itself.
+        value: y, an expression in z and `slope`, which is leaky_relu's.
+        pull_back: dL/dz, an expression in g = dL/dy, y and `slope`.
     """
 
     value: str
@@ -57,7 +57,7 @@ extern "C" __global__ void NAME(
 
 
 def _with_formula(name: str, formula: str, source: str) -> CudaKernel:
-    """The kernel of a text in which NAME and FORMULA stand for these."""
+    """The kernel of a CUDA source in which NAME and FORMULA are replaced by these."""
     return kernel(name, f"#define NAME {name}\n#define FORMULA ({formula})\n{source}")
 
 
@@ -100,7 +100,8 @@ def _leaky_forward(x: Array, negative_slope: float) -> Any:
 def _leaky_backward(
     g: Array, needs: Needs, y: Array, residuals: None, x: Array, negative_slope: float
 ) -> list[Array]:
-    return [_pull_back("leaky_relu", g, x, negative_slope)]  # by the sign of x, whatever the slope
+    # x in place of y: with a negative slope, y does not have the sign of x
+    return [_pull_back("leaky_relu", g, x, negative_slope)]
 
 
 leaky_relu = Kernel(_leaky_forward, _leaky_backward)

@@ -1,4 +1,4 @@
-"""What layers and optimizers ask of arrays besides operations, without a look at their values."""
+"""The helpers of `backends/arrays.py` on the GPU; the host never waits for an array's values."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def _sum_over(array: Array, axes: tuple[int, ...]) -> Any:
     return sum_of(array, axes)
 
 
-_PARTS = 256  # blocks at most, each with a sum of its own
+_PARTS = 256  # the most blocks of sums_of_squares; each block writes one partial sum
 
 _squares = kernel(
     "sums_of_squares",
@@ -64,7 +64,7 @@ _shorten_kernel = kernel(
     r"""
 extern "C" __global__ void shorten(T* x, const T* size, double most, Int n) {
     T factor = (T)most / (*size + (T)1e-6);
-    if (factor >= 1) return;  // nan is not, and shows
+    if (factor >= 1) return;  // false for nan, so that nan spreads to x
     for EACH(i, n) x[i] *= factor;
 }
 """,
@@ -115,7 +115,7 @@ def _follow_statistics(
     return None
 
 
-_AT_ONCE = 8  # arrays that CuPy joins without a table on the device, which a capture refuses
+_AT_ONCE = 8  # for more arrays CuPy copies a table to the GPU, which a capture refuses
 
 
 def _concatenate(arrays: list[Array], axis: int | None) -> Any:
@@ -126,7 +126,7 @@ def _concatenate(arrays: list[Array], axis: int | None) -> Any:
         x.dtype == dtype and _without(list(x.shape), axis) == _without(shape, axis) for x in arrays
     ]
     if not -len(shape) <= axis < len(shape) or not all(fit):
-        return NotImplemented  # which the definition complains about, or converts
+        return NotImplemented  # the definition raises an error, or converts the dtypes
     shape[axis] = sum(x.shape[axis] for x in arrays)
     y = empty(arrays[0], tuple(shape))
     along = np.moveaxis(y, axis, 0)
@@ -153,7 +153,7 @@ def _lender(memory: Array) -> Any:
     cuda = importlib.import_module("cupy").cuda
 
     def lend(loan: Any) -> Array:
-        # not by __cuda_array_interface__, which may wait for the GPU
+        # not through __cuda_array_interface__, which may wait for the GPU
         owned = cuda.UnownedMemory(pointer.ptr, memory.nbytes, loan, pointer.device_id)
         return kind(shape, dtype, cuda.MemoryPointer(owned, 0))
 

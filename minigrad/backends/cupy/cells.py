@@ -1,7 +1,7 @@
-"""One step of an LSTM after its product, forward and backward, in a launch each.
+"""One step of an LSTM after its matrix product: one kernel launch forward, one backward.
 
-Numbers of a step lie in C order, those of a cell's gates H apart. Pointers may be null: biases, and
-gradients that have not arrived.
+Arrays of a step are in C order; the four gates of a cell are H elements apart. Biases and gradients
+that are absent are null pointers.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ lstm_forward = kernel(
     r"""
 #define BIAS(gate) (bias_ih ? bias_ih[(gate) * size + k] + bias_hh[(gate) * size + k] : 0)
 
-// z (n, 4 size), the pre-activations, become the values of the gates i, f, g, o
+// z (n, 4 size) holds W x + W h; it is overwritten by the values of the gates i, f, g, o
 extern "C" __global__ void lstm_cell_forward(
     T* z, const T* bias_ih, const T* bias_hh, const T* before, T* cell, T* h, Int size, Int n) {
     for EACH(at, n * size) {
@@ -39,9 +39,10 @@ extern "C" __global__ void lstm_cell_forward(
 lstm_backward = kernel(
     "lstm_cell_backward",
     r"""
-#define GIVEN(pointer) (pointer ? pointer[at] : (T)0)
+#define OR_ZERO(pointer) (pointer ? pointer[at] : (T)0)
 
-// dz (n, 4 size), and dc of the state before, from dh + more and dc; dc_before may be dc
+// from dh + more (the gradient of h) and dc: dz (n, 4 size), and dc_before (the gradient of the
+// cell state before the step), which may be the same memory as dc
 extern "C" __global__ void lstm_cell_backward(
     const T* gates, const T* before, const T* cell, const T* dh, const T* more, const T* dc,
     T* dz, T* dc_before, Int size, Int n) {
@@ -49,13 +50,13 @@ extern "C" __global__ void lstm_cell_backward(
         Int k = at % size, first = at / size * 4 * size + k;
         T i = gates[first], f = gates[first + size];
         T g = gates[first + 2 * size], o = gates[first + 3 * size];
-        T bent = tanh(cell[at]), total = GIVEN(dh) + GIVEN(more);
-        T through = GIVEN(dc) + total * o * (1 - bent * bent);
-        dz[first] = through * g * (i - i * i);
-        dz[first + size] = through * before[at] * (f - f * f);
-        dz[first + 2 * size] = through * i * (1 - g * g);
-        dz[first + 3 * size] = total * bent * (o - o * o);
-        dc_before[at] = through * f;
+        T tanh_c = tanh(cell[at]), total_dh = OR_ZERO(dh) + OR_ZERO(more);
+        T total_dc = OR_ZERO(dc) + total_dh * o * (1 - tanh_c * tanh_c);
+        dz[first] = total_dc * g * (i - i * i);
+        dz[first + size] = total_dc * before[at] * (f - f * f);
+        dz[first + 2 * size] = total_dc * i * (1 - g * g);
+        dz[first + 3 * size] = total_dh * tanh_c * (o - o * o);
+        dc_before[at] = total_dc * f;
     }
 }
 """,

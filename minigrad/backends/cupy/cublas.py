@@ -1,9 +1,10 @@
 """Matrix products by cuBLAS, called through ctypes on handles of our own.
 
-CuPy refuses every product while a stream is captured, and copies transposed operands of batches. On
-a handle of our own cuBLAS can be captured, as by default it reads its scalars on the host when it
-is called; transposes are flags. A product of float32 is computed in float32: TF32, which is faster
-and has 10 bits of 23, is another math mode than the default one.
+CuPy refuses every matrix product while a stream is captured, and copies transposed operands of
+batched products. With a handle of our own a product can be captured, because cuBLAS by default
+reads its scalars on the host at the call; and a transpose is a flag. A float32 product is computed
+in float32. TF32, which is faster but keeps 10 of the 23 mantissa bits, is a math mode that has to
+be switched on.
 """
 
 from __future__ import annotations
@@ -25,15 +26,15 @@ from minigrad.errors import DeviceError
 
 __all__ = ["gemm", "gemm_batched", "library"]
 
-# 32 MiB, what cuBLAS takes for itself since Hopper (4 before); without one of ours a capture would
-# record that allocation, too
+# 32 MiB is cuBLAS's own default from Hopper on (4 MiB before). If it is given no workspace, cuBLAS
+# allocates one, and a capture would record that allocation.
 _WORKSPACE = 32 << 20
 _KEEP, _TRANSPOSE = 0, 1  # cublasOperation_t
 _SCALARS = {char: np.array([0, 1], char) for char in "fd"}  # alpha and beta, on the host
 _POINTERS = {
     char: (pair.ctypes.data, pair.ctypes.data + pair.itemsize) for char, pair in _SCALARS.items()
 }
-# the functions whose sizes have 64 bits: ctypes would cut off what an int does not hold
+# the functions with 64-bit sizes: for 32-bit ones ctypes would silently truncate a larger size
 _GEMM = {"f": "cublasSgemm_v2_64", "d": "cublasDgemm_v2_64"}
 _GEMM_BATCHED = {"f": "cublasSgemmStridedBatched_64", "d": "cublasDgemmStridedBatched_64"}
 
@@ -43,7 +44,7 @@ def library() -> Any:
     """The shared library, with the types of its functions declared as in NVIDIA's cublas_api.h.
 
     Raises:
-        DeviceError: It is not found, or lacks a function; with where it was looked for.
+        DeviceError: The library is not found, with the places searched, or it lacks a function.
     """
     p, i, n = ctypes.c_void_p, ctypes.c_int, ctypes.c_int64
     types: dict[str, list[Any]] = {
@@ -67,18 +68,18 @@ def library() -> Any:
 
 
 def _call(name: str, *args: Any) -> None:
-    """Call a function of cuBLAS, and raise for a status that is not success."""
+    """Call a cuBLAS function; raise RuntimeError where its status is not success."""
     status = getattr(library(), name)(*args)
     if status:
         raise RuntimeError(f"{name}: {library().cublasGetStatusName(status).decode()}")
 
 
 class _Handle:
-    """A thread's handle, and for each stream the workspace that the thread's products write to.
+    """A thread's cuBLAS handle, and the thread's workspace for each stream.
 
-    Streams run beside each other, and calls of two threads on one stream may come in turn: so a
-    workspace belongs to a thread and a stream. It lives as long as the stream, which a recorded
-    step (graph.py) holds, and is not taken from the step's memory.
+    Streams run concurrently, and two threads may alternate calls on one stream: so each pair of
+    thread and stream has a workspace of its own. The workspace lives as long as the stream, which
+    a recorded step (graph.py) keeps alive. It is not allocated from the recorded step's pool.
     """
 
     def __init__(self) -> None:
@@ -89,7 +90,7 @@ class _Handle:
         self.workspaces: dict[int, Any] = {}  # by the stream's id
 
     def use(self, stream: Any) -> None:
-        """Have the next products done on a stream."""
+        """Make the next products run on a stream."""
         if stream is self.stream:
             return
         key = id(stream)
@@ -98,13 +99,13 @@ class _Handle:
             self.workspaces[key] = pool.malloc(_WORKSPACE)
             weakref.finalize(stream, self.workspaces.pop, key, None).atexit = False
         self.stream = None  # until both calls have succeeded
-        _call("cublasSetStream_v2", self.value, stream.ptr)  # which takes the workspace away
+        _call("cublasSetStream_v2", self.value, stream.ptr)  # this resets the workspace
         _call("cublasSetWorkspace_v2", self.value, self.workspaces[key].ptr, _WORKSPACE)
         self.stream = stream
 
 
-# by thread; one that has ended leaves its number, and so its handle, to another: to destroy a
-# handle would wait for the whole GPU, which a capture elsewhere forbids
+# by thread id. A handle is never destroyed, as that would wait for the whole GPU, which a capture
+# elsewhere forbids; when a thread has ended, a new thread with its id uses the handle again.
 _handles: dict[int, _Handle] = {}
 
 
@@ -119,12 +120,12 @@ def _handle() -> int | None:
 
 
 class _Operand(NamedTuple):
-    """A matrix as cuBLAS reads it, which counts down columns: ours by rows is one transposed.
+    """A matrix as cuBLAS needs it described; cuBLAS reads a row-major matrix as its transpose.
 
     Attributes:
-        array: Holds the memory.
-        by_rows: Whether neighbours in a row are neighbours in memory, and not those in a column.
-        step: Elements from one row to the next, or from one column to the next.
+        array: The array that holds the matrix.
+        by_rows: Whether the matrix is row-major; else it is column-major.
+        step: The leading dimension: elements from one row (column-major: column) to the next.
     """
 
     array: Array
@@ -133,7 +134,7 @@ class _Operand(NamedTuple):
 
 
 def _operand(x: Array) -> _Operand | None:
-    """How the matrices on an array's last two axes lie in memory; None where cuBLAS cannot say."""
+    """The memory layout of an array's last two axes; None where cuBLAS cannot read it."""
     rows, columns = x.shape[-2:]
     down, right = (stride // x.itemsize for stride in x.strides[-2:])
     if (right == 1 or columns == 1) and (down >= columns or rows == 1):
@@ -153,8 +154,9 @@ def gemm(a: Array, b: Array, out: Array | None = None, accumulate: bool = False)
     Args:
         a: (n, k), float32 or float64, not empty.
         b: (k, m), of the same dtype, not empty.
-        out: Where the product (n, m) goes, rows or columns in a piece; by default a new C array.
-        accumulate: Add to `out` what it holds already.
+        out: The array (n, m) to write to, with contiguous rows or columns; by default a new array
+            in C order.
+        accumulate: Whether to add the product to `out` instead of overwriting it.
 
     Returns:
         `out`.
@@ -166,7 +168,7 @@ def gemm(a: Array, b: Array, out: Array | None = None, accumulate: bool = False)
         raise ValueError(
             f"gemm: out has strides {out.strides}; expected rows or columns in a piece"
         )
-    if written.by_rows:  # to cuBLAS out is its transpose, so it computes out^T = b^T a^T
+    if written.by_rows:  # cuBLAS sees out^T, so it computes out^T = b^T a^T
         first, second = _readable(b), _readable(a)
         m, n = b.shape[1], a.shape[0]
     else:
@@ -194,11 +196,11 @@ def gemm(a: Array, b: Array, out: Array | None = None, accumulate: bool = False)
 
 
 def gemm_batched(a: Array, b: Array) -> Array:
-    """The products of matrices, one pair after the other.
+    """The products of B pairs of matrices, in one call.
 
     Args:
         a: (B, n, k), float32 or float64, not empty.
-        b: (B, k, m), of the same dtype, not empty; either may be repeated with a stride of 0.
+        b: (B, k, m), of the same dtype, not empty; a or b may be broadcast with a stride of 0.
 
     Returns:
         (B, n, m), in C order.

@@ -1,4 +1,4 @@
-"""Products of matrices, vectors and batches, all through one handle of cuBLAS."""
+"""Products of matrices, vectors and batches of matrices, all by cuBLAS."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ def _matmul(a: Array, b: Array) -> Any:
     if a.dtype.char not in "fd" or a.dtype.char != b.dtype.char:
         return NotImplemented
     if a.shape[-1] != b.shape[-2 if b.ndim > 1 else 0]:
-        return NotImplemented  # which the definition complains about
-    row, column = a.ndim == 1, b.ndim == 1
-    y = _product(a[None] if row else a, b[:, None] if column else b)
-    if column:
+        return NotImplemented  # the definition raises the error
+    a_is_vector, b_is_vector = a.ndim == 1, b.ndim == 1
+    y = _product(a[None] if a_is_vector else a, b[:, None] if b_is_vector else b)
+    if b_is_vector:
         y = y[..., 0]
-    return y if not row else y[..., 0] if column else y[..., 0, :]
+    return y if not a_is_vector else y[..., 0] if b_is_vector else y[..., 0, :]
 
 
 def _product(a: Array, b: Array) -> Array:
@@ -38,7 +38,7 @@ def _product(a: Array, b: Array) -> Array:
 
 
 def _batches(a: Array, b: Array) -> Array:
-    """The products of batches, whose axes in front broadcast against one another."""
+    """The products of batches of matrices, whose leading axes are broadcast."""
     front = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
     if front != a.shape[:-2]:
         a = np.broadcast_to(a, (*front, *a.shape[-2:]))

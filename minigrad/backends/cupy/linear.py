@@ -1,4 +1,4 @@
-"""The linear layer: cuBLAS multiplies, and a kernel adds the bias."""
+"""The linear layer: a cuBLAS product, and a kernel that adds the bias."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Losses together with their sigmoid or softmax, in one launch each way."""
+"""Losses fused with their sigmoid or softmax, in one or two launches forward, one backward."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ _entropy_back = kernel(
     r"""
 extern "C" __global__ void binary_cross_entropy_back(
     const T* g, const T* ps, const T* target, T* dp, Int step, Int n) {
-    const T smallest = 1e-12f;  // of the denominator; a float32 in either dtype, as in PyTorch
+    const T smallest = 1e-12f;  // for the denominator; PyTorch too has a float32 for both dtypes
     for EACH(i, n) {
         T p = ps[i];
         dp[i] = g[i * step] * (p - target[i]) / larger(p * (1 - p), smallest);
@@ -119,15 +119,15 @@ def _entropy_backward(g: Array, p: Array, target: Array) -> Any:
 
 binary_cross_entropy = Kernel(_entropy_forward, {"p": _entropy_backward})
 
-# --- Several classes: a warp, which is 32 threads, takes a row of logits --------------------------
+# --- Several classes: a warp (32 threads) computes the loss of one row of logits ------------------
 
 _WARPS = BLOCK // 32  # in a block
-_NOTHING = -(1 << 63)  # an ignore_index that no class has
+_NOTHING = -(1 << 63)  # the ignore_index that ignores no class
 
 _classes = kernel(
     "cross_entropy_of_classes",
     r"""
-// y = -log softmax(z)[class]; 0 where it is ignored, nan where there is no such class
+// y = -log softmax(z)[class]; 0 where the class is ignored, nan where it does not exist
 extern "C" __global__ void cross_entropy_of_classes(
     const T* logits, const Int* classes, T* y, T* peaks, T* totals,
     Int ignored, Int rows, Int columns, Int down, Int right) {
@@ -153,7 +153,7 @@ extern "C" __global__ void cross_entropy_of_classes(
 _mean = kernel(
     "mean_of_counted",
     r"""
-// the sum of losses by the number of targets that count, which is left in count; one block
+// y = the sum of losses / the number of targets that are not ignored (count); one block
 extern "C" __global__ void mean_of_counted(
     const T* losses, const Int* classes, T* y, T* count, Int ignored, Int n) {
     T total = 0, counted = 0;
@@ -174,7 +174,7 @@ extern "C" __global__ void mean_of_counted(
 _classes_back = kernel(
     "cross_entropy_of_classes_back",
     r"""
-// dz = g (softmax(z) - 1 at the right class), for a mean divided by the count, 0 where ignored
+// dz = g (softmax(z) - 1 at the target class), divided by count for a mean; 0 where ignored
 extern "C" __global__ void cross_entropy_of_classes_back(
     const T* g, const T* z, const Int* classes, const T* peaks, const T* totals, const T* count,
     T* dz, Int ignored, Int step, Int columns, Int down, Int right, Int n) {
@@ -191,7 +191,10 @@ extern "C" __global__ void cross_entropy_of_classes_back(
 
 
 def _losses(z: Array, classes: Array, axis: int, ignored: int) -> Any:
-    """The loss of each row, and what backward wants of it: class, largest logit, total."""
+    """The loss of each row, and per row for backward: its class, largest logit, sum of e^(z - max).
+
+    NotImplemented where the logits or the classes are not supported.
+    """
     if z.ndim != 2 or axis not in (1, -1) or not served(z) or classes.dtype.kind not in "iu":
         return NotImplemented
     rows, columns = z.shape

@@ -1,4 +1,4 @@
-"""Batch normalization in one launch each way: a block takes 8 channels from their means to y."""
+"""Batch normalization in one launch forward, one backward: a block computes 8 whole channels."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ extern "C" __global__ void batch_norm(
 """
 
 _BACKWARD = r"""
-// With x^ = (x - mean) / sqrt(var + eps), and means over the batch:
+// With x^ = (x - mean) / sqrt(var + eps), and means and sums over the batch:
 // dx = weight / sqrt(var + eps) (g - mean(g) - x^ mean(g x^)), dweight = sum(g x^), dbias = sum(g)
 extern "C" __global__ void batch_norm_back(
     const T* gradient, const T* x, const T* weight, const T* mean, const T* var,
@@ -54,27 +54,27 @@ extern "C" __global__ void batch_norm_back(
     const T *gs = gradient + column * right_g, *xs = x + column * right;
     T mu = inside ? mean[column] : 0;
     T inverse = inside ? 1 / sqrt(var[column] + (T)eps) : 0;
-    T total = 0, along = 0;
+    T sum_g = 0, sum_gx = 0;
     if (inside)
         for (Int k = FIRST_ROW; k < rows; k += ROWS) {
             T g = gs[k * down_g];
-            total += g;
-            along += g * ((xs[k * down] - mu) * inverse);
+            sum_g += g;
+            sum_gx += g * ((xs[k * down] - mu) * inverse);
         }
-    total = column_sum(total);
-    along = column_sum(along);
+    sum_g = column_sum(sum_g);
+    sum_gx = column_sum(sum_gx);
     if (!inside) return;
     if (threadIdx.x < COLUMNS) {
-        if (dweight) dweight[column] = along;
-        if (dbias) dbias[column] = total;
+        if (dweight) dweight[column] = sum_gx;
+        if (dbias) dbias[column] = sum_g;
     }
     if (!dx) return;
     T scale = weight ? inverse * weight[column] : inverse;
-    T shift = total / rows, tilt = along / rows;
+    T mean_g = sum_g / rows, mean_gx = sum_gx / rows;
     for (Int k = FIRST_ROW; k < rows; k += ROWS) {
         T g = gs[k * down_g];
         T normalized = (xs[k * down] - mu) * inverse;
-        dx[k * columns + column] = scale * (g - shift - normalized * tilt);
+        dx[k * columns + column] = scale * (g - mean_g - normalized * mean_gx);
     }
 }
 """
@@ -83,7 +83,7 @@ _batch_norm = kernel("batch_norm", _FORWARD)
 _batch_norm_back = kernel("batch_norm_back", _BACKWARD)
 
 
-def _in_rows(*vectors: Array | None) -> bool:
+def _are_contiguous(*vectors: Array | None) -> bool:
     return all(v is None or v.flags.c_contiguous for v in vectors)
 
 
@@ -93,7 +93,7 @@ def _forward(
     bias: Array | None,
     eps: float,
 ) -> Any:
-    if x.ndim != 2 or not served(x, weight, bias) or not _in_rows(weight, bias):
+    if x.ndim != 2 or not served(x, weight, bias) or not _are_contiguous(weight, bias):
         return NotImplemented
     rows, columns = x.shape
     y = np.empty_like(x, order="C")
@@ -133,7 +133,7 @@ def _backward(
 
 
 def _place(needs: Needs, position: int, like: Array) -> Array | None:
-    """Where the gradient of a parameter goes: where it is wanted, or a new array."""
+    """The array to write a parameter's gradient to; None where no gradient is needed."""
     if not needs[position]:
         return None
     place = needs.place(position)

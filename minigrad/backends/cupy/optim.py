@@ -1,8 +1,8 @@
 """The optimizers' updates in one launch over parameters, gradients and state.
 
-The equations are those of `minigrad/optim/`, where `Optimizer.numbers` says what an update reads of
-its options; here these numbers are on the device, so that they may change between replays of a
-recorded step. An absent part of the state is a null pointer.
+The equations are those of `minigrad/optim/`. The numbers that an update takes from its options are
+described at each optimizer's `numbers`; here they are an array on the GPU, so that they may change
+between replays of a recorded step. An array of the state that is absent is a null pointer.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from minigrad.backends.cupy.source import BLOCK, CudaKernel, blocks_for, kernel,
 
 
 def _update(cuda: CudaKernel, *names: str) -> Kernel:
-    """The kernel of an optimizer.
+    """The update kernel of an optimizer.
 
     Args:
-        cuda: Takes p, g, the state's arrays, the numbers and how many parameters there are.
-        names: Those of the state's arrays, in the order of the text.
+        cuda: Takes p, g, the state's arrays, the numbers and the number of elements.
+        names: The names of the state's arrays, in the order of the CUDA function's parameters.
     """
 
     def forward(p: Array, g: Array, state: Mapping[str, Array], numbers: Array) -> Any:
@@ -41,10 +41,10 @@ extern "C" __global__ void adam(
     T beta1 = numbers[3], rest1 = numbers[4], beta2 = numbers[5], rest2 = numbers[6];
     T eps = numbers[7], rate = numbers[8];
     for EACH(i, n) {
-        T slope = sign * g[i];
-        if (decay != 0) slope += decay * p[i];
-        T first = beta1 * m[i] + rest1 * slope;
-        T second = beta2 * v[i] + rest2 * (slope * slope);
+        T gradient = sign * g[i];
+        if (decay != 0) gradient += decay * p[i];
+        T first = beta1 * m[i] + rest1 * gradient;
+        T second = beta2 * v[i] + rest2 * (gradient * gradient);
         m[i] = first;
         v[i] = second;
         if (largest) second = largest[i] = larger(largest[i], second);
@@ -63,20 +63,20 @@ extern "C" __global__ void rmsprop(
     T sign = numbers[0], decay = numbers[1], alpha = numbers[2], rest = numbers[3];
     T eps = numbers[4], momentum = numbers[5], lr = numbers[6];
     for EACH(i, n) {
-        T slope = sign * g[i];
-        if (decay != 0) slope += decay * p[i];
-        T square = q[i] = alpha * q[i] + rest * (slope * slope);
-        if (a) {  // centered: the variance in place of the mean square, at least 0; nan stays nan
-            T mean = a[i] = alpha * a[i] + rest * slope;
+        T gradient = sign * g[i];
+        if (decay != 0) gradient += decay * p[i];
+        T square = q[i] = alpha * q[i] + rest * (gradient * gradient);
+        if (a) {  // centered: the variance instead of the mean square, at least 0; nan stays nan
+            T mean = a[i] = alpha * a[i] + rest * gradient;
             square = larger(square - mean * mean, 0);
         }
-        T way = slope / (sqrt(square) + eps);
-        if (b) way = b[i] = momentum * b[i] + way;
-        p[i] -= lr * way;
+        T direction = gradient / (sqrt(square) + eps);
+        if (b) direction = b[i] = momentum * b[i] + direction;
+        p[i] -= lr * direction;
     }
 }
 """,
-    options=("--fmad=false",),  # q - a^2 cancels: what is left must be the same roundings
+    options=("--fmad=false",),  # q - a^2 cancels to rounding errors: round as the definition does
 )
 
 
@@ -87,13 +87,13 @@ extern "C" __global__ void sgd(T* p, const T* g, T* b, const double* numbers, In
     T sign = numbers[0], decay = numbers[1], keep = numbers[2], rest = numbers[3];
     T ahead = numbers[4], lr = numbers[5];
     for EACH(i, n) {
-        T way = sign * g[i];
-        if (decay != 0) way += decay * p[i];
+        T direction = sign * g[i];
+        if (decay != 0) direction += decay * p[i];
         if (b) {
-            T total = b[i] = keep * b[i] + rest * way;
-            way = ahead > 0 ? way + ahead * total : total;
+            T total = b[i] = keep * b[i] + rest * direction;
+            direction = ahead > 0 ? direction + ahead * total : total;
         }
-        p[i] -= lr * way;
+        p[i] -= lr * direction;
     }
 }
 """,

@@ -1,26 +1,29 @@
-"""An LSTM in one launch each way: a block takes rows of the batch through all T steps.
+"""An LSTM in one launch forward, one backward: a block computes its batch rows for all T steps.
 
-Rows are independent, so blocks never wait for each other. The recurrent weights stay on the
-multiprocessor from the first step to the last, most of them in registers; only h goes round.
+Rows of the batch are independent, so blocks never wait for each other. The recurrent weights stay
+on the multiprocessor from the first step to the last, most of them in registers. From step to step
+only h is exchanged (dz in backward).
 
-Who does what. The pre-activations of P = H (rounded up to 16) cells are products of a matrix of
-4 P rows and P columns with h; on the way back it is its transpose, with dz. A block has 2 P
-threads, so each holds 2 P weights: a tile of 8 rows, cut into lanes: neighbouring threads (4, or 16
-on the way back) hold the same rows and other columns. A tile that is two-dimensional needs few
-numbers of the vector: at H = 128 a step costs a thread 256 multiply-adds, and 8 loads of four
-numbers; a row for each thread would need 32. The lanes' sums are added and dealt out by shuffles,
-so that two threads end up with a cell: one has its gates i and g, the other f and o, and one
-shuffle brings i g across. Nothing but h (or dz) goes through shared memory, in two buffers that
-take turns, so that a step has one barrier.
+Threads. With P = H rounded up to a multiple of 16, the pre-activations of P cells are the product
+of a matrix of 4 P rows and P columns with h; backward multiplies its transpose by dz. A block has
+2 P threads, so each thread holds 2 P weights, a tile of 8 rows. Neighbouring threads, called lanes
+(4 in forward, 16 in backward), hold the same 8 rows but different columns. A thread with a
+two-dimensional tile reads few numbers of the vector: at H = 128 a step costs a thread 256
+multiply-adds and 8 loads of four numbers each; with one row per thread it would be 32 loads.
+Shuffles add up the sums of the lanes and distribute them, so that two threads share a cell: one
+has its gates i and g, the other f and o, and one more shuffle passes i g to the other thread. Only
+h (or dz) goes through shared memory, in two buffers used in turn, so a step has one barrier.
 
-Where weights are. At H = 128 they are 256 KiB, all the registers that a multiprocessor has. So 12
-of a thread's 64 quads lie in shared memory, spread evenly, as it delivers 32 numbers a cycle while
-128 are multiplied: 48 KiB take 384 of the 512 cycles that the multiply-adds take at least. With two
-rows in a block (for batches of more rows than there are multiprocessors) sums need more registers,
-but each weight is used twice, so there it is 21.
+Weights. At H = 128 they take 256 KiB, which is all the registers of a multiprocessor. So 12 of a
+thread's 64 quads (four weights each) are in shared memory, evenly spread among the others. Shared
+memory delivers 32 numbers per cycle while 128 are multiplied: the 48 KiB of a step take 384 cycles,
+and the multiply-adds at least 512. With two rows per block (used if the batch has more rows than
+the GPU has multiprocessors) the sums need more registers, so 21 quads are in shared memory; but
+each weight that is loaded is used twice.
 
-Registers per thread at H = 128, forward and backward, one row or two, for sm_80, sm_90 and sm_100:
-255, all that a thread can have; 0 bytes are spilled. A test compiles them and looks.
+Registers per thread at H = 128, forward and backward, one row or two, on sm_80, sm_90 and sm_100:
+255, the most that a thread can have, and 0 bytes are spilled. A test compiles the kernels and
+checks this.
 """
 
 from __future__ import annotations
@@ -36,16 +39,16 @@ from minigrad.backends.cupy.source import BLOCK, COLUMNS, CudaKernel, blocks_for
 
 __all__ = ["fold", "launch", "pack", "rows_each", "serves", "sums"]
 
-_REGISTERS, _MOST = 1 << 14, 255  # of a quarter of a multiprocessor, and of a thread
-_LARGEST = 128  # H: beyond it weights leave their registers
-_BESIDES = {1: 47, 2: 83}  # registers that are not for weights, by the rows in a block
-_INT = 1 << 31  # indices are ints: 64 bits would take registers that weights need
+_REGISTERS, _MOST = 1 << 14, 255  # per quarter of a multiprocessor, and at most per thread
+_LARGEST = 128  # the largest H: more weights would be spilled from registers
+_BESIDES = {1: 47, 2: 83}  # registers for all but the weights, by the number of rows in a block
+_INT = 1 << 31  # indices are 32-bit ints: 64 bits would take registers that weights need
 
 _pack = kernel(
     "lstm_pack",
     r"""
-// The weights (4 H, H) in the order in which the threads of a block take them: four of a row for
-// each thread in turn, then the next four of each; for the product, and for the transpose.
+// Weights (4 H, H) in the order in which the threads of a block read them: a quad (four weights of
+// a row) for each thread, then the next quad for each; for the product, and for the transpose.
 extern "C" __global__ void lstm_pack(
     const T* weight, T* forward, T* backward, Int size, Int padded) {
     for EACH(i, 4 * padded * padded) {
@@ -71,13 +74,13 @@ def _padded(size: int) -> int:
 
 
 class _Layout(NamedTuple):
-    """Where the weights of a kernel are.
+    """How many threads a block has, and where it keeps the weights.
 
     Attributes:
-        threads: In a block.
-        quads: Weights of a thread, in fours.
-        shared: How many of these are in shared memory.
-        bytes: Shared memory of a block.
+        threads: Threads per block.
+        quads: Quads (four weights each) per thread.
+        shared: How many of a thread's quads are in shared memory.
+        bytes: Bytes of shared memory per block.
     """
 
     threads: int
@@ -88,33 +91,33 @@ class _Layout(NamedTuple):
 
 @cache
 def _layout(size: int, rows: int) -> _Layout:
-    """The layout for a hidden size and a number of rows in a block; it need not fit."""
+    """The layout for a hidden size and a number of rows per block; it may need too much memory."""
     padded = _padded(size)
     threads, quads = 2 * padded, padded // 2
     warps = -(-threads // 128)  # in a quarter of the multiprocessor
-    registers = min(_REGISTERS // (32 * warps) // 8 * 8, _MOST)  # they are dealt out in eights
+    registers = min(_REGISTERS // (32 * warps) // 8 * 8, _MOST)  # allocated in multiples of 8
     shared = max(quads - max(registers - _BESIDES[rows], 0) // 4, 0)
-    buffers = 2 * rows * 4 * padded  # floats; forward needs less
+    buffers = 2 * rows * 4 * padded  # floats for two dz; forward needs less, two h
     return _Layout(threads, quads, shared, 16 * threads * shared + 4 * buffers)
 
 
 @cache
 def _instance(role: str, size: int, rows: int) -> CudaKernel:
-    """A kernel for a hidden size and a number of rows in a block."""
+    """The kernel of a role for a hidden size and a number of rows per block."""
     text, name = KERNELS[role], f"{role}_{size}_{rows}"
     values = {"HIDDEN": size, "ROWS_EACH": rows, "SHARED": _layout(size, rows).shared}
     head = "".join(f"#define {key} {value}\n" for key, value in values.items())
     return kernel(name, head + COMMON + text.replace("NAME", name), types=("float",))
 
 
-for _role in KERNELS:  # the largest are there for tests to compile
+for _role in KERNELS:  # declare the largest kernels now, so that the tests compile them
     for _rows in _BESIDES:
         _instance(_role, _LARGEST, _rows)
 
 
 @cache
 def _limits(cupy: Any, device: int) -> tuple[int, int]:
-    """The multiprocessors of a device, and the shared memory that a block may have there."""
+    """The number of multiprocessors of a device, and the most bytes of shared memory per block."""
     found = cupy.cuda.runtime.getDeviceProperties(device)
     return int(found["multiProcessorCount"]), int(found["sharedMemPerBlockOptin"])
 
@@ -125,9 +128,10 @@ def _here() -> tuple[int, int]:
 
 
 def rows_each(size: int, n: int) -> int | None:
-    """How many rows of a batch a block takes; None where the weights are too many for one.
+    """How many rows of the batch a block computes; None where a block cannot hold the weights.
 
-    It is one, or two where there are more rows than multiprocessors, and shared memory allows it.
+    Two rows if the batch has more rows than the GPU has multiprocessors and shared memory is large
+    enough, else one.
 
     Args:
         size: H.
@@ -141,7 +145,7 @@ def rows_each(size: int, n: int) -> int | None:
 
 
 def serves(x: Array, size: int) -> bool:
-    """Whether these kernels take an input: float32, and neither too wide nor too large.
+    """Whether these kernels support an input: float32, and H and all indices small enough.
 
     Args:
         x: (T, N, D).
@@ -149,7 +153,7 @@ def serves(x: Array, size: int) -> bool:
     """
     steps, n, _ = x.shape
     strides = [abs(stride) // x.itemsize for stride in x.strides]
-    reach = sum(s * (m + 3) for s, m in zip(strides, x.shape, strict=True))  # a few steps more
+    reach = sum(s * (m + 3) for s, m in zip(strides, x.shape, strict=True))  # a few steps beyond x
     return (
         x.dtype.char == "f"
         and max((steps + 3) * n * size * 4, reach) < _INT
@@ -158,13 +162,13 @@ def serves(x: Array, size: int) -> bool:
 
 
 def launch(role: str, size: int, n: int, args: tuple[Any, ...]) -> None:
-    """Launch a kernel, for an input that is served.
+    """Launch a kernel, for an input that `serves` accepts.
 
     Args:
         role: "lstm_forward" or "lstm_backward".
         size: H.
         n: N.
-        args: As in its text; None is a null pointer.
+        args: The arguments of the CUDA function, in order; None is a null pointer.
     """
     rows = rows_each(size, n)
     assert rows is not None
@@ -175,7 +179,7 @@ def launch(role: str, size: int, n: int, args: tuple[Any, ...]) -> None:
 _fold = kernel(
     "lstm_fold",
     r"""
-// the sums over the blocks of sums (blocks, 2, width): of db, which goes to two places, and dw
+// add up sums (blocks, 2, width) over the blocks: db, written to db_ih and db_hh, and dw
 extern "C" __global__ void lstm_fold(
     const T* sums, T* db_ih, T* db_hh, T* dw, Int blocks, Int width) {
     Int column = COLUMN;
@@ -196,10 +200,10 @@ extern "C" __global__ void lstm_fold(
 
 
 def sums(like: Array, size: int, n: int) -> Array:
-    """Room for what each block adds up over its rows and all steps: db and dW_ih (blocks, 2, 4H).
+    """A new array (blocks, 2, 4H) for each block's sums of db and dW_ih over its rows and steps.
 
     Args:
-        like: An array of the dtype.
+        like: An array with the dtype and device of the new one.
         size: H.
         n: N.
     """
@@ -209,13 +213,13 @@ def sums(like: Array, size: int, n: int) -> Array:
 
 
 def fold(sums: Array, db_ih: Array | None, db_hh: Array | None, dw: Array | None) -> None:
-    """Add up what the blocks have added up.
+    """Add up the sums of all blocks, and write them to the gradients.
 
     Args:
-        sums: (blocks, 2, 4H).
-        db_ih: Where the gradient of the biases goes (4H,), in C order.
-        db_hh: Where it goes, too.
-        dw: Where that of W_ih goes (4H, 1), where D is 1.
+        sums: The sums of each block (blocks, 2, 4H).
+        db_ih: The array (4H,) for the gradient of b_ih, in C order, or None.
+        db_hh: The array (4H,) for the gradient of b_hh, which is the same, or None.
+        dw: The array (4H, 1) for the gradient of W_ih where D is 1, else None.
     """
     count, _, width = sums.shape
     grid = -(-width * (1 if dw is None else 2) // COLUMNS)
@@ -223,7 +227,7 @@ def fold(sums: Array, db_ih: Array | None, db_hh: Array | None, dw: Array | None
 
 
 def pack(weight: Array) -> Array:
-    """Weights in the order in which the kernels read them: forward, and backward (2, ...).
+    """W_hh in the order in which the kernels read it: row 0 for forward, row 1 for backward.
 
     Args:
         weight: W_hh (4H, H), in C order.

@@ -1,23 +1,23 @@
-"""The text of the persistent LSTM, in float: persistent.py says what it does, and why so.
+"""The CUDA source of the persistent LSTM, in float; persistent.py explains its design.
 
-Input is x itself where D is 1 (then weight_ih is given), else W_ih x for all steps. States and
-cells (T + 1, N, H) are in the order of time, with the first before the steps, or after them where
-the sequence is read backwards. What comes from memory is asked for a step ahead.
+`input` is x itself where D is 1 (then weight_ih is given), else W_ih x for all steps. States and
+cells (T + 1, N, H) are in the order of time; the initial one is at index 0, or at index T where the
+sequence is read backwards. Each step's values are loaded from memory one step ahead.
 """
 
 COMMON = r"""
-#define PADDED ((HIDDEN + 15) / 16 * 16)  // cells; those beyond HIDDEN have weights of 0
+#define PADDED ((HIDDEN + 15) / 16 * 16)  // cells; the weights of cells beyond HIDDEN are 0
 #define THREADS (2 * PADDED)
 #define TILE 8  // rows of a thread's tile: the four gates of two cells
-#define QUADS (TILE * PADDED / 16)  // a thread's weights, in fours
-#define SHARED_BEFORE(e) ((e) * SHARED / QUADS)  // of the first e quads, those in shared memory
+#define QUADS (TILE * PADDED / 16)  // a thread's weights, four to a quad
+#define SHARED_BEFORE(e) ((e) * SHARED / QUADS)  // the number of the first e quads that are shared
 #define IN_SHARED(e) (SHARED_BEFORE((e) + 1) > SHARED_BEFORE(e))
 #define HELD (QUADS - SHARED)
 #define EVERYONE 0xffffffff
 
 __device__ __forceinline__ float gate(float z) { return __fdividef(1, 1 + __expf(-z)); }
 
-// a thread's weights, to registers or shared memory
+// load a thread's weights into registers and shared memory
 __device__ __forceinline__ void take(const float* weights, float4 (&held)[HELD], float4* shared) {
 #pragma unroll
     for (int e = 0; e < QUADS; e++) {
@@ -29,7 +29,7 @@ __device__ __forceinline__ void take(const float* weights, float4 (&held)[HELD],
     }
 }
 
-// what a thread's tile contributes to products with a vector for each of the block's rows
+// multiply a thread's tile by the vector of each of the block's rows
 template <int LANES>
 __device__ __forceinline__ void multiply(
     const float4 (&held)[HELD], const float4* shared, const float* vectors,
@@ -61,8 +61,8 @@ __device__ __forceinline__ void multiply(
     }
 }
 
-// Adds over the lanes and deals out: each bit of the lane, the highest first, halves what a thread
-// still has to do with. In the end it has the sums from number lane * TILE / LANES on.
+// Add the sums over the lanes, and distribute the totals: at each bit of the lane number, the
+// highest first, a thread keeps half of its sums. It ends with those from lane * TILE / LANES on.
 template <int LANES>
 __device__ __forceinline__ void deal(float (&sum)[TILE]) {
     int left = TILE;
@@ -85,9 +85,9 @@ __device__ __forceinline__ void deal(float (&sum)[TILE]) {
 
 #define EACH_ROW _Pragma("unroll") for (int r = 0; r < ROWS_EACH; r++)
 #define REAL ((HIDDEN == PADDED || cell < HIDDEN) && row + r < n)
-#define STATE(r) ((row + r) * HIDDEN + cell)  // where a cell's number is in (N, H)
+#define STATE(r) ((row + r) * HIDDEN + cell)  // the index of this cell in an array (N, H)
 
-// What both kernels begin with: its weights, and its place. Half tells apart a cell's two threads.
+// Both kernels begin with this: indices and weights. `half` is 0 or 1 for a cell's two threads.
 #define BEGIN                                                                                    \
     extern __shared__ float4 shared[];                                                           \
     float* const vectors = (float*)(shared + SHARED * THREADS);                                  \
@@ -142,7 +142,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) NAME(
             z[r][1] = fmaf(scale[1], x[r][1], bias[1]);
         }
         at_input += step * time_stride;
-        if (t + 1 < steps) EACH_ROW LOAD  // it comes while the products are computed
+        if (t + 1 < steps) EACH_ROW LOAD  // the loads run while the products are computed
         multiply<4>(held, shared, read, sum);
         EACH_ROW {
             deal<4>(sum[r]);
@@ -173,7 +173,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) NAME(
 """
 
 _BACKWARD = r"""
-// what dc is multiplied by, and dh: for the c before, from h, for the thread's two gates
+// factors: of dc for the c before (f), of dh for dc (through), of dc or dh for the two gates' dz
 struct Slopes { float f, through, first, second, arrived, x; };
 struct Saved { float i, f, g, o, before, arrived, x; };
 
@@ -209,11 +209,11 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) NAME(
 #define PREPARE                                                                                  \
     {                                                                                            \
         const Saved s = saved[r];                                                                \
-        const float bent = tanhf(c[r]);                                                          \
+        const float tanh_c = tanhf(c[r]);                                                        \
         slopes[r].f = s.f;                                                                       \
-        slopes[r].through = s.o * (1 - bent * bent);                                             \
+        slopes[r].through = s.o * (1 - tanh_c * tanh_c);                                         \
         slopes[r].first = half ? s.before * (s.f - s.f * s.f) : s.g * (s.i - s.i * s.i);         \
-        slopes[r].second = half ? bent * (s.o - s.o * s.o) : s.i * (1 - s.g * s.g);              \
+        slopes[r].second = half ? tanh_c * (s.o - s.o * s.o) : s.i * (1 - s.g * s.g);            \
         slopes[r].arrived = s.arrived;                                                           \
         slopes[r].x = s.x;                                                                       \
         c[r] = s.before;                                                                         \
@@ -249,7 +249,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) NAME(
         }
         at_dz += step * 4 * slab;
         __syncthreads();
-        EACH_ROW PREPARE  // for the next step; what the one after it needs comes meanwhile
+        EACH_ROW PREPARE  // for the next step; LOAD below is for the step after it
         ONWARD
         if (t > 2) EACH_ROW LOAD
         multiply<16>(held, shared, write, sum);
@@ -262,7 +262,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) NAME(
         dh0[STATE(r)] = dh[r];
         dc0[STATE(r)] = dc[r];
     }
-    if (cell < HIDDEN) {  // of this block's rows: db, and dw where D is 1
+    if (cell < HIDDEN) {  // db of this block's rows, and dw where D is 1
         float* out = sums + blockIdx.x * (8 * HIDDEN);
 #pragma unroll
         for (int k = 0; k < 2; k++) {
@@ -274,4 +274,4 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) NAME(
 """
 
 KERNELS = {"lstm_forward": _FORWARD, "lstm_backward": _BACKWARD}
-"""The text of each kernel."""
+"""The CUDA source of each kernel."""

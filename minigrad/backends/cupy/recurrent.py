@@ -1,7 +1,8 @@
 """The LSTM over a whole sequence; other recurrent networks run their definitions.
 
-In float32 and with at most 128 cells it is one launch each way (persistent.py); else each step is a
-product and a launch. Both roads keep the same for the way back, which the other could take.
+In float32 and with at most 128 cells it is one launch forward and one backward (persistent.py);
+else each step is a matrix product and a launch. Both ways save the same residuals in the same
+layout for backward.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Sums and means in one launch, or a few where there is much to add; always in the same order."""
+"""Sums and means in one launch, or a few for long sums; the terms are always in the same order."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from minigrad.backends import Array, Kernel
 from minigrad.backends.arrays import empty
 from minigrad.backends.cupy.source import BLOCK, COLUMNS, kernel, parts_for, served
 
-_SHARE = 8192  # elements of a row that one block adds up
-_ROWS = 512  # rows of a column that one block adds up
+_SHARE = 8192  # elements of a row that one block sums
+_ROWS = 512  # elements of a column that one block sums
 
 _row_sums = kernel(
     "row_sums",
     r"""
-// y[row, part] = the sum of that part of the row of x, divided
+// y[row, part] = the sum of that part of the row of x, divided by divisor
 extern "C" __global__ void row_sums(
     const T* x, T* y, Int columns, Int down, Int right, Int share, double divisor) {
     Int row = blockIdx.x, first = blockIdx.y * share;
@@ -32,7 +32,7 @@ extern "C" __global__ void row_sums(
 _column_sums = kernel(
     "column_sums",
     r"""
-// y[part, column] = the sum of that part of the column of x, divided
+// y[part, column] = the sum of that part of the column of x, divided by divisor
 extern "C" __global__ void column_sums(
     const T* x, T* y, Int rows, Int columns, Int down, Int right, Int share, double divisor) {
     Int column = COLUMN, first = blockIdx.y * share;
@@ -49,14 +49,14 @@ extern "C" __global__ void column_sums(
 
 
 def row_sums(x: Array, divisor: float = 1.0) -> Array:
-    """The sum (rows,) of each row of a matrix of any memory order, divided.
+    """The sum (rows,) of each row of a matrix of any memory order, divided by `divisor`.
 
     Args:
         x: (rows, columns), float32 or float64, not empty.
         divisor: What each sum is divided by.
     """
     rows, columns = x.shape
-    if columns < BLOCK < rows:  # a block for each would do little
+    if columns < BLOCK < rows:  # one block per short row would leave most threads idle
         return column_sums(x.T, divisor)
     parts, share = parts_for(columns, _SHARE)
     y = empty(x, (rows, parts))
@@ -67,12 +67,12 @@ def row_sums(x: Array, divisor: float = 1.0) -> Array:
 
 
 def column_sums(x: Array, divisor: float = 1.0, out: Array | None = None) -> Array:
-    """The sum (columns,) of each column of a matrix of any memory order, divided.
+    """The sum (columns,) of each column of a matrix of any memory order, divided by `divisor`.
 
     Args:
         x: (rows, columns), float32 or float64, not empty.
         divisor: What each sum is divided by.
-        out: Where the sums go, in a row; by default a new array.
+        out: The contiguous array (columns,) to write to; by default a new one.
     """
     rows, columns = x.shape
     parts, share = parts_for(rows, _ROWS)
@@ -88,17 +88,20 @@ def column_sums(x: Array, divisor: float = 1.0, out: Array | None = None) -> Arr
 
 
 def steps(x: Array) -> tuple[int, int]:
-    """How many elements a matrix's next row, and its next column, are away in memory."""
+    """A matrix's strides in elements: to the next row, and to the next column."""
     down, right = x.strides
     return down // x.itemsize, right // x.itemsize
 
 
 def sum_of(x: Array, axes: tuple[int, ...], mean: bool = False) -> Any:
-    """The sum or mean over axes of an array, without them; NotImplemented for some that lie apart.
+    """The sum or mean over axes of an array, which the result does not have any more.
+
+    NotImplemented unless the axes are the first ones or the last ones, and x can be read as a
+    matrix without a copy.
 
     Args:
         x: Any shape.
-        axes: The axes, counted from the front, in order.
+        axes: The axes, not negative, in ascending order.
         mean: Whether to divide by the number of elements.
     """
     if not served(x) or not axes:
@@ -106,13 +109,13 @@ def sum_of(x: Array, axes: tuple[int, ...], mean: bool = False) -> Any:
     count = math.prod(x.shape[axis] for axis in axes)
     divisor = float(count) if mean else 1.0
     kept = tuple(n for axis, n in enumerate(x.shape) if axis not in axes)
-    plane = x.ndim == 2 or x.flags.c_contiguous  # so that it is a matrix without a copy
+    is_matrix = x.ndim == 2 or x.flags.c_contiguous  # reshape to a matrix makes no copy
     if len(axes) == x.ndim and (x.flags.c_contiguous or x.flags.f_contiguous):
         in_order = x if x.flags.c_contiguous else x.T
         return row_sums(in_order.reshape(1, -1), divisor).reshape(())
-    if axes == tuple(range(len(axes))) and plane:
+    if axes == tuple(range(len(axes))) and is_matrix:
         return column_sums(x.reshape(count, -1), divisor).reshape(kept)
-    if axes == tuple(range(len(kept), x.ndim)) and plane:
+    if axes == tuple(range(len(kept), x.ndim)) and is_matrix:
         return row_sums(x.reshape(-1, count), divisor).reshape(kept)
     return NotImplemented
 
@@ -123,7 +126,7 @@ def _kernel(mean: bool) -> Callable[..., Any]:
         given = range(x.ndim) if axis is None else axis if several else (axis,)
         axes = tuple(sorted(int(i) % max(x.ndim, 1) for i in given))
         if any(not -x.ndim <= i < x.ndim for i in given) or len(set(axes)) < len(axes):
-            return NotImplemented  # which the definition complains about
+            return NotImplemented  # the definition raises the error
         y = sum_of(x, axes, mean)
         if y is NotImplemented or not keepdims:
             return y

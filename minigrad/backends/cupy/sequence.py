@@ -1,8 +1,9 @@
-"""A sequence that an LSTM reads: its order, and the gradients of weights.
+"""A sequence that an LSTM reads: the order of its steps, and the gradients of the weights.
 
-States lie at their place in time, in (T + 1, N, H) with the first one before them, or after them
-where the sequence is read backwards: states before and after each step are slices, in C order. The
-inputs of all steps are one product, and so is each gradient of weights, over all steps and rows.
+The states of all steps are one array (T + 1, N, H), in the order of time. The initial state is at
+index 0, or at index T where the sequence is read backwards. So the states before all steps are a
+slice, and so are the states after all steps, both in C order. W_ih x is one product for all steps,
+and so is the gradient of each weight matrix.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ Gradients: TypeAlias = list[Array | None]
 
 
 def in_order(*arrays: Array | None) -> Iterator[Array | None]:
-    """The arrays in C order; None stays None."""
+    """The arrays in C order, copied where they are not; None stays None."""
     return (x if x is None or x.flags.c_contiguous else x.copy() for x in arrays)
 
 
@@ -39,7 +40,7 @@ def takes(
     bias_ih: Array | None,
     bias_hh: Array | None,
 ) -> bool:
-    """Whether kernels take these inputs: of one dtype, and of the very shapes that they read.
+    """Whether the kernels support these inputs: all of one dtype, and of the shapes below.
 
     Args:
         x: (T, N, D).
@@ -60,28 +61,28 @@ def takes(
 
 
 def flat(x: Array) -> Array:
-    """Steps (T, N, K) one below the other (T N, K)."""
+    """An array (T, N, K) reshaped to (T N, K)."""
     return x.reshape(-1, x.shape[2])
 
 
 def at(parts: Array | None, t: int) -> Array | None:
-    """One of the parts, if there are any."""
+    """`parts[t]`, or None where there are no parts."""
     return None if parts is None else parts[t]
 
 
 class Sequence(NamedTuple):
-    """A sequence, and in which direction it is read.
+    """A sequence, and the direction in which it is read.
 
     Attributes:
-        x: (T, N, D), of any memory order.
-        reverse: Whether from the last step to the first.
+        x: (T, N, D), in any memory order.
+        reverse: Whether it is read from the last step to the first.
     """
 
     x: Array
     reverse: bool
 
     def order(self) -> range:
-        """The steps, as they are read."""
+        """The steps in the order in which they are read."""
         steps = range(len(self.x))
         return steps[::-1] if self.reverse else steps
 
@@ -94,7 +95,7 @@ class Sequence(NamedTuple):
         return states[:-1] if self.reverse else states[1:]
 
     def start(self, states: Array, first: Array) -> None:
-        """Put the first state in its place."""
+        """Write the initial state to its index in `states`."""
         states[len(self.x) if self.reverse else 0] = first
 
     def last(self, states: Array) -> Array:
@@ -102,25 +103,25 @@ class Sequence(NamedTuple):
         return states[0 if self.reverse else len(self.x)]
 
     def rows(self) -> Array:
-        """All x_t, one below the other (T N, D), in C order."""
+        """All x_t as a matrix (T N, D), in C order."""
         [x] = in_order(self.x)
         return flat(x)
 
     def narrow(self) -> tuple[Array, int, int] | tuple[None, int, int]:
-        """Where D is 1: x, and how many elements it is to the next step, and to the next row."""
+        """x where D is 1, else None; and its strides in elements to the next step and row."""
         down, right, _ = self.x.strides
         steps = down // self.x.itemsize, right // self.x.itemsize
         return (self.x if self.x.shape[2] == 1 else None), *steps
 
 
 class Inputs(NamedTuple):
-    """What a persistent kernel adds to W_hh h at each step, as its first four arguments.
+    """What a persistent kernel adds to W_hh h at each step: its first four arguments.
 
     Attributes:
         values: x itself where D is 1, else W_ih x for all steps (T, N, 4H).
         step: Elements from one step to the next.
         row: Elements from one row to the next.
-        weight: W_ih (4H, 1) where D is 1.
+        weight: W_ih (4H, 1) where D is 1, else None.
     """
 
     values: Array
@@ -130,7 +131,7 @@ class Inputs(NamedTuple):
 
 
 def inputs_of(sequence: Sequence, weight_ih: Array) -> tuple[Inputs, Array | None]:
-    """The inputs, and all x_t as a matrix where they are more than one column."""
+    """The kernel's inputs, and all x_t as a matrix (T N, D); None for the matrix where D is 1."""
     x, step, row = sequence.narrow()
     if x is not None:
         return Inputs(x, step, row, weight_ih), None
@@ -142,14 +143,14 @@ def inputs_of(sequence: Sequence, weight_ih: Array) -> tuple[Inputs, Array | Non
 def learnt(
     needs: Needs, dz: Array, rows: Array | None, before: Array, sums: Array | None
 ) -> Gradients:
-    """Gradients of W_ih, W_hh, b_ih and b_hh, written where an optimizer wants them.
+    """The gradients of W_ih, W_hh, b_ih and b_hh, written to reserved places where there are any.
 
     Args:
-        needs: Of the operation, whose inputs these are from the fourth on.
-        dz: Of the pre-activations (T, N, 4H).
-        rows: All x_t (T N, D); None where D is 1 and `sums` hold that gradient.
+        needs: Which inputs of the operation need a gradient; these four are inputs 3 to 6.
+        dz: The gradient of the pre-activations (T, N, 4H).
+        rows: All x_t (T N, D); None where `sums` hold the gradient of W_ih, as D is 1.
         before: h before each step (T, N, H).
-        sums: What the blocks of the persistent kernel have added up, if it ran.
+        sums: The sums of the persistent kernel's blocks (blocks, 2, 4H); None if it did not run.
     """
     wanted = needs[3:7]
     places = [needs.place(3 + k) if wanted[k] else None for k in range(4)]

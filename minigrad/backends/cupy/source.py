@@ -1,8 +1,8 @@
-"""CUDA C in Python: how the text of a kernel becomes one for each dtype, and how it is launched.
+"""CUDA C in Python: from one source a kernel for each dtype, compiled at its first launch.
 
-A text is written in a type T, which is float or double, and may use what `PREAMBLE` offers.
-Python's numbers arrive as CuPy passes them: an int as `Int` (64 bits), a float as `double`; None is
-a null pointer. All sums are in a fixed order, so that a step gives the same bits each time.
+A source is written for a type T, which is float or double, and may use the definitions of
+`PREAMBLE`. CuPy passes a Python int as `Int` (64 bits) and a float as `double`; None becomes a null
+pointer. All sums are in a fixed order, so that a step gives the same bits each time.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ __device__ __forceinline__ T softplus(T x) { return (x < 0 ? 0 : x) + log1p(exp(
 
 __device__ __forceinline__ T larger(T a, T b) { return a > b || a != a ? a : b; }  // nan wins
 
-// the sum, or the largest, of the values that the 32 threads of a warp hold; each gets it
+// the sum, or the maximum, of the values of the 32 threads of a warp, returned to every thread
 __device__ __forceinline__ T warp_sum(T x) {
     for (int apart = 16; apart > 0; apart /= 2) x += __shfl_xor_sync(0xffffffff, x, apart);
     return x;
@@ -54,7 +54,7 @@ __device__ __forceinline__ T warp_max(T x) {
     return x;
 }
 
-// the sum over a block of 256 threads; each gets it
+// the sum of the values of a block of 256 threads, returned to every thread
 __device__ __forceinline__ T block_sum(T x) {
     __shared__ T part[8];
     x = warp_sum(x);
@@ -62,18 +62,18 @@ __device__ __forceinline__ T block_sum(T x) {
     __syncthreads();
     T total = 0;
     for (int warp = 0; warp < 8; warp++) total += part[warp];
-    __syncthreads();  // before part is used again
+    __syncthreads();  // before the next call overwrites part
     return total;
 }
 
-// A block of 256 threads takes 8 columns of a matrix, which are 32 bytes of a row or more: thread
-// k stands in column k % 8 and goes through rows k / 8, k / 8 + 32, ...
+// A block of 256 threads computes 8 columns of a matrix (32 or 64 bytes of each row): thread k
+// has column k % 8 and loops over rows k / 8, k / 8 + 32, ...
 #define COLUMNS 8
 #define ROWS 32
 #define COLUMN (blockIdx.x * (Int)COLUMNS + threadIdx.x % COLUMNS)
 #define FIRST_ROW (threadIdx.x / COLUMNS)
 
-// the sum over the 32 threads of a column; each gets it
+// the sum of the values of a column's 32 threads, returned to each of them
 __device__ __forceinline__ T column_sum(T x) {
     __shared__ T part[8][COLUMNS];
     x += __shfl_xor_sync(0xffffffff, x, 8);
@@ -87,24 +87,24 @@ __device__ __forceinline__ T column_sum(T x) {
 }
 """
 
-BLOCK, COLUMNS = 256, 8  # threads, and columns for those that are shared so; as in the text above
-_MOST_BLOCKS = 4096  # beyond it a thread takes several elements
-_MOST_PARTS = 65_535  # blocks along a grid's second axis, where CUDA ends
+BLOCK, COLUMNS = 256, 8  # threads per block, and columns per block of the column kernels above
+_MOST_BLOCKS = 4096  # for more elements, each thread loops over several
+_MOST_PARTS = 65_535  # CUDA's limit for blocks along a grid's second axis
 _TYPES = {"float": "f", "double": "d"}  # NumPy's character of the dtype
-_PLAIN_SHARED = 48 << 10  # bytes of shared memory that a block has without being asked
+_PLAIN_SHARED = 48 << 10  # bytes of dynamic shared memory that need no permission
 
 SOURCES: dict[tuple[str, str], tuple[str, tuple[str, ...]]] = {}
-"""The full text of every kernel and its compiler options, by name and type."""
+"""The full source of every kernel and its compiler options, by name and type."""
 
 
 class CudaKernel:
-    """A kernel, compiled for a dtype when it is first launched on arrays of it.
+    """A CUDA kernel, compiled for a dtype at its first launch on arrays of that dtype.
 
     Args:
-        name: That of the `__global__` function.
-        source: Its text, in T.
-        types: What T may be.
-        options: For the compiler.
+        name: The name of the `__global__` function.
+        source: Its source, written for a type T.
+        types: The types that T may be.
+        options: Compiler options.
     """
 
     def __init__(
@@ -116,31 +116,31 @@ class CudaKernel:
         for t in types:
             assert (name, t) not in SOURCES, f"two kernels are called {name}"
             SOURCES[name, t] = self.texts[_TYPES[t]], options
-        self._cupy: Any = None  # the module that has made the instances
+        self._cupy: Any = None  # the CuPy module that made the instances
         self._instances: dict[str, Any] = {}
-        self._shared: dict[str, int] = {}  # the most shared memory that each was given
+        self._shared: dict[str, int] = {}  # the most shared memory that each instance may use
 
     def __call__(
         self, grid: tuple[int, ...], block: tuple[int, ...], args: Sequence[Any], shared: int = 0
     ) -> None:
-        """Launch it on CuPy's current stream.
+        """Launch the kernel on CuPy's current stream.
 
         Args:
-            grid: The numbers of blocks.
-            block: The numbers of threads in a block.
-            args: Arrays, numbers and None, in the order of the text; the first is an array of T.
-                None is a null pointer.
+            grid: The number of blocks along each axis.
+            block: The number of threads per block along each axis.
+            args: Arrays, numbers and None, in the order of the CUDA function's parameters; the
+                first is an array of T. None is a null pointer.
             shared: Bytes of dynamic shared memory for each block.
         """
         char = args[0].dtype.char
         instance = self.instance(char)
         if shared > self._shared.get(char, _PLAIN_SHARED):
             instance.max_dynamic_shared_size_bytes = self._shared[char] = shared
-        args = tuple([0 if arg is None else arg for arg in args])  # CuPy does not know None
+        args = tuple([0 if arg is None else arg for arg in args])  # CuPy does not accept None
         instance(grid, block, args, shared_mem=shared)
 
     def instance(self, char: str) -> Any:
-        """CuPy's RawKernel for a dtype, given by NumPy's character."""
+        """CuPy's RawKernel for a dtype, given as NumPy's character, such as "f"."""
         cupy = sys.modules.get("cupy") or importlib.import_module("cupy")
         if self._cupy is not cupy:
             self._cupy, self._instances, self._shared = cupy, {}, {}
@@ -159,39 +159,40 @@ def kernel(
     """Declare a kernel; nothing is compiled before its first launch.
 
     Args:
-        name: That of the `extern "C" __global__` function, which no other kernel may have.
-        source: Its text in CUDA C, in a type T.
-        types: What T may be: "float", "double".
-        options: For the compiler, such as "-DHIDDEN=128".
+        name: The name of the `extern "C" __global__` function; no other kernel may have it.
+        source: Its source in CUDA C, written for a type T.
+        types: The types that T may be: "float", "double".
+        options: Compiler options, such as "-DHIDDEN=128".
     """
     return CudaKernel(name, source, types, options)
 
 
 def blocks_for(n: int, each: int = BLOCK) -> int:
-    """How many blocks share n elements, `each` to a block."""
+    """How many blocks to launch for n elements, `each` per block; at most 4096."""
     return min(-(-n // each), _MOST_BLOCKS)
 
 
 def parts_for(n: int, each: int) -> tuple[int, int]:
-    """How many blocks along a grid's second axis share n elements, and how many each takes.
+    """How many blocks along a grid's second axis share n elements, and how many elements each gets.
 
     Args:
         n: At least 1.
-        each: How many a block takes, where there are not too many blocks.
+        each: The elements per block, as long as this needs no more blocks than CUDA allows.
     """
     share = max(each, -(-n // _MOST_PARTS))
     return -(-n // share), share
 
 
 def in_a_row(*arrays: Array) -> bool:
-    """Whether arrays fill their memory in C order, or all in Fortran's: then they are vectors."""
+    """Whether all arrays are C-contiguous or all F-contiguous, so that they are read as vectors."""
     return all(a.flags.c_contiguous for a in arrays) or all(a.flags.f_contiguous for a in arrays)
 
 
 def aligned(g: Array, x: Array) -> tuple[Array, int]:
-    """A gradient in the order of memory of x, which lies in a row; 0 for one number, else 1.
+    """The gradient g in the memory order of x, which is contiguous, and g's step in elements.
 
-    The gradient of a sum is one number repeated: no reason to write it out.
+    The step is 0 where g is one number broadcast, as the gradient of a sum is: then no copy is
+    made. Else it is 1.
     """
     if all(n == 1 or stride == 0 for n, stride in zip(g.shape, g.strides, strict=True)):
         return g, 0
@@ -203,7 +204,7 @@ def aligned(g: Array, x: Array) -> tuple[Array, int]:
 
 
 def in_c_order(x: Array) -> Array:
-    """The same values in C order; the same array where they are."""
+    """The same values in C order; x itself where it is C-contiguous."""
     if x.flags.c_contiguous:
         return x
     y = np.empty_like(x, order="C")
@@ -212,7 +213,7 @@ def in_c_order(x: Array) -> Array:
 
 
 def served(*arrays: Array | None) -> bool:
-    """Whether arrays are of one dtype that kernels are made for, and not empty; None passes."""
+    """Whether all arrays have one dtype, float32 or float64, and none is empty; None is allowed."""
     given = [array for array in arrays if array is not None]
     char = given[0].dtype.char
     return char in "fd" and all(a.dtype.char == char and a.size > 0 for a in given)

@@ -39,7 +39,7 @@ def _tanh_back(g: Any, y: Any, dx: Any) -> None:
 
 
 def _into_new(function: Callable[..., None]) -> Callable[..., Any]:
-    """A kernel that fills an array like its last one, element by element."""
+    """A kernel that runs a loop over its arrays and a new output like the last of them."""
 
     def kernel(*arrays: Array) -> Any:
         if not served(arrays[-1]):
@@ -84,7 +84,7 @@ def _backward(
 ) -> list[Array]:
     dx = np.empty_like(x)
     rows = in_a_row(ordered_like(x, g), x, dx)
-    assert rows is not None  # else the forward kernel has left x to another
+    assert rows is not None  # else the forward kernel would have returned NotImplemented
     _leaky_back(rows[0], rows[1], rows[2], np.float32(negative_slope))
     return [dx]
 

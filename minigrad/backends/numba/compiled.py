@@ -12,9 +12,9 @@ from minigrad.backends import Array
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-SMALL = 512  # elements; below it the call costs more than the arithmetic, which NumPy may do
-_FUSE = {"contract"}  # a * b + c with one rounding
-_SUM = {"contract", "reassoc"}  # and sums in any order, so that several elements go at a time
+SMALL = 512  # elements; for fewer, the call costs more than the arithmetic, and NumPy is used
+_FUSE = {"contract"}  # fused multiply-add: a * b + c with one rounding
+_SUM = {"contract", "reassoc"}  # also sums in any order, so that they can be vectorized
 
 _FLOAT = np.dtype(np.float32)
 _half, _one = np.float32(0.5), np.float32(1)
@@ -26,22 +26,22 @@ def loop(function: F) -> F:
 
 
 def loop_as_written(function: F) -> F:
-    """Compile such a function without fusing: its roundings are those of NumPy's operations."""
+    """Compile a loop without fused multiply-adds, so that it rounds exactly as NumPy does."""
     return numba.njit(function, cache=True, error_model="numpy")  # type: ignore[no-any-return]
 
 
 def summing_loop(function: F) -> F:
-    """Compile a function whose loops add up; the order of a sum's terms is left open."""
+    """Compile a function whose loops compute sums; the compiler may reorder the terms."""
     return numba.njit(function, cache=True, error_model="numpy", fastmath=_SUM)  # type: ignore[no-any-return]
 
 
 def served(array: Array) -> bool:
-    """Whether this is a float32 array, large enough to be worth it."""
+    """Whether this is a float32 array of at least SMALL elements."""
     return bool(array.size >= SMALL and array.dtype == _FLOAT)
 
 
 def in_float32(kernel: Callable[..., Any]) -> Callable[..., Any]:
-    """A kernel that leaves every dtype but float32, as its first array has it, to others."""
+    """Wrap a kernel: return NotImplemented unless its first array is float32."""
 
     def call(array: Array, *others: Any, **options: Any) -> Any:
         return kernel(array, *others, **options) if array.dtype == _FLOAT else NotImplemented
@@ -50,10 +50,10 @@ def in_float32(kernel: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def in_a_row(*arrays: Array) -> list[Array] | None:
-    """Views of arrays of one shape as vectors in the order of their memory; None where it differs.
+    """Views of arrays of one shape as vectors in memory order; None where their orders differ.
 
     Args:
-        arrays: The last one lies in one piece.
+        arrays: The last one is contiguous.
     """
     last = arrays[-1]
     strides = last.strides
@@ -66,13 +66,13 @@ def in_a_row(*arrays: Array) -> list[Array] | None:
 
 
 def _in_one_order(a: Array, b: Array) -> bool:
-    """Whether both are in C or both in F order, whatever the stride of an axis of size 1."""
+    """Whether both are in C order or both in F order; the stride of an axis of size 1 is free."""
     in_c_order = a.flags.c_contiguous and b.flags.c_contiguous
     return in_c_order or bool(a.flags.f_contiguous and b.flags.f_contiguous)
 
 
 def ordered_like(x: Array, g: Array) -> Array:
-    """The values of g in an array whose memory has the order of x."""
+    """The values of g in the memory order of x: g itself, or a copy."""
     if g.strides == x.strides:
         return g
     y = np.empty_like(x)
@@ -86,10 +86,10 @@ def _inlined(function: F) -> F:
 
 @_inlined
 def exp(x: Any) -> Any:
-    """e^x in float32, by a polynomial, so that a compiler can do many at a time.
+    """e^x in float32, by a polynomial, so that the compiler can vectorize it.
 
-    With n the nearest integer to x / log 2, `e^x = 2^n e^r`, |r| <= log(2) / 2; above 88.376 it is
-    infinite, below -87.3 as at -87.3. Within 2 units in the last place.
+    With n the nearest integer to x / log 2, `e^x = 2^n e^r`, |r| <= log(2) / 2. For x > 88.376 the
+    result is infinite; for x < -87.3 it is e^-87.3. The error is at most 2 units in the last place.
 
     Source: Cephes (Moshier), expf.
     """
@@ -109,7 +109,7 @@ def exp(x: Any) -> Any:
 
 @_inlined
 def tanh(x: Any) -> Any:
-    """Hyperbolic tangent in float32, a quotient of polynomials; within 4 units in the last place.
+    """Hyperbolic tangent in float32, as a ratio of polynomials; within 4 units in the last place.
 
     Source: Eigen's ptanh_float, after Cephes.
     """
@@ -131,11 +131,11 @@ def tanh(x: Any) -> Any:
 
 @_inlined
 def half_sigmoid(x: Any) -> Any:
-    """sigmoid(2 x) = (1 + tanh(x)) / 2: absolutely accurate, but 0 where a sigmoid is tiny."""
+    """sigmoid(2 x) = (1 + tanh(x)) / 2: small absolute error, but a tiny sigmoid becomes 0."""
     return _half * tanh(x) + _half
 
 
 @_inlined
 def sigmoid(x: Any) -> Any:
-    """1 / (1 + e^-x), accurate relative to its size."""
+    """1 / (1 + e^-x), with a small relative error also where it is tiny."""
     return _one / (_one + exp(-x))

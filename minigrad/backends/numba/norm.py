@@ -1,4 +1,4 @@
-"""Batch normalization, channel by channel, each in the cache from its mean to its result."""
+"""Batch normalization, one channel after the other, so that a channel stays in the cache."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ def _normalize(
     inverse: Any,
 ) -> None:
     channels, n = x.shape
-    share = _one / np.float32(n)
+    inverse_n = _one / np.float32(n)
     for c in range(channels):
         row, out, standard = x[c], y[c], normalized[c]
         total = _zero
         for k in range(n):
             total += row[k]
-        mu = total * share
+        mu = total * inverse_n
         total = _zero
         for k in range(n):
             total += (row[k] - mu) * (row[k] - mu)
-        mean[c], var[c] = mu, total * share
-        factor = _one / np.sqrt(total * share + eps)
+        mean[c], var[c] = mu, total * inverse_n
+        factor = _one / np.sqrt(total * inverse_n + eps)
         inverse[c] = factor
         for k in range(n):
             standard[k] = (row[k] - mu) * factor
@@ -49,17 +49,17 @@ def _normalize(
 @summing_loop
 def _normalize_back(g: Any, normalized: Any, scale: Any, dx: Any, dweight: Any, dbias: Any) -> None:
     channels, n = g.shape
-    share = _one / np.float32(n)
+    inverse_n = _one / np.float32(n)
     for c in range(channels):
         row, standard, out = g[c], normalized[c], dx[c]
-        total, along = _zero, _zero
+        sum_g, sum_gx = _zero, _zero
         for k in range(n):
-            total += row[k]
-            along += row[k] * standard[k]
-        dbias[c], dweight[c] = total, along
-        shift, part = total * share, along * share
+            sum_g += row[k]
+            sum_gx += row[k] * standard[k]
+        dbias[c], dweight[c] = sum_g, sum_gx
+        mean_g, mean_gx = sum_g * inverse_n, sum_gx * inverse_n
         for k in range(n):
-            out[k] = scale[c] * (row[k] - shift - standard[k] * part)
+            out[k] = scale[c] * (row[k] - mean_g - standard[k] * mean_gx)
 
 
 def _forward(
@@ -75,7 +75,7 @@ def _forward(
     shift = np.zeros(channels, np.float32) if bias is None else bias
     if scale.dtype != np.float32 or shift.dtype != np.float32:
         return NotImplemented
-    rows = np.ascontiguousarray(x.T)  # (C, N), as the linear layer's kernel leaves it
+    rows = np.ascontiguousarray(x.T)  # (C, N): no copy where a linear layer made x in F order
     y, normalized = np.empty_like(rows), np.empty_like(rows)
     mean, var, inverse = (np.empty(channels, np.float32) for _ in range(3))
     _normalize(rows, scale, shift, np.float32(eps), y, normalized, mean, var, inverse)

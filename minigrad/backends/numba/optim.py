@@ -1,7 +1,8 @@
 """The optimizers' updates in one pass over parameters, gradients and state.
 
-The equations are those of `minigrad/optim/`, where `Optimizer.numbers` says what an update reads of
-its options; each option is an `if` that the compiler takes out of the loop.
+The equations are those of `minigrad/optim/`. The numbers that an update takes from its options are
+described at each optimizer's `numbers`. Each option is an `if` that the compiler moves out of the
+loop.
 """
 
 from __future__ import annotations
@@ -36,14 +37,14 @@ def _adam(
 ) -> None:
     amsgrad = largest.size > 0
     for i in range(p.size):
-        slope = sign * g[i]
+        gradient = sign * g[i]
         if decay != 0:
-            slope += decay * p[i]
-        first = beta1 * m[i] + rest1 * slope
-        second = beta2 * v[i] + rest2 * (slope * slope)
+            gradient += decay * p[i]
+        first = beta1 * m[i] + rest1 * gradient
+        second = beta2 * v[i] + rest2 * (gradient * gradient)
         m[i], v[i] = first, second
         if amsgrad:
-            before = largest[i]  # where it is NaN it stays so, as in the definition
+            before = largest[i]  # NaN stays NaN, as in the definition
             second = before if before > second or before != before else second
             largest[i] = second
         p[i] = keep * p[i] - rate * (first / (np.sqrt(second) + eps))
@@ -68,21 +69,21 @@ def _rmsprop(
     momentum: Any,
     lr: Any,
 ) -> None:
-    moving = b.size > 0
+    has_momentum = b.size > 0
     for i in range(p.size):
-        slope = sign * g[i]
+        gradient = sign * g[i]
         if decay != 0:
-            slope += decay * p[i]
-        square = alpha * q[i] + rest * (slope * slope)
+            gradient += decay * p[i]
+        square = alpha * q[i] + rest * (gradient * gradient)
         q[i] = square
-        way = slope / (np.sqrt(square) + eps)
-        if moving:
-            way += momentum * b[i]
-            b[i] = way
-        p[i] -= lr * way
+        direction = gradient / (np.sqrt(square) + eps)
+        if has_momentum:
+            direction += momentum * b[i]
+            b[i] = direction
+        p[i] -= lr * direction
 
 
-@loop_as_written  # q - a^2 cancels: what is left of it are roundings, so they must be the same
+@loop_as_written  # q - a^2 cancels to rounding errors, so it must round as the definition does
 def _centered_rmsprop(
     p: Any,
     g: Any,
@@ -97,20 +98,20 @@ def _centered_rmsprop(
     momentum: Any,
     lr: Any,
 ) -> None:
-    moving, zero = b.size > 0, np.float32(0)
+    has_momentum, zero = b.size > 0, np.float32(0)
     for i in range(p.size):
-        slope = sign * g[i]
+        gradient = sign * g[i]
         if decay != 0:
-            slope += decay * p[i]
-        q[i] = alpha * q[i] + rest * (slope * slope)
-        a[i] = alpha * a[i] + rest * slope
+            gradient += decay * p[i]
+        q[i] = alpha * q[i] + rest * (gradient * gradient)
+        a[i] = alpha * a[i] + rest * gradient
         variance = q[i] - a[i] * a[i]
         variance = zero if variance < zero else variance
-        way = slope / (np.sqrt(variance) + eps)
-        if moving:
-            way += momentum * b[i]
-            b[i] = way
-        p[i] -= lr * way
+        direction = gradient / (np.sqrt(variance) + eps)
+        if has_momentum:
+            direction += momentum * b[i]
+            b[i] = direction
+        p[i] -= lr * direction
 
 
 def _rmsprop_update(p: Array, g: Array, state: Mapping[str, Array], numbers: Array) -> None:
@@ -133,16 +134,16 @@ def _sgd(
     ahead: Any,
     lr: Any,
 ) -> None:
-    moving = b.size > 0
+    has_momentum = b.size > 0
     for i in range(p.size):
-        way = sign * g[i]
+        direction = sign * g[i]
         if decay != 0:
-            way += decay * p[i]
-        if moving:
-            total = keep * b[i] + rest * way
+            direction += decay * p[i]
+        if has_momentum:
+            total = keep * b[i] + rest * direction
             b[i] = total
-            way = way + ahead * total if ahead > 0 else total
-        p[i] -= lr * way
+            direction = direction + ahead * total if ahead > 0 else total
+        p[i] -= lr * direction
 
 
 def _sgd_update(p: Array, g: Array, state: Mapping[str, Array], numbers: Array) -> None:

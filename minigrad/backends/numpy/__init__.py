@@ -1,1 +1,1 @@
-"""NumPy: the kernels that are worth more than their definitions on the CPU."""
+"""NumPy: kernels that are faster than their definitions on the CPU."""

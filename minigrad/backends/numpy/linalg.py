@@ -1,8 +1,8 @@
-"""Products in the order of memory that suits OpenBLAS's threads.
+"""Matrix products in the memory order that suits OpenBLAS's threads.
 
-Each thread computes a part of the longer side of the result. Where that side is the outer one in
-memory the parts lie apart; where it is the inner one, every row is shared, and cores that write
-to the same cache lines wait for each other: up to twice the time.
+OpenBLAS splits the longer side of the result between its threads. If that side is the outer axis
+in memory, each thread writes to memory of its own. If it is the inner axis, all threads write to
+every row, and cores that write to the same cache lines wait for each other: up to twice the time.
 """
 
 from __future__ import annotations
@@ -13,22 +13,28 @@ import numpy as np
 
 from minigrad.backends import Array, Kernel
 
-_WORTH_CUTTING = 1 << 20  # multiplications; below it a product has one thread anyway
+_WORTH_CUTTING = 1 << 20  # multiplications; OpenBLAS computes smaller products in one thread
 
 
 def product(a: Array, b: Array) -> Array:
-    """The product of two matrices, with the longer side of the result as the outer one.
+    """The product of two matrices, with the longer side of the result as the outer axis in memory.
 
-    `dot` is as fast as `matmul`, and called in half a microsecond less.
+    `dot` computes as fast as `matmul`, and a call costs half a microsecond less.
     """
     wide = b.shape[1] > a.shape[0]
-    if a.shape[1] == 1:  # BLAS has much to do before it multiplies a column by a row
+    if a.shape[1] == 1:  # for a column times a row, BLAS's overhead outweighs the work
         return (b.T * a.T).T if wide else a * b
     return b.T.dot(a.T).T if wide else a.dot(b)
 
 
 def product_by_rows(a: Array, b: Array, y: Array | None = None) -> Array:
-    """The product of two matrices in C order, cut into pieces that are taller than wide."""
+    """The product of two matrices in C order, computed in pieces that are taller than wide.
+
+    Args:
+        a: (n, k).
+        b: (k, m).
+        y: The array (n, m) to write to; by default a new one.
+    """
     height, width = a.shape[0], b.shape[1]
     if width < height or a.size * width < _WORTH_CUTTING:
         return np.matmul(a, b, out=y)

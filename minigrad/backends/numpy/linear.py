@@ -1,4 +1,4 @@
-"""The linear layer: the products in the order that threads like, the bias added where they lie."""
+"""The linear layer: products in the memory order that suits threads, the bias added in place."""
 
 from __future__ import annotations
 

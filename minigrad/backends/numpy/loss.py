@@ -1,4 +1,4 @@
-"""Losses together with their sigmoid or softmax: what backward needs is known from the forward."""
+"""Losses fused with their sigmoid or softmax: backward reuses what forward has computed."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _classes_backward(
     classes: Array,
     axis: int,
 ) -> list[Array | None]:
-    """The gradient by the logits: softmax(z), minus 1 at the right class; g is (N,) or ()."""
+    """dL/dz = g softmax(z), minus g at the target class; g is (N,) or ()."""
     p, rows = residuals
     dz = p * g[..., None]
     dz[rows, classes] -= g
@@ -44,7 +44,7 @@ cross_entropy_of_classes = Kernel(_classes_forward, _classes_backward)
 def _mean_forward(z: Array, classes: Array, axis: int, ignore_index: int) -> Any:
     counted = classes != ignore_index
     count = np.count_nonzero(counted)
-    if count == 0 or count < classes.size:  # some are ignored, or there are none
+    if count == 0 or count < classes.size:  # the batch is empty, or some targets are ignored
         return NotImplemented
     found = _classes_forward(z, classes, axis)
     if found is NotImplemented:
@@ -91,7 +91,7 @@ def _logits_backward(
     target: Array,
     pos_weight: Array | None,
 ) -> list[Array | None]:
-    """The gradient by the logits: sigmoid(z) - t; by the targets: -z."""
+    """With targets t: dL/dz = g (sigmoid(z) - t), and dL/dt = -g z."""
     dz = dtarget = None
     if needs[0]:
         dz = np.where(z >= 0, 1, small) / (1 + small)

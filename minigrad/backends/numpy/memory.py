@@ -1,10 +1,11 @@
-"""Where arrays on the CPU come from: the C library's own pool, told to keep what is freed.
+"""Keep freed CPU memory in the process: glibc's allocator is told to reuse it.
 
-By default glibc gives a freed array of more than 128 KiB back to the system at once, and the next
-one comes in pages of zeros that fault one by one on first use: 2,000 times in an LSTM step, a fifth
-of its time. Kept in the process, a freed block serves the next array, also those that NumPy makes
-inside an expression, which no pool above NumPy would see. A block is free when nothing refers
-to it any more, as ever: no Tensor, record, `.data`, `.numpy()`, slice, transpose or detach.
+By default glibc returns a freed array of more than 128 KiB to the operating system at once. The
+next array then gets new pages, and the first write to each page causes a page fault: 2,000 faults
+in an LSTM step, a fifth of its time. If glibc keeps a freed block, the next array reuses it. That
+includes the temporary arrays that NumPy makes inside an expression, which a memory pool written
+in Python could not serve. When a block is freed does not change: when no Tensor, record or view
+(`.data`, `.numpy()`, slice, transpose, detach) refers to it any more.
 """
 
 from __future__ import annotations
@@ -15,20 +16,20 @@ from functools import cache
 
 __all__ = ["KEPT", "keep_freed_memory"]
 
-KEPT = 512 << 20  # bytes that may lie free at the end of the heap; more goes back to the system
-_LARGEST = 32 << 20  # the largest block that glibc takes from its heap; larger ones are mapped
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of mallopt, in malloc.h
+KEPT = 512 << 20  # bytes: glibc returns what is free at the end of its heap beyond this
+_LARGEST = 32 << 20  # bytes: a larger block is not taken from the heap, but mapped (mmap)
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # mallopt's parameters, from malloc.h
 
 
 @cache
 def keep_freed_memory() -> bool:
-    """Tell the C library to keep freed memory, once; the first operation on the CPU does it.
+    """Tell the C library, once, to keep freed memory; the first operation on the CPU calls this.
 
-    Nothing is told where MINIGRAD_POOL=0, where the environment already sets glibc's thresholds, or
-    where the C library has none. glibc keeps a heap for each thread.
+    Nothing happens if MINIGRAD_POOL=0, if the environment already sets glibc's thresholds, or if
+    the C library is not glibc. glibc has a heap for each thread.
 
     Returns:
-        Whether it was told and understood.
+        Whether the C library has accepted both settings.
 
     Source:
         mallopt(3), M_MMAP_THRESHOLD and M_TRIM_THRESHOLD.
@@ -37,11 +38,11 @@ def keep_freed_memory() -> bool:
         >>> keep_freed_memory() in (True, False)
         True
     """
-    told = any(name in os.environ for name in ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_"))
-    if told or os.environ.get("MINIGRAD_POOL") == "0":
+    thresholds = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_")
+    if any(name in os.environ for name in thresholds) or os.environ.get("MINIGRAD_POOL") == "0":
         return False
     try:
         mallopt = ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError, TypeError):  # another C library
+    except (AttributeError, OSError, TypeError):  # the C library is not glibc
         return False
     return bool(mallopt(_MMAP_THRESHOLD, _LARGEST) and mallopt(_TRIM_THRESHOLD, KEPT))

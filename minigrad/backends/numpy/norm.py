@@ -1,4 +1,4 @@
-"""Batch normalization in one pass each way, with few temporaries."""
+"""Batch normalization, forward and backward, with few temporary arrays."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def _forward(
 ) -> Any:
     if x.ndim != 2 or 0 in x.shape:
         return NotImplemented
-    if x.dtype.kind != "f" or x.itemsize < 4:  # float16 is added up in float32
+    if x.dtype.kind != "f" or x.itemsize < 4:  # the definition sums float16 in float32
         return NotImplemented
     mean = sum_over(x, (0,)) / len(x)
     normalized = x - mean  # (N, C)
@@ -42,10 +42,10 @@ def _backward(
     bias: Array | None,
     eps: float,
 ) -> list[Array | None]:
-    """With x^ = normalized, s = weight / sqrt(var + eps), and means over the batch.
+    """Compute dx = s (g - mean(g) - x^ mean(g x^)), dweight = sum(g x^) and dbias = sum(g).
 
-    dx = s (g - mean(g) - x^ mean(g x^)), to which gradients of the returned mean and variance add
-    their own parts: g_mean / N and 2 (x - mean) g_var / N.
+    Here x^ = normalized, s = weight / sqrt(var + eps), and means and sums are over the batch. The
+    gradients of the outputs mean and var add g_mean / N and 2 (x - mean) g_var / N to dx.
     """
     gy, g_mean, g_var = g
     normalized, inverse = residuals

@@ -1,4 +1,4 @@
-"""Sums and means without the Python code that NumPy runs around each of them."""
+"""Sums and means by `np.add.reduce`, without the Python wrapper of `np.sum` and `np.mean`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _add: Any = np.add.reduce
 
 
 def _sum(x: Array, *, axis: Any = None, keepdims: bool = False) -> Any:
-    if x.dtype.char == "e":  # float16 is added up in float32
+    if x.dtype.char == "e":  # the definition sums float16 in float32
         return NotImplemented
     return _add(x, axis, keepdims=keepdims)
 
@@ -26,7 +26,7 @@ def _mean(x: Array, *, axis: Any = None, keepdims: bool = False) -> Any:
 
 
 def _repeated(value: Any, shape: tuple[int, ...]) -> Array:
-    """One number as an array of any shape, which it fills without being copied."""
+    """One number as a read-only array of any shape, with strides of 0 instead of copies."""
     y: Array = np.ndarray(shape, value.dtype, np.asarray(value), strides=(0,) * len(shape))
     y.flags.writeable = False
     return y

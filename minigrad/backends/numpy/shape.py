@@ -1,4 +1,4 @@
-"""Cutting without the Python code that NumPy runs around each slice."""
+"""`split` by plain slices, without the Python wrapper of `np.split`."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Schedules: how learning rates change from epoch to epoch.
 
-A schedule changes the `lr` of its optimizer's groups at each `step()`, starting from what it finds
-there, so that several schedules of one optimizer multiply, as in PyTorch.
+At each `step()` a schedule computes the `lr` of its optimizer's groups from their current `lr`. So
+the factors of several schedules of one optimizer multiply, as in PyTorch.
 """
 
 from minigrad.messages import hints

@@ -1,4 +1,4 @@
-"""What all schedules share."""
+"""The base class of all schedules."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ __all__ = ["LRScheduler"]
 
 
 class LRScheduler:
-    """The base of schedules that depend on the epoch; a subclass says in `get_lr` how.
+    """The base class of schedules that depend on the epoch; a subclass defines `get_lr`.
 
     Args:
-        optimizer: Whose learning rates change.
+        optimizer: The optimizer whose learning rates change.
         last_epoch: The number of the last epoch done; -1 to start.
 
     Attributes:
-        base_lrs: The learning rate that each group started with.
+        base_lrs: The initial learning rate of each group.
         last_epoch: The number of the epoch that the learning rates are for.
 
     Raises:
-        TypeError: `optimizer` is none, or a learning rate is no number.
+        TypeError: `optimizer` is not an Optimizer, or a learning rate is not a number.
         ValueError: A learning rate is not finite.
-        KeyError: `last_epoch` is not -1 and no schedule has been in the optimizer before.
+        KeyError: `last_epoch` is not -1, and a group has no "initial_lr" from an earlier schedule.
 
     Example:
         >>> import minigrad as mg
@@ -41,7 +41,7 @@ class LRScheduler:
         [0.5]
     """
 
-    _for_groups: ClassVar[tuple[str, ...]] = ()  # lists that the rule reads, a value for each group
+    _for_groups: ClassVar[tuple[str, ...]] = ()  # attributes that are lists, one value per group
     _how_to_go_on: ClassVar[str] = (
         " (to go on where this one is: give the added group an 'initial_lr', and the new schedule "
         "last_epoch=schedule.last_epoch - 1)"
@@ -81,7 +81,7 @@ class LRScheduler:
         self.optimizer = optimizer
 
     def _for_each_group(self, value: Any, name: str) -> list[Any]:
-        """One value for all groups, or a sequence with one for each, as a list."""
+        """A list with a value for each group, from one value for all or a sequence of values."""
         groups = len(self.optimizer.param_groups)
         array = array_in(value)
         if array is not None and array.ndim == 1:
@@ -92,7 +92,7 @@ class LRScheduler:
         return values
 
     def _require_groups(self, made_for: int) -> None:
-        """Raise where the optimizer has another number of groups than the schedule's lists."""
+        """Raise ValueError where the optimizer's number of groups is no longer `made_for`."""
         now = len(self.optimizer.param_groups)
         if made_for != now:
             raise ValueError(
@@ -109,9 +109,9 @@ class LRScheduler:
         """Go to the next epoch; call it after the optimizer's steps.
 
         Raises:
-            ValueError: The optimizer has other groups than the schedule was made for, or a rate is
+            ValueError: The number of groups has changed since the schedule was made, or a rate is
                 not finite; nothing has been changed.
-            TypeError: A rate is no number; nothing has been changed.
+            TypeError: A rate is not a number; nothing has been changed.
         """
         thread.observer.repeat(self._advance)
 
@@ -130,7 +130,7 @@ class LRScheduler:
         self._assign(rates)
 
     def _checked(self, rates: Any) -> list[float]:
-        """What `get_lr` gave, as plain numbers."""
+        """The learning rates from `get_lr`, checked and as plain numbers."""
         name = type(self).__name__
         several = isinstance(rates, Iterable) and getattr(rates, "ndim", 1) == 1
         if not several or isinstance(rates, str):
@@ -162,20 +162,20 @@ class LRScheduler:
         return self._last_lr
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that changes, or that a constructor was given."""
+        """The attributes of the schedule, without the optimizer."""
         return {key: value for key, value in vars(self).items() if key not in _NOT_SAVED}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Take over a state. The optimizer's learning rates are in the optimizer's own state.
+        """Load a state. The optimizer's learning rates are saved in the optimizer's own state.
 
         Args:
-            state_dict: What `state_dict()` gave.
+            state_dict: What `state_dict()` returned.
 
         Raises:
-            ValueError: It is of another kind of schedule, for another number of parameter groups,
-                or a number in it is not finite; nothing has been changed.
-            TypeError: It is no dictionary, or where a number should be is none; nothing has been
-                changed.
+            ValueError: The state is of another kind of schedule or for another number of parameter
+                groups, or a number in it is not finite; nothing has been changed.
+            TypeError: `state_dict` is not a dictionary, or an entry that should be a number is
+                not; nothing has been changed.
         """
         if not isinstance(state_dict, Mapping):
             raise TypeError(

@@ -28,13 +28,13 @@ class LambdaLR(LRScheduler):
     """The initial learning rate times a function of the epoch.
 
     Args:
-        optimizer: Whose learning rates change.
-        lr_lambda: The function, or a list with one for each group.
+        optimizer: The optimizer whose learning rates change.
+        lr_lambda: The function from the epoch to a factor, or a list with one for each group.
         last_epoch: The number of the last epoch done; -1 to start.
 
     Raises:
-        ValueError: There are not as many functions as groups.
-        TypeError: `lr_lambda` is no function.
+        ValueError: The number of functions is not the number of groups.
+        TypeError: `lr_lambda` is not a function.
 
     Example:
         >>> import minigrad as mg
@@ -61,21 +61,21 @@ class LambdaLR(LRScheduler):
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:
-        """The initial learning rates times their functions."""
+        """The initial learning rate of each group times its function's value."""
         pairs = zip(self.base_lrs, self.lr_lambdas, strict=True)
         return [base * self._value(i, factor) for i, (base, factor) in enumerate(pairs)]
 
     def _value(self, i: int, factor: Factor) -> float:
         value = plain(factor(self.last_epoch))
-        value = int(value) if isinstance(value, bool) else value  # a comparison is a factor too
+        value = int(value) if isinstance(value, bool) else value  # such as `epoch < 5`
         return number(f"lr_lambda of param_groups[{i}] in epoch {self.last_epoch}", value)
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything but the functions, which cannot be saved."""
+        """The state without the functions, which cannot be saved."""
         return _without_functions(super().state_dict())
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """See `LRScheduler.load_state_dict`; the functions stay."""
+        """See `LRScheduler.load_state_dict`; the functions are not changed."""
         super().load_state_dict(_without_functions(state_dict))
 
 
@@ -87,7 +87,7 @@ class StepLR(LRScheduler):
     """The learning rate times gamma after every `step_size` epochs.
 
     Args:
-        optimizer: Whose learning rates change.
+        optimizer: The optimizer whose learning rates change.
         step_size: The number of epochs between two changes, at least 1.
         gamma: The factor, at least 0.
         last_epoch: The number of the last epoch done; -1 to start.
@@ -112,7 +112,7 @@ class StepLR(LRScheduler):
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:
-        """The learning rates, times gamma where an interval ends."""
+        """The learning rates, times gamma at every multiple of `step_size`."""
         if self.last_epoch == 0 or self.last_epoch % self.step_size:
             return self._lrs()
         return [lr * self.gamma for lr in self._lrs()]
@@ -122,13 +122,13 @@ class MultiStepLR(LRScheduler):
     """The learning rate times gamma at each of the given epochs.
 
     Args:
-        optimizer: Whose learning rates change.
-        milestones: The epochs; one that is given twice counts twice.
+        optimizer: The optimizer whose learning rates change.
+        milestones: The epochs; an epoch that is given twice counts twice.
         gamma: The factor, at least 0.
         last_epoch: The number of the last epoch done; -1 to start.
 
     Raises:
-        TypeError: `milestones` is no list of numbers.
+        TypeError: `milestones` is not a list of numbers.
 
     Example:
         >>> import minigrad as mg
@@ -160,7 +160,7 @@ class MultiStepLR(LRScheduler):
         return [lr * self.gamma ** self.milestones[self.last_epoch] for lr in self._lrs()]
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """See `LRScheduler.load_state_dict`; JSON turns the epochs among the keys into words."""
+        """See `LRScheduler.load_state_dict`; keys that JSON made strings become numbers again."""
         super().load_state_dict(state_dict)
         self.milestones = Counter({float(k): n for k, n in self.milestones.items()})
 
@@ -169,7 +169,7 @@ class ExponentialLR(LRScheduler):
     """The learning rate times gamma after every epoch.
 
     Args:
-        optimizer: Whose learning rates change.
+        optimizer: The optimizer whose learning rates change.
         gamma: The factor, at least 0.
         last_epoch: The number of the last epoch done; -1 to start.
 
@@ -192,13 +192,13 @@ class ExponentialLR(LRScheduler):
 
 
 class LinearLR(LRScheduler):
-    """A factor that goes in equal steps from `start_factor` to `end_factor`, and stays there.
+    """The initial learning rate times a factor that changes linearly, then stays the same.
 
     Args:
-        optimizer: Whose learning rates change.
-        start_factor: The factor at the start, above 0 and at most 1.
-        end_factor: The factor at the end, from 0 to 1.
-        total_iters: The number of epochs from start to end.
+        optimizer: The optimizer whose learning rates change.
+        start_factor: The factor in the first epoch, above 0 and at most 1.
+        end_factor: The factor after `total_iters` epochs, from 0 to 1.
+        total_iters: The number of epochs from `start_factor` to `end_factor`.
         last_epoch: The number of the last epoch done; -1 to start.
 
     Raises:
@@ -239,24 +239,24 @@ class LinearLR(LRScheduler):
             return self._lrs()
         change = self.end_factor - self.start_factor
         before = self.total_iters * self.start_factor + (self.last_epoch - 1) * change
-        ratio = max(1 + change / before, 0.0)  # on the way to 0 rounding may go below
+        ratio = max(1 + change / before, 0.0)  # rounding may make it negative near a factor of 0
         return [lr * ratio for lr in self._lrs()]
 
 
 class CosineAnnealingLR(LRScheduler):
     """Half a cosine wave from the initial learning rate down to `eta_min`, in T_max epochs.
 
-    `lr = eta_min + (base_lr - eta_min) (1 + cos(pi epoch / T_max)) / 2`. After T_max epochs it goes
-    up again.
+    `lr = eta_min + (base_lr - eta_min) (1 + cos(pi epoch / T_max)) / 2`. After T_max epochs the
+    learning rate rises again.
 
     Args:
-        optimizer: Whose learning rates change.
-        T_max: The number of epochs on the way down, at least 1.
+        optimizer: The optimizer whose learning rates change.
+        T_max: The number of epochs from the initial learning rate to `eta_min`, at least 1.
         eta_min: The smallest learning rate, at least 0.
         last_epoch: The number of the last epoch done; -1 to start.
 
     Raises:
-        ValueError: `T_max` is less than 1, or `eta_min` negative.
+        ValueError: `T_max` is less than 1, or `eta_min` is negative.
 
     Source:
         Loshchilov and Hutter 2017, "SGDR: stochastic gradient descent with warm restarts", eq. 5,
@@ -280,16 +280,17 @@ class CosineAnnealingLR(LRScheduler):
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:
-        """The learning rates of the epoch before, times the ratio of two heights of the wave."""
+        """The learning rates of the epoch before, changed by the ratio of two cosine values."""
         if self._initial:
             return self._lrs()
         pairs = list(zip(self.base_lrs, self._lrs(), strict=True))
-        if (self.last_epoch - 1 - self.T_max) % (2 * self.T_max) == 0:  # up from eta_min: no ratio
+        # in the epoch before, lr was eta_min and the wave was 0: there is no ratio
+        if (self.last_epoch - 1 - self.T_max) % (2 * self.T_max) == 0:
             rise = (1 - math.cos(math.pi / self.T_max)) / 2
             return [lr + (base - self.eta_min) * rise for base, lr in pairs]
         ratio = self._height(self.last_epoch) / self._height(self.last_epoch - 1)
         rates = [ratio * (lr - self.eta_min) + self.eta_min for _, lr in pairs]
-        # back at an initial rate of 0: each way up multiplies roundings by up to T_max^2
+        # back at an initial rate of 0: each rise multiplies the rounding errors by up to T_max^2
         rounding = sys.float_info.epsilon * self.eta_min * self.T_max * self.last_epoch
         return [0.0 if -rounding <= lr < 0 else lr for lr in rates]
 

@@ -1,4 +1,4 @@
-"""The schedule that follows a measurement."""
+"""The schedule that depends on a measurement, such as a validation loss."""
 
 from __future__ import annotations
 
@@ -15,22 +15,23 @@ __all__ = ["ReduceLROnPlateau"]
 
 
 class ReduceLROnPlateau(LRScheduler):
-    """The learning rate times a factor when a measurement has stopped getting better.
+    """The learning rate times a factor when a measurement has stopped improving.
 
     Args:
-        optimizer: Whose learning rates change.
-        mode: Whether "min" or "max" is better.
+        optimizer: The optimizer whose learning rates change.
+        mode: "min" if a smaller measurement is better, "max" if a larger one is.
         factor: The factor, from 0 to less than 1.
-        patience: How many epochs without getting better are borne.
-        threshold: By how much a measurement must be better to count.
-        threshold_mode: Whether that is a fraction ("rel") or a difference ("abs").
-        cooldown: How many epochs to wait after a change.
-        min_lr: Where to stop: a number, or a list with one for each group.
-        eps: Smaller changes are not made.
+        patience: How many epochs in a row may bring no improvement; one more reduces the rate.
+        threshold: How much better than the best a measurement must be to count as an improvement.
+        threshold_mode: Whether `threshold` is a fraction of the best ("rel") or a difference
+            ("abs").
+        cooldown: The number of epochs after a change in which no epoch counts against `patience`.
+        min_lr: The smallest learning rate: a number, or a list with one for each group.
+        eps: A learning rate that would change by at most eps is not changed.
 
     Raises:
         ValueError: An argument is out of its range.
-        TypeError: `optimizer` is none, or an argument is no number.
+        TypeError: `optimizer` is not an Optimizer, or an argument is not a number.
 
     Example:
         >>> import minigrad as mg
@@ -75,15 +76,15 @@ class ReduceLROnPlateau(LRScheduler):
         self._last_lr = self._lrs()
 
     def step(self, metrics: Any) -> None:  # type: ignore[override]
-        """Take in the measurement of an epoch.
+        """Use the measurement of an epoch.
 
         Args:
-            metrics: A number, or an array or Tensor of one element. NaN is no better than any.
+            metrics: A number, or an array or Tensor of one element. NaN is never an improvement.
 
         Raises:
-            ValueError: The optimizer has other groups than the schedule was made for; nothing has
+            ValueError: The number of groups has changed since the schedule was made; nothing has
                 been changed.
-            TypeError: `metrics` is no number; nothing has been changed.
+            TypeError: `metrics` is not a number; nothing has been changed.
         """
         thread.observer.refuse("ReduceLROnPlateau.step() reads a measurement; call it outside")
         self._require_groups(len(self.min_lrs))
@@ -105,9 +106,9 @@ class ReduceLROnPlateau(LRScheduler):
         return lr if before - lr > self.eps else before
 
     def _is_better(self, current: float) -> bool:
-        better = 1 if self.mode == "max" else -1  # the direction
+        sign = 1 if self.mode == "max" else -1
         if self.threshold_mode == "rel":
-            limit = self.best * (1 + better * self.threshold)
+            limit = self.best * (1 + sign * self.threshold)
         else:
-            limit = self.best + better * self.threshold
-        return better * current > better * limit
+            limit = self.best + sign * self.threshold
+        return sign * current > sign * limit
