@@ -66,7 +66,7 @@ class Record:
     Attributes:
         plan: The operation's name, the rules that are needed, and what they need.
         parents: One entry per input: the record that made it, or the Tensor itself where it is a
-            leaf, or None where no gradient is wanted. None after a backward pass has freed the record.
+            leaf, or None where no gradient is wanted. None once a backward pass has freed them.
         saved: The values that the rules name, and nothing else, as raw arrays: a Tensor would
             keep its own record's output alive, or point back at this record.
         shape: The output's shape, which its gradient will have.

@@ -1,4 +1,4 @@
-"""Elementwise operations: arithmetic, powers, comparisons, choices. Shapes broadcast as in NumPy."""
+"""Elementwise operations: arithmetic, powers, comparisons, choices. They broadcast as in NumPy."""
 
 from __future__ import annotations
 
