@@ -39,7 +39,7 @@ __all__ = [
 
 
 class Plan(NamedTuple):
-    """What all calls of an operation share whose gradients are wanted for the same inputs.
+    """What the calls of an operation share in which the same inputs want a gradient.
 
     Attributes:
         name: The operation's name, for messages and pictures.

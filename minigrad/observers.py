@@ -1,8 +1,8 @@
 """The observer of a thread's computation: none, `detect_anomaly`, or the capture of a step.
 
 A CUDA graph replays what it recorded: the same kernels on the same memory, with the same Python
-numbers. A capture cannot see in the kernels what else a step does. So the code that does it tells
-the thread's observer, `thread.observer`, which is `NOBODY` most of the time:
+numbers. What else a step does is not in the kernels, so a capture must be told. The code that does
+it tells the thread's observer, `thread.observer`, which is `NOBODY` most of the time:
 
 - values that differ from step to step (a learning rate, random numbers) are asked for through
   `replay_values`, with a function that computes them; it is called again before each replay;

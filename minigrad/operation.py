@@ -29,7 +29,7 @@ __all__ = [
 
 
 class Rule(NamedTuple):
-    """A vector-Jacobian product `function(g, *needs)`, and the names of what it needs besides g."""
+    """A vector-Jacobian product `function(g, *needs)`, and the names of the arguments after g."""
 
     function: Callable[..., Any]
     needs: tuple[str, ...]

@@ -49,12 +49,12 @@ def primitive(
 ) -> Callable[[Callable[P, Any]], PrimitiveCall[P]]:
     """Declare an operation: decorate its definition on raw arrays with one rule per input.
 
-    A rule is a function of `g`, the gradient dL/dy of the output, and of those of the following
-    that it names: inputs, the output `y`, options, or `<input>_shape` (which keeps no array alive).
-    It returns dL/dinput; the engine sums it over axes that were broadcast. It is written with
-    operators and operations only, so that it works on arrays and on Tensors alike. Neither a rule
-    nor a definition changes its arguments: other operations use the same arrays. Where an operation
-    returns a tuple, `g` is a tuple too, with None where no gradient has arrived.
+    A rule is a function of `g`, the gradient dL/dy of the output. It may take more by name: inputs,
+    the output `y`, options, or `<input>_shape` (which keeps no array alive). It returns dL/dinput;
+    the engine sums it over axes that were broadcast. It is written with operators and operations
+    only, so that it works on arrays and on Tensors alike. Neither a rule nor a definition changes
+    its arguments: other operations use the same arrays. Where an operation returns a tuple, `g` is
+    a tuple too, with None where no gradient has arrived.
 
     Args:
         definition: Left empty; it is there to refuse `@primitive` without parentheses.

@@ -193,7 +193,7 @@ class Module(ModuleHints):
 
         Args:
             prefix: What to put before the names.
-            recurse: Whether to include those of the modules inside.
+            recurse: Whether to include the parameters of the modules inside.
             remove_duplicate: Give a parameter that occurs twice only under its first name.
         """
         named = self._named([Parameter], prefix, recurse, remove_duplicate)
@@ -203,19 +203,19 @@ class Module(ModuleHints):
         """The parameters, each once, also where modules share it.
 
         Args:
-            recurse: Whether to include those of the modules inside.
+            recurse: Whether to include the parameters of the modules inside.
         """
         return (value for _, value in self.named_parameters(recurse=recurse))
 
     def named_buffers(
         self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
     ) -> Iterator[tuple[str, Buffer]]:
-        """The buffers with their dotted names; the arguments are those of `named_parameters`."""
+        """The buffers with their dotted names; the arguments are as for `named_parameters`."""
         named = self._named([Buffer], prefix, recurse, remove_duplicate)
         return cast("Iterator[tuple[str, Buffer]]", named)
 
     def buffers(self, recurse: bool = True) -> Iterator[Buffer]:
-        """The buffers, each once; with `recurse` also those of the modules inside."""
+        """The buffers, each once; with `recurse` also the buffers of modules inside."""
         return (value for _, value in self.named_buffers(recurse=recurse))
 
     # mode, device and dtype

@@ -394,6 +394,6 @@ class GRU(_Recurrent):
         return recurrent.gru(x, *state, *weights, reverse=reverse)
 
     def forward(self, input: Tensor, hx: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Run the layers over a sequence; arguments and results are those of `RNN`."""
+        """Run the layers over a sequence; arguments and results as for `RNN`."""
         output, [h] = self._run(input, None if hx is None else [hx], [self.hidden_size])
         return output, h

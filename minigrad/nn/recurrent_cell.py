@@ -196,7 +196,7 @@ class RNNCell(_Cell):
 
 
 class LSTMCell(_Cell):
-    """One step of an LSTM; the equations are those of `LSTM`.
+    """One step of an LSTM; see `LSTM` for the equations.
 
     Args:
         input_size: D, the size of x.
@@ -245,7 +245,7 @@ class LSTMCell(_Cell):
 
 
 class GRUCell(_Cell):
-    """One step of a gated recurrent unit; the equations are those of `GRU`.
+    """One step of a gated recurrent unit; see `GRU` for the equations.
 
     Args:
         input_size: D, the size of x.
@@ -272,7 +272,7 @@ class GRUCell(_Cell):
     gates = 3
 
     def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:
-        """Take one step; arguments and result are those of `RNNCell`."""
+        """Take one step; arguments and result as for `RNNCell`."""
         input, h = self._inputs(input, None if hx is None else [hx], 1)
         a = linear(input, self.weight_ih, self.bias_ih)
         return recurrent.gru_cell(a, linear(h, self.weight_hh, self.bias_hh), h)

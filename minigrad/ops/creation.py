@@ -156,7 +156,7 @@ def full_like(x: Tensor, fill_value: Any, dtype: Any = None, requires_grad: bool
     Args:
         x: The Tensor whose shape, dtype and device to take.
         fill_value: The value.
-        dtype: The elements' type. Default: that of x.
+        dtype: The elements' type. Default: the dtype of x.
         requires_grad: Whether backward passes are to compute a gradient for it.
 
     Example:
@@ -173,7 +173,7 @@ def zeros_like(x: Tensor, dtype: Any = None, requires_grad: bool = False) -> Ten
 
     Args:
         x: The Tensor whose shape, dtype and device to take.
-        dtype: The elements' type. Default: that of x.
+        dtype: The elements' type. Default: the dtype of x.
         requires_grad: Whether backward passes are to compute a gradient for it.
 
     Example:
@@ -189,7 +189,7 @@ def ones_like(x: Tensor, dtype: Any = None, requires_grad: bool = False) -> Tens
 
     Args:
         x: The Tensor whose shape, dtype and device to take.
-        dtype: The elements' type. Default: that of x.
+        dtype: The elements' type. Default: the dtype of x.
         requires_grad: Whether backward passes are to compute a gradient for it.
 
     Example:

@@ -77,7 +77,7 @@ def outer(a: Any, b: Any) -> Tensor:
 
     Args:
         a: A vector (n,); other shapes are flattened.
-        b: A vector (m,), likewise.
+        b: A vector (m,); other shapes are flattened.
 
     Returns:
         (n, m).
@@ -121,7 +121,7 @@ def einsum(subscripts: str, *operands: Any) -> Tensor:
     """Sum of products over labelled axes, in Einstein's notation.
 
     On the GPU it calls CuPy's einsum, which a CUDA graph cannot record: `mg.capture` runs a step
-    with einsum as it stands. Products by `@` can be captured.
+    with einsum without a graph. Products by `@` can be captured.
 
     Args:
         subscripts: As `numpy.einsum`: "ij,jk->ik"; "..." stands for all other axes, which are

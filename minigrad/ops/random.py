@@ -22,7 +22,7 @@ _source = _Source()
 
 
 def manual_seed(seed: int) -> None:
-    """Start this thread's random numbers anew; the same seed gives the same numbers.
+    """Restart this thread's random numbers; the same seed gives the same numbers.
 
     Args:
         seed: A non-negative integer.
@@ -48,7 +48,7 @@ def manual_seed(seed: int) -> None:
 
 
 def generator() -> np.random.Generator:
-    """This thread's NumPy generator, which `manual_seed` starts anew."""
+    """This thread's NumPy generator, which `manual_seed` replaces."""
     return _source.generator
 
 

@@ -131,7 +131,7 @@ def expand_dims(x: Array, axis: Any) -> Array:
 
 @primitive(x=lambda g, x_shape: reshape(g, x_shape))
 def squeeze(x: Array, *, axis: Any = None) -> Array:
-    """Without the axes of size 1: all of them, or those of `axis`.
+    """Without axes of size 1: all of them, or the ones that `axis` names.
 
     Args:
         x: Any shape.
