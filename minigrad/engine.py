@@ -1,13 +1,13 @@
-"""How a Tensor remembers how it was made, and the way back through that memory.
+"""How a Tensor records how it was made, and how backward follows these records.
 
 Three sentences explain it all.
 
 1. *Calling an operation* (primitive.py) computes on raw arrays and, where a gradient may be asked
-   for, hangs a `Record` on the result: its parents, its rules, and the values those rules name.
+   for, attaches a `Record` to the result: its parents, its rules, and the values those rules name.
 2. *Going back* (`backpropagate`) takes the youngest record whose gradient has arrived, turns the
    gradient of its output into gradients of its inputs by the rules, and adds these up at the
-   parents. Whatever used a result is younger than it, so its own gradient is complete by then.
-3. *A rule is written once and lives twice*: on raw arrays it gives numbers; on Tensors
+   parents. Whatever used a result is younger than the result, whose gradient is then complete.
+3. *A rule is written once and used twice*: on raw arrays it gives numbers; on Tensors
    (`create_graph=True`) it records itself, so that a derivative can be differentiated again.
 """
 
@@ -39,16 +39,16 @@ __all__ = [
 
 
 class Plan(NamedTuple):
-    """What calls of an operation leave behind for backward, given which inputs want a gradient.
+    """What the calls of an operation share in which the same inputs want a gradient.
 
     Attributes:
         name: The operation's name, for messages and pictures.
-        rules: For each of those inputs its position, its rule (a vector-Jacobian product
-            `function(g, *needs)`), and where among the saved values its needs stand in a row.
-        numeric: The same for raw arrays, with a backend's kernels in place of the rules they speed.
+        rules: For each of these inputs: its position, its rule (a vector-Jacobian product
+            `function(g, *needs)`), and the slice of the saved values that the rule needs.
+        numeric: The same for raw arrays, with a backend's kernel for a rule where it has one.
         saves: The names of the saved values.
-        inputs: For each saved value its position among the inputs; -1 for the output `y`, and None
-            for what is neither.
+        inputs: For each saved value: its position among the inputs, -1 for the output `y`, or None
+            for a value that is neither.
         arguments: The names of the inputs, for messages.
     """
 
@@ -66,7 +66,7 @@ class Record:
     Attributes:
         plan: The operation's name, the rules that are needed, and what they need.
         parents: One entry per input: the record that made it, or the Tensor itself where it is a
-            leaf, or None where no gradient is wanted. None once a backward pass has freed it.
+            leaf, or None where no gradient is wanted. None once a backward pass has freed them.
         saved: The values that the rules name, and nothing else, as raw arrays: a Tensor would
             keep its own record's output alive, or point back at this record.
         shape: The output's shape, which its gradient will have.
@@ -101,7 +101,7 @@ class Record:
         return gradients
 
     def connected(self) -> tuple[Any, ...]:
-        """The saved values for a derivative of the derivative: as Tensors in the graph."""
+        """The saved values as Tensors in the graph, so that rules on them can be differentiated."""
         parents = cast("Sequence[Node | None]", self.parents)
         values = []
         for value, position in zip(self.saved, self.plan.inputs, strict=True):
@@ -144,18 +144,18 @@ Gradients: TypeAlias = Sequence[tuple[Node, Any]]
 
 
 def in_graph(node: Node | None, value: Any) -> Any:
-    """A value as the Tensor that stands at a node of the graph; as it is where there is none."""
+    """A value as the Tensor of a node of the graph; the value itself where there is no node."""
     return value if node is None else node if isinstance(node, Tensor) else wrap(value, node)
 
 
 def node_of(value: Any) -> Node | None:
-    """What a gradient for `value` arrives at, or None where no gradient is wanted."""
+    """The node at which a gradient for `value` arrives, or None where no gradient is wanted."""
     if isinstance(value, Tensor) and value._requires_grad:
         return value._record or value
     return None
 
 
-# --- The way back -----------------------------------------------------------------------------
+# --- The backward pass ------------------------------------------------------------------------
 
 
 def backpropagate(
@@ -173,8 +173,8 @@ def backpropagate(
         retain_graph: Whether the graph may be passed through again.
 
     Returns:
-        The gradient of each node asked for that was reached; and those among them whose gradient
-        is an array that nobody else sees (a rule may hand the same array to several).
+        The gradient of each node asked for that was reached; and the nodes whose gradient is an
+        array that nothing else uses (a rule may return the same array for several inputs).
 
     Raises:
         GraphFreedError: An earlier pass has freed a part of the graph.
@@ -251,7 +251,7 @@ def _leading_to(targets: AbstractSet[Node], roots: Iterable[Node]) -> set[Node]:
 
 
 def _check_unchanged(record: Record) -> None:
-    """Refuse a record that saved a value which minigrad has changed since."""
+    """Raise ChangedValueError if minigrad has changed a value since the record saved it."""
     parents: Any = record.parents
     for name, value, position in zip(
         record.plan.saves, record.saved, record.plan.inputs, strict=True
@@ -281,7 +281,7 @@ def _freed(record: Record) -> GraphFreedError:
 def _checked(
     g: Any, node: Node, record: Record | None, parents: Parents, create_graph: bool
 ) -> Any:
-    """What a rule gave, where it is not just another array: None stands for no gradient."""
+    """Check and convert what a rule returned; None stands for no gradient."""
     if g is None or isinstance(g, Slots):
         return g
     if isinstance(g, Tensor):
@@ -295,7 +295,7 @@ def _checked(
 
 
 def _fit(g: Any, node: Node, record: Record | None, parents: Parents) -> Any:
-    """Give a gradient the shape and dtype of what it belongs to: here broadcasting is undone."""
+    """Give a gradient the shape and dtype of its node: here broadcasting is undone."""
     if g.shape != node.shape:
         try:
             g = _unbroadcast(g, node.shape)
@@ -312,7 +312,7 @@ def _fit(g: Any, node: Node, record: Record | None, parents: Parents) -> Any:
 
 
 def _rule_of(record: Record | None, parents: Parents, node: Node) -> str:
-    """The rule that a gradient comes from, for a message."""
+    """The name of the rule that a gradient comes from, for a message."""
     if record is None:
         return "backward: what it starts from"
     names = record.plan.arguments or ["x"]
@@ -322,13 +322,13 @@ def _rule_of(record: Record | None, parents: Parents, node: Node) -> str:
 
 
 def _unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:
-    """Sum over the axes along which `shape` was repeated; works on arrays and on Tensors."""
+    """Sum a gradient over the axes along which `shape` was repeated; for arrays and Tensors."""
     return sum_over(g, _repeated_axes(shape, g.shape)).reshape(shape)
 
 
 @lru_cache(1024)
 def _repeated_axes(shape: tuple[int, ...], longer: tuple[int, ...]) -> tuple[int, ...]:
-    """The axes of a shape along which broadcasting has repeated another one."""
+    """The axes of the shape `longer` along which broadcasting has repeated `shape`."""
     added = len(longer) - len(shape)
     repeated = list(range(added))
     for axis, (n, m) in enumerate(zip(shape, longer[max(added, 0) :], strict=False), start=added):
@@ -351,7 +351,7 @@ def grad(
     retain_graph: bool | None = None,
     create_graph: bool = False,
 ) -> list[Tensor | None]:
-    """Compute the gradients of `outputs` with respect to `inputs`, touching no `.grad`.
+    """Compute the gradients of `outputs` with respect to `inputs`; no `.grad` changes.
 
     For outputs y_k with gradients g_k: `sum_k g_k^T dy_k/dx` for each input x.
 
@@ -369,7 +369,7 @@ def grad(
     Raises:
         ShapeError: An output of several elements has no grad_output, or one of another shape.
         GraphFreedError: An earlier pass has freed the graph.
-        ChangedValueError: A value that the way back needs was changed after the forward pass.
+        ChangedValueError: A value that backward needs was changed after the forward pass.
         RuntimeError: An output or an input does not require a gradient.
 
     Example:
@@ -421,12 +421,12 @@ backward.__doc__ = Tensor.backward.__doc__
 
 
 def _accumulate(leaf: Tensor, g: Any, own: bool) -> None:
-    """Add a gradient to a leaf's `.grad`, in memory that nobody else sees.
+    """Add a gradient to a leaf's `.grad`, in memory that nothing else uses.
 
     Args:
         leaf: The leaf.
         g: An array, or a Tensor under create_graph.
-        own: Whether nobody else sees the array.
+        own: Whether nothing else uses the array.
     """
     if leaf._grad is not None:
         thread.observer.uses_gradient(leaf)
@@ -446,7 +446,7 @@ def _accumulate(leaf: Tensor, g: Any, own: bool) -> None:
 
 
 def _is_in_slot(node: Node, gradient: Any) -> bool:
-    """Whether a kernel has written a leaf's gradient where its optimizer wants to have it."""
+    """Whether a kernel has already written a leaf's gradient into its optimizer's slot."""
     return isinstance(node, Tensor) and node._slot is not None and node._slot.holds(gradient)
 
 

@@ -1,4 +1,4 @@
-"""Every exception of minigrad's own that a user can meet, each under a built-in one."""
+"""The exceptions that minigrad raises; each is a subclass of one of Python's own."""
 
 __all__ = [
     "AnomalyError",
@@ -37,7 +37,7 @@ class DTypeError(TypeError):
 
 
 class DeviceError(RuntimeError):
-    """A device was asked for that is unknown or unusable, or that holds only some inputs.
+    """An unknown or unusable device, or inputs of one operation on different devices.
 
     Example:
         >>> import minigrad as mg
@@ -48,7 +48,7 @@ class DeviceError(RuntimeError):
 
 
 class GraphFreedError(RuntimeError):
-    """A second pass through a graph whose first pass freed it.
+    """A second backward pass through a graph that the first one has freed.
 
     Example:
         >>> import minigrad as mg
@@ -77,7 +77,7 @@ class ChangedValueError(RuntimeError):
 
 
 class StateDictError(RuntimeError):
-    """A state that does not fit a module; the message lists everything that does not.
+    """A state that does not fit a module; the message lists every mismatch.
 
     Example:
         >>> import minigrad as mg
@@ -88,11 +88,11 @@ class StateDictError(RuntimeError):
 
 
 class DataError(ValueError):
-    """A data file that is missing, damaged, or not what its name promises."""
+    """A data file that is missing or damaged, or does not hold what its name says."""
 
 
 class MissingDataError(DataError):
-    """A data file that is not there at all."""
+    """A data file that does not exist."""
 
 
 class GradcheckError(RuntimeError):

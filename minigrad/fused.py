@@ -39,7 +39,7 @@ def fused(definition: Callable[P, R]) -> Callable[P, R]:
 
     Args:
         definition: A function of Tensors, written with operators and operations. Parameters
-            without a default are its inputs; None may stand for one that is absent.
+            without a default are its inputs; None may be passed for one that is absent.
 
     Returns:
         The operation.
@@ -97,7 +97,7 @@ def fused(definition: Callable[P, R]) -> Callable[P, R]:
 
 
 class FusedRecord(Record):
-    """A fused operation whose forward kernel ran; its derivative is a kernel's or a replay's."""
+    """The record of a fused operation whose forward kernel ran; a kernel or a replay goes back."""
 
     __slots__ = ("definition", "kernel")
     saves: ClassVar[Sequence[str]] = ("args", "options", "y", "residuals")
@@ -125,7 +125,7 @@ class FusedRecord(Record):
 
 
 class _LeafNeeds(Needs):
-    """The needs of a record; an optimizer may have a place for the gradient of a leaf."""
+    """Which inputs need a gradient, and where an optimizer wants the gradient of a leaf."""
 
     parents: Sequence[Node | None]
 
@@ -144,14 +144,14 @@ def _replay(
     needs: Sequence[bool],
     create_graph: bool,
 ) -> list[Any]:
-    """Run a definition again, on stand-ins for its inputs, and differentiate that."""
+    """Run a definition again, on new Tensors instead of its inputs, and differentiate it."""
     inputs = list(args)
     wanted = [i for i, needed in enumerate(needs) if needed]
     with enable_grad():
         for i in wanted:
-            # under create_graph the stand-in stays connected, so that the way goes on beyond it
-            alone = wrap(args[i]._data).requires_grad_()
-            inputs[i] = same(args[i]) if create_graph else alone
+            # under create_graph the new Tensor stays in the graph, so gradients reach the input
+            leaf = wrap(args[i]._data).requires_grad_()
+            inputs[i] = same(args[i]) if create_graph else leaf
         y = definition(*inputs, **options)
     pairs = [(y, g)] if isinstance(y, Tensor) else list(zip(y, g, strict=True))
     pairs = [(y, g) for y, g in pairs if g is not None and y.requires_grad]

@@ -1,4 +1,4 @@
-"""The switch that says whether operations are recorded, and who turns it: no_grad."""
+"""Whether operations are recorded for backward: the switch, `no_grad` and `enable_grad`."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ def is_grad_enabled() -> bool:
 
 
 class Mode:
-    """A context manager that is a decorator of functions too, with parentheses and without."""
+    """A context manager that also decorates functions, with parentheses or without."""
 
     @overload
     def __new__(cls) -> Self: ...
     @overload
     def __new__(cls, function: F) -> F: ...  # type: ignore[misc]  # `@mg.no_grad`
     def __new__(cls, function: Any = None) -> Any:
-        """A mode to enter, or where a function is given that function in the mode."""
+        """Make a mode to enter; given a function (`@mg.no_grad`), decorate it with the mode."""
         mode = super().__new__(cls)
         if function is None:
             return mode
-        mode.__init__()  # type: ignore[misc]  # else Python calls it
+        mode.__init__()  # type: ignore[misc]  # Python calls it only if we return a mode
         return mode(function)
 
     def __enter__(self) -> None:
@@ -55,8 +55,8 @@ class Mode:
         raise NotImplementedError
 
     def __call__(self, function: F) -> F:
-        """The function with its whole body in this mode, also that of a generator or coroutine."""
-        mode = type(self)  # each call has its own, as a function may call itself
+        """Wrap a function so that its body runs in this mode, also a generator's or coroutine's."""
+        mode = type(self)  # each call enters a new one, as a function may call itself
         if isinstance(function, type | staticmethod) or not callable(function):
             wrapper = type(function).__name__
             is_wrapper = isinstance(function, classmethod | staticmethod | property)
@@ -65,7 +65,7 @@ class Mode:
                 f"write `with mg.{mode.__name__}():`"
                 + (f", and @{wrapper} above this decorator" if is_wrapper else "")
             )
-        bodies = function, type(function).__call__  # what runs where an object is called
+        bodies = function, type(function).__call__  # a callable object runs its __call__
         if any(map(isasyncgenfunction, bodies)):
             raise TypeError(
                 f"{mode.__name__}: cannot decorate {function!r}, an asynchronous generator; write "
@@ -92,20 +92,20 @@ class Mode:
 
 @types.coroutine
 def _stepped(inner: Any, mode: type[Mode]) -> Generator[Any, Any, Any]:
-    """A generator, or a coroutine, that is in a mode while it runs, and not while it waits."""
+    """Run a generator or a coroutine in a mode, and leave the mode while it waits."""
     resume, sent = inner.send, None
     try:
         while True:
             with mode():
-                given = resume(sent)
+                yielded = resume(sent)
             try:
-                sent = yield given
+                sent = yield yielded
                 resume = inner.send
             except GeneratorExit:
                 with mode():
                     inner.close()
                 raise
-            except BaseException as error:  # whatever is thrown in goes on to the body
+            except BaseException as error:  # an exception thrown in is passed on to the body
                 resume, sent = inner.throw, error
     except StopIteration as end:
         return end.value
@@ -130,8 +130,8 @@ class _GradMode(Mode):
 class no_grad(_GradMode):
     """Nothing inside is recorded: `with mg.no_grad():`, or `@mg.no_grad()` on a function.
 
-    A decorated generator function, or coroutine function, is in this mode whenever its body runs;
-    who asks for its next value is not.
+    A decorated generator or coroutine function is in this mode only while its own body runs; the
+    code that asks for its next value is not.
 
     Example:
         >>> import minigrad as mg

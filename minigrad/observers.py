@@ -1,14 +1,14 @@
-"""Who looks on while a thread computes: nobody, `detect_anomaly`, or a capture of its step.
+"""The observer of a thread's computation: none, `detect_anomaly`, or the capture of a step.
 
-A CUDA graph repeats what it recorded: the same kernels on the same memory, with the same Python
-numbers. So a capture must be told what it cannot see in the kernels. The code that does such things
-tells the thread's observer, `thread.observer`, which is `NOBODY` most of the time:
+A CUDA graph replays what it recorded: the same kernels on the same memory, with the same Python
+numbers. What else a step does is not in the kernels, so a capture must be told. The code that does
+it tells the thread's observer, `thread.observer`, which is `NOBODY` most of the time:
 
 - values that differ from step to step (a learning rate, random numbers) are asked for through
-  `replay_values`, with a function that computes them: it is called again before each replay;
-- what changes on the host at each step, such as a count, is done through `repeat`;
-- what a step relies on, or changes and would have to change back if its recording failed, is named;
-- what cannot be replayed is refused, before it is done: the step runs as it stands from there.
+  `replay_values`, with a function that computes them; it is called again before each replay;
+- a change on the host at each step, such as a count, is made through `repeat`;
+- what a step relies on is reported, and so is what it changes, to be undone if recording fails;
+- what cannot be replayed is refused before it is done; from there on the step runs uncaptured.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ Settings: TypeAlias = Callable[[], Iterable[object]]
 
 
 class Observer:
-    """Looks on while its thread computes; this one lets everything happen, and remembers nothing.
+    """Is told what its thread computes; this base class allows everything and stores nothing.
 
     Attributes:
-        is_recording: Whether the GPU only writes down what it is told, and does nothing yet.
+        is_recording: Whether the GPU's work is only being recorded, and not run yet.
     """
 
     is_recording = False
 
-    # operations, and the way back through them
+    # operations, and backward passes through them
 
     def operation(
         self,
@@ -52,7 +52,7 @@ class Observer:
         """An operation has computed `y`."""
 
     def backward(self, record: Record) -> None:
-        """The way back reaches a record, whose saved values are used next."""
+        """A backward pass reaches a record and is about to use its saved values."""
 
     def gradients(self, record: Record, g: Any, gradients: Iterable[Any]) -> None:
         """A record has turned the gradient `g` of its output into gradients of its inputs."""
@@ -67,24 +67,24 @@ class Observer:
         device: str,
         *described: object,
     ) -> Array:
-        """An array that the host computes, in a recorded step anew before each replay.
+        """An array that the host computes; in a captured step, again before each replay.
 
         Args:
             draw: Computes it as a NumPy array; it may advance a random generator.
             shape: Its shape, which must be known without calling `draw`; None for a vector of a
                 length that never changes.
             dtype: Its dtype.
-            device: Where it goes. What is drawn for the CPU cannot be replayed.
-            described: The name, and the numbers that `draw` keeps from the call that made it: a
-                step in which they change from call to call is not recorded.
+            device: The device to copy it to. Values for the CPU cannot be replayed.
+            described: The name, and the numbers that `draw` uses from the call that made it: a
+                step is not captured if they change from call to call.
         """
         return to_device(np.asarray(draw(), dtype=dtype), device)
 
     def repeat(self, action: Callable[[], object]) -> None:
-        """Change something on the host now, and in a recorded step before each replay.
+        """Change something on the host now, and in a captured step also before each replay.
 
         Args:
-            action: What changes it, such as a count.
+            action: The function that makes the change, such as adding 1 to a count.
         """
         action()
 
@@ -94,13 +94,13 @@ class Observer:
         """The step calls a module, and so relies on its attributes."""
 
     def depends(self, settings: Settings) -> None:
-        """The step relies on settings: where they change, it has to be recorded anew."""
+        """The step relies on settings: when they change, it must be recorded again."""
 
     def looks_up(self, settings: Settings) -> None:
-        """A replay looks these settings up itself; they must not change within a step."""
+        """A replay reads these settings itself; they must not change within a step."""
 
     def uses_gradient(self, leaf: Any) -> None:
-        """The step reads the `.grad` of a leaf, which must be of its own making."""
+        """The step reads the `.grad` of a leaf; the same step must have computed it."""
 
     # what a step changes on the host
 
@@ -114,14 +114,14 @@ class Observer:
         """The step is about to change a dictionary or a list, such as a module's attributes."""
 
     def assigns(self, tensor: Any) -> None:
-        """The step is about to give a Tensor another array, by an assignment to `.data`."""
+        """The step is about to replace a Tensor's array, by an assignment to `.data`."""
 
     def refuse(self, reason: str, tensor: Any = None) -> None:
-        """What comes next cannot be replayed; nothing of it has been done yet.
+        """The step is about to do something that cannot be replayed.
 
         Args:
             reason: What the step does and what to do instead, for the warning.
-            tensor: The Tensor that changes, where that matters only if the step has not made it.
+            tensor: The Tensor that changes, if the step may change those that it has made itself.
         """
 
 
@@ -139,7 +139,7 @@ thread = _Thread()
 
 @contextmanager
 def observed_by(observer: Observer) -> Iterator[None]:
-    """Let an observer look on inside, in the place of the one before."""
+    """Make `observer` the thread's observer inside the `with` block."""
     before, thread.observer = thread.observer, observer
     try:
         yield

@@ -1,4 +1,4 @@
-"""What is known of an operation, and what every kind of operation does with results and errors."""
+"""What primitives and fused operations share: their description, results and errors."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ __all__ = [
 
 
 class Rule(NamedTuple):
-    """A vector-Jacobian product `function(g, *needs)`, and the names of what it needs besides g."""
+    """A vector-Jacobian product `function(g, *needs)`, and the names of the arguments after g."""
 
     function: Callable[..., Any]
     needs: tuple[str, ...]
 
 
 class Operation:
-    """What is known of an operation: its definition, its signature, and its rules.
+    """The description of an operation: its definition, its signature, and its rules.
 
     Attributes:
         definition: The function, of raw arrays for a primitive, of Tensors for a fused operation.
@@ -108,7 +108,7 @@ class Operation:
     def bind(
         self, args: tuple[Any, ...], options: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Sort a call as NumPy allows it, options by position and inputs by name, into our form."""
+        """Separate a call's inputs and options; as in NumPy, both may come by position or name."""
         count = len(self.inputs)
         options = {**dict(zip(self.defaults, args[count:], strict=False)), **options}
         named = [options.pop(name) for name in self.inputs[len(args) :] if name in options]
@@ -133,7 +133,7 @@ def _signature(function: Callable[..., Any]) -> tuple[list[str], dict[str, Any]]
 
 
 def _by_name_only(function: Callable[..., Any]) -> tuple[str, ...]:
-    """The parameters that stand behind a `*`."""
+    """The keyword-only parameters, which come after a `*`."""
     code = function.__code__
     return code.co_varnames[code.co_argcount : code.co_argcount + code.co_kwonlyargcount]
 
@@ -141,9 +141,9 @@ def _by_name_only(function: Callable[..., Any]) -> tuple[str, ...]:
 def kernels_of(operation: Operation, kind: type) -> list[Kernel]:
     """The kernels of an operation for a type of array, fastest first.
 
-    A kernel belongs to the operation that stands under its name in the file of its family in
-    `ops/`, and is defined there: to that object, so an operation of a user's never meets it,
-    whatever it is called, and also where a user puts it in the place of ours.
+    A kernel belongs to one object: the operation that the file of its family in `ops/` defines
+    under the kernel's name. So a user's operation never gets this kernel, whatever its name is,
+    and even if the user assigns it to the name of ours.
     """
     file = sys.modules.get(f"{_OPERATIONS}.{operation.family}")
     if getattr(getattr(file, operation.name, None), "operation", None) is not operation:
@@ -164,7 +164,7 @@ def dressed(call: Callable[..., Any], operation: Operation) -> Any:
 
 
 def wrapped(y: Any, record: Record | None) -> Any:
-    """The Tensor of one output; the tuple of Tensors of several."""
+    """Wrap an output as a Tensor, and several outputs as a tuple of Tensors."""
     if not isinstance(y, Slots):
         return wrap(y, record)
     count = len(y)
@@ -175,10 +175,10 @@ def wrapped(y: Any, record: Record | None) -> Any:
 
 
 def tidied(y: Any, operation: Operation, args: Sequence[Any]) -> Any:
-    """NumPy's scalars become arrays again, and several outputs become Slots.
+    """Check a result: NumPy's scalars become arrays, and several outputs become Slots.
 
     Raises:
-        TypeError: The definition has returned something else than arrays.
+        TypeError: The definition has returned something that is not an array.
         DTypeError: An array does not hold real numbers.
     """
     parts = y if isinstance(y, tuple | list) else (y,)
@@ -200,7 +200,7 @@ def tidied(y: Any, operation: Operation, args: Sequence[Any]) -> Any:
 
 
 def is_floating(y: Any) -> bool:
-    """Whether a result, or one of several, is of a kind that has a gradient."""
+    """Whether a result, or one of several, is floating-point and so can have a gradient."""
     return any(map(is_floating, y)) if isinstance(y, Slots) else y.dtype.kind == "f"
 
 
@@ -212,12 +212,12 @@ def _not_real(operation: Operation, args: Sequence[Any], y: Any) -> DTypeError:
 
 
 def is_foreign(kind: type) -> bool:
-    """Whether a type is that of another library's arrays."""
+    """Whether a type is an array type of another library."""
     return hasattr(kind, "__array__") and not issubclass(kind, Tensor) and not is_array_type(kind)
 
 
 def not_our_array(operation: Operation, kind: type) -> DTypeError:
-    """The refusal of an array of another library."""
+    """The error for an array of another library."""
     return DTypeError(
         f"{operation.name}: got a {kind.__module__}.{kind.__qualname__}; it takes Tensors, arrays "
         "and numbers: mg.tensor(np.asarray(x)) makes a Tensor of other arrays"
@@ -228,9 +228,9 @@ _SHAPE_WORDS = "shape", "dimension", "size", "axis", "axes", "broadcast", "divis
 
 
 def complain(operation: Operation, args: Sequence[Any], error: Exception) -> None:
-    """Say an array library's complaint again, with the operation's name and what it was given."""
-    is_said = str(error).startswith(f"{operation.name}:")
-    if is_said or isinstance(error, ShapeError | DTypeError | DeviceError):
+    """Re-raise an array library's error with the operation, the shapes and the remedy."""
+    is_ours = str(error).startswith(f"{operation.name}:")
+    if is_ours or isinstance(error, ShapeError | DTypeError | DeviceError):
         return
     for arg in args:
         if is_foreign(type(arg)):

@@ -49,15 +49,15 @@ def primitive(
 ) -> Callable[[Callable[P, Any]], PrimitiveCall[P]]:
     """Declare an operation: decorate its definition on raw arrays with one rule per input.
 
-    A rule is a function of `g`, the gradient dL/dy of the output, and of whatever it names
-    besides: inputs, the output `y`, options, or `<input>_shape` (which keeps no array alive). It
-    returns dL/dinput; the engine sums it over axes that were broadcast. It is written with
-    operators and operations only, so that it works on arrays and on Tensors alike. Neither rule nor
-    definition changes what it is given: others hold the same arrays. Where an operation returns a
-    tuple, `g` is a tuple too, with None where no gradient has arrived.
+    A rule is a function of `g`, the gradient dL/dy of the output. It may take more by name: inputs,
+    the output `y`, options, or `<input>_shape` (which keeps no array alive). It returns dL/dinput;
+    the engine sums it over axes that were broadcast. It is written with operators and operations
+    only, so that it works on arrays and on Tensors alike. Neither a rule nor a definition changes
+    its arguments: other operations use the same arrays. Where an operation returns a tuple, `g` is
+    a tuple too, with None where no gradient has arrived.
 
     Args:
-        definition: Nothing: the rules come first.
+        definition: Left empty; it is there to refuse `@primitive` without parentheses.
         rules: `input=lambda g, ...: dL/dinput`. An input without a rule gets no gradient.
 
     Returns:
@@ -65,8 +65,8 @@ def primitive(
         numbers mixed with them), and plain arrays where no Tensor is given.
 
     Raises:
-        TypeError: A rule names something that the definition does not have, or the brackets are
-            missing: `@primitive`.
+        TypeError: A rule names something that the definition does not have, or the parentheses
+            are missing: `@primitive`.
 
     Source:
         The form follows HIPS autograd's `defvjp` (Maclaurin, Duvenaud and Adams 2015).
@@ -91,7 +91,7 @@ def primitive(
         operation = Operation(definition, rules)
         count = len(operation.inputs)
         has_rule = sum(1 << i for i, name in enumerate(operation.inputs) if name in rules)
-        served = _Implementations(operation)
+        implementations = _Implementations(operation)
 
         def call(*args: Any, **options: Any) -> Any:
             if len(args) != count:
@@ -113,7 +113,7 @@ def primitive(
                 arrays.append(arg)
                 parents.append(parent)
                 bit += bit
-            forward, saving_for = served[type(args[0]) if kind is None else kind]
+            forward, saving_for = implementations[type(args[0]) if kind is None else kind]
             try:
                 y = forward(*arrays, **options) if options else forward(*arrays)
             except Exception as error:
@@ -128,7 +128,7 @@ def primitive(
             if wanted & has_rule and grad_switch.on and (is_usual or is_floating(y)):
                 saving = saving_for(wanted)
                 arrays.append(y)
-                saved = saving.pick(arrays) if saving.few else saving.save(arrays, options)
+                saved = saving.pick(arrays) if saving.only_arrays else saving.save(arrays, options)
                 record = Record(saving.plan, parents, saved, y)
             if thread.observer is not NOBODY:
                 thread.observer.operation(operation.name, args, options, y, record)
@@ -150,10 +150,10 @@ def sequence_primitive(
         rules: `input=lambda g, ...: [dL/dinput[0], ...]`, or nothing for no gradient.
 
     Returns:
-        A decorator, as that of `primitive`.
+        A decorator, as for `primitive`.
 
     Raises:
-        TypeError: The definition has several inputs, or a rule names something that it lacks.
+        TypeError: The definition has several inputs, or not what a rule names.
 
     Example:
         >>> import minigrad as mg
@@ -176,7 +176,7 @@ def sequence_primitive(
             if len(args) != 1:
                 args, options = operation.bind(args, options)
             if not isinstance(args[0], Iterable):
-                as_tensor(args[0], f"{operation.name}: {name}")  # which refuses it
+                as_tensor(args[0], f"{operation.name}: {name}")  # raises TypeError
             inputs = tuple(args[0])
             if not inputs:
                 raise ShapeError(f"{operation.name}: expected at least one Tensor, got none")
@@ -244,7 +244,7 @@ class SequenceRecord(Record):
 
 
 class _Implementations(dict[type, tuple[Callable[..., Any], Callable[[int], "_Saving"]]]):
-    """How a primitive computes on each type of array, and what it saves there; found once."""
+    """A primitive's forward function and what it saves, by type of array; looked up once."""
 
     def __init__(self, operation: Operation) -> None:
         super().__init__()
@@ -266,7 +266,7 @@ class _Implementations(dict[type, tuple[Callable[..., Any], Callable[[int], "_Sa
 
 
 def _operand_first(operation: Operation, general: Callable[..., Any]) -> Callable[..., Any]:
-    """The general form for a first input that is no array: a list, or what is to be refused."""
+    """Convert a first input that is no array, such as a list, or raise TypeError; then compute."""
 
     def call(first: Any, *others: Any, **options: Any) -> Any:
         first = as_operand(first, f"{operation.name}: {operation.inputs[0]!r}")
@@ -276,7 +276,7 @@ def _operand_first(operation: Operation, general: Callable[..., Any]) -> Callabl
 
 
 def _kernel_first(kernel: Callable[..., Any], general: Callable[..., Any]) -> Callable[..., Any]:
-    """A kernel, and the general form for what it leaves to that."""
+    """Call a kernel, and the general function where the kernel returns NotImplemented."""
 
     def call(*args: Any, **options: Any) -> Any:
         y = kernel(*args, **options)
@@ -286,7 +286,7 @@ def _kernel_first(kernel: Callable[..., Any], general: Callable[..., Any]) -> Ca
 
 
 class _Saving:
-    """What calls of an operation save, given which of the inputs want a gradient (a bit each)."""
+    """What calls of an operation save, given which inputs want a gradient (one bit each)."""
 
     def __init__(
         self, operation: Operation, numeric_rules: Mapping[str, Callable[..., Any]], wanted: int
@@ -313,18 +313,18 @@ class _Saving:
         self.options = [item for item in operation.defaults.items() if item[0] in saves]
         slots += [f"{operation.inputs[i]}_shape" for i in self.shapes]
         slots += [name for name, _ in self.options]
-        self.few = not self.shapes and not self.options
+        self.only_arrays = not self.shapes and not self.options
         chosen = [slots.index(name) for name in saves]
-        # itemgetter of one place would give no tuple; of a slice it does
+        # itemgetter of one index would give no tuple, but of a slice it does
         one = slice(chosen[0], chosen[0] + 1) if chosen else slice(0, 0)
         self.pick = itemgetter(*chosen) if len(chosen) > 1 else itemgetter(one)
 
     def save(self, values: list[Any], options: Mapping[str, Any]) -> Sequence[Any]:
-        """Pick what the rules name out of a call: its inputs and its output, as arrays.
+        """Pick the values that the rules name from a call's inputs, output, shapes and options.
 
         Args:
-            values: The inputs and the output; more is added to the list.
-            options: Those that were given.
+            values: The inputs and the output, as arrays; shapes and options are appended.
+            options: The options that the call was given.
         """
         for position in self.shapes:
             values.append(self.shape_of(values[position]))
@@ -342,11 +342,11 @@ def _shapes_of(values: Sequence[Any]) -> list[tuple[int, ...]]:
 
 
 def as_operand(value: Any, name: str) -> Any:
-    """What a user gave where a Tensor or an array is wanted; numbers, also in lists, as an array.
+    """An argument as a Tensor or an array; numbers, also in lists, become an array.
 
     Args:
-        value: A Tensor or an array, which stay as they are, or numbers.
-        name: What it is, for the message, such as "var: x".
+        value: A Tensor or an array, which is returned unchanged, or numbers.
+        name: The argument's name for the message, such as "var: x".
 
     Raises:
         TypeError: It is none of these; also a list of Tensors, which would lose their graph.
@@ -359,19 +359,19 @@ def as_operand(value: Any, name: str) -> Any:
             f"{name} takes one Tensor or array, and got a list of Tensors; join them by mg.stack "
             "or mg.concatenate, or declare the operation by mg.sequence_primitive"
         )
-    if isinstance(value, (int, float, list, tuple)):  # a union would be built at each call
-        with suppress(TypeError, ValueError):  # of what is in the list
+    if isinstance(value, (int, float, list, tuple)):  # `int | float` would be built at each call
+        with suppress(TypeError, ValueError):  # what the list holds makes no array
             array = np.asarray(value)
     if is_array(array) and array.dtype.kind in "biuf":
         return array
-    return as_tensor(value, name)  # which says what came
+    return as_tensor(value, name)  # raises the error
 
 
 _PLAIN = {int, float, bool, NoneType, np.ndarray, np.float32, np.float64, np.int64, np.bool_}
 
 
 def _plain(operation: Operation, position: int, value: Any) -> Any:
-    """An operand that is neither Tensor nor number, as a rule can compute with it: lists as arrays.
+    """Check an input that is neither Tensor nor number; a list becomes an array.
 
     Raises:
         DTypeError: It is an array of another library.
@@ -379,7 +379,7 @@ def _plain(operation: Operation, position: int, value: Any) -> Any:
     """
     name = operation.inputs[position]
     if name not in operation.rules:
-        return value  # of any kind: a user's operation may have a use for it
+        return value  # any object: without a gradient, the definition may use what it likes
     if is_foreign(type(value)):
         raise not_our_array(operation, type(value))
     if isinstance(value, Sequence) and not isinstance(value, str | bytes):

@@ -1,5 +1,5 @@
 # mypy: disable-error-code="empty-body"
-"""Tensor, an array that remembers how it was made. How it remembers is engine.py."""
+"""Tensor, an array that remembers how it was made; engine.py defines the records."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ __all__ = [
 
 
 class _Ufuncs:
-    """What a Tensor says to the functions that compute with arrays element by element (ufuncs).
+    """How a Tensor answers NumPy's and CuPy's elementwise functions (ufuncs).
 
     CuPy asks the object, finds None, and leaves `array + Tensor` to `Tensor.__radd__`. NumPy asks
-    the type, and also for `array -= Tensor`, where None would have it complain on its own.
+    the type, and also for `array -= Tensor`, where NumPy would raise its own error for None.
     """
 
     _SWAPPED: ClassVar = {
@@ -84,8 +84,8 @@ class Tensor(TensorHints):
     """An array on a device that remembers how it was made, so that gradients can flow back.
 
     Make one with `mg.tensor`, `mg.zeros` and their like; results of operations are Tensors too.
-    `x += y` writes into a Tensor that was made so, which is refused while a graph records it; the
-    result of an operation is never changed, and `x += y` makes x a new Tensor there.
+    `x += y` writes into a Tensor that was made so, and raises while a graph records it. The result
+    of an operation is never changed: for a result x, `x += y` makes x a new Tensor.
 
     Args:
         data: What `mg.tensor` takes; the memory of a Tensor is shared.
@@ -105,7 +105,7 @@ class Tensor(TensorHints):
     _requires_grad: bool
     _grad: Tensor | None
     _slot: GradientSlot | None  # where an optimizer wants the gradient
-    _writable: bool  # whether `+=` may write in place; results of operations do not have it
+    _writable: bool  # whether `+=` may write in place; results of operations lack it
 
     __array_ufunc__ = _Ufuncs()
     __hash__ = object.__hash__
@@ -119,7 +119,7 @@ class Tensor(TensorHints):
         self._writable = True
         self.requires_grad = requires_grad
 
-    # what it is
+    # properties
 
     @property
     def data(self) -> Array:
@@ -218,14 +218,14 @@ class Tensor(TensorHints):
         """The Tensor with its axes in reverse order."""
         return self.transpose()
 
-    # what leaves the graph
+    # values and gradients
 
     def numel(self) -> int:
         """The number of elements: PyTorch's word for `size`."""
         return self.size
 
     def tolist(self) -> Any:
-        """The values as nested lists of Python numbers; a number where there are no axes."""
+        """The values as nested lists of Python numbers; one number for a Tensor without axes."""
         _refuse_reading(self._data)
         return to_numpy(self._data).tolist()
 
@@ -233,7 +233,7 @@ class Tensor(TensorHints):
         """The values as a NumPy array: shared memory on the CPU (see `data`), a copy from the GPU.
 
         Raises:
-            RuntimeError: The Tensor requires a gradient; say `.detach().numpy()`.
+            RuntimeError: The Tensor requires a gradient; use `.detach().numpy()`.
         """
         if self._requires_grad:
             raise RuntimeError("numpy: this Tensor requires a gradient; use .detach().numpy()")
@@ -276,7 +276,7 @@ class Tensor(TensorHints):
         Raises:
             ShapeError: Several elements and no `gradient`, or one of another shape.
             GraphFreedError: An earlier pass has freed the graph.
-            ChangedValueError: A value that the way back needs was changed after the forward pass.
+            ChangedValueError: A value that backward needs was changed after the forward pass.
             RuntimeError: The Tensor, or one of `inputs`, does not require a gradient; or one of
                 `inputs` is no leaf.
 
@@ -292,7 +292,7 @@ class Tensor(TensorHints):
         self.requires_grad = requires_grad
         return self
 
-    # what Python and NumPy ask
+    # protocols of Python and NumPy
 
     def __repr__(self) -> str:
         _refuse_reading(self._data)
@@ -430,7 +430,7 @@ class Tensor(TensorHints):
     def clone(self) -> Tensor:
         """A copy with memory of its own, in the graph; see `mg.clone`.
 
-        A copy of a leaf that requires no gradient, as `x.detach()`, is such a leaf itself.
+        A copy of a leaf that requires no gradient, such as `x.detach()`, is a leaf too.
         """
 
     def exp(self) -> Tensor:
@@ -556,16 +556,16 @@ class GradientSlot(Protocol):
     """Where an optimizer wants a leaf's gradient to be written: a place in its flat vector."""
 
     def take(self, leaf: Tensor) -> Array | None:
-        """An array to write the first gradient of a pass into, or None where it is not free."""
+        """An array to write the first gradient of a pass into, or None if it is in use."""
 
     def holds(self, array: Array) -> bool:
-        """Whether this is that array."""
+        """Whether this array is in the slot's place."""
 
     def place(self) -> Place | None:
-        """The place itself; None where the optimizer is gone."""
+        """The place itself; None if the optimizer no longer exists."""
 
     def data_place(self, leaf: Tensor) -> Place | None:
-        """The place of the leaf's values; None where they are elsewhere."""
+        """The place of the leaf's values in the optimizer's vector; None if they are elsewhere."""
 
     def stretch(self) -> tuple[Array, int, int] | None:
         """The vector of all gradients, and where in it this one begins and ends."""
@@ -583,14 +583,14 @@ def wrap(array: Array, record: Record | None = None) -> Tensor:
 
 
 def new_leaf(array: Array) -> Tensor:
-    """The Tensor around an array that its owner may change in place, by `+=` and its like."""
+    """The Tensor around an array that its owner may change in place, as by `+=`."""
     result = wrap(array)
     result._writable = True
     return result
 
 
 def _refuse_reading(array: Array) -> None:
-    """A captured step cannot look at values: they are not computed yet."""
+    """Refuse to read values in a captured step: they are not computed yet."""
     if thread.observer is not NOBODY and not on_host(array):
         thread.observer.refuse(
             f"it reads a Tensor of shape {array.shape} (.item(), if, .numpy(), print): a copy to "
@@ -599,12 +599,12 @@ def _refuse_reading(array: Array) -> None:
 
 
 def array_of(value: Any) -> Any:
-    """The raw array of a Tensor; anything else as it is."""
+    """The raw array of a Tensor; anything else is returned unchanged."""
     return value._data if isinstance(value, Tensor) else value
 
 
 def described(value: object) -> str:
-    """What a value is, for a message: its kind, and the dtype and shape or the number."""
+    """A description of a value for a message: kind, dtype and shape, or the number itself."""
     if value is None or isinstance(value, int | float | complex):
         return repr(value)
     if isinstance(value, Tensor) or is_array(value):
@@ -615,11 +615,11 @@ def described(value: object) -> str:
 
 
 def as_tensor(value: Any, name: str) -> Tensor:
-    """What a user gave for a Tensor: a Tensor as it is, an array as the Tensor around it.
+    """An argument as a Tensor; an array is wrapped without a copy.
 
     Args:
         value: A Tensor, or an array, whose memory is shared.
-        name: What it is, for the message, such as "cross_entropy: target".
+        name: The argument's name for the message, such as "cross_entropy: target".
 
     Raises:
         TypeError: It is neither.
@@ -638,14 +638,14 @@ def as_tensor(value: Any, name: str) -> Tensor:
 
 
 def dtype_of(dtype: Any, name: str) -> np.dtype[Any]:
-    """What a user gave for a dtype; None stands for float32, the default.
+    """An argument as a NumPy dtype; None stands for float32, the default.
 
     Args:
-        dtype: What NumPy takes for one.
-        name: What asks for it, for the message, such as "astype".
+        dtype: Anything that NumPy accepts as a dtype.
+        name: The caller's name for the message, such as "astype".
 
     Raises:
-        DTypeError: NumPy does not know it, or it is not one of real numbers.
+        DTypeError: NumPy does not know it, or it is not a dtype of real numbers.
     """
     try:
         found = np.dtype(np.float32 if dtype is None else dtype)
@@ -657,10 +657,10 @@ def dtype_of(dtype: Any, name: str) -> np.dtype[Any]:
 
 
 def listed(value: Any, name: str) -> list[Tensor]:
-    """One Tensor, or several, as a list: where an array will not do, as it is in no graph.
+    """One Tensor, or several, as a list; an array is refused, as it is in no graph.
 
     Raises:
-        TypeError: It is neither; `name` is what it is, for the message.
+        TypeError: It is neither; the message calls it `name`.
     """
     if isinstance(value, Tensor):
         return [value]
@@ -700,7 +700,7 @@ def tensor(
         array = data.copy()
     else:
         try:
-            # by asarray first: `__array__` of another library need not know how to copy
+            # asarray first: another library's `__array__` may not know how to copy
             array = np.array(np.asarray(data) if hasattr(data, "__array__") else data)
         except ValueError as error:
             raise ShapeError(f"tensor: expected nested sequences of one shape; {error}") from None
@@ -725,14 +725,14 @@ def tensor(
 
 
 def _converted(array: Array, dtype: np.dtype[Any], exactly: bool) -> Array:
-    """An array in a dtype; Python's numbers are refused where integers cannot hold them."""
+    """Convert an array; if `exactly`, raise if an integer dtype cannot hold the numbers."""
     if exactly and dtype.kind in "iu" and not can_hold(dtype, np.trunc(array)):
         raise DTypeError(f"tensor: {dtype} cannot hold numbers from {array.min()} to {array.max()}")
     return array.astype(dtype, copy=False)
 
 
 def can_hold(dtype: np.dtype[Any], values: Array) -> bool:
-    """Whether a dtype holds numbers as they are; floats hold all, but for rounding."""
+    """Whether a dtype can hold these numbers; a float dtype holds all of them, rounded."""
     if dtype.kind == "f":
         return True
     with np.errstate(invalid="ignore"):

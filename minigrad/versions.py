@@ -1,11 +1,11 @@
-"""Which values were written to, and when, so that backward never uses changed ones unseen.
+"""Which arrays were written to, and when, so that backward never uses a changed value unnoticed.
 
-Tensors and records share one clock, `ages`. A record that is younger than the last write (the
-usual case: an optimizer steps after backward) needs no further look. For an older one it is asked
-whether its values share memory with what was written to, which finds a change through any view.
-A write to the whole memory of an array is remembered by that array, any other by its addresses.
-A recorded step writes again at each replay: `journal` collects its writes, `note_again` repeats
-them.
+Records and writes are numbered by one counter, `ages`. A record that is younger than the last
+write needs no check; this is the usual case, as an optimizer steps after backward. For an older
+record, `was_changed` checks whether its saved values share memory with what was written to, which
+finds a change through any view. A write to all of an array's memory is stored under that array,
+any other write under its address range. A captured step writes again at each replay: `journal`
+collects its writes, and `note_again` repeats them.
 """
 
 from __future__ import annotations
@@ -33,21 +33,21 @@ __all__ = [
 ]
 
 ages = itertools.count(1)
-_LIMIT = 10_000  # changes of a kind that are remembered; the oldest half is forgotten beyond
+_LIMIT = 10_000  # entries per dictionary; beyond this, the oldest half is dropped
 
 Span: TypeAlias = tuple[int, int]  # the addresses of the first byte, and after the last
 Whole: TypeAlias = ref[Array]
-Memory: TypeAlias = Whole | Span  # what was written to; it keeps no array alive
+Memory: TypeAlias = Whole | Span  # the memory of a write; it keeps no array alive
 
-_wholes: dict[int, tuple[int, Whole]] = {}  # by an array's id: the last write to all of its memory
+_wholes: dict[int, tuple[int, Whole]] = {}  # by array id: the last write to all of its memory
 _spans: dict[Span, int] = {}  # the last write to a part, or to memory that no NumPy array owns
-_replaced: dict[int, int] = {}  # by a Tensor's id: when it was given another array
+_replaced: dict[int, int] = {}  # by Tensor id: when its array was replaced
 _last = 0
 _last_span = 0
 
 
 class _Journal(threading.local):
-    """Per thread: where its writes are written down, if anybody wants them."""
+    """Per thread: the list that collects its writes, or None."""
 
     written: list[Memory] | None = None
 
@@ -61,12 +61,12 @@ def last_write() -> int:
 
 
 def write(array: Array, values: Any, index: Any = ...) -> None:
-    """Write values into an array in place; only kernels change a Tensor's elements otherwise.
+    """Write values into an array in place; apart from kernels, nothing else changes elements.
 
     Args:
-        array: What is changed.
-        values: Of the shape of `array[index]`, or one that broadcasts to it.
-        index: Which elements; all of them if not given.
+        array: The array to change.
+        values: The new values, in a shape that broadcasts to that of `array[index]`.
+        index: Which elements; all of them by default.
 
     Raises:
         ValueError: The array's memory is read-only.
@@ -93,7 +93,7 @@ def note_write(*arrays: Array) -> None:
 
 @contextmanager
 def journal() -> Iterator[list[Memory]]:
-    """Collect what this thread writes to inside."""
+    """Collect the memory that this thread writes to inside the `with` block."""
     before, _journal.written = _journal.written, []
     try:
         yield _journal.written
@@ -111,7 +111,7 @@ def _memory_of(array: Array) -> Memory:
 
 
 def note_again(written: Iterable[Memory]) -> None:
-    """Remember that this memory was written to now, as by the replay of a step."""
+    """Remember that this memory was written to now, for instance by the replay of a step."""
     global _last, _last_span
     _last = next(ages)
     for memory in written:
@@ -123,28 +123,29 @@ def note_again(written: Iterable[Memory]) -> None:
 
 
 def note_replaced(holder: object) -> None:
-    """Remember that a Tensor was given another array."""
+    """Remember that a Tensor's array was replaced by another one."""
     global _last
     _last = next(ages)
     _remember(_replaced, id(holder), _last)
 
 
-def _remember(changes: dict[Any, Any], what: object, when: object) -> None:
-    changes.pop(what, None)  # so that the order is that of age
-    changes[what] = when
+def _remember(changes: dict[Any, Any], key: object, entry: object) -> None:
+    changes.pop(key, None)  # so that the dictionary stays in the order of age
+    changes[key] = entry
     if len(changes) > _LIMIT:
         for old in list(changes)[: _LIMIT // 2]:
             del changes[old]
 
 
 def was_changed(holder: object, array: Any, age: int) -> bool:
-    """Whether a value that was saved at `age` is another one now.
+    """Whether a value that was saved at `age` has changed since.
 
-    Memory that was freed and used again raises no false alarm: what uses it now is younger.
+    Memory that was freed and used again raises no false alarm: the value that uses it now is
+    younger than the writes from before.
 
     Args:
-        holder: The Tensor that it was saved from, if any.
-        array: The value; anything but an array never changes.
+        holder: The Tensor whose array was saved, if any.
+        array: The saved value; anything but an array never changes.
         age: When it was saved.
     """
     if _replaced.get(id(holder), 0) > age:
@@ -158,7 +159,7 @@ def was_changed(holder: object, array: Any, age: int) -> bool:
         if _last_span <= age:
             return False
     spans = [*itertools.takewhile(lambda span: _spans[span] > age, reversed(_spans))]
-    if owner is None:  # it may share the memory of any array
+    if owner is None:  # unknown memory: it may overlap with any array
         written = [place() for when, place in _wholes.values() if when > age]
         spans += [span_of(whole) for whole in written if whole is not None]
     start, stop = span_of(array)

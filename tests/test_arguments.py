@@ -285,8 +285,8 @@ REFUSALS = {
 # Not in the tables: what takes no Tensor, or anything that `mg.tensor` takes.
 WITHOUT = {
     "mg": "arange enable_grad eye fused full is_grad_enabled load manual_seed no_grad ones "
-    "primitive rand randn tensor zeros capture detect_anomaly Tensor check nn optim "
-    "AnomalyError ChangedValueError DTypeError DeviceError GraphFreedError ShapeError",
+    "primitive sequence_primitive rand randn tensor zeros capture detect_anomaly Tensor check nn "
+    "optim AnomalyError ChangedValueError DTypeError DeviceError GraphFreedError ShapeError",
     "nn": "Buffer Module ModuleList Parameter StateDictError functional init utils",
     "nn.functional": "",
     "nn.init": "calculate_gain",

@@ -146,12 +146,15 @@ def test_sample_digits_are_ten_thousand_with_every_class() -> None:
 
 
 def test_importing_the_reader_needs_numpy_and_the_standard_library_only(tmp_path: Path) -> None:
-    source = Path(sys.modules["minigrad.data"].__file__ or "")
-    shutil.copy(source, tmp_path / "alone.py")
+    (tmp_path / "minigrad").mkdir()
+    (tmp_path / "minigrad" / "__init__.py").touch()
+    for module in ("minigrad.data", "minigrad.errors"):
+        shutil.copy(Path(sys.modules[module].__file__ or ""), tmp_path / "minigrad")
     code = (
-        "import sys, numpy.random; known = set(sys.modules); import alone\n"
+        "import sys, numpy.random; known = set(sys.modules); import minigrad.data\n"
+        "assert 'minigrad.tensor' not in sys.modules\n"
         "new = {name.split('.')[0] for name in set(sys.modules) - known}\n"
-        "print(sorted(new - set(sys.stdlib_module_names) - {'alone', 'numpy'}))"
+        "print(sorted(new - set(sys.stdlib_module_names) - {'minigrad', 'numpy'}))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True

@@ -31,7 +31,7 @@ def relu(input: Tensor, inplace: bool = False) -> Tensor:
 
     Args:
         input: Any shape.
-        inplace: Accepted for PyTorch's sake; the result is a new Tensor all the same.
+        inplace: Accepted as in PyTorch, without effect: the result is a new Tensor.
 
     Example:
         >>> import minigrad as mg
@@ -47,7 +47,7 @@ def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = Fals
     Args:
         input: Any shape.
         negative_slope: The derivative below 0, and at 0.
-        inplace: Accepted for PyTorch's sake; the result is a new Tensor all the same.
+        inplace: Accepted as in PyTorch, without effect: the result is a new Tensor.
 
     Example:
         >>> import minigrad as mg
@@ -101,8 +101,9 @@ def softmax(input: Tensor, dim: int | None = None, dtype: Any = None) -> Tensor:
 
     Args:
         input: Any shape.
-        dim: The axis. PyTorch's old choice where it is None, with a warning.
-        dtype: Convert the input to it first.
+        dim: The axis. None takes PyTorch's old default, with a warning: axis 0 for 0, 1 or 3 axes,
+            else axis 1.
+        dtype: Convert the input to this dtype first.
 
     Example:
         >>> import minigrad as mg
@@ -119,8 +120,9 @@ def log_softmax(input: Tensor, dim: int | None = None, dtype: Any = None) -> Ten
 
     Args:
         input: Any shape.
-        dim: The axis. PyTorch's old choice where it is None, with a warning.
-        dtype: Convert the input to it first.
+        dim: The axis. None takes PyTorch's old default, with a warning: axis 0 for 0, 1 or 3 axes,
+            else axis 1.
+        dtype: Convert the input to this dtype first.
 
     Example:
         >>> import minigrad as mg
@@ -136,7 +138,7 @@ class ReLU(Module):
     """Rectified linear unit, elementwise: `max(x, 0)`.
 
     Args:
-        inplace: Accepted for PyTorch's sake; the result is a new Tensor all the same.
+        inplace: Accepted as in PyTorch, without effect: the result is a new Tensor.
 
     Example:
         >>> import minigrad as mg
@@ -149,7 +151,7 @@ class ReLU(Module):
         self.inplace = inplace
 
     def forward(self, input: Tensor) -> Tensor:
-        """Of the input's shape."""
+        """The function of the input, in the input's shape."""
         return relu(input)
 
     def extra_repr(self) -> str:
@@ -162,7 +164,7 @@ class LeakyReLU(Module):
 
     Args:
         negative_slope: The slope left of 0.
-        inplace: Accepted for PyTorch's sake; the result is a new Tensor all the same.
+        inplace: Accepted as in PyTorch, without effect: the result is a new Tensor.
 
     Example:
         >>> import minigrad as mg
@@ -176,7 +178,7 @@ class LeakyReLU(Module):
         self.inplace = inplace
 
     def forward(self, input: Tensor) -> Tensor:
-        """Of the input's shape."""
+        """The function of the input, in the input's shape."""
         return leaky_relu(input, self.negative_slope)
 
     def extra_repr(self) -> str:
@@ -195,7 +197,7 @@ class Tanh(Module):
     """
 
     def forward(self, input: Tensor) -> Tensor:
-        """Of the input's shape."""
+        """The function of the input, in the input's shape."""
         return tanh(input)
 
 
@@ -209,7 +211,7 @@ class Sigmoid(Module):
     """
 
     def forward(self, input: Tensor) -> Tensor:
-        """Of the input's shape."""
+        """The function of the input, in the input's shape."""
         return sigmoid(input)
 
 
@@ -217,7 +219,8 @@ class Softmax(Module):
     """e^x divided by its sum along an axis: positive values that add up to 1.
 
     Args:
-        dim: The axis. PyTorch's old choice where it is None, with a warning.
+        dim: The axis. None takes PyTorch's old default, with a warning: axis 0 for 0, 1 or 3 axes,
+            else axis 1.
 
     Example:
         >>> import minigrad as mg
@@ -230,7 +233,7 @@ class Softmax(Module):
         self.dim = dim
 
     def forward(self, input: Tensor) -> Tensor:
-        """Of the input's shape."""
+        """The function of the input, in the input's shape."""
         return softmax(input, self.dim)
 
     def extra_repr(self) -> str:
@@ -242,7 +245,8 @@ class LogSoftmax(Module):
     """log(softmax(x)) along an axis, without overflow.
 
     Args:
-        dim: The axis. PyTorch's old choice where it is None, with a warning.
+        dim: The axis. None takes PyTorch's old default, with a warning: axis 0 for 0, 1 or 3 axes,
+            else axis 1.
 
     Example:
         >>> import minigrad as mg
@@ -255,7 +259,7 @@ class LogSoftmax(Module):
         self.dim = dim
 
     def forward(self, input: Tensor) -> Tensor:
-        """Of the input's shape."""
+        """The function of the input, in the input's shape."""
         return log_softmax(input, self.dim)
 
     def extra_repr(self) -> str:

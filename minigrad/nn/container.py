@@ -12,7 +12,7 @@ __all__ = ["ModuleList", "Sequential"]
 
 
 class _Ordered(Module):
-    """Modules in order, under the names "0", "1", ... unless others were given."""
+    """Modules in order, named "0", "1", ... unless other names are given."""
 
     def append(self, module: Module) -> Self:
         """Add a module at the end, and return the container."""
@@ -25,7 +25,7 @@ class _Ordered(Module):
         return self
 
     def insert(self, index: int, module: Module) -> None:
-        """Put a module before the one at `index`; all are numbered anew."""
+        """Put a module before the one at `index`, and renumber all modules."""
         layers = list(self)
         layers.insert(index, module)
         self._renumber(layers)
@@ -103,7 +103,7 @@ class Sequential(_Ordered):
             for name, module in modules[0].items():
                 self._put(name, module)
         else:
-            self.extend(modules)  # type: ignore[arg-type]  # checked there
+            self.extend(modules)  # type: ignore[arg-type]  # extend checks
 
     def _part(self, index: slice) -> Self:
         return type(self)(dict(self._own(Module)[index]))
@@ -116,7 +116,7 @@ class Sequential(_Ordered):
 
 
 class ModuleList(_Ordered):
-    """A list of modules whose parameters are found; how they are used is the owner's affair.
+    """A list of modules whose parameters are found; the module that owns it calls them.
 
     Args:
         modules: The modules in order.

@@ -50,8 +50,8 @@ def nll_loss(
 
     Raises:
         ShapeError: The shapes do not fit.
-        DTypeError: The target is not of integers, or the input is.
-        IndexError: A target is not a class.
+        DTypeError: The target does not hold integers, or the input does.
+        IndexError: A target is not a class from 0 to C - 1.
         ValueError: `reduction` is unknown.
 
     Example:
@@ -83,22 +83,22 @@ def cross_entropy(
     """Minus the log-likelihood of classes under softmax(z): `-sum_c w_c t_c log_softmax(z)_c`.
 
     Where targets are classes, t is 1 for the right one and 0 for the others, and the mean is
-    weighted: it divides by the sum of the weights of the targets. Smoothing takes
-    `(1 - label_smoothing) t + label_smoothing / C` for t.
+    weighted: it divides by the sum of the weights of the targets. Smoothing replaces t by
+    `(1 - label_smoothing) t + label_smoothing / C`.
 
     Args:
         input: Logits z (C,), (N, C) or (N, C, d1, ...).
         target: Classes from 0 to C - 1, integers (), (N,) or (N, d1, ...); or probabilities t of
             the input's shape.
         weight: A weight w for each class (C,).
-        ignore_index: Targets of this value do not count; not for probabilities.
+        ignore_index: Targets of this value do not count; only where targets are classes.
         reduction: "none" (one loss per target), "mean" or "sum".
         label_smoothing: From 0 to 1.
 
     Raises:
         ShapeError: The shapes do not fit.
-        DTypeError: Classes are not integers, or the input or probabilities not floating-point.
-        IndexError: A target is not a class.
+        DTypeError: Classes are not integers, or the input or the probabilities are not floats.
+        IndexError: A target is not a class from 0 to C - 1.
         ValueError: `reduction` is unknown, `label_smoothing` is outside [0, 1], or `ignore_index`
             is a class where targets are probabilities.
 
@@ -194,7 +194,7 @@ def _of_classes(
 
 
 def _checked_classes(name: str, input: Tensor, target: Tensor, ignore_index: int) -> Array:
-    """The targets as int64; raise where they are no classes, which on the GPU goes unseen."""
+    """The targets as int64; raise for a target that is no class (not checked on the GPU)."""
     axis = _class_axis(input)
     expected = input.shape[:axis] + input.shape[axis + 1 :]
     if input.ndim == 0 or target.shape != expected:
@@ -209,7 +209,7 @@ def _checked_classes(name: str, input: Tensor, target: Tensor, ignore_index: int
             f"{target.dtype}; use .astype('int64')"
         )
     if on_host(classes) and classes.size and not 0 <= classes.min() <= classes.max() < count:
-        if ignore_index >= 2**63:  # only a uint64 could be that, and classes are int64 from here on
+        if ignore_index >= 2**63:  # only a uint64 target can equal it, and classes become int64
             raise ValueError(f"{name}: ignore_index={ignore_index} does not fit int64")
         counted = np.where(classes == ignore_index, 0, classes)
         if not 0 <= counted.min() <= counted.max() < count:

@@ -22,13 +22,13 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool 
     Args:
         input: Any shape.
         p: A probability, from 0 to 1.
-        training: False returns the input as it is.
-        inplace: Accepted for PyTorch's sake; the input keeps its values all the same.
+        training: False returns the input unchanged.
+        inplace: Accepted as in PyTorch, without effect: the input keeps its values.
 
     Raises:
         TypeError: p is no number.
         ValueError: p is outside [0, 1].
-        DTypeError: The input is of integers.
+        DTypeError: The input holds integers.
 
     Source:
         Srivastava et al. 2014, "Dropout: a simple way to prevent neural networks from overfitting".
@@ -63,7 +63,7 @@ class Dropout(Module):
 
     Args:
         p: A probability, from 0 to 1.
-        inplace: Accepted for PyTorch's sake; the input keeps its values all the same.
+        inplace: Accepted as in PyTorch, without effect: the input keeps its values.
 
     Raises:
         TypeError: p is no number.
@@ -83,7 +83,7 @@ class Dropout(Module):
         self.p, self.inplace = probability("Dropout: p", p), inplace
 
     def forward(self, input: Tensor) -> Tensor:
-        """The input with holes; the input itself after `eval()`."""
+        """The input with elements set to zero; after `eval()` the input itself."""
         return dropout(input, self.p, self.training)
 
     def extra_repr(self) -> str:

@@ -1,4 +1,4 @@
-"""Tables of vectors, looked up by number."""
+"""Tables of vectors: a row number picks a vector."""
 
 from __future__ import annotations
 
@@ -43,21 +43,21 @@ def embedding(
         input: Numbers of rows, integers of any shape.
         weight: The table (V, D).
         padding_idx: This row gets no gradient.
-        max_norm: Shorten picked rows that are longer than this to it, in the table itself. So a
-            graph that needs the values before has to go backward first.
-        norm_type: In which norm they are measured.
+        max_norm: Shorten picked rows to this norm if theirs is larger, in place in the table. Run
+            backward first for a graph that needs the old values.
+        norm_type: The order of this norm.
         scale_grad_by_freq: Divide each row's gradient by how often the input picks it.
-        sparse: Accepted for PyTorch's sake; the gradient is dense all the same.
+        sparse: Accepted as in PyTorch, without effect: the gradient is dense.
 
     Returns:
         (..., D), where ... is the shape of the input.
 
     Raises:
-        IndexError: A number is not that of a row.
-        DTypeError: The input is not of integers, or max_norm is to shorten rows of integers.
-        ShapeError: The table has not two axes.
-        ValueError: padding_idx is not that of a row, max_norm is negative, or it is to shorten
-            read-only memory.
+        IndexError: A row number is out of range.
+        DTypeError: The input does not hold integers, or max_norm is given for an integer table.
+        ShapeError: The table does not have two axes.
+        ValueError: padding_idx is out of range, max_norm is negative, or max_norm is given for a
+            table in read-only memory.
 
     Example:
         >>> import minigrad as mg
@@ -94,7 +94,7 @@ def _row_numbers(input: Tensor, count: int) -> Array:
 
 
 def _checked_padding(padding_idx: int | None, count: int) -> int | None:
-    """The row's number counted from the front."""
+    """The number of the padding row, counted from the front."""
     if padding_idx is None:
         return None
     padding_idx = integer("embedding: padding_idx", padding_idx)
@@ -121,16 +121,16 @@ def _shorten_rows(weight: Tensor, rows: Array, max_norm: float, norm_type: float
 
 
 class Embedding(Module):
-    """A table of vectors, looked up by number; it starts standard normal.
+    """A table of vectors, picked by row number; its initial values are standard normal.
 
     Args:
         num_embeddings: The number V of rows.
-        embedding_dim: Their length D.
+        embedding_dim: The length D of a row.
         padding_idx: This row starts at zero and gets no gradient.
-        max_norm: Shorten picked rows that are longer than this to it, in the table itself.
-        norm_type: In which norm they are measured.
+        max_norm: Shorten picked rows to this norm if theirs is larger, in place in the table.
+        norm_type: The order of this norm.
         scale_grad_by_freq: Divide each row's gradient by how often the input picks it.
-        sparse: Accepted for PyTorch's sake; the gradient is dense all the same.
+        sparse: Accepted as in PyTorch, without effect: the gradient is dense.
         device: Where the table is: "cpu" (the default) or "gpu".
         dtype: Its dtype, float32 by default.
 
@@ -138,7 +138,7 @@ class Embedding(Module):
         weight: The table (V, D).
 
     Raises:
-        ValueError: padding_idx is not that of a row.
+        ValueError: padding_idx is out of range.
 
     Example:
         >>> import minigrad as mg
@@ -170,7 +170,7 @@ class Embedding(Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw the table anew."""
+        """Draw new values for the table."""
         init.normal_(self.weight)
         if self.padding_idx is not None:
             write(self.weight._data, 0, self.padding_idx)
@@ -190,16 +190,16 @@ class Embedding(Module):
 
         Args:
             embeddings: The table (V, D); its memory is shared, so `max_norm` changes it too.
-            freeze: Whether it stays as it is in training.
+            freeze: Whether training leaves the table unchanged.
             padding_idx: This row gets no gradient; it keeps its values.
             max_norm: As for the constructor, like the arguments after it.
-            norm_type: In which norm rows are measured.
+            norm_type: The order of the norm of rows.
             scale_grad_by_freq: Divide each row's gradient by how often the input picks it.
-            sparse: Accepted for PyTorch's sake.
+            sparse: Accepted as in PyTorch, without effect.
 
         Raises:
-            ShapeError: The table has not two axes.
-            DTypeError: It is of integers, and not frozen.
+            ShapeError: The table does not have two axes.
+            DTypeError: The table holds integers, and is not frozen.
         """
         table = as_tensor(embeddings, "Embedding.from_pretrained: embeddings")
         if table.ndim != 2:
@@ -220,8 +220,8 @@ class Embedding(Module):
         """(..., D) from row numbers of shape (...).
 
         Raises:
-            IndexError: A number is not that of a row.
-            DTypeError: The input is not of integers.
+            IndexError: A row number is out of range.
+            DTypeError: The input does not hold integers.
         """
         return embedding(
             input,

@@ -1,6 +1,6 @@
 """Layers and losses as functions: everything is an argument, nothing is remembered.
 
-Names and arguments are PyTorch's. Each stands in the file of the layer that calls it.
+Names and arguments are PyTorch's. Each is defined in the file of its layer.
 """
 
 from minigrad.messages import hints

@@ -1,9 +1,9 @@
 """Initial values: each function fills a Tensor or an array in place, outside any graph.
 
-It returns what it was given, so `init.normal_(layer.weight.data, std=0.02)` works as well.
+It returns its argument, so `init.normal_(layer.weight.data, std=0.02)` works as well.
 
-In all of them the weights of a linear layer have the shape (fan_out, fan_in, ...): how many outputs
-a unit feeds, and how many inputs it sums. Further axes multiply both.
+The weights of a layer have the shape (fan_out, fan_in, ...): how many outputs a unit feeds, and how
+many inputs it sums. The product of further axes is a factor of both.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ T = TypeVar("T", bound=Operand)
 
 
 def _array(name: str, tensor: Operand, floating: bool = True) -> Array:
-    """The array to fill; refuse what cannot hold the values, or cannot be changed."""
+    """The array to fill; raise if it cannot hold the values, or cannot be changed."""
     if isinstance(tensor, np.generic):
         raise TypeError(f"{name}: a NumPy scalar cannot be changed in place; pass an array")
     array = as_tensor(tensor, f"{name}: tensor")._data
@@ -63,7 +63,7 @@ def _fill(array: Array, values: Any) -> None:
 
 
 def _drawn(name: str, tensor: T, draw: Any, **options: Any) -> T:
-    """The Tensor, filled by a method of the generator that takes these options."""
+    """Fill a Tensor by a method of the generator, which is called with these options."""
     array = _array(name, tensor)
     try:
         values = draw(*options.values(), array.shape)
@@ -96,8 +96,8 @@ def normal_(tensor: T, mean: float = 0.0, std: float = 1.0) -> T:
 
     Args:
         tensor: Any shape.
-        mean: Its mean.
-        std: Its standard deviation.
+        mean: The mean of the distribution.
+        std: The standard deviation of the distribution.
 
     Example:
         >>> import minigrad as mg
@@ -119,7 +119,7 @@ def constant_(tensor: T, val: float) -> T:
         The same Tensor or array.
 
     Raises:
-        DTypeError: The Tensor is of integers, and the value is none of them.
+        DTypeError: The Tensor holds integers, and its dtype cannot hold the value.
 
     Example:
         >>> import minigrad as mg
@@ -198,9 +198,9 @@ def eye_(tensor: T) -> T:
 
 
 def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
-    """By how much to scale weights for a nonlinearity, with PyTorch's numbers.
+    """The factor by which to scale weights for a nonlinearity, with PyTorch's numbers.
 
-    For the rectifiers it makes up for what they take from the mean square of their input.
+    A rectifier makes the mean square of its input smaller; its gain makes up for that.
 
     Args:
         nonlinearity: "linear", "sigmoid", "tanh", "relu", "leaky_relu" or "selu".
@@ -304,13 +304,13 @@ def _kaiming_std(tensor: Operand, a: float, mode: FanMode, nonlinearity: str, na
 def kaiming_uniform_(
     tensor: T, a: float = 0.0, mode: FanMode = "fan_in", nonlinearity: str = "leaky_relu"
 ) -> T:
-    """Draw uniformly from +-gain sqrt(3 / fan), where the gain is that of the nonlinearity.
+    """Draw uniformly from +-gain sqrt(3 / fan), with the gain of the nonlinearity.
 
     Args:
         tensor: (fan_out, fan_in, ...).
         a: The negative slope of "leaky_relu".
-        mode: "fan_in" keeps the size of values forward, "fan_out" that of gradients backward.
-        nonlinearity: What follows the layer, see `calculate_gain`.
+        mode: "fan_in" keeps the size of the values forward, "fan_out" of the gradients backward.
+        nonlinearity: The one after the layer, see `calculate_gain`.
 
     Raises:
         ShapeError: Fewer than 2 axes.
@@ -337,8 +337,8 @@ def kaiming_normal_(
     Args:
         tensor: (fan_out, fan_in, ...).
         a: The negative slope of "leaky_relu".
-        mode: "fan_in" keeps the size of values forward, "fan_out" that of gradients backward.
-        nonlinearity: What follows the layer, see `calculate_gain`.
+        mode: "fan_in" keeps the size of the values forward, "fan_out" of the gradients backward.
+        nonlinearity: The one after the layer, see `calculate_gain`.
 
     Raises:
         ShapeError: Fewer than 2 axes.

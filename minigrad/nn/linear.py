@@ -1,4 +1,4 @@
-"""Layers that multiply by a matrix, or leave everything as it is."""
+"""The linear layer, and two that compute nothing: Identity and Flatten."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         (..., out_features), without the last axis for a single output.
 
     Raises:
-        ShapeError: The last axis of the input does not fit the weight, or that has other axes.
+        ShapeError: The last axis of the input does not fit the weight, or the weight has not 1 or 2
+            axes.
 
     Example:
         >>> import minigrad as mg
@@ -95,7 +96,7 @@ class Linear(Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw the parameters anew."""
+        """Draw new values for the parameters."""
         init.kaiming_uniform_(self.weight, a=math.sqrt(5))  # this is +-1/sqrt(in_features)
         if self.bias is not None:
             bound = 1 / math.sqrt(self.in_features) if self.in_features else 0.0
@@ -118,7 +119,7 @@ class Linear(Module):
 
 
 class Identity(Module):
-    """The input as it is; a place-holder. Any arguments are accepted.
+    """Return the input unchanged: a placeholder. Any arguments are accepted.
 
     Example:
         >>> import minigrad as mg
@@ -135,7 +136,7 @@ class Identity(Module):
 
 
 class Flatten(Module):
-    """Several axes made one, in row-major order.
+    """Merge several axes into one, in row-major order.
 
     Args:
         start_dim: The first of them; by default the one after the batch.
@@ -153,7 +154,7 @@ class Flatten(Module):
         self.end_dim = integer("Flatten: end_dim", end_dim)
 
     def forward(self, input: Tensor) -> Tensor:
-        """The input with its axes start_dim to end_dim as one.
+        """The input with its axes start_dim to end_dim merged into one.
 
         Raises:
             ShapeError: The input does not have these axes.

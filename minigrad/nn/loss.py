@@ -1,6 +1,6 @@
-"""Losses of single numbers, as functions and as layers: squared error, and two classes.
+"""Squared error, and cross-entropy of two classes, as functions and as layers.
 
-The logarithms are in minigrad.ops; here losses are weighed, and reduced to one number.
+minigrad.ops computes the loss of each element; here losses are weighted and reduced to one number.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Reduction: TypeAlias = Literal["none", "mean", "sum"]
 
 
 def reduced(loss: Tensor, reduction: Reduction, count: Any = None) -> Tensor:
-    """All elements, their sum, or their mean (over `count` of them): nan where there are none."""
+    """All losses, their sum, or their mean (sum / `count` if given): nan if there are none."""
     if reduction == "none":
         return loss
     if reduction == "mean" and count is None and loss.size:
@@ -45,13 +45,13 @@ def reduced(loss: Tensor, reduction: Reduction, count: Any = None) -> Tensor:
 
 
 def check_reduction(reduction: str) -> None:
-    """Refuse a reduction that there is none of."""
+    """Raise ValueError for an unknown reduction."""
     if reduction not in ("none", "mean", "sum"):
         raise ValueError(f"reduction: {reduction!r}; expected 'none', 'mean' or 'sum'")
 
 
 def floating_input(name: str, input: Tensor) -> Tensor:
-    """A loss's input as a Tensor; refuse integers, in which no loss can be computed."""
+    """A loss's input as a Tensor; raise DTypeError for integers."""
     input = as_tensor(input, f"{name}: input")
     if input.dtype.kind != "f":
         raise DTypeError(
@@ -61,7 +61,7 @@ def floating_input(name: str, input: Tensor) -> Tensor:
 
 
 def as_floating(name: str, value: Tensor, like: Tensor) -> Tensor:
-    """Targets or weights as a Tensor; integers in the dtype of `like`, as unsigned ones wrap."""
+    """Targets or weights as a Tensor of floats: integers, which may wrap, get `like`'s dtype."""
     value = as_tensor(value, name)
     return value if value.dtype.kind == "f" else value.astype(like.dtype)
 
@@ -77,16 +77,16 @@ def mse_loss(
 
     Args:
         input: Predictions.
-        target: What they should be, of the same shape. One of the two may be of integers, and
-            takes the other's dtype.
+        target: The right values, of the same shape. Either input or target may hold integers,
+            which are converted to the other's dtype.
         reduction: "none" (one loss per element), "mean" or "sum".
         weight: w, of the input's shape; None for 1.
 
     Raises:
         ValueError: `reduction` is unknown.
-        DTypeError: Both are of integers.
-        ShapeError: The shapes do not even broadcast (where they do, there is a warning), or the
-            weight has another one than the input.
+        DTypeError: Input and target both hold integers.
+        ShapeError: The shapes do not broadcast (if they differ but broadcast, there is a warning),
+            or the weight does not have the input's shape.
 
     Example:
         >>> import minigrad as mg
@@ -134,17 +134,17 @@ def binary_cross_entropy(
 ) -> Tensor:
     """Minus the log-likelihood of two classes: `-w (t log p + (1 - t) log(1 - p))`.
 
-    Logarithms are kept above -100, so that probabilities of exactly 0 and 1 give finite losses.
+    Logarithms are at least -100, so that probabilities of exactly 0 and 1 give finite losses.
 
     Args:
         input: Probabilities p in [0, 1].
-        target: t in [0, 1], of the same shape; integers are taken in the input's dtype.
-        weight: w, of a shape that broadcasts to theirs, likewise.
+        target: t in [0, 1], of the same shape; integers are converted to the input's dtype.
+        weight: w, of a shape that broadcasts to the input's; converted too.
         reduction: "none" (one loss per element), "mean" or "sum".
 
     Raises:
         ShapeError: The shapes differ.
-        DTypeError: The input is of integers.
+        DTypeError: The input holds integers.
         ValueError: A probability is outside [0, 1], or `reduction` is unknown.
 
     Example:
@@ -164,12 +164,12 @@ def binary_cross_entropy(
             "probabilities are in [0, 1]; apply a sigmoid, or use the loss with logits"
         )
     loss = widened(elementwise_loss.binary_cross_entropy(input, target))
-    loss = _weighed("binary_cross_entropy", loss, weight)
+    loss = _weighted("binary_cross_entropy", loss, weight)
     return narrowed(reduced(loss, reduction), input, target)  # type: ignore[no-any-return]
 
 
-def _weighed(name: str, loss: Tensor, weight: Tensor | None) -> Tensor:
-    """The losses times their weights, which are taken in the dtype of the losses."""
+def _weighted(name: str, loss: Tensor, weight: Tensor | None) -> Tensor:
+    """The losses times their weights, which are converted to the dtype of the losses."""
     if weight is None:
         return loss
     return loss * as_tensor(weight, f"{name}: weight").astype(loss.dtype)
@@ -187,14 +187,15 @@ def binary_cross_entropy_with_logits(
 
     Args:
         input: Logits z.
-        target: t in [0, 1], of the same shape; integers are taken in the input's dtype.
-        weight: A factor for each loss, of a shape that broadcasts to theirs, likewise.
+        target: t in [0, 1], of the same shape; integers are converted to the input's dtype.
+        weight: A factor for each loss, of a shape that broadcasts to the input's; converted too.
         reduction: "none" (one loss per element), "mean" or "sum".
-        pos_weight: A factor for the part with t, of a shape that broadcasts to theirs, likewise.
+        pos_weight: A factor for the term with t, of a shape that broadcasts to the input's;
+            converted too.
 
     Raises:
         ShapeError: The shapes differ.
-        DTypeError: The input is of integers.
+        DTypeError: The input holds integers.
         ValueError: `reduction` is unknown.
 
     Example:
@@ -212,7 +213,7 @@ def binary_cross_entropy_with_logits(
     loss = elementwise_loss.binary_cross_entropy_with_logits(
         widened(input), target, pos_weight=pos_weight
     )
-    loss = _weighed(name, loss, weight)
+    loss = _weighted(name, loss, weight)
     return narrowed(reduced(loss, reduction), input, target)  # type: ignore[no-any-return]
 
 
@@ -220,7 +221,7 @@ def binary_cross_entropy_with_logits(
 
 
 class Loss(Module):
-    """A loss as a layer, with the weights that it may have."""
+    """A loss as a layer, with optional weights."""
 
     weight: Buffer | None
 
@@ -278,7 +279,7 @@ class BCEWithLogitsLoss(Loss):
     Args:
         weight: A factor for each loss, of a shape that broadcasts to the input's.
         reduction: "none" (one loss per element), "mean" or "sum".
-        pos_weight: A factor for the part with t, of a shape that broadcasts to the input's.
+        pos_weight: A factor for the term with t, of a shape that broadcasts to the input's.
 
     Example:
         >>> import minigrad as mg

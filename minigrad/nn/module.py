@@ -37,7 +37,7 @@ modules_alive = WeakValueDictionary[int, "Module"]()  # by their ids, oldest fir
 
 
 class _Callable(Protocol[P, R]):
-    """A module as a type checker sees it: calling it takes and gives what `forward` does."""
+    """A module as a type checker sees it: a call has the arguments and result of `forward`."""
 
     def forward(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
 
@@ -45,13 +45,13 @@ class _Callable(Protocol[P, R]):
 class Module(ModuleHints):
     """A part of a network: parameters and smaller modules as attributes, and `forward`.
 
-    An attribute that holds a Parameter, a Buffer or a Module takes only one of these, or None, in
-    its place: anything else would leave `parameters()` and `state_dict()` unseen.
+    An attribute that holds a Parameter, a Buffer or a Module may be replaced only by one of these
+    or by None: otherwise it would vanish from `parameters()` and `state_dict()` without a word.
 
-    A module may have several names in others, but it is no part of itself. What counts each module
-    once (`parameters()`, `train()`, `to()`) passes over a module that contains itself; what goes
-    by names (`state_dict()`, `load_state_dict()`, `remove_duplicate=False`) or from part to part
-    (`apply()`) raises ValueError and says where the circle is.
+    A module may be a part of several others, but should not contain itself. If it does, methods
+    that visit each module once (`parameters()`, `train()`, `to()`) still work; those that go by
+    names (`state_dict()`, `load_state_dict()`, `remove_duplicate=False`) or from part to part
+    (`apply()`) raise ValueError and name the cycle.
 
     Example:
         >>> import minigrad as mg
@@ -67,10 +67,10 @@ class Module(ModuleHints):
     """
 
     training: bool = True
-    """Whether layers that differ between training and use (Dropout, BatchNorm1d) are training."""
+    """Whether Dropout, BatchNorm1d and the like do as in training (True) or evaluation (False)."""
 
     def __new__(cls, *args: object, **kwargs: object) -> Self:
-        """A module, which `mg.draw` finds when it looks for names."""
+        """Make a module that `mg.draw` can find, to name its parameters."""
         module = super().__new__(cls)
         modules_alive[id(module)] = module
         return module
@@ -96,7 +96,7 @@ class Module(ModuleHints):
         thread.observer.changes(self.__dict__)
         object.__delattr__(self, name)
 
-    # what it consists of, in the order of definition
+    # parts, parameters and buffers, in the order of definition
 
     def _own(self, kind: type[T]) -> list[tuple[str, T]]:
         return [item for item in vars(self).items() if isinstance(item[1], kind)]
@@ -111,10 +111,10 @@ class Module(ModuleHints):
             remove_duplicate: Give a module that occurs twice only under its first name.
 
         Raises:
-            ValueError: A module is a part of itself, and not `remove_duplicate`.
+            ValueError: A module contains itself, and `remove_duplicate` is False.
         """
         if not remove_duplicate:
-            yield from self._ways("named_modules", prefix)
+            yield from self._paths("named_modules", prefix)
             return
         seen: set[Module] = set()
         stack = [(prefix, self)]
@@ -125,40 +125,40 @@ class Module(ModuleHints):
                 yield name, module
                 stack += reversed([(_path(name, key), m) for key, m in module._own(Module)])
 
-    def _ways(self, operation: str, prefix: str = "") -> Iterator[tuple[str, Module]]:
+    def _paths(self, operation: str, prefix: str = "") -> Iterator[tuple[str, Module]]:
         walk = self._walk(operation, prefix, lambda module: module._own(Module))
         return ((name, module) for name, module, is_left in walk if not is_left)
 
     def _walk(
         self, operation: str, prefix: str, parts: Callable[[Module], Iterable[tuple[str, Module]]]
     ) -> Iterator[tuple[str, Module, bool]]:
-        """Each way to this module and those inside it, on entering (False) and on leaving (True).
+        """Each path to this module and those inside it, on entering (False) and leaving (True).
 
         Args:
-            operation: For whom, for the message.
+            operation: The calling method, for the message.
             prefix: The name of this module.
             parts: Gives a module's parts with their names.
 
         Raises:
-            ValueError: A module is a part of itself.
+            ValueError: A module contains itself.
         """
-        around: dict[Module, str] = {}  # the modules that have been entered and not left
+        entered: dict[Module, str] = {}  # names of the modules entered and not left yet
         stack: list[tuple[str, Module, bool]] = [(prefix, self, False)]
         while stack:
-            name, module, is_left = way = stack.pop()
+            name, module, is_left = visit = stack.pop()
             if is_left:
-                del around[module]
-            elif module in around:
-                outer = f"{around[module]!r} again" if around[module] else "the module itself"
+                del entered[module]
+            elif module in entered:
+                outer = f"{entered[module]!r} again" if entered[module] else "the module itself"
                 raise ValueError(
                     f"{operation}: {name!r} is {outer}, and a {type(module).__name__} inside "
                     "itself has no end; keep a reference to what is no part in a list: [module]"
                 )
             else:
-                around[module] = name
+                entered[module] = name
                 inner = [(_path(name, key), part, False) for key, part in parts(module)]
                 stack += [(name, module, True), *reversed(inner)]
-            yield way
+            yield visit
 
     def modules(self) -> Iterator[Module]:
         """This module and all inside it, each once."""
@@ -193,7 +193,7 @@ class Module(ModuleHints):
 
         Args:
             prefix: What to put before the names.
-            recurse: Whether to include those of the modules inside.
+            recurse: Whether to include the parameters of the modules inside.
             remove_duplicate: Give a parameter that occurs twice only under its first name.
         """
         named = self._named([Parameter], prefix, recurse, remove_duplicate)
@@ -203,35 +203,35 @@ class Module(ModuleHints):
         """The parameters, each once, also where modules share it.
 
         Args:
-            recurse: Whether to include those of the modules inside.
+            recurse: Whether to include the parameters of the modules inside.
         """
         return (value for _, value in self.named_parameters(recurse=recurse))
 
     def named_buffers(
         self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
     ) -> Iterator[tuple[str, Buffer]]:
-        """The buffers with their dotted names; the arguments are those of `named_parameters`."""
+        """The buffers with their dotted names; the arguments are as for `named_parameters`."""
         named = self._named([Buffer], prefix, recurse, remove_duplicate)
         return cast("Iterator[tuple[str, Buffer]]", named)
 
     def buffers(self, recurse: bool = True) -> Iterator[Buffer]:
-        """The buffers, each once; with `recurse` also those of the modules inside."""
+        """The buffers, each once; with `recurse` also the buffers of modules inside."""
         return (value for _, value in self.named_buffers(recurse=recurse))
 
-    # how it is switched and moved
+    # mode, device and dtype
 
     def train(self, mode: bool = True) -> Self:
         """Switch this module and all inside it to training, and return it.
 
         Args:
-            mode: False for use, as `eval()`.
+            mode: False for evaluation, as `eval()`.
         """
         for module in self.modules():
             module.training = mode
         return self
 
     def eval(self) -> Self:
-        """Switch this module and all inside it to use: no dropout, running statistics."""
+        """Switch this module and all inside it to evaluation: no dropout, running statistics."""
         return self.train(False)
 
     def requires_grad_(self, requires_grad: bool = True) -> Self:
@@ -247,7 +247,7 @@ class Module(ModuleHints):
             fn: The function, for instance one that draws initial values.
 
         Raises:
-            ValueError: A module is a part of itself.
+            ValueError: A module contains itself.
         """
         for _, module, is_left in self._walk("apply", "", Module.named_children):
             if is_left:
@@ -275,7 +275,7 @@ class Module(ModuleHints):
     def to(self, device: str) -> Self:
         """Move all parameters and buffers to a device, and return the module.
 
-        The objects stay, so an optimizer made before goes on with them.
+        The Parameter objects stay the same, so an optimizer made before still updates them.
 
         Args:
             device: "cpu" or "gpu".
@@ -307,20 +307,20 @@ class Module(ModuleHints):
             lambda array: array.astype(dtype, copy=False) if array.dtype.kind == "f" else array
         )
 
-    # its state
+    # state
 
     def _entries(self, operation: str) -> dict[str, Tensor]:
         return {
             _path(path, key): value
-            for path, module in self._ways(operation)
+            for path, module in self._paths(operation)
             for key, value in module._own(Parameter) + module._own(Buffer)
         }
 
     def state_dict(self) -> dict[str, Tensor]:
-        """A snapshot: copies of all parameters and buffers, under every name that they have.
+        """A snapshot: copies of all parameters and buffers, under all their names.
 
         Raises:
-            ValueError: A module is a part of itself, so that names have no end.
+            ValueError: A module contains itself, so that names have no end.
 
         Example:
             >>> import minigrad as mg
@@ -332,7 +332,7 @@ class Module(ModuleHints):
     def load_state_dict(
         self, state_dict: Mapping[str, Any], strict: bool = True
     ) -> IncompatibleKeys:
-        """Copy values into the parameters and buffers, whose dtype and device stay.
+        """Copy values into the parameters and buffers, which keep their dtype and device.
 
         Args:
             state_dict: Names to Tensors, NumPy arrays, or anything else with `__array__`, such as
@@ -340,13 +340,13 @@ class Module(ModuleHints):
             strict: Whether the names must be the same on both sides.
 
         Returns:
-            The names that were missing, and those that were unexpected.
+            The missing and the unexpected names.
 
         Raises:
             StateDictError: Names (where `strict`) or shapes differ, or a value is no array. The
-                message lists all of it, and nothing has been changed.
+                message lists every mismatch, and nothing has been changed.
             TypeError: `state_dict` is no mapping.
-            ValueError: A module is a part of itself, so that names have no end.
+            ValueError: A module contains itself, so that names have no end.
         """
         if not isinstance(state_dict, Mapping):
             raise TypeError(
@@ -374,10 +374,10 @@ class Module(ModuleHints):
             write(entries[name]._data, array)
         return IncompatibleKeys(missing, unexpected)
 
-    # how it prints
+    # printing
 
     def extra_repr(self) -> str:
-        """What stands in the parentheses of this module's line when it is printed."""
+        """The text between the parentheses when this module is printed."""
         return ""
 
     @recursive_repr()  # "..." for a module inside itself

@@ -34,12 +34,12 @@ def batch_norm(
 
     `y = (x - mean) / sqrt(var + eps) * weight + bias`. In training, mean and variance are those of
     the batch, and the running ones move towards them by `running += momentum (batch - running)`,
-    where the batch's variance is the unbiased one. Else they are the running ones.
+    where the batch's variance is the unbiased one. In evaluation they are the running ones.
 
     Args:
-        input: x (N, C), (N, C, L), or with further axes, over all of which it is normalized too.
-        running_mean: (C,), changed in place in training; None for none.
-        running_var: (C,), changed in place in training; None for none.
+        input: x (N, C), (N, C, L), or with further axes; all axes but C are normalized over.
+        running_mean: (C,), changed in place in training; None to keep none.
+        running_var: (C,), changed in place in training; None to keep none.
         weight: (C,), or None for 1.
         bias: (C,), or None for 0.
         training: Whether to use the statistics of the batch.
@@ -47,8 +47,8 @@ def batch_norm(
         eps: Added to the variance.
 
     Raises:
-        ShapeError: The input has not these axes, an argument is not (C,), or training has only one
-            value per channel.
+        ShapeError: The input does not have these axes, an argument is not (C,), or training has
+            only one value per channel.
         ValueError: Not training, and no running statistics; or `eps` is not above 0 in training.
 
     Source:
@@ -89,7 +89,7 @@ def _batch_norm(
     eps: float,
     batches: Tensor | None,
 ) -> Tensor:
-    """As `batch_norm`, with the number of batches of training, which goes up."""
+    """As `batch_norm`; `batches` counts the batches of training, and goes up by 1."""
     if input.ndim < 2:
         raise ShapeError(f"batch_norm: expected (N, C) or (N, C, L), got shape {input.shape}")
     statistics = ("running_mean", running_mean), ("running_var", running_var)
@@ -132,15 +132,15 @@ def layer_norm(
     bias: Tensor | None = None,
     eps: float = 1e-5,
 ) -> Tensor:
-    """Normalize over the last axes, each example for itself, then scale and shift.
+    """Normalize over the last axes, each example separately, then scale and shift.
 
     `y = (x - mean) / sqrt(var + eps) * weight + bias`, with the biased variance.
 
     Args:
         input: x (..., *normalized_shape).
         normalized_shape: The sizes of the last axes, or one size.
-        weight: Of that shape, or None for 1.
-        bias: Of that shape, or None for 0.
+        weight: Of shape normalized_shape, or None for 1.
+        bias: Of shape normalized_shape, or None for 0.
         eps: Added to the variance.
 
     Raises:
@@ -236,10 +236,11 @@ class BatchNorm1d(Module):
         self.num_batches_tracked = Buffer(count) if track_running_stats else None
 
     def forward(self, input: Tensor) -> Tensor:
-        """Of the input's shape, (N, C) or (N, C, L).
+        """The normalized input, in its shape (N, C) or (N, C, L).
 
         Raises:
-            ShapeError: The input has not these axes, or training has only one value per channel.
+            ShapeError: The input does not have these axes, or training has only one value per
+                channel.
         """
         input = as_tensor(input, "BatchNorm1d: input")
         if input.ndim not in (2, 3):
@@ -252,7 +253,7 @@ class BatchNorm1d(Module):
         if training and not self.track_running_stats:
             mean = var = count = None
         momentum: Any = self.momentum
-        if momentum is None:  # without a count they stay, as in PyTorch
+        if momentum is None:  # without a count the statistics stay, as in PyTorch
             momentum = 0.0 if count is None else 1 / (count._data + 1)
         return _batch_norm(
             input,
@@ -275,7 +276,7 @@ class BatchNorm1d(Module):
 
 
 class LayerNorm(Module):
-    """Normalize over the last axes, each example for itself, then scale and shift.
+    """Normalize over the last axes, each example separately, then scale and shift.
 
     Args:
         normalized_shape: The sizes of the last axes, or one size.
@@ -317,7 +318,7 @@ class LayerNorm(Module):
         self.bias = Parameter(zeros_like(scale)) if elementwise_affine and bias else None
 
     def forward(self, input: Tensor) -> Tensor:
-        """Of the input's shape.
+        """The normalized input, in its shape.
 
         Raises:
             ShapeError: The input does not end in normalized_shape.

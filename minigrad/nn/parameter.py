@@ -1,4 +1,4 @@
-"""Tensors that belong to a module: what it learns, and what it keeps besides."""
+"""Tensors that belong to a module: parameters, which it learns, and buffers, which it keeps."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["Buffer", "Parameter"]
 
 
 class Parameter(Tensor):
-    """A Tensor that a module learns: an attribute of this type is one of its parameters.
+    """A Tensor that a module learns; a module's attributes of this type are its parameters.
 
     Args:
         data: What `mg.tensor` takes; a Tensor's memory is shared.

@@ -1,4 +1,4 @@
-"""Layers with a memory: RNN, LSTM and GRU over sequences."""
+"""Recurrent layers: RNN, LSTM and GRU over sequences."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ __all__ = ["GRU", "LSTM", "RNN"]
 
 
 class _Recurrent(Module):
-    """What RNN, LSTM and GRU share: parameters for each layer and direction, and the way through.
+    """What RNN, LSTM and GRU share: parameters for each layer and direction, and the forward pass.
 
     A subclass says how many gates it has and runs one layer in one direction.
     """
@@ -86,7 +86,7 @@ class _Recurrent(Module):
         return ("", "_reverse") if self.bidirectional else ("",)
 
     def _shapes(self, width: int) -> dict[str, Any]:
-        """The parameters of one layer in one direction, which reads inputs of this width."""
+        """The shapes of the parameters of one layer in one direction, for inputs of this width."""
         rows, output_size = self.gates * self.hidden_size, self.proj_size or self.hidden_size
         shapes: dict[str, Any] = {"weight_ih": (rows, width), "weight_hh": (rows, output_size)}
         if self.bias:
@@ -103,7 +103,7 @@ class _Recurrent(Module):
     def _run(
         self, input: Tensor, states: Sequence[Tensor] | None, widths: Sequence[int]
     ) -> tuple[Tensor, list[Tensor]]:
-        """Run all layers; `states` are those of h (and of c), of these widths."""
+        """Run all layers; `states` are the initial h (and c), which have these widths."""
         name = type(self).__name__
         input = as_tensor(input, f"{name}: input")
         if input.ndim not in (2, 3) or input.shape[-1] != self.input_size:
@@ -183,7 +183,7 @@ class RNN(_Recurrent):
         dtype: Their dtype, float32 by default.
 
     Attributes:
-        weight_ih_l0: (H, D), and (H, H), or (H, 2H) with two directions, in further layers.
+        weight_ih_l0: (H, D); in further layers (H, H), or (H, 2H) with two directions.
         weight_hh_l0: (H, H).
         bias_ih_l0: (H,).
         bias_hh_l0: (H,).
@@ -228,7 +228,7 @@ class RNN(_Recurrent):
         return recurrent.rnn(x, *state, *weights, nonlinearity=self.nonlinearity, reverse=reverse)
 
     def forward(self, input: Tensor, hx: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Read a sequence.
+        """Run the layers over a sequence.
 
         Args:
             input: (T, N, D), (N, T, D) with batch_first, or (T, D) without a batch.
@@ -236,7 +236,7 @@ class RNN(_Recurrent):
                 zeros by default.
 
         Returns:
-            The last layer's states at all steps, H * directions wide, and every layer's last.
+            The last layer's states at all steps, H * directions wide; every layer's last state.
 
         Raises:
             ShapeError: A shape is none of these.
@@ -268,7 +268,7 @@ class LSTM(_Recurrent):
         batch_first: Whether sequences are (N, T, D) rather than (T, N, D).
         dropout: The probability with which outputs between layers are dropped in training.
         bidirectional: Whether each layer also reads backwards.
-        proj_size: P, the size to which h_t is projected; 0 for none, and P below means H.
+        proj_size: P, the size to which h_t is projected; 0 for no projection, then P means H below.
         device: Where the parameters are: "cpu" (the default) or "gpu".
         dtype: Their dtype, float32 by default.
 
@@ -325,7 +325,7 @@ class LSTM(_Recurrent):
     def forward(
         self, input: Tensor, hx: tuple[Tensor, Tensor] | None = None
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """Read a sequence.
+        """Run the layers over a sequence.
 
         Args:
             input: (T, N, D), (N, T, D) with batch_first, or (T, D) without a batch.
@@ -394,6 +394,6 @@ class GRU(_Recurrent):
         return recurrent.gru(x, *state, *weights, reverse=reverse)
 
     def forward(self, input: Tensor, hx: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Read a sequence; arguments and results are those of `RNN`."""
+        """Run the layers over a sequence; arguments and results as for `RNN`."""
         output, [h] = self._run(input, None if hx is None else [hx], [self.hidden_size])
         return output, h

@@ -1,4 +1,4 @@
-"""Single steps of layers with a memory: RNNCell, LSTMCell and GRUCell."""
+"""Single steps of recurrent layers: RNNCell, LSTMCell and GRUCell."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ def draw_uniform(module: Module, hidden_size: int) -> None:
 
 
 def check_nonlinearity(nonlinearity: str) -> None:
-    """Refuse any other than tanh and ReLU."""
+    """Raise ValueError for any nonlinearity but tanh and ReLU."""
     if nonlinearity not in ("tanh", "relu"):
         raise ValueError(f"nonlinearity: expected 'tanh' or 'relu', got {nonlinearity!r}")
 
 
 def checked_dropout(layer: str, dropout: float, num_layers: int) -> float:
-    """A probability as Python's number, with a warning where there is nothing between layers."""
+    """A dropout probability as a Python number; warn if a single layer leaves it without effect."""
     dropout = probability(f"{layer}: dropout", dropout)
     if dropout > 0 and num_layers == 1:
         text = f"{layer}: dropout={dropout} is between layers: none with num_layers=1"
@@ -44,7 +44,7 @@ def checked_dropout(layer: str, dropout: float, num_layers: int) -> float:
 
 
 def fitting_weights(layer: Module, suffix: str, shapes: Mapping[str, Any]) -> list[Any]:
-    """A layer's parameters of these names and shapes, which follow from its options of now."""
+    """A layer's parameters; raise unless they have the shapes that its present options call for."""
     weights = []
     for part, shape in shapes.items():
         weight = getattr(layer, part + suffix, None)
@@ -60,7 +60,7 @@ def fitting_weights(layer: Module, suffix: str, shapes: Mapping[str, Any]) -> li
 
 
 def as_state(layer: str, name: str, state: Tensor, expected: tuple[int, ...]) -> Tensor:
-    """An initial state as a Tensor; refuse one of another shape than the expected one."""
+    """An initial state as a Tensor; raise ShapeError for another shape than the expected one."""
     state = as_tensor(state, f"{layer}: {name}")
     if state.shape != expected:
         raise ShapeError(f"{layer}: {name} has shape {state.shape}; expected {expected}")
@@ -68,13 +68,13 @@ def as_state(layer: str, name: str, state: Tensor, expected: tuple[int, ...]) ->
 
 
 def check_pair(layer: str, hx: object, names: str) -> None:
-    """Refuse an LSTM's initial states that are no pair."""
+    """Raise TypeError if an LSTM's initial states are no pair."""
     if hx is not None and not (isinstance(hx, tuple | list) and len(hx) == 2):
         raise TypeError(f"{layer}: hx must be a pair {names}, got {type(hx).__name__}")
 
 
 class _Cell(Module):
-    """What the cells share: the parameters of one step, and how an input comes in."""
+    """What the cells share: the parameters of one step, and the checks of its inputs."""
 
     gates: int
 
@@ -107,7 +107,7 @@ class _Cell(Module):
         draw_uniform(self, self.hidden_size)
 
     def _inputs(self, input: Tensor, states: Sequence[Tensor] | None, count: int) -> list[Tensor]:
-        """The checked input, and after it the states, zeros where none are given."""
+        """The checked input, and after it the states; zeros if no states are given."""
         name = type(self).__name__
         input = as_tensor(input, f"{name}: input")
         if input.ndim not in (1, 2) or input.shape[-1] != self.input_size:
@@ -196,7 +196,7 @@ class RNNCell(_Cell):
 
 
 class LSTMCell(_Cell):
-    """One step of an LSTM; the equations are those of `LSTM`.
+    """One step of an LSTM; see `LSTM` for the equations.
 
     Args:
         input_size: D, the size of x.
@@ -245,7 +245,7 @@ class LSTMCell(_Cell):
 
 
 class GRUCell(_Cell):
-    """One step of a gated recurrent unit; the equations are those of `GRU`.
+    """One step of a gated recurrent unit; see `GRU` for the equations.
 
     Args:
         input_size: D, the size of x.
@@ -272,7 +272,7 @@ class GRUCell(_Cell):
     gates = 3
 
     def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:
-        """Take one step; arguments and result are those of `RNNCell`."""
+        """Take one step; arguments and result as for `RNNCell`."""
         input, h = self._inputs(input, None if hx is None else [hx], 1)
         a = linear(input, self.weight_ih, self.bias_ih)
         return recurrent.gru_cell(a, linear(h, self.weight_hh, self.bias_hh), h)

@@ -1,4 +1,4 @@
-"""What a module takes as its state, and how it says what does not fit."""
+"""What a module accepts as its state, and the errors for values that do not fit."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ __all__ = ["IncompatibleKeys", "fitting", "not_in_place_of"]
 
 
 class IncompatibleKeys(NamedTuple):
-    """What `load_state_dict` found besides the entries that it loaded.
+    """The names that `load_state_dict` found on one side only.
 
     Attributes:
-        missing_keys: Names that the module has and the state has not.
-        unexpected_keys: Names that the state has and the module has not.
+        missing_keys: Names that the module has and the state lacks.
+        unexpected_keys: Names that the state has and the module lacks.
     """
 
     missing_keys: list[str]
@@ -25,15 +25,15 @@ class IncompatibleKeys(NamedTuple):
 
 
 def fitting(value: Any, entry: Tensor) -> Array:
-    """The raw array of a value from a state, on the device of the entry that it is for.
+    """The raw array of a value from a state, on the device of the module's entry.
 
     Args:
         value: A Tensor, an array, or anything else with `__array__`.
-        entry: The Parameter or Buffer that is to take its values.
+        entry: The Parameter or Buffer that the values are for.
 
     Raises:
-        TypeError: It is no array of numbers.
-        ValueError: It has another shape.
+        TypeError: The value is no array of numbers.
+        ValueError: The value has another shape than the entry.
     """
     array = raw_array(value)
     if array.dtype.kind not in "biuf":
@@ -45,13 +45,13 @@ def fitting(value: Any, entry: Tensor) -> Array:
 
 
 def raw_array(value: Any) -> Array:
-    """The array of a Tensor, an array, or what NumPy makes an array of, such as PyTorch's.
+    """The array of a Tensor, or of what NumPy can convert, such as a Tensor of PyTorch's.
 
     Args:
-        value: What a user gave.
+        value: A Tensor, an array, or anything else with `__array__`.
 
     Raises:
-        TypeError: It is none of these, or of a dtype that NumPy has not.
+        TypeError: The value is none of these, or NumPy lacks its dtype.
     """
     if isinstance(value, Tensor):
         return value._data
@@ -61,14 +61,14 @@ def raw_array(value: Any) -> Array:
         array = value if is_array(value) else np.asarray(value)
     except TypeError as error:
         dtype = str(getattr(value, "dtype", None)).rpartition(".")[2]
-        if dtype == "None" or hasattr(np, dtype):  # it is not the dtype: the device, for instance
+        if dtype == "None" or hasattr(np, dtype):  # another cause: the device, for instance
             raise
         raise TypeError(f"NumPy has no dtype {dtype}; pass x.float(), which is float32") from error
     return array
 
 
 def not_in_place_of(kind: str, module: str, name: str, value: object) -> TypeError:
-    """The refusal of a value that would take the place of what a module owns."""
+    """The error for a value that would replace a module's parameter, buffer or part."""
     remedy = f"assign nn.{kind}(x) for a new one, or use .{name}.data = x for new values"
     if kind == "Module":
         remedy = f"assign an nn.Module, or `del` {name!r} before"

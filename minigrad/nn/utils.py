@@ -1,4 +1,4 @@
-"""Working on all gradients, or all parameters, of a model at once."""
+"""Functions of all gradients, or all parameters, of a model at once."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ __all__ = [
 hints.explain(__name__, __all__)
 
 
-def _in_a_row(parameters: list[Tensor]) -> list[Array]:
-    """The gradients of parameters, as one vector where an optimizer has them side by side."""
+def _merged_gradients(parameters: list[Tensor]) -> list[Array]:
+    """The gradients of parameters; those side by side in an optimizer's vector are one array."""
     found: list[Array] = []
-    vector, first, last = None, 0, 0  # what the last array found is a stretch of
+    vector, first, last = None, 0, 0  # the last array found is vector[first:last]
     for parameter in parameters:
         if parameter._grad is None or not parameter._grad.size:
             continue
@@ -51,7 +51,7 @@ def _in_a_row(parameters: list[Tensor]) -> list[Array]:
 
 
 def _norm(gradients: list[Array], norm_type: float) -> Array:
-    """The norm of all elements of arrays of any memory order, as one vector."""
+    """The norm of all elements of all arrays, taken as one vector; in any memory order."""
     wide = [widened(gradient) for gradient in gradients]
     if norm_type == 2:
         return as_array(length(wide))
@@ -69,7 +69,7 @@ def clip_grad_norm_(
     All of them form one vector g, which becomes `g min(1, max_norm / (|g| + 1e-6))`.
 
     Args:
-        parameters: One parameter or several; those without a gradient are passed over.
+        parameters: One parameter or several; those without a gradient are skipped.
         max_norm: The length to which a longer gradient is cut, at least 0.
         norm_type: The order of the norm |g|, any number that `mg.norm` takes; of order 0 it is the
             number of gradients that are not all 0, as in PyTorch.
@@ -82,7 +82,7 @@ def clip_grad_norm_(
     Raises:
         RuntimeError: The norm is not finite and `error_if_nonfinite` is set.
         ValueError: `max_norm` is negative or NaN, or `norm_type` NaN; nothing has been changed.
-        TypeError: One of the two is no number; nothing has been changed.
+        TypeError: `max_norm` or `norm_type` is no number; nothing has been changed.
 
     Source:
         Pascanu, Mikolov and Bengio 2013, "On the difficulty of training recurrent neural
@@ -104,7 +104,7 @@ def clip_grad_norm_(
     found = [p._grad._data for p in parameters if p._grad is not None]
     if not any(gradient.size for gradient in found):
         return wrap(zeros(found[0], ()) if found else np.zeros((), np.float32))
-    vectors = _in_a_row(parameters)
+    vectors = _merged_gradients(parameters)
     total = _norm(vectors if norm_type == 2 else [x for x in found if x.size], norm_type)
     if error_if_nonfinite and not np.isfinite(total):
         raise RuntimeError(
@@ -121,12 +121,12 @@ def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -
     """Limit each element of the gradients, in place, to [-clip_value, clip_value].
 
     Args:
-        parameters: One parameter or several; those without a gradient are passed over.
+        parameters: One parameter or several; those without a gradient are skipped.
         clip_value: The largest magnitude, at least 0.
 
     Raises:
         ValueError: `clip_value` is negative or NaN; nothing has been changed.
-        TypeError: It is no number; nothing has been changed.
+        TypeError: `clip_value` is no number; nothing has been changed.
 
     Example:
         >>> import minigrad as mg
@@ -138,7 +138,7 @@ def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -
     """
     clip_value = number("clip_grad_value_: clip_value", clip_value, 0, finite=False)
     name = "clip_grad_value_: parameters (as by model.parameters())"
-    vectors = _in_a_row(listed(parameters, name))
+    vectors = _merged_gradients(listed(parameters, name))
     for vector in vectors:
         np.clip(vector, -clip_value, clip_value, out=vector)
     if vectors:

@@ -1,4 +1,4 @@
-"""Operations, a file for each family. Importing it gives Tensor its methods' bodies."""
+"""Operations, one file per family. Importing the package gives Tensor's methods their bodies."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def _swapped(operation: Callable[..., Any]) -> Callable[[Any, Any], Any]:
 def _in_place(operation: Callable[..., Any], symbol: str) -> Callable[[Any, Any], Any]:
     """An operator such as `+=`: it writes into a leaf, and gives a new Tensor for a result.
 
-    A result is never changed, with recording or without: whatever else holds it, or its memory,
-    would change with it. So the same code does the same under `no_grad`.
+    A result is never changed, with recording or without: other Tensors and records may use its
+    memory, and would change with it. So the same code does the same under `no_grad`.
     """
 
     def change(self: Tensor, other: Any) -> Tensor:

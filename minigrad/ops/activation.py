@@ -1,4 +1,4 @@
-"""Activation functions: what bends a network's straight lines."""
+"""Activation functions: the nonlinear steps of a network."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""New Tensors: filled, counted, diagonal."""
+"""New Tensors: filled with a value, counted, the identity, and copies."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def full(
     device: str = "cpu",
     requires_grad: bool = False,
 ) -> Tensor:
-    """Every element the same.
+    """A Tensor whose elements all have one value.
 
     Args:
         shape: The sizes: an integer or a tuple.
@@ -151,12 +151,12 @@ def eye(n: int, m: int | None = None, dtype: Any = np.float32, device: str = "cp
 
 
 def full_like(x: Tensor, fill_value: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
-    """Every element the same, in the shape, dtype and device of `x`.
+    """One value for every element, with the shape, dtype and device of `x`.
 
     Args:
-        x: The model.
+        x: The Tensor whose shape, dtype and device to take.
         fill_value: The value.
-        dtype: Another elements' type than x's.
+        dtype: The elements' type. Default: the dtype of x.
         requires_grad: Whether backward passes are to compute a gradient for it.
 
     Example:
@@ -172,8 +172,8 @@ def zeros_like(x: Tensor, dtype: Any = None, requires_grad: bool = False) -> Ten
     """Zeros in the shape, dtype and device of `x`.
 
     Args:
-        x: The model.
-        dtype: Another elements' type than x's.
+        x: The Tensor whose shape, dtype and device to take.
+        dtype: The elements' type. Default: the dtype of x.
         requires_grad: Whether backward passes are to compute a gradient for it.
 
     Example:
@@ -188,8 +188,8 @@ def ones_like(x: Tensor, dtype: Any = None, requires_grad: bool = False) -> Tens
     """Ones in the shape, dtype and device of `x`.
 
     Args:
-        x: The model.
-        dtype: Another elements' type than x's.
+        x: The Tensor whose shape, dtype and device to take.
+        dtype: The elements' type. Default: the dtype of x.
         requires_grad: Whether backward passes are to compute a gradient for it.
 
     Example:
@@ -203,7 +203,7 @@ def ones_like(x: Tensor, dtype: Any = None, requires_grad: bool = False) -> Tens
 def clone(x: Any) -> Tensor:
     """A copy with memory of its own, in the graph: its gradient goes on to `x`.
 
-    A copy of a leaf that requires no gradient, as `x.detach()`, is such a leaf itself: `+=` writes
+    A copy of a leaf that requires no gradient, such as `x.detach()`, is a leaf too: `+=` writes
     into it.
 
     Args:

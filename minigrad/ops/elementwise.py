@@ -1,4 +1,4 @@
-"""Elementwise operations: arithmetic, powers, comparisons, choices. Shapes broadcast as NumPy's."""
+"""Elementwise operations: arithmetic, powers, comparisons, choices. They broadcast as in NumPy."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def _power_base(g: Any, a: Any, b: Any) -> Any:
 def _power_exponent(g: Any, a: Any, b: Any, y: Any) -> Any:
     if isinstance(a, int | float) and a > 0:
         return g * y * math.log(a)
-    zero = (a == 0) * (b >= 0)  # 0^b is 0 around here, where log(a) is not a number
+    zero = (a == 0) * (b >= 0)  # 0^b is 0 for all b near here, but log(0) is not finite
     return where(zero, 0.0, g * y * log(where(zero, 1.0, a)))
 
 
@@ -73,8 +73,8 @@ _FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 
 
 def floating(x: Array) -> Array:
-    """Integers as float64; NumPy would compute functions of small ones in float16."""
-    dtype = getattr(x, "dtype", _FLOAT64)  # Python's numbers have none, and need none
+    """Convert integers to float64; NumPy would compute functions of small ones in float16."""
+    dtype = getattr(x, "dtype", _FLOAT64)  # a Python number has none and needs none
     return x.astype(_FLOAT64) if dtype is not _FLOAT32 and dtype.kind in "biu" else x
 
 
@@ -227,12 +227,12 @@ def minimum(a: Array, b: Array) -> Array:
 
 
 def _below(x: Any, min: Any, max: Any) -> Any:
-    """Where the result is the lower bound: x is under it, and it is not over the upper one."""
+    """Where the result is the lower bound: x is below it, and the bounds do not cross."""
     return (x < min) if max is None else (x < min) * (min <= max)
 
 
 def _above(x: Any, min: Any, max: Any) -> Any:
-    """Where the result is the upper bound, which wins where the bounds cross."""
+    """Where the result is the upper bound: x is above it, or the bounds cross."""
     return (x > max) if min is None else where(min <= max, x > max, True)
 
 
@@ -278,7 +278,7 @@ def _bound(name: str, value: Any) -> Any:
 
 
 def of_numbers(y: Array) -> Array:
-    """A result as it is; refuse one of objects or text, which NumPy makes of None and strings."""
+    """Return a result; raise for one of objects or text, which NumPy makes of None and strings."""
     if y.dtype.kind not in "biuf":
         raise TypeError(f"expected numbers, got what makes an array of dtype {y.dtype}")
     return y
@@ -292,8 +292,8 @@ def where(condition: Array, a: Array, b: Array) -> Array:
 
     Args:
         condition: Booleans of any shape.
-        a: What to take where it holds, of a shape that broadcasts with it.
-        b: What to take elsewhere, likewise.
+        a: The values where it holds, of a shape that broadcasts with it.
+        b: The values elsewhere, of a shape that broadcasts too.
 
     Example:
         >>> import minigrad as mg
@@ -349,7 +349,7 @@ def greater_equal(a: Array, b: Array) -> Array:
 
 
 def _require_bits(operation: str, example: str, *operands: Any) -> None:
-    """Raise DTypeError for operands without bits; `x > 0 & y > 0`, say, combines 0 and y first."""
+    """Raise DTypeError for floats; `x > 0 & y > 0` without brackets computes `0 & y` first."""
     for x in operands:
         dtype = x.dtype if hasattr(x, "dtype") else np.asarray(x).dtype
         if dtype.kind not in "biu":
@@ -361,21 +361,21 @@ def _require_bits(operation: str, example: str, *operands: Any) -> None:
 
 @primitive()
 def bitwise_and(a: Array, b: Array) -> Array:
-    """Both, elementwise: `a & b` of booleans, or of the bits of integers; no gradient."""
+    """And, elementwise: `a & b` of booleans, or of the bits of integers; no gradient."""
     _require_bits("bitwise_and", "(x > 0) & (y > 0)", a, b)
     return a & b
 
 
 @primitive()
 def bitwise_or(a: Array, b: Array) -> Array:
-    """At least one, elementwise: `a | b`; no gradient."""
+    """Or, elementwise: `a | b` of booleans, or of the bits of integers; no gradient."""
     _require_bits("bitwise_or", "(x > 0) | (y > 0)", a, b)
     return a | b
 
 
 @primitive()
 def bitwise_xor(a: Array, b: Array) -> Array:
-    """Exactly one, elementwise: `a ^ b`; no gradient."""
+    """Exclusive or, elementwise: `a ^ b` of booleans, or of the bits of integers; no gradient."""
     _require_bits("bitwise_xor", "(x > 0) ^ (y > 0)", a, b)
     return a ^ b
 

@@ -17,7 +17,7 @@ from minigrad.tensor import Tensor, array_of
 
 
 def _transposed(a: Any) -> Any:
-    """The matrix transposed; of a batch, each."""
+    """The transposed matrix; in a batch, each matrix transposed."""
     return a.T if a.ndim == 2 else swapaxes(a, -1, -2)
 
 
@@ -76,8 +76,8 @@ def outer(a: Any, b: Any) -> Tensor:
     """Outer product of two vectors: y_ij = a_i b_j.
 
     Args:
-        a: A vector (n,); another shape counts as the flat one.
-        b: A vector (m,), likewise.
+        a: A vector (n,); other shapes are flattened.
+        b: A vector (m,); other shapes are flattened.
 
     Returns:
         (n, m).
@@ -105,7 +105,7 @@ def _contract_rule(g: Any, operands: Sequence[Any], subscripts: str) -> list[Any
         y = contract(others, f"{','.join(terms)}->{kept}")
         sizes = iter(y.shape)
         shape = tuple(next(sizes) if label in reached else 1 for label in own)
-        # larger where the operand has size 1
+        # where the operand has size 1 this may be larger; the engine sums over that axis
         full = tuple(m if n == 1 else n for n, m in zip(shape, operand.shape, strict=True))
         gradients.append(broadcast_to(reshape(y, shape), full))
     return gradients
@@ -113,15 +113,15 @@ def _contract_rule(g: Any, operands: Sequence[Any], subscripts: str) -> list[Any
 
 @sequence_primitive(operands=_contract_rule)
 def contract(operands: Sequence[Array], subscripts: str = "") -> Array:
-    """Sum of products over labelled axes: einsum with every label written out, once a term."""
+    """Sum of products over labelled axes: einsum without "..." and repeated labels in a term."""
     return backend_arrays.contract(list(operands), subscripts)
 
 
 def einsum(subscripts: str, *operands: Any) -> Tensor:
     """Sum of products over labelled axes, in Einstein's notation.
 
-    On the GPU it is CuPy's, whose products no CUDA graph can hold: a captured step with one runs as
-    it stands. Products by `@` can be captured.
+    On the GPU it calls CuPy's einsum, which a CUDA graph cannot record: `mg.capture` runs a step
+    with einsum without a graph. Products by `@` can be captured.
 
     Args:
         subscripts: As `numpy.einsum`: "ij,jk->ik"; "..." stands for all other axes, which are
@@ -147,11 +147,11 @@ def einsum(subscripts: str, *operands: Any) -> Tensor:
     labelled, arrays = _written_out(subscripts, checked)
     try:
         return contract(arrays, labelled)
-    except ValueError as error:  # it speaks of contract, whose labels are not the user's
+    except ValueError as error:  # it names contract and its labels, not the user's
         shapes = ", ".join(str(x.shape) for x in checked)
         raise ShapeError(
             f"einsum: {subscripts!r} does not fit operands of shapes {shapes}: each label stands "
-            "for one size, and each of the result's stands there once, and in a term "
+            "for one size, and a label of the result occurs there once, and in some term "
             f"({error})"
         ) from None
 

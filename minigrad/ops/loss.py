@@ -33,7 +33,7 @@ def _target_rule(g: Any, p: Any) -> Any:
 def binary_cross_entropy(p: Array, target: Array) -> Array:
     """-(t log p + (1 - t) log(1 - p)), elementwise.
 
-    Logarithms are kept above -100, and the derivative's denominator p (1 - p) above 1e-12, as in
+    Logarithms are at least -100, and the derivative's denominator p (1 - p) at least 1e-12, as in
     PyTorch, so that probabilities of exactly 0 and 1 give finite values.
 
     Args:
@@ -72,7 +72,7 @@ def cross_entropy_of_classes(z: Any, classes: Any, *, axis: int = 1) -> Tensor:
     Args:
         z: Logits, any shape.
         classes: Integers from 0, of z's shape without the axis.
-        axis: That of the classes.
+        axis: The axis of the classes in z.
     """
     places = expand_dims(classes, axis)
     y = squeeze(-take_along_axis(log_softmax(widened(z), axis=axis), places, axis), axis=axis)
@@ -81,12 +81,12 @@ def cross_entropy_of_classes(z: Any, classes: Any, *, axis: int = 1) -> Tensor:
 
 @fused
 def mean_cross_entropy(z: Any, classes: Any, *, axis: int = 1, ignore_index: int = -100) -> Tensor:
-    """The mean of `cross_entropy_of_classes` over the targets that count; nan where none does.
+    """The mean of `cross_entropy_of_classes` over the targets that count; nan if none counts.
 
     Args:
         z: Logits, any shape.
         classes: Integers from 0, of z's shape without the axis, or `ignore_index`.
-        axis: That of the classes.
+        axis: The axis of the classes in z.
         ignore_index: Targets of this value do not count.
     """
     counted, wide = classes != ignore_index, widened(z)

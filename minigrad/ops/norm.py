@@ -28,7 +28,7 @@ def batch_norm(
     """Normalize each channel by the mean and variance of the batch, then scale and shift.
 
     `y = (x - mean) / sqrt(var + eps) * weight + bias`, with mean and (biased) variance over the
-    batch and, for (N, C, L), the positions. Running statistics are the layer's affair.
+    batch and, for (N, C, L), the positions. The layer keeps the running statistics.
 
     Args:
         x: (N, C) or (N, C, L).
@@ -37,7 +37,7 @@ def batch_norm(
         eps: Added to the variance.
 
     Returns:
-        y of x's shape, and the batch's mean (C,) and variance (C,), of float16 in float32.
+        y of x's shape; the batch's mean (C,) and variance (C,), in float32 for float16.
 
     Source:
         Ioffe and Szegedy 2015, "Batch normalization", algorithm 1.
@@ -58,7 +58,7 @@ def batch_norm(
 def normalize_channels(
     x: Tensor, mean: Any, var: Any, weight: Any, bias: Any, eps: float = 1e-5
 ) -> Tensor:
-    """Batch normalization with given statistics, as a trained network is used.
+    """Batch normalization with given statistics, as in the evaluation of a trained network.
 
     Args:
         x: (N, C) or (N, C, L).
@@ -79,7 +79,7 @@ def normalize_channels(
 
 @fused
 def layer_norm(x: Any, weight: Any, bias: Any, *, axes: int = 1, eps: float = 1e-5) -> Tensor:
-    """Normalize over the last axes, each example for itself, then scale and shift.
+    """Normalize over the last axes, each example separately, then scale and shift.
 
     `y = (x - mean) / sqrt(var + eps) * weight + bias`, with the biased variance.
 

@@ -1,4 +1,4 @@
-"""float16 is computed in float32: what is added up, and what is squared, overflows at 65504."""
+"""float16 is computed in float32, because its sums and squares soon overflow, at 65504."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ def _is_half(x: Any) -> bool:
 
 
 def widened(x: Any) -> Any:
-    """Values to compute with: float16 as float32, all others as they are."""
+    """Convert float16 to float32; other values are returned unchanged."""
     return cast(x, "float32") if _is_half(x) else x
 
 
 def narrowed(y: Any, *inputs: Any) -> Any:
-    """A result of widened inputs in the dtype that the inputs call for."""
+    """Convert a result to float16 where all inputs are float16 (or None)."""
     return cast(y, "float16") if all(x is None or _is_half(x) for x in inputs) else y
 
 
 def in_float32(function: F) -> F:
-    """A function of x, a Tensor, an array or numbers, that takes float16 through float32."""
+    """Make a function of x (a Tensor, an array or numbers) compute float16 in float32."""
 
     @wraps(function)
     def call(x: Any, *args: Any, **options: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Random numbers: one generator per thread, on the host: every device sees the same numbers."""
+"""Random numbers from one generator per thread, on the host: the same on every device."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _source = _Source()
 
 
 def manual_seed(seed: int) -> None:
-    """Start this thread's random numbers anew; the same seed gives the same numbers.
+    """Restart this thread's random numbers; the same seed gives the same numbers.
 
     Args:
         seed: A non-negative integer.
@@ -48,7 +48,7 @@ def manual_seed(seed: int) -> None:
 
 
 def generator() -> np.random.Generator:
-    """This thread's NumPy generator, which `manual_seed` starts anew."""
+    """This thread's NumPy generator, which `manual_seed` replaces."""
     return _source.generator
 
 
@@ -62,7 +62,7 @@ def _random(
             f"{name}: expected float32 or float64, got {kind}; draw in one of them, and use .astype"
         )
 
-    if sizes is None:  # for which NumPy draws a single number
+    if sizes is None:  # NumPy would draw a single number
         raise TypeError(f"{name}: expected a shape of integers of at least 0, got None")
 
     def draw() -> Any:
@@ -120,7 +120,7 @@ def rand_like(x: Tensor, requires_grad: bool = False) -> Tensor:
     """Uniform numbers of the shape and dtype, and on the device, of `x`.
 
     Args:
-        x: The model.
+        x: The Tensor whose shape, dtype and device to take.
         requires_grad: Whether backward passes are to compute a gradient for it.
 
     Example:
@@ -136,7 +136,7 @@ def randn_like(x: Tensor, requires_grad: bool = False) -> Tensor:
     """Standard-normal numbers of the shape and dtype, and on the device, of `x`.
 
     Args:
-        x: The model.
+        x: The Tensor whose shape, dtype and device to take.
         requires_grad: Whether backward passes are to compute a gradient for it.
 
     Example:

@@ -22,12 +22,12 @@ def _steps(x: Any, reverse: bool) -> list[Any]:
 
 
 def _sequence(outputs: Sequence[Any], reverse: bool) -> Tensor:
-    """The inverse of `_steps`: outputs in the order of the time that they belong to."""
+    """The inverse of `_steps`: the outputs, in the order of time, as one sequence."""
     return stack(outputs[::-1] if reverse else outputs, axis=0)
 
 
 def _sum(a: Any, b: Any) -> Any:
-    """a + b of two biases that are both there or both absent."""
+    """The sum of two biases, or None where both are None."""
     return None if a is None else a + b
 
 
@@ -77,7 +77,7 @@ def lstm_cell(z: Any, c: Any) -> tuple[Tensor, Tensor]:
     `c' = f * c + i * g` and `h' = o * tanh(c')`.
 
     Args:
-        z: (N, 4H), the input gate's, forget gate's, candidate's and output gate's side by side.
+        z: (N, 4H), side by side for input gate, forget gate, candidate and output gate.
         c: The cell's state (N, H).
 
     Returns:
@@ -115,7 +115,7 @@ def lstm(
         weight_hh: (4H, P).
         bias_ih: (4H,), or None like bias_hh.
         bias_hh: (4H,), or None.
-        weight_hr: (P, H), which projects each output, or None where P is H.
+        weight_hr: (P, H), which projects each output; None for no projection, where P is H.
         reverse: Whether to read from the last step to the first.
 
     Returns:
@@ -136,13 +136,13 @@ def lstm(
 
 @fused
 def gru_cell(a: Any, b: Any, h: Any) -> Tensor:
-    """One step of a gated recurrent unit, from what input and state contribute.
+    """One step of a gated recurrent unit, from the pre-activations by input and by state.
 
     With `r, u = sigmoid(a_r + b_r, a_u + b_u)` and `n = tanh(a_n + r * b_n)`:
     `h' = (1 - u) * n + u * h`. PyTorch calls the update gate u z.
 
     Args:
-        a: `W_ih x + b_ih` (N, 3H): the reset gate's, update gate's and candidate's side by side.
+        a: `W_ih x + b_ih` (N, 3H), side by side for reset gate, update gate and candidate.
         b: `W_hh h + b_hh` (N, 3H).
         h: The state (N, H).
 
@@ -151,7 +151,7 @@ def gru_cell(a: Any, b: Any, h: Any) -> Tensor:
 
     Source:
         Cho et al. 2014, "Learning phrase representations using RNN encoder-decoder", with r applied
-        after the product as in its implementations.
+        after the product, as implementations do.
     """
     a_r, a_u, a_n = split(a, 3, axis=-1)
     b_r, b_u, b_n = split(b, 3, axis=-1)

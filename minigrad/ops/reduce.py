@@ -28,7 +28,7 @@ from minigrad.tensor import Axis, Tensor
 
 
 def _kept(g: Any, x_shape: tuple[int, ...], axis: Axis) -> Any:
-    """A reduction's gradient (or result) with its axes back, of size 1, to broadcast against x."""
+    """A reduction's gradient (or result) with the reduced axes as size 1, to broadcast with x."""
     dropped = axes_of(x_shape, axis)
     return reshape(g, tuple(1 if i in dropped else n for i, n in enumerate(x_shape)))
 
@@ -81,7 +81,7 @@ def var(x: Any, axis: Axis = None, ddof: int = 0, keepdims: bool = False) -> Ten
     Args:
         x: Any shape.
         axis: The axes to reduce; None for all.
-        ddof: 0 as NumPy's default, 1 for the unbiased estimate (PyTorch's default).
+        ddof: 0 (NumPy's default), or 1 for the unbiased estimate (PyTorch's default).
         keepdims: Keep the axes with size 1.
 
     Returns:
@@ -104,7 +104,7 @@ def std(x: Any, axis: Axis = None, ddof: int = 0, keepdims: bool = False) -> Ten
     Args:
         x: Any shape.
         axis: The axes to reduce; None for all.
-        ddof: 0 as NumPy's default, 1 for PyTorch's.
+        ddof: 0 (NumPy's default), or 1 (PyTorch's default).
         keepdims: Keep the axes with size 1.
 
     Returns:
@@ -140,7 +140,7 @@ def max(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
         Of x's shape without those axes, or with size 1 there.
 
     Raises:
-        ShapeError: There is nothing to take the largest of.
+        ShapeError: There are no elements to reduce.
 
     Example:
         >>> import minigrad as mg
@@ -163,7 +163,7 @@ def min(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
         Of x's shape without those axes, or with size 1 there.
 
     Raises:
-        ShapeError: There is nothing to take the smallest of.
+        ShapeError: There are no elements to reduce.
 
     Example:
         >>> import minigrad as mg
@@ -179,14 +179,14 @@ def argmax(x: Array, *, axis: int | None = None, keepdims: bool = False) -> Arra
 
     Args:
         x: Any shape.
-        axis: Along which; None for the flat array.
+        axis: The axis to go along; None for the flat array.
         keepdims: Keep the axis with size 1.
 
     Returns:
         int64, of x's shape without that axis; the first index of several equal values.
 
     Raises:
-        ShapeError: There is nothing to take the largest of.
+        ShapeError: There are no elements to reduce.
 
     Example:
         >>> import minigrad as mg
@@ -206,7 +206,7 @@ def all(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
         keepdims: Keep the axes with size 1.
 
     Returns:
-        Booleans, of x's shape without those axes, or with size 1 there; true where there are none.
+        Booleans, of x's shape without those axes, or with size 1 there; true for no elements.
 
     Example:
         >>> import minigrad as mg
@@ -226,7 +226,7 @@ def any(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
         keepdims: Keep the axes with size 1.
 
     Returns:
-        Booleans, of x's shape without those axes, or with size 1 there; false where there are none.
+        Booleans, of x's shape without those axes, or with size 1 there; false for no elements.
 
     Example:
         >>> import minigrad as mg
@@ -238,7 +238,7 @@ def any(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
 
 @in_float32
 def prod(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """Product over axes, halving by halving; exact derivatives of any order, at zeros too.
+    """Product over axes, by products of pairs: exact derivatives of any order, also at zeros.
 
     Args:
         x: Any shape.
@@ -253,7 +253,7 @@ def prod(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
         >>> mg.prod(mg.tensor([2.0, 3.0, 4.0])).item()
         24.0
     """
-    if x.dtype.kind in "bui":  # as NumPy: small integers are multiplied as large ones
+    if x.dtype.kind in "bui":  # as NumPy, which multiplies small integers as int64 or uint64
         x = x.astype(np.prod(np.empty(0, x.dtype)).dtype)
     shape, axes = x.shape, checked_axes("prod", len(x.shape), axis)
     y = moveaxis(x, axes, list(range(len(axes))))
@@ -284,7 +284,7 @@ def cumsum(x: Any, axis: int | None = None) -> Tensor:
 
     Args:
         x: Any shape.
-        axis: Along which; None for the flat array.
+        axis: The axis to go along; None for the flat array.
 
     Example:
         >>> import minigrad as mg
@@ -295,15 +295,15 @@ def cumsum(x: Any, axis: int | None = None) -> Tensor:
 
 
 def largest(x: Array, axis: Axis) -> Array:
-    """The largest value along axes, kept with size 1; -inf where there is none."""
-    if x.size == 0:  # max has no answer here, and CuPy's no `initial`; the sum is 0
+    """The largest value along axes, kept with size 1; -inf for no elements."""
+    if x.size == 0:  # max raises here, and CuPy's max has no `initial`; the sum is 0
         return np.sum(x, axis=axis, keepdims=True) - np.inf
     return np.max(x, axis=axis, keepdims=True)
 
 
 def _logsumexp_rule(g: Any, x: Any, y: Any, axis: Axis) -> Any:
     wide = widened(x)
-    if wide is not x:  # the y of float16 is too coarse a shift
+    if wide is not x:  # y in float16 is too coarse a shift
         x, y = wide, logsumexp(wide, axis=axis)
     return _kept(g, x.shape, axis) * exp(x - _kept(y, x.shape, axis))
 

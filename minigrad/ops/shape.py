@@ -49,7 +49,7 @@ def transpose(x: Array, *, axes: Sequence[int] | None = None) -> Array:
 
     Args:
         x: Any shape.
-        axes: For each axis of the result the axis of x that it is; None to reverse them.
+        axes: For each axis of the result, its number in x; None to reverse all axes.
 
     Example:
         >>> import minigrad as mg
@@ -83,7 +83,7 @@ def moveaxis(x: Array, source: Any, destination: Any) -> Array:
     Args:
         x: Any shape.
         source: The axis to move, or several.
-        destination: Where it is to stand in the result, or each of them.
+        destination: The axis' place in the result, or one place for each.
 
     Example:
         >>> import minigrad as mg
@@ -99,7 +99,7 @@ def broadcast_to(x: Array, shape: Any) -> Array:
 
     Args:
         x: Any shape.
-        shape: The larger one.
+        shape: The larger shape.
 
     Raises:
         ShapeError: x does not broadcast to it.
@@ -131,7 +131,7 @@ def expand_dims(x: Array, axis: Any) -> Array:
 
 @primitive(x=lambda g, x_shape: reshape(g, x_shape))
 def squeeze(x: Array, *, axis: Any = None) -> Array:
-    """Without the axes of size 1: all of them, or those of `axis`.
+    """Without axes of size 1: all of them, or the ones that `axis` names.
 
     Args:
         x: Any shape.
@@ -175,11 +175,11 @@ def _cut(g: Any, arrays_shape: Sequence[tuple[int, ...]], axis: int | None) -> A
 
 @sequence_primitive(arrays=_cut)
 def concatenate(arrays: Sequence[Array], *, axis: int | None = 0) -> Array:
-    """Arrays joined along an existing axis (as flat arrays for None); the gradient is cut there.
+    """Arrays joined along an existing axis (as flat arrays for None); the gradient is split again.
 
     Args:
-        arrays: Arrays of one shape but for `axis`.
-        axis: Along which they are joined; None to join them flat.
+        arrays: Arrays whose shapes differ at most along `axis`.
+        axis: The axis to join along; None to join flat arrays.
 
     Raises:
         ShapeError: The shapes do not fit.
@@ -217,7 +217,7 @@ def stack(arrays: Sequence[Array], *, axis: int = 0) -> Array:
 
 
 def _join(parts: Any, x_shape: tuple[int, ...], sections: Any, axis: int) -> Any:
-    """The gradients of the parts put together; zeros where none has arrived."""
+    """The gradients of the parts, joined; zeros for a part without a gradient."""
     n = x_shape[axis]
     if isinstance(sections, int | np.integer):
         sizes = [n // int(sections)] * int(sections)
@@ -273,7 +273,7 @@ def pad(x: Array, pad_width: Any, *, constant_values: float = 0.0) -> Array:
         constant_values: Their value.
 
     Raises:
-        TypeError: It is no number, or x's integers cannot hold it.
+        TypeError: The value is no number, or x's integers cannot hold it.
 
     Example:
         >>> import minigrad as mg
@@ -308,7 +308,7 @@ def _is_basic(index: Any) -> bool:
 
 @primitive(x=lambda g, index: getitem(g, index))
 def scatter(x: Array, index: Any, shape: tuple[int, ...]) -> Array:
-    """Zeros with `x` added at an index: what getitem does, backwards. Repeated places add up."""
+    """Zeros with `x` added at an index: the reverse of getitem. Repeated places add up."""
     if _is_basic(index):
         y = backend_arrays.zeros(x, shape)
         y[index] = x
@@ -339,8 +339,8 @@ def take_along_axis(x: Any, indices: Any, axis: int | None) -> Tensor:
         axis: The axis to pick along; None for x as a flat array.
 
     Raises:
-        ShapeError: `indices` has not x's rank, or x has no such axis.
-        DTypeError: They are no integers.
+        ShapeError: `indices` does not have x's rank, or x has no such axis.
+        DTypeError: The indices are no integers.
 
     Example:
         >>> import minigrad as mg
@@ -382,7 +382,7 @@ def axes_of(shape: tuple[int, ...], axis: Any) -> list[int]:
 
 
 def checked_axes(operation: str, ndim: int, axis: Any) -> tuple[int, ...]:
-    """Axes counted from the front, as `axes_of`; refuse those that there are not."""
+    """Axes counted from the front, as `axes_of`; raise ShapeError for an axis out of range."""
     try:
         return np.lib.array_utils.normalize_axis_tuple(range(ndim) if axis is None else axis, ndim)
     except ValueError as error:

@@ -25,7 +25,7 @@ class _AnomalyObserver(Observer):
     """Looks for a NaN or an infinity in every result and every gradient."""
 
     def __init__(self) -> None:
-        self.seen: dict[int, tuple[str, int]] = {}  # a record's age: its line, its checksum
+        self.seen: dict[int, tuple[str, int]] = {}  # by a record's age: its line, its checksum
 
     def operation(
         self,
@@ -35,8 +35,8 @@ class _AnomalyObserver(Observer):
         y: Any,
         record: Record | None,
     ) -> None:
-        """Look at the result of an operation."""
-        before, after = _troubles(args), _troubles([y])
+        """Check the result of an operation."""
+        before, after = _nonfinite(args), _nonfinite([y])
         if "NaN" in after and "NaN" in before:
             raise AnomalyError(f"{name}: an input already contains a NaN{_at(_line())}")
         if after - before and "NaN" not in before:
@@ -48,7 +48,7 @@ class _AnomalyObserver(Observer):
             self.seen[record.age] = _line(), _checksum(record)
 
     def backward(self, record: Record) -> None:
-        """Look at what a record is about to use."""
+        """Check that the values which a record is about to use have not changed."""
         line, checksum = self.seen.get(record.age, ("", None))
         if checksum not in (None, _checksum(record)):
             raise ChangedValueError(
@@ -57,12 +57,12 @@ class _AnomalyObserver(Observer):
             )
 
     def gradients(self, record: Record, g: Any, gradients: Iterable[Any]) -> None:
-        """Look at the gradients that a record has given."""
-        made = _troubles(gradients) - _troubles([g])
-        if made:
+        """Check the gradients that a record has returned."""
+        new = _nonfinite(gradients) - _nonfinite([g])
+        if new:
             line = self.seen.get(record.age, ("", None))[0]
             raise AnomalyError(
-                f"{record.plan.name}: its derivative contains {_listed(made)}, which the gradient "
+                f"{record.plan.name}: its derivative contains {_listed(new)}, which the gradient "
                 f"of its result does not; the operation was called{_at(line) or ' before'}"
             )
 
@@ -70,7 +70,7 @@ class _AnomalyObserver(Observer):
 class detect_anomaly(Mode):
     """Stop at the first operation that makes a NaN or an infinity, forward or backward.
 
-    Inside `with mg.detect_anomaly():` every result and every gradient is looked at, and the error
+    Inside `with mg.detect_anomaly():` every result and every gradient is checked, and the error
     names the operation and the line of the program that called it. An infinity that comes in as
     an input (a mask of -inf) may pass; a NaN may not. Values written to by NumPy between forward
     and backward (`x.data[...] = 0`) are found by a checksum. All of this is slow: use it to look
@@ -94,7 +94,7 @@ class detect_anomaly(Mode):
     def __enter__(self) -> None:
         thread.observer.refuse("detect_anomaly reads every value; use it without capture")
         stack = ExitStack()
-        stack.enter_context(np.errstate(all="ignore"))  # said here, and better than by NumPy
+        stack.enter_context(np.errstate(all="ignore"))  # AnomalyError says more than NumPy
         stack.enter_context(observed_by(_AnomalyObserver()))
         self._entered.append(stack)
 
@@ -111,7 +111,7 @@ def _arrays(values: Iterable[Any]) -> Iterator[Any]:
             yield array_of(value)
 
 
-def _troubles(values: Iterable[Any]) -> set[str]:
+def _nonfinite(values: Iterable[Any]) -> set[str]:
     """Which of "NaN" and "infinity" occur in values."""
     found = set()
     for array in _arrays(values):
@@ -123,8 +123,8 @@ def _troubles(values: Iterable[Any]) -> set[str]:
     return found
 
 
-def _listed(troubles: set[str]) -> str:
-    return " and ".join({"NaN": "a NaN", "infinity": "an infinity"}[t] for t in sorted(troubles))
+def _listed(kinds: set[str]) -> str:
+    return " and ".join({"NaN": "a NaN", "infinity": "an infinity"}[kind] for kind in sorted(kinds))
 
 
 def _checksum(record: Record) -> int:
@@ -137,7 +137,7 @@ def _checksum(record: Record) -> int:
 
 
 def _line() -> str:
-    """The line of the program, outside minigrad, that is being run."""
+    """The source line, outside minigrad, that is running."""
     frame = sys._getframe(1)
     while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("minigrad."):
         frame = frame.f_back

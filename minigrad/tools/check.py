@@ -1,4 +1,4 @@
-"""Are these gradients right? Comparison with central differences, element by element."""
+"""Check gradients against central differences, element by element."""
 
 from __future__ import annotations
 
@@ -48,11 +48,11 @@ def gradcheck(
         Whether all agree.
 
     Raises:
-        GradcheckError: They do not; the message names the input, the element, both values, and the
-            likely cause. It may be that `fn` is not differentiable there: then move the point.
+        GradcheckError: They do not agree; the message names the input, the element, both values,
+            and the likely cause. If `fn` is not differentiable at the point, move the point.
         DTypeError: An input to check is not float64: differences drown in rounding. Or no output
             is of floating-point numbers.
-        TypeError: `fn` returns something else than Tensors.
+        TypeError: `fn` returns something that is not a Tensor.
         ValueError: No input requires a gradient, or `fn` returns no output.
 
     Example:
@@ -94,7 +94,7 @@ def gradgradcheck(
     Raises:
         GradcheckError: They do not; it may be that `fn` is not differentiable twice at the point.
         DTypeError: An input to check is not float64, or no output is of floating-point numbers.
-        TypeError: `fn` returns something else than Tensors.
+        TypeError: `fn` returns something that is not a Tensor.
         ValueError: No input requires a gradient, `fn` returns no output, or there are not as many
             `grad_outputs` as outputs.
         RuntimeError: No output requires a gradient.
@@ -121,7 +121,7 @@ def gradgradcheck(
     def first(*both: Any) -> list[Tensor]:
         wanted = [both[i] for i in checked]
         with enable_grad():
-            # what the difference moves is no part of a graph, and the gradient needs one
+            # a moved argument is in no graph, and the gradient needs one
             leaf = {id(x): x if x.requires_grad else x.detach().requires_grad_() for x in wanted}
             wanted = [leaf[id(x)] for x in wanted]
             own = [leaf.get(id(x), x) for x in both[:count]]
@@ -161,7 +161,7 @@ def _tensors(name: str, outputs: Any) -> list[Tensor]:
 
 
 def _float_outputs(name: str, outputs: Any) -> list[Tensor]:
-    """Those that can have a gradient, of which there must be one."""
+    """The floating-point outputs; raise if there is none."""
     tensors = _tensors(name, outputs)
     found = [y for y in tensors if y.dtype.kind == "f"]
     if not tensors:
@@ -177,7 +177,7 @@ def _float_outputs(name: str, outputs: Any) -> list[Tensor]:
 def _gradients(
     outputs: Sequence[Tensor], inputs: list[Tensor], weights: Sequence[Tensor], **options: bool
 ) -> list[Tensor | None]:
-    """Those of `<weights, outputs>`; None for inputs that no output depends on."""
+    """The gradients of `<weights, outputs>`; None for inputs that no output depends on."""
     rooted = [(y, v) for y, v in zip(outputs, weights, strict=True) if y.requires_grad]
     if not rooted:
         return [None] * len(inputs)
@@ -185,7 +185,7 @@ def _gradients(
 
 
 def _random_like(y: Tensor, seed: int) -> Tensor:
-    """Weights away from zero, so that no element of the output goes unseen."""
+    """Random weights away from zero, so that every element of the output counts."""
     random = np.random.default_rng(seed)
     values = random.uniform(0.5, 1.5, y.shape) * random.choice([-1.0, 1.0], y.shape)
     return wrap(to_device(np.asarray(values, dtype=y.dtype), y.device))
@@ -193,7 +193,7 @@ def _random_like(y: Tensor, seed: int) -> Tensor:
 
 @dataclass
 class _Check:
-    """One check: of a function, at a point."""
+    """The check of one function at one point."""
 
     name: str  # of the check, for messages
     subject: str  # what is differentiated, for messages
@@ -216,7 +216,7 @@ class _Check:
                 )
 
     def passes(self, atol: float, rtol: float, raise_exception: bool) -> bool:
-        """Whether all gradients agree; what is not finite is said here, not in NumPy's warnings."""
+        """Whether all gradients agree; our errors report nan and infinity, not NumPy's warnings."""
         try:
             with np.errstate(all="ignore"):
                 for i, gradient in zip(self.checked, self.analytic(), strict=True):
@@ -270,23 +270,23 @@ class _Check:
 
     def differences(self, i: int) -> Values:
         """`d<weights, fn>/d(input i)` by central differences."""
-        numeric, known, hopeless = np.zeros(self.args[i].shape), np.isfinite(self.middle), []
+        numeric, finite, undefined = np.zeros(self.args[i].shape), np.isfinite(self.middle), []
         for place in np.ndindex(numeric.shape):
             above, below = self.sides(i, place, self.eps)
             numeric[place] = (above - below).sum() / (2 * self.eps)
-            is_like_here = all((np.isfinite(side) == known).all() for side in (above, below))
-            if is_like_here and not known.all():
-                hopeless.append(place)  # perhaps because of another element, which is to be named
-            elif not is_like_here or not np.isfinite(numeric[place]):
+            is_as_before = all((np.isfinite(side) == finite).all() for side in (above, below))
+            if is_as_before and not finite.all():
+                undefined.append(place)  # another element may be the cause, which we name below
+            elif not is_as_before or not np.isfinite(numeric[place]):
                 raise self.not_finite(i, place, above, below)
-        if hopeless:
-            guilty = self.guilty(i)
-            place = next((place for place in hopeless if guilty[place]), hopeless[0])
+        if undefined:
+            causes = self.causes(i)
+            place = next((place for place in undefined if causes[place]), undefined[0])
             raise self.not_finite(i, place, *self.sides(i, place, self.eps))
         return numeric
 
-    def guilty(self, i: int) -> Values:
-        """Which elements of an input the outputs that are nan or infinite depend on."""
+    def causes(self, i: int) -> Values:
+        """Whether a nan or infinite output depends on an element, for each element of an input."""
         with enable_grad():
             outputs = _float_outputs(self.name, self.fn(*self.args))
         pairs = zip(outputs, self.weights, strict=True)
@@ -295,7 +295,7 @@ class _Check:
         return np.zeros(self.args[i].shape) if gradient is None else to_numpy(gradient._data != 0)
 
     def not_finite(self, i: int, place: Place, above: Values, below: Values) -> GradcheckError:
-        """What to say of an element at or next to which the function is nan or infinity."""
+        """The error for an element at which, or next to which, the function is nan or infinity."""
         up, here, down = (float(x.sum()) for x in (above, self.middle, below))
         what = self.subject if np.isfinite(up - down) else "the central difference"
         return GradcheckError(
@@ -306,10 +306,10 @@ class _Check:
         )
 
     def kink(self, i: int, place: Place, atol: float, rtol: float) -> str | None:
-        """The differences at an element, where they are not those of a smooth function; else None.
+        """The differences at an element, as text, if the function is not smooth there; else None.
 
-        Of a smooth function the central difference stays what it is when the step is doubled, and
-        the differences to the two sides are equal, or differ in proportion to the step.
+        For a smooth function the central difference stays the same when the step is doubled, and
+        the one-sided differences are equal, or their gap is proportional to the step.
         """
         (ahead, behind), (far_ahead, far_behind) = (
             [(above - self.middle).sum() / step, (self.middle - below).sum() / step]
@@ -354,7 +354,7 @@ class _Check:
 
 
 def _likely_cause(connected: bool, analytic: Values, numeric: Values, rtol: float) -> str:
-    """What kind of mistake would make these gradients out of the right ones."""
+    """The kind of mistake that would turn the right gradients into these."""
     if not connected:
         return (
             "Backward does not reach this input: is it detached, used under no_grad, or its "

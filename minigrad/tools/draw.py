@@ -1,4 +1,4 @@
-"""The graph of a Tensor as a picture. Where its boxes stand is draw_layout.py."""
+"""The graph of a Tensor as a picture. draw_layout.py places the boxes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from minigrad.tools.draw_layout import LINE, Box, arrange
 __all__ = ["Picture", "draw"]
 
 PARAMETER, INPUT, OPERATION, RESULT = "#F7DCC4", "#CFE3F3", "#FFFFFF", "#D3EBD9"
-LARGEST = 30_000  # pixels on a side that a PNG may have
+LARGEST = 30_000  # the most pixels on a side of a PNG
 
 
 @dataclass(frozen=True)
@@ -41,10 +41,10 @@ class Picture:
         """Write a file.
 
         Args:
-            path: Its name, which ends in .svg or .png.
+            path: The file's name, which ends in .svg or .png.
 
         Raises:
-            ValueError: It ends in something else.
+            ValueError: The name ends in something else.
         """
         path = Path(path)
         if path.suffix == ".svg":
@@ -61,22 +61,22 @@ class Picture:
 def draw(tensor: Tensor, path: str | Path | None = None, /, **named: Tensor | Module) -> Picture:
     """Draw how a Tensor was computed: operations with the shapes of their results, and leaves.
 
-    A leaf stands beside each operation that uses it, so a weight that is used at every time step
-    is seen there. A parameter has its path in the outermost module that holds it. The size of a
-    gradient is given for the leaves that have one.
+    A leaf is drawn at each operation that uses it, so a weight that is used at every time step is
+    drawn at every step. A parameter is named by its path in the outermost module that holds it.
+    Leaves that have a gradient show its norm.
 
     Args:
         tensor: The result, such as a loss. Draw it before `backward`, which frees the graph, or
             after `backward(retain_graph=True)`, which leaves gradients to be shown.
         path: A file to write, .svg or .png.
-        named: Names for Tensors, and for modules whose parameters they then precede:
-            `draw(loss, x=x, critic=critic)`.
+        named: Names for Tensors and for modules; a module's name precedes the names of its
+            parameters: `draw(loss, x=x, critic=critic)`.
 
     Returns:
         The picture, as SVG and as PNG.
 
     Raises:
-        TypeError: Something else than a Tensor is to be drawn, or than a Tensor or a Module named.
+        TypeError: `tensor` is no Tensor, or a named value is neither a Tensor nor a Module.
         GraphFreedError: A backward pass has freed the graph.
         ValueError: `path` ends neither in .svg nor in .png.
 
@@ -131,7 +131,7 @@ def _boxes(tensor: Tensor, named: Mapping[str, Tensor | Module]) -> list[Box]:
 
 
 def _title(record: Record) -> str:
-    """The operation's name, and after it what a choice of its options says: "linear, tanh"."""
+    """The operation's name, and the values of its options that are text: "rnn, tanh"."""
     options = record.saved[1].values() if isinstance(record, FusedRecord) else ()
     return ", ".join([record.plan.name, *[word for word in options if isinstance(word, str)]])
 
@@ -154,12 +154,12 @@ def _records(tensor: Tensor) -> list[Record]:
 
 
 def _call(node: Any) -> Any:
-    """A node itself, or the call of which it is one of several outputs."""
+    """The node itself; for one of several outputs of a call, the record of that call."""
     return node.parents[0] if isinstance(node, Output) and node.parents else node
 
 
 def _inputs(record: Record) -> Iterator[Any]:
-    """A record's inputs in the graph, and the saved arrays that are not: data and targets."""
+    """A record's inputs in the graph, and saved arrays outside it, such as data and targets."""
     parents = record.parents or ()
     for parent in parents:
         if parent is not None:
@@ -226,7 +226,7 @@ def _outermost_modules() -> list[Module]:
 
 def _drawn(boxes: list[Box]) -> Picture:
     """Draw boxes and edges, as SVG and PNG."""
-    import matplotlib  # not with `import minigrad`: it takes longer than all the rest
+    import matplotlib  # only here: this import takes longer than all of minigrad's
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
@@ -281,7 +281,7 @@ def _drawn(boxes: list[Box]) -> Picture:
 
 
 def _curve(parent: Box, child: Box) -> Any:
-    """A smooth line from the bottom of a box through the bends to the top of another."""
+    """A smooth line from the bottom of a box, through the bends, to the top of another."""
     from matplotlib.path import Path as Curve
 
     points = [(child.x, child.y - child.height / 2)]

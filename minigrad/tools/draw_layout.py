@@ -1,8 +1,8 @@
-"""Where the boxes of a drawn graph stand.
+"""The layout of a drawn graph: where its boxes are.
 
-They stand in layers, what is computed first on top. A box's layer is the length of the longest way
-to it; the order within a layer follows the neighbours' mean place, which leaves few crossings; then
-each box moves as near to its neighbours as those beside it leave it room.
+Boxes are in layers; what is computed first is at the top. A box's layer is the length of the
+longest path to it. The order within a layer follows the neighbours' mean place, which leaves few
+crossings. Then each box moves towards its neighbours, as far as the boxes beside it leave room.
 
 Source: Sugiyama, Tagawa and Toda 1981, "Methods for visual understanding of hierarchical system
 structures".
@@ -20,7 +20,7 @@ __all__ = ["LINE", "Box", "arrange"]
 
 CHARACTER, LINE = 0.082, 0.17  # inches: the width of a character, and from line to line
 GAP, ROW = 0.22, 0.42  # inches: between boxes of a layer, and between layers
-STIFFNESS = 8.0  # how much more an operation pulls than a leaf: chains of operations stay straight
+STIFFNESS = 8.0  # an operation's pull, a leaf's being 1: chains of operations stay straight
 
 
 @dataclass(eq=False)
@@ -30,8 +30,8 @@ class Box:
     Attributes:
         lines: The text in it.
         colour: The colour behind the text.
-        parents: The boxes from which edges come; `arrange` puts bends between.
-        layer: How many layers stand above.
+        parents: The boxes from which edges come; `arrange` inserts bends.
+        layer: The number of layers above it.
         x: The middle, in inches from the left edge of the picture.
         y: The middle, in inches from its top.
     """
@@ -45,17 +45,17 @@ class Box:
 
     @property
     def width(self) -> float:
-        """In inches."""
+        """The width of the box, in inches."""
         return max((len(line) for line in self.lines), default=0) * CHARACTER + 0.18
 
     @property
     def height(self) -> float:
-        """In inches."""
+        """The height of the box, in inches."""
         return len(self.lines) * LINE + 0.12
 
     @property
     def weight(self) -> float:
-        """How much it pulls at its neighbours."""
+        """How strongly it pulls at its neighbours."""
         return STIFFNESS if self.parents else 1.0
 
 
@@ -73,7 +73,7 @@ def arrange(boxes: Sequence[Box]) -> None:
         box.layer = 1 + max((parent.layer for parent in box.parents), default=-1)
         for parent in box.parents:
             children[parent].append(box)
-    for box in boxes:  # a leaf stands right above what uses it
+    for box in boxes:  # a leaf is right above the first box that uses it
         if not box.parents and children[box]:
             box.layer = min(child.layer for child in children[box]) - 1
     for box in boxes:
@@ -95,7 +95,7 @@ def arrange(boxes: Sequence[Box]) -> None:
 
 
 def _bent(parent: Box, layer: int) -> Box:
-    """The end of an edge in the layer above a child: the parent, or the last of a row of bends."""
+    """The last node of an edge above a child: its parent, or the last of a chain of bends."""
     while parent.layer < layer - 1:
         parent = Box([], "", [parent], parent.layer + 1)
     return parent
@@ -117,14 +117,14 @@ def _layers(last: Box) -> list[list[Box]]:
 
 
 def _sweeps(layers: Sequence[list[Box]], times: int) -> Iterator[tuple[list[Box], bool]]:
-    """The layers downwards and upwards in turn, and whether it goes down."""
+    """The layers from the top down and back up, `times` times; each with True on the way down."""
     for _ in range(times):
         yield from ((layer, True) for layer in layers[1:])
         yield from ((layer, False) for layer in layers[-2::-1])
 
 
 def _order(layers: list[list[Box]], above: Neighbours, below: Neighbours) -> None:
-    """Sort each layer by its neighbours' mean place; of all orders, the one that crosses least."""
+    """Sort each layer by its neighbours' mean place; keep the order with the fewest crossings."""
     for layer in layers:
         _number(layer)
     fewest, best = math.inf, [list(layer) for layer in layers]
@@ -177,10 +177,10 @@ def _spread(layers: Sequence[list[Box]], above: Neighbours, below: Neighbours) -
 
 
 def _settle(layer: Sequence[Box], wanted: Sequence[float]) -> None:
-    """The places nearest to those wanted (weighted least squares) at which no boxes overlap.
+    """Move boxes to the places nearest to `wanted` (weighted least squares) without overlap.
 
-    Measured from where the boxes would stand side by side, places must not decrease: isotonic
-    regression, by pooling adjacent violators (Barlow et al. 1972).
+    Relative to where the boxes would be side by side, places must not decrease. That is isotonic
+    regression, solved by pooling adjacent violators (Barlow et al. 1972).
     """
     offsets, end = [], 0.0
     for box in layer:
