@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 from idx_files import write_digits
+from matplotlib.figure import Figure
 from PIL import Image
 
 from minigrad.data import sample_digits
-from train import gan, lstm, pictures, plot, plots
+from train import classifier, drawing, gan, lstm, plot
 from train.classifier import ClassifierConfig
-from train.comparison import aligned
 from train.config import RunConfig
+from train.drawing import aligned
 from train.gan import GANConfig
 from train.lstm import LSTMConfig
 from train.run import RunFolder
@@ -71,8 +72,7 @@ def contents(folder: Path) -> dict[Path, bytes]:
 
 def labels(*runs: Path) -> list[str]:
     """Under what a comparison shows runs, in order."""
-    program = json.loads((runs[0] / "config.json").read_text())["program"]
-    return list(plot.grouped([plot.read(run, program, plot.KINDS[program]) for run in runs]))
+    return list(plot.grouped([plot.read(run) for run in runs]))
 
 
 # --- one run --------------------------------------------------------------------------------------
@@ -125,8 +125,8 @@ def test_where_the_real_digits_are_gone_their_line_is_left_out_and_that_is_said(
 ) -> None:
     run = make_run(tmp_path / "run", "train.gan")
     floors: list[Any] = []
-    monkeypatch.setattr(pictures, "gan_curves", lambda lines, floor, path: (
-        floors.append(floor), path.write_bytes(b"")))  # fmt: skip
+    monkeypatch.setattr(drawing, "gan_curves", lambda lines, floor: (
+        floors.append(floor), Figure())[1])  # fmt: skip
     assert plot.main([str(run)]) == 0
     assert "The FID of real digits is left out" in capsys.readouterr().out
     source = {"judged_against": "the last 2,000 bundled digits"}
@@ -217,7 +217,7 @@ def test_a_comparison_is_drawn(
         assert image.width > 1000
         colours = image.convert("RGB").getcolors(2**24)
     shown = {f"#{r:02X}{g:02X}{b:02X}" for _, (r, g, b) in colours}
-    assert {style["color"] for style in pictures.STYLES} <= shown
+    assert {drawing.numbered(number).color for number in range(7)} <= shown
     first = picture.read_bytes()
     assert plot.main([*map(str, runs), "--out", str(tmp_path / "there"), "--quiet"]) == 0
     assert (tmp_path / "there" / "comparison.png").read_bytes() == first
@@ -242,8 +242,8 @@ def make_sweep(folder: Path, rows: Sequence[tuple[str, int, float]], **settings:
 
 def test_sweeps_are_compared_by_length(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: list[Any] = []
-    monkeypatch.setattr(pictures, "accuracy_by_length", lambda results, path: (
-        drawn.append(results), path.write_bytes(b"")))  # fmt: skip
+    monkeypatch.setattr(drawing, "accuracy_by_length", lambda results: (
+        drawn.append(results), Figure())[1])  # fmt: skip
     one = make_sweep(tmp_path / "1", [("lstm", 5, 1.0), ("lstm", 10, 0.9)])
     other = make_sweep(tmp_path / "2", [("lstm", 5, 0.8)], seed=1)
     third = make_sweep(tmp_path / "3", [("rnn", 5, 0.3)], recipe="report")
@@ -438,4 +438,4 @@ def test_help_explains_itself(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_every_trainer_can_be_drawn() -> None:
-    assert set(plot.KINDS) == set(PROGRAMS) == {plots.LSTM, plots.GAN, plots.CLASSIFIER}
+    assert set(plot.KINDS) == set(PROGRAMS) == {lstm.PROGRAM, gan.PROGRAM, classifier.PROGRAM}

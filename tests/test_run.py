@@ -18,7 +18,7 @@ from PIL import Image
 import minigrad as mg
 from minigrad import nn, optim
 from minigrad.data import DataError, batches
-from train import command, pictures
+from train import command, drawing
 from train.config import BELOW_ONE, COUNT, RECIPE, BadInput, RunConfig, parse
 from train.loop import Diverged, Loop, Meter, State, training
 from train.run import RunFolder, environment, new_folder
@@ -492,14 +492,14 @@ def test_dry_run_prints_a_config_that_can_be_read_back(
 def test_pictures_have_the_right_pixels(tmp_path: Path) -> None:
     images = np.zeros((3, 784), np.float32)
     images[0], images[1], images[2] = -1, 1, 0
-    grey = pictures.to_grey(images)
+    grey = drawing.to_grey(images)
     assert [int(image[0, 0]) for image in grey] == [0, 255, 128]
-    sheet = pictures.grid(grey, columns=2, scale=2)
+    sheet = drawing.grid(grey, columns=2, scale=2)
     assert sheet.shape == (120, 120)
     middles = sheet[30::60, 30::60]
     np.testing.assert_array_equal(middles, [[255, 0], [127, 255]])
-    pictures.write_grey(sheet, tmp_path / "sheet.png")
-    np.testing.assert_array_equal(pictures.read_grey(tmp_path / "sheet.png"), sheet)
+    drawing.write_grey(sheet, tmp_path / "sheet.png")
+    np.testing.assert_array_equal(drawing.read_grey(tmp_path / "sheet.png"), sheet)
 
 
 @pytest.mark.parametrize("count", [1, 3, 1000])
@@ -507,13 +507,13 @@ def test_curves_are_drawn_from_few_and_many_lines(count: int, tmp_path: Path) ->
     numbers = [float(i) for i in range(count)]
     learning = ("loss", "accuracy", "val_loss", "val_accuracy")
     gan = ("g_loss", "d_loss", "d_real", "d_fake")
-    pictures.learning_curves(
-        [{"epoch": i, **dict.fromkeys(learning, 0.5)} for i in numbers], "t", tmp_path / "l.png"
-    )
+    lines = [{"epoch": i, **dict.fromkeys(learning, 0.5)} for i in numbers]
+    drawing.learning_curves(lines, "t").savefig(tmp_path / "l.png")
     losses = [{"step": i, **dict.fromkeys(gan, 0.5)} for i in numbers]
-    pictures.gan_curves(losses, 3.2, tmp_path / "g.png")
-    judged = [*losses, *({"step": i, "fid": 10.0 + i} for i in numbers)]
-    pictures.gan_curves(judged, 3.2, tmp_path / "judged.png")
+    drawing.gan_curves(losses, 3.2).savefig(tmp_path / "g.png")
+    report = {"fid": 10.0, "precision": 0.5, "recall": 0.5}
+    judged = [*losses, *({"step": i, **report} for i in numbers)]
+    drawing.gan_curves(judged, 3.2).savefig(tmp_path / "judged.png")
     for name in ("l.png", "g.png", "judged.png"):
         with Image.open(tmp_path / name) as image:
             assert image.width > 1000
@@ -521,8 +521,8 @@ def test_curves_are_drawn_from_few_and_many_lines(count: int, tmp_path: Path) ->
 
 
 def test_noisy_curves_are_averaged_to_few_points() -> None:
-    thinned = pictures.thinned([{"step": float(i), "x": float(i % 4)} for i in range(1000)])
+    thinned = drawing.thinned([{"step": float(i), "x": float(i % 4)} for i in range(1000)])
     assert len(thinned) == 250
     assert thinned[0] == {"step": 1.5, "x": 1.5}
     few = [{"step": 1.0}, {"step": 2.0}]
-    assert pictures.thinned(few) == few
+    assert drawing.thinned(few) == few

@@ -199,6 +199,7 @@ def test_a_run_leaves_everything_behind(tmp_path: Path, capsys: pytest.CaptureFi
     assert names >= {
         *("config.json", "environment.json", "metrics.jsonl", "timing.jsonl"),
         *("last.safetensors", "best.safetensors", "curves.png"),
+        *("confusion.png", "worst-read.png"),
     }
     config = json.loads((run / "config.json").read_text())
     assert (config["dropout"], config["shift"], config["limit"]) == (0.1, 2, 50)

@@ -19,7 +19,7 @@ import minigrad as mg
 from minigrad import nn
 from minigrad.data import Bytes, DataError
 from models.gan import Discriminator, Generator
-from train import digits, gan, pictures
+from train import digits, drawing, gan
 from train.average import Average
 from train.config import BadInput
 
@@ -354,7 +354,7 @@ def test_images_are_scaled_to_minus_one_and_one() -> None:
     x = gan.to_tensor(images, "cpu")
     assert (x.shape, x.dtype.name) == ((2, 784), "float32")
     np.testing.assert_allclose(x.numpy()[0, :3], [-1, 1, -0.6], rtol=1e-6)
-    np.testing.assert_array_equal(pictures.to_grey(x.numpy()), images)
+    np.testing.assert_array_equal(drawing.to_grey(x.numpy()), images)
 
 
 def test_samples_come_from_running_statistics_and_leave_the_network_alone() -> None:
@@ -412,7 +412,7 @@ def test_a_run_leaves_everything_behind(tmp_path: Path, capsys: pytest.CaptureFi
     shares = {f"share_{digit}" for digit in range(10)}
     assert set(lines[1]) == {*keys, *judged, *shares}  # at the end
     samples = sorted(path.name for path in (run / "samples").iterdir())
-    assert samples == [f"step-{step:07d}.png" for step in (0, 4, 8, 10)]
+    assert samples == [f"step-{step:07d}.png" for step in (0, 1, 2, 4, 5, 8, 10)]
     with Image.open(run / "samples" / samples[0]) as image:
         assert image.size == (600, 600)
     saved = mg.load(run / "last.safetensors")

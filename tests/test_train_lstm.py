@@ -23,7 +23,7 @@ from models.rnn import RNN
 from models.weights import biases
 from train import lstm, palindromes
 from train.config import BadInput
-from train.insight import gradient_norms, unrolled
+from train.insight import gradient_norms, steps
 
 ROOT = Path(__file__).parent.parent
 
@@ -175,7 +175,7 @@ def test_a_run_leaves_everything_behind(
     assert names == {
         *("config.json", "environment.json", "metrics.jsonl", "metrics.csv", "timing.jsonl"),
         *("checkpoint.safetensors", "last.safetensors", "best.safetensors"),
-        *("curves.png", "gradients.png", *["gates.png"] * (model != "rnn")),
+        *("curves.png", "gradients.png", "memory.png" if model == "rnn" else "gates.png"),
     }
     config = json.loads((run / "config.json").read_text())
     assert (config["model"], config["hidden"], config["init"]) == (
@@ -289,13 +289,14 @@ def test_the_unrolled_network_is_the_network(model: str) -> None:
     config = lstm.LSTMConfig(model=model, hidden=8, input_length=6).decided()  # type: ignore[arg-type]
     network = lstm.make_model(config).astype("float64")
     x = mg.tensor(np.random.default_rng(0).integers(0, 10, (5, 6, 1)).astype(float))
-    run = unrolled(network, x)
-    np.testing.assert_allclose(run.logits.detach().numpy(), network(x).detach().numpy(), rtol=1e-12)
-    shapes = {each.shape for each in run.gates.values()}
-    assert shapes == (set() if model == "rnn" else {(6, 8, 5)})
+    found = list(steps(network, x))
+    logits = network.output(found[-1].h.T).detach().numpy()
+    np.testing.assert_allclose(logits, network(x).detach().numpy(), rtol=1e-12)
+    shapes = {each.shape for step in found for each in (step.C, *step.gates) if each is not None}
+    assert shapes == (set() if model == "rnn" else {(8, 5)})
+    assert len(found) == 6 and [len(step.gates) for step in found] == [3 * (model != "rnn")] * 6
     labels = mg.tensor([1, 2, 3, 4, 5])
     norms = gradient_norms(network, x, labels)
-    logits = run.logits.detach().numpy()
     share = np.exp(logits - logits.max(axis=1, keepdims=True))
     share /= share.sum(axis=1, keepdims=True)
     share[np.arange(5), labels.numpy()] -= 1  # dL/dlogits

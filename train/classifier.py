@@ -14,15 +14,17 @@ from minigrad import Tensor, nn, optim
 from minigrad.data import Bytes, MissingDataError, batches
 from models.classifier import Classifier
 
+from . import drawing
 from .command import command, ending
 from .config import BELOW_ONE, COUNT, EPOCHS, POSITIVE, Allowed, BadInput, RunConfig
 from .console import leave, talker, tell
 from .digits import HELD_OUT, Digits, training_digits, unseen_digits
+from .judge import Reader
 from .loop import Loop, Meter, State, training
 from .lstm import accuracy
-from .plots import CLASSIFIER, learning_curves
 from .run import RunFolder
 
+PROGRAM = "train.classifier"
 PIXELS = Allowed(lambda n: 0 <= n <= 27, "a whole number from 0 to 27")
 EVALUATION_BATCH = 1000
 END_FACTOR = 0.01  # of the learning rate, which falls evenly to this share
@@ -177,17 +179,24 @@ def train(config: ClassifierConfig, make_run: Callable[..., RunFolder]) -> int:
 
 
 def finish(config: ClassifierConfig, unseen: Digits, run: RunFolder, loop: Loop) -> int:
-    """Draw the curves, say how it went, and return the exit code."""
+    """Draw the curves and the mistakes, say how it went, and return the exit code."""
     lines = run.measured()
     if lines:
-        learning_curves(run, run, config.title)
+        drawing.save(drawing.learning_curves(lines, config.title), run, "curves.png")
+        [model] = loop.state.networks.values()
+        assert isinstance(model, Classifier)
+        _, read = Reader(model).look(unseen.images)
+        title = f"{unseen.source}, after epoch {lines[-1]['epoch']}"
+        found = (unseen.labels, read, title)
+        drawing.save(drawing.confusion(*found), run, "confusion.png")
+        drawing.save(drawing.worst_read(unseen.images, *found), run, "worst-read.png")
         best = max(lines, key=lambda line: (line["val_accuracy"], -line["val_loss"]))
         tell(
             f"After epoch {lines[-1]['epoch']} it reads {lines[-1]['val_accuracy']:.2%} of the "
             f"{len(unseen):,} digits that it has never seen; the best weights, of epoch "
             f"{best['epoch']}, read {best['val_accuracy']:.2%}. Results: {run.path}"
         )
-    return ending(CLASSIFIER, run, loop)
+    return ending(PROGRAM, run, loop)
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -199,7 +208,7 @@ def main(args: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
-    return command(CLASSIFIER, ClassifierConfig, train, args)
+    return command(PROGRAM, ClassifierConfig, train, args)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from minigrad import Tensor, nn, optim
 from minigrad.data import Bytes, DataError, batches
 from models.gan import Discriminator, Generator
 
-from . import pictures
+from . import drawing
 from .average import Average
 from .command import command, ending
 from .config import (
@@ -44,13 +44,13 @@ from .latent import (
     way_through,
 )
 from .loop import Loop, State, training
-from .plots import GAN, gan_curves, gan_progress
 from .run import RunFolder
-from .windows import evened, windows
 
+PROGRAM = "train.gan"
 LOG_INTERVAL = 20  # steps averaged into one line of metrics
 R1_EVERY = 4  # steps from one penalty to the next, which then counts for all of them
 GRID_SIDE = 10
+EARLY = (1, 2, 5, 10, 20, 50, 100, 200)  # steps that are drawn too: most happens at first
 TRIES = 2000  # latent points, to find clear digits for the interpolation
 criterion = nn.BCEWithLogitsLoss()
 
@@ -101,8 +101,8 @@ class GANConfig(RunConfig):
     limit: Annotated[int | None, COUNT, tyro.conf.arg(metavar="N")] = None
     """Train on the first N digits only."""
 
-    save_interval: Annotated[int, COUNT] = 500
-    """After how many steps, each time, to save a grid of samples."""
+    save_interval: Annotated[int, COUNT, tyro.conf.arg(metavar="N")] = 500
+    """Save a grid of samples every N steps, and at steps 1, 2, 5, 10, ... 200."""
 
     judge_interval: Annotated[int, COUNT] = 5
     """After how many epochs, each time and at the end, a classifier judges as many fakes as there
@@ -237,7 +237,7 @@ def train(config: GANConfig, make_run: Callable[..., RunFolder]) -> int:
                 average.update(state.step)
                 if state.step % LOG_INTERVAL == 0:
                     loop.log()
-                if state.step % config.save_interval == 0:
+                if state.step in EARLY or state.step % config.save_interval == 0:
                     save_samples(artist, shown, run, state.step)
             for scheduler in state.schedulers.values():
                 scheduler.step()
@@ -293,7 +293,7 @@ def make_state(config: GANConfig, game: Game, average: Average) -> State:
 def save_samples(generator: nn.Module, latent: Tensor, run: RunFolder, step: int) -> None:
     """Save a grid of samples under the number of the step."""
     with run.replacing(f"samples/step-{step:07d}.png") as path:
-        pictures.write_grey(pictures.grid(sample(generator, latent), GRID_SIDE), path)
+        drawing.write_grey(drawing.grid(sample(generator, latent), GRID_SIDE), path)
 
 
 def finish(generator: nn.Module, shown: Tensor, run: RunFolder, loop: Loop, judge: Judge) -> int:
@@ -302,24 +302,24 @@ def finish(generator: nn.Module, shown: Tensor, run: RunFolder, loop: Loop, judg
     if loop.stopped_by is None:
         save_samples(generator, shown, run, last_step)
     if lines:
-        gan_curves(run, run, judge.floor)
-        recent = evened(windows(lines, ("d_real", "d_fake")))[-1]
+        drawing.save(drawing.gan_curves(lines, judge.floor), run, "curves.png")
+        recent = drawing.evened(drawing.selected(lines, ("d_real", "d_fake")))[-1]
         tell(
             f"After {last_step} steps the discriminator recognises {recent['d_real']:.0%} of "
             f"the real digits and {recent['d_fake']:.0%} of the fakes (50% each would be mere "
             f"guessing). {verdict(lines, judge.floor)}Results: {run.path}"
         )
     try:
-        gan_progress(run, run)
+        drawing.gan_progress(run, run)
     except DataError as error:  # a picture of the run's beginning, say, was damaged since
         warn(f"There is no picture of the progress: {error}")
     found = search(generator, judge, shown.shape[1], TRIES, 1, np.random.default_rng(0))
     ends = clearest(found, DIGITS, CONFIDENT)
     points = choose(found, ends, 0)
-    with run.replacing("interpolation.png") as path:
-        rows = strips(generator, judge, points, ends, STEPS, ("spherical", "linear"))
-        pictures.strips(rows, way_through(ends), CAPTION, path)
-    return ending(GAN, run, loop)
+    rows = strips(generator, judge, points, ends, STEPS, ("spherical", "linear"))
+    figure = drawing.strips(rows, way_through(ends), CAPTION)
+    drawing.save(figure, run, "interpolation.png")
+    return ending(PROGRAM, run, loop)
 
 
 def verdict(lines: Sequence[Mapping[str, float]], floor: float) -> str:
@@ -344,7 +344,7 @@ def main(args: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
-    return command(GAN, GANConfig, train, args)
+    return command(PROGRAM, GANConfig, train, args)
 
 
 if __name__ == "__main__":

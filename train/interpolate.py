@@ -14,7 +14,7 @@ import minigrad as mg
 from minigrad import nn
 from models.gan import Generator
 
-from . import latent, pictures
+from . import drawing, latent
 from .command import guarded
 from .config import COUNT, SEED, Allowed, BadInput, config_of, parse_tool
 from .console import DONE, answer, leave, talker, tell
@@ -131,11 +131,11 @@ def interpolate(config: InterpolateConfig) -> int:
     try:
         with replacing(config.out) as path:
             title = latent.way_through(config.digits)
-            pictures.strips(rows, title, latent.CAPTION, path)
+            drawing.strips(rows, title, latent.CAPTION).savefig(path)
         if animation is not None:
             written.append(animation)
             with replacing(animation) as path:
-                pictures.animation(_frames(rows, len(ways)), path)
+                drawing.animation(_frames(rows, len(ways)), path)
     except (OSError, ValueError) as error:  # ValueError: a path that no file can have
         why = getattr(error, "strerror", None) or error
         raise BadInput(f"--out {config.out}: cannot be written: {why}") from None
@@ -202,11 +202,11 @@ def _check_target(out: Path) -> None:
         raise BadInput(f"--out {out}: {problem}; allowed: a PNG file in a folder that exists")
 
 
-def _frames(rows: Sequence[pictures.Strip], ways: int) -> list[pictures.Grey]:
+def _frames(rows: Sequence[drawing.Strip], ways: int) -> list[drawing.Grey]:
     """Each picture on the way, the ways side by side; each digit asked for stands for longer."""
     legs = [rows[start : start + ways] for start in range(0, len(rows), ways)]
     return [
-        pictures.grid(np.stack(images), ways, scale=6)
+        drawing.grid(np.stack(images), ways, scale=6)
         for leg in legs
         for images in zip(*(row.images for row in leg), strict=True)
     ]

@@ -45,7 +45,7 @@ class Reader:
 
     def __init__(self, classifier: Classifier) -> None:
         # in float64 the numbers are the same on every machine, to many digits
-        self._classifier = deepcopy(classifier).astype("float64").eval()
+        self._classifier = deepcopy(classifier).to("cpu").astype("float64").eval()
 
     @classmethod
     def load(cls, path: str | PathLike[str] | None = None) -> "Reader":

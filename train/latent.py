@@ -12,7 +12,7 @@ import minigrad as mg
 from minigrad import Tensor, nn
 from minigrad.data import Bytes
 
-from . import pictures
+from . import drawing
 from .judge import Reader
 
 Array = npt.NDArray[Any]
@@ -47,7 +47,7 @@ def sample(generator: nn.Module, latent: Tensor) -> Bytes:
     with mg.no_grad():
         images = generator(latent).to("cpu").numpy()
     generator.train(training)
-    return pictures.to_grey(images)
+    return drawing.to_grey(images)
 
 
 def draw(generator: nn.Module, points: Array) -> Bytes:
@@ -179,7 +179,7 @@ def strips(
     digits: Sequence[int],
     steps: int,
     ways: Sequence[str],
-) -> list[pictures.Strip]:
+) -> list[drawing.Strip]:
     """Draw what lies between points: a strip for each leg from one to the next, and each way.
 
     Args:
@@ -196,5 +196,5 @@ def strips(
             images = draw(generator, WAYS[way](points[leg], points[leg + 1], steps))
             read = reader.look(images)[1].argmax(axis=1)
             name = f"{digits[leg]} to {digits[leg + 1]}\n{way}"
-            found.append(pictures.Strip(name, images, [str(digit) for digit in read]))
+            found.append(drawing.Strip(name, images, [str(digit) for digit in read]))
     return found

@@ -16,21 +16,21 @@ from models.lstm import LSTM
 from models.lstm_layer import LayerLSTM
 from models.rnn import RNN
 
-from . import palindromes, pictures
+from . import drawing, insight, palindromes
 from .command import command, ending
 from .config import COUNT, EPOCHS, NOT_NEGATIVE, PAIR, POSITIVE, RECIPE, SHARE, BadInput, RunConfig
 from .console import DONE, leave, talker, tell
-from .insight import Recurrent, gradient_norms, unrolled
+from .drawing import GUESSING, TITLES
+from .insight import Recurrent, gradient_norms
 from .loop import Loop, Meter, State, training
 from .palindromes import Examples
-from .pictures import TITLES
-from .plots import LSTM as PROGRAM
-from .plots import learning_curves
 from .run import RunFolder
 from .sweep import Part, sweep
 
+PROGRAM = "train.lstm"
 EVALUATION_BATCH = 1000
 SHOWN = 64  # palindromes whose gradients are averaged in the picture
+TAUGHT, TESTED = 300, 100  # palindromes to find out with which step knows the first digit
 TOO_FEW = 1000  # palindromes, to learn a rule from rather than each of them
 criterion = nn.CrossEntropyLoss()
 
@@ -215,7 +215,7 @@ def train(config: LSTMConfig, make_run: Callable[..., RunFolder]) -> int:
     run = make_run()
     say(describe(config, *map(len, examples)))
     loop = learn(config, run)
-    return finish(config, run, loop, examples[1])
+    return finish(config, run, loop, *examples)
 
 
 def make_examples(config: LSTMConfig) -> tuple[Examples, Examples]:
@@ -324,12 +324,15 @@ def describe(config: LSTMConfig, learnt: int, unseen: int) -> str:
     return text
 
 
-def finish(config: LSTMConfig, run: RunFolder, loop: Loop, unseen: Examples) -> int:
+def finish(
+    config: LSTMConfig, run: RunFolder, loop: Loop, learnt: Examples, unseen: Examples
+) -> int:
     """Draw curves, gates and gradients, say how it went, and return the exit code."""
     lines = run.measured()
     if lines:
-        learning_curves(run, run, config.title)
-        look_inside(config, run, loop.state.networks[""], unseen)
+        figure = drawing.learning_curves(lines, config.title, GUESSING)
+        drawing.save(figure, run, "curves.png")
+        look_inside(config, run, loop.state.networks[""], learnt, unseen)
         last = lines[-1]
         tell(
             f"After epoch {last['epoch']} it tells the last digit of {last['val_accuracy']:.1%} of "
@@ -339,26 +342,28 @@ def finish(config: LSTMConfig, run: RunFolder, loop: Loop, unseen: Examples) -> 
     return ending(PROGRAM, run, loop)
 
 
-def look_inside(config: LSTMConfig, run: RunFolder, model: Any, unseen: Examples) -> None:
-    """Draw the gates while one palindrome is read, and how far back the gradient reaches."""
-    chosen = np.arange(min(len(unseen), SHOWN))
-    x, labels = to_tensors(unseen, chosen, config.device)
-    title = f"{TITLES[config.model]}: what its gates do while it reads a palindrome"
-    with mg.no_grad():
-        gates = unrolled(model, x[:1]).gates
-    if gates:
-        values = {name: each[:, :, 0] for name, each in gates.items()}
-        with run.replacing("gates.png") as path:
-            pictures.gates(values, unseen.digits[0].tolist(), title, path)
+def look_inside(
+    config: LSTMConfig, run: RunFolder, model: Any, learnt: Examples, unseen: Examples
+) -> None:
+    """Draw when the network knows the first digit, and how far back the gradient reaches."""
+    digits = np.concatenate([learnt.digits[:TAUGHT], unseen.digits[:TESTED]])
+    x = mg.tensor(digits[:, :, None].astype(np.float32), device=config.device)
+    found = insight.look_inside(model, x, digits[:, 0], min(TAUGHT, len(learnt)))
+    figure = drawing.memory(found, config.model)
+    drawing.save(figure, run, "gates.png" if found.cells else "memory.png")
+
+    x, labels = to_tensors(unseen, np.arange(min(len(unseen), SHOWN)), config.device)
     mg.manual_seed(config.seed)
     other = replace(config, model="lstm" if config.model == "rnn" else "rnn", init=None).decided()
-    norms = {
-        f"{TITLES[config.model]}, trained": gradient_norms(model, x, labels),
-        f"{TITLES[config.model]}, untrained": gradient_norms(make_model(config), x, labels),
-        f"{TITLES[other.model]}, untrained": gradient_norms(make_model(other), x, labels),
+    norms: dict[str, dict[str, Any]] = {
+        config.model: {
+            "trained": gradient_norms(model, x, labels),
+            "untrained": gradient_norms(make_model(config), x, labels),
+        },
+        other.model: {"untrained": gradient_norms(make_model(other), x, labels)},
     }
-    with run.replacing("gradients.png") as path:
-        pictures.gradients(norms, "What is left of the gradient on its way back", path)
+    figure = drawing.gradients(norms, "What is left of the gradient on its way back")
+    drawing.save(figure, run, "gradients.png")
 
 
 def main(args: Sequence[str] | None = None) -> int:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from . import pictures
+from . import drawing
 from .config import text_of
 from .console import talker, tell
 from .loop import Loop
@@ -141,6 +141,5 @@ def read_rows(run: RunFolder) -> list[dict[str, Any]]:
 
 def draw(run: RunFolder, into: RunFolder) -> list[str]:
     """Draw accuracy against length from a sweep's table; return the picture's name."""
-    with into.replacing("accuracy.png") as path:
-        pictures.accuracy_by_length(by_model_and_length(read_rows(run)), path)
-    return ["accuracy.png"]
+    figure = drawing.accuracy_by_length(by_model_and_length(read_rows(run)))
+    return [drawing.save(figure, into, "accuracy.png")]
