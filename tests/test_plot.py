@@ -335,16 +335,72 @@ def test_a_message_does_not_hold_a_whole_file(
     assert "its measurements are damaged: 'utf-16-le' codec can't" in error and len(error) < 500
 
 
-def test_runs_of_different_kinds_are_not_compared(
+def test_each_kind_of_run_has_a_picture_of_its_own(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    one, other = make_run(tmp_path / "1"), make_run(tmp_path / "2", "train.gan")
-    assert plot.main([str(one), str(other)]) == 2
-    error = capsys.readouterr().err
-    assert f"RUN {other}: this is a run of train.gan, but {one} is one of train.lstm" in error
-    sweep = make_sweep(tmp_path / "3", [("lstm", 5, 1.0)])
-    assert plot.main([str(one), str(sweep)]) == 2
-    assert f"RUN {sweep}: this is a sweep; allowed: sweeps only" in capsys.readouterr().err
+    runs = [make_run(tmp_path / str(n), seed=n) for n in range(2)]
+    runs += [make_run(tmp_path / "g", "train.gan"), make_sweep(tmp_path / "s", [("lstm", 5, 1.0)])]
+    out = tmp_path / "out"
+    assert plot.main([*map(str, runs), "--out", str(out)]) == 0
+    names = [f"comparison-{kind}.png" for kind in ("lstm", "gan", "lstm-sweeps")]
+    said = capsys.readouterr().out.splitlines()
+    assert said == [
+        *("train.lstm:", f"recipe best (2 seeds): {runs[0]}, {runs[1]}"),
+        *("train.gan:", f"recipe best: {runs[2]}", "train.lstm sweeps:", f"recipe best: {runs[3]}"),
+        f"Results: {', '.join(str(out / name) for name in names)}",
+    ]
+    assert all((out / name).stat().st_size > 10_000 for name in names)
+
+
+def test_a_folder_of_runs_is_compared(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any
+) -> None:
+    runs = [make_run(tmp_path / "runs" / "lstm" / str(n), hidden=n) for n in (8, 9)]
+    sweep = make_sweep(tmp_path / "runs" / "lstm" / "sweep", [("lstm", 5, 1.0)])
+    make_run(sweep / "lstm-5-seed0")
+    empty = make_run(tmp_path / "runs" / "lstm" / "empty", count=0)
+    (tmp_path / "runs" / "notes").mkdir()
+    monkeypatch.chdir(tmp_path)
+    for folder in (Path("runs"), Path("runs", "lstm")):
+        assert plot.main([str(folder)]) == 0
+        out, err = capsys.readouterr()
+        assert out.splitlines() == [
+            f"Left out: RUN {empty.relative_to(tmp_path)}: nothing has been measured yet",
+            *("train.lstm:", f"hidden 8: {runs[0].relative_to(tmp_path)}"),
+            f"hidden 9: {runs[1].relative_to(tmp_path)}",
+            *("train.lstm sweeps:", f"recipe best: {sweep.relative_to(tmp_path)}"),
+            "Results: comparison-lstm.png, comparison-lstm-sweeps.png",
+        ]
+        assert err == ""
+    assert plot.main([str(empty), str(tmp_path / "runs" / "notes")]) == 2
+
+
+def test_a_folder_with_one_run_is_that_run(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "runs" / "lstm" / "today")
+    assert plot.main([str(tmp_path / "runs"), "--quiet"]) == 0
+    assert (run / "curves.png").stat().st_size > 10_000
+
+
+def test_a_folder_without_a_run_that_was_measured_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_run(tmp_path / "runs" / "a", count=0)
+    assert plot.main([str(tmp_path / "runs")]) == 2
+    assert "no run in this folder can be drawn" in capsys.readouterr().err
+
+
+def test_models_that_are_compared_have_their_own_looks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[Any] = []
+    monkeypatch.setattr(drawing, "comparison", lambda groups, looks, *rest: (
+        drawn.append(list(looks)), Figure())[1])  # fmt: skip
+    runs = [make_run(tmp_path / model, model=model) for model in ("rnn", "textbook", "lstm")]
+    again = make_run(tmp_path / "more", model="rnn", hidden=8)
+    assert plot.main([*map(str, runs), "--out", str(tmp_path)]) == 0
+    assert plot.main([*map(str, [*runs, again]), "--out", str(tmp_path)]) == 0
+    assert drawn[0] == [drawing.LOOKS[model] for model in ("rnn", "textbook", "lstm")]
+    assert drawn[1] == [drawing.numbered(number) for number in range(4)]
 
 
 def test_a_damaged_sweep_and_a_damaged_grid_are_refused(

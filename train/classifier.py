@@ -186,10 +186,10 @@ def finish(config: ClassifierConfig, unseen: Digits, run: RunFolder, loop: Loop)
         [model] = loop.state.networks.values()
         assert isinstance(model, Classifier)
         _, read = Reader(model).look(unseen.images)
-        title = f"{unseen.source}, after epoch {lines[-1]['epoch']}"
-        found = (unseen.labels, read, title)
-        drawing.save(drawing.confusion(*found), run, "confusion.png")
-        drawing.save(drawing.worst_read(unseen.images, *found), run, "worst-read.png")
+        when = f"after epoch {lines[-1]['epoch']}"
+        drawing.save(drawing.confusion(unseen.labels, read, when), run, "confusion.png")
+        figure = drawing.worst_read(unseen.images, unseen.labels, read, when)
+        drawing.save(figure, run, "worst-read.png")
         best = max(lines, key=lambda line: (line["val_accuracy"], -line["val_loss"]))
         tell(
             f"After epoch {lines[-1]['epoch']} it reads {lines[-1]['val_accuracy']:.2%} of the "

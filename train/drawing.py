@@ -57,7 +57,7 @@ LOOKS = {
     "rnn": Look("#D55E00", "--", "s"),
     "discriminator": Look("#009E73", "-.", "^"),
     "training": Look("#CC79A7", (0, (3, 1)), "D"),
-    "validation": Look("#000000", "-", "v"),
+    "validation": Look("#000000", (0, (5, 1)), "v"),
     "textbook": Look("#56B4E9", (0, (8, 2)), "P"),
     "generator": Look("#E69F00", (0, (6, 1, 1, 1)), "X"),
     "real": Look("#666666", ":", "."),
@@ -162,7 +162,13 @@ class Curve(NamedTuple):
     """(P,)."""
 
     y: Any
-    """(P,), or (R, P) of several seeds, whose mean and range are drawn."""
+    """(P,), of several seeds the mean."""
+
+    low: Any = None
+    """(P,), of several seeds the lowest."""
+
+    high: Any = None
+    """(P,), of several seeds the highest."""
 
 
 def curve(lines: Lines, x: str, y: str, label: str, look: str, percent: bool = False) -> Curve:
@@ -189,8 +195,8 @@ def panel(
         title: What is shown.
         curves: At least one.
         x: The name of the horizontal axis.
-        y: The name of the vertical axis. With "%" in it, and without a guide, it begins where the
-            curves live, says so, and marks where one comes from below.
+        y: The name of the vertical axis. An axis of accuracy without a guide begins where the
+            curves live; where one comes from below stands a triangle.
         guide: A line to compare with, and what it means.
         log: Whether the vertical axis is logarithmic.
         legend: Whether to explain the curves here.
@@ -199,7 +205,9 @@ def panel(
     if max(len(each.x) for each in curves) < 2:
         axes.set_axis_off()
         words = [f"measured once, {x}: {max(each.x[0] for each in curves):,g}", y, ""]
-        words += [f"{each.label}: {_in_words(each.y)}" for each in curves]
+        for each in curves:
+            spread = "" if each.low is None else f" ({each.low[0]:.4g} to {each.high[0]:.4g})"
+            words.append(f"{each.label}: {each.y[0]:.4g}{spread}")
         words += [guide[1]] if guide is not None else []
         text = literal("\n".join(words))
         size = min(11, 140 / len(words))
@@ -207,60 +215,50 @@ def panel(
         return
     if guide is not None:
         axes.axhline(guide[0], color="0.3", linestyle=":", linewidth=1.2, label=guide[1])
-    if log:
-        axes.set_yscale("log")
-        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-        axes.yaxis.set_minor_formatter(NullFormatter())
-    bottom = LEAST if log else _begins_at(curves) if "%" in y and guide is None else 0.0
-    for each in curves:
-        _plot(axes, each, bottom)
+    bottom = LEAST if log else 0.0
+    if "accuracy" in y and guide is None:
+        bottom = _begins_at(curves)
+    cut = [_plot(axes, each, bottom) for each in curves]
     if "%" in y:
         margin = 0.03 * (100 - bottom)
         axes.set_ylim(bottom - margin, 100 + margin)
-    elif not log:
-        axes.set_ylim(bottom=0)
-    elif axes.get_ylim()[0] < LEAST:
-        axes.set_ylim(bottom=LEAST)
+    elif any(cut) or not log:
+        axes.set_ylim(bottom=bottom)
+    if log:
+        axes.set_yscale("log")
+        low, high = axes.get_ylim()
+        subs = (1, 2, 5) if high < 1000 * low else (1,)
+        axes.yaxis.set_major_locator(LogLocator(subs=subs))
+        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axes.yaxis.set_minor_formatter(NullFormatter())
     axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, min_n_ticks=1))
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,g}"))
     axes.set_xlabel(x)
-    axes.set_ylabel(f"{y}, from {bottom:g} on" if bottom and not log else y)
+    axes.set_ylabel(f"{y}\n(▼: below {bottom:g})" if any(cut) else y)
     axes.grid(alpha=0.3)
     if legend:
         axes.legend(handlelength=3.5)
 
 
-def _in_words(y: Any) -> str:
-    values = np.asarray(y).ravel()
-    low, high = values.min(), values.max()
-    return f"{values.mean():.4g}" + (f" ({low:.4g} to {high:.4g})" if low < high else "")
-
-
 def _begins_at(curves: Iterable[Curve]) -> float:
     """Where an axis of percentages begins: below all that curves show after their first fifth."""
-    later = [np.asarray(c.y)[..., len(c.x) // 5 :].min() for c in curves if len(c.x)]
-    missing = 100 - min(later)
+    missing = 100 - min(y for each in curves for y in each.y[len(each.x) // 5 :])
     spans = (span for span in (1, 2, 5, 10, 20, 50) if span >= missing)
     return 100.0 - next(spans, 100)
 
 
-def _plot(axes: Axes, each: Curve, bottom: float) -> None:
-    """Draw a curve; where it falls below the bottom a triangle stands, and the legend says it."""
+def _plot(axes: Axes, each: Curve, bottom: float) -> bool:
+    """Draw a curve, and a triangle where it falls below the bottom; return whether it does."""
     color, dashes, marker = each.look
-    values, label = np.atleast_2d(np.asarray(each.y, float)), literal(each.label)
-    low, mean = values.min(axis=0), values.mean(axis=0)
-    below = mean < bottom
-    if below.any():
-        label += f" (▼ down to {mean.min():.3g})"
-        beside = np.convolve(~below, [1, 1, 1], "same") > 0
-        places = np.asarray(each.x)[below & beside]
-        edge = [0.0] * len(places)
-        where = axes.get_xaxis_transform()
-        axes.plot(places, edge, "v", color=color, markersize=9, clip_on=False, transform=where)
+    below = np.asarray(each.y) < bottom
+    above = np.pad(~below, 1)
+    where = axes.get_xaxis_transform()
+    for place in np.asarray(each.x)[below & (above[:-2] | above[2:])]:
+        axes.plot(place, 0, "v", color=color, markersize=9, clip_on=False, transform=where)
     axes.plot(
         each.x,
-        mean,
-        label=label,
+        each.y,
+        label=literal(each.label),
         color=color,
         linestyle=dashes,
         linewidth=1.5,
@@ -269,8 +267,9 @@ def _plot(axes: Axes, each: Curve, bottom: float) -> None:
         markevery=max(1, len(each.x) // 10),
         clip_on=bool(below.any()),  # else a marker at the edge is whole
     )
-    if len(values) > 1:
-        axes.fill_between(each.x, low, values.max(axis=0), color=color, alpha=0.2, linewidth=0)
+    if each.low is not None:
+        axes.fill_between(each.x, each.low, each.high, color=color, alpha=0.2, linewidth=0)
+    return bool(below.any())
 
 
 def literal(text: str) -> str:
@@ -347,7 +346,7 @@ def gan_curves(lines: Lines, floor: float | None) -> Figure:
             curve(judged, "step", "precision", "fakes that look real", "generator", True),
             curve(judged, "step", "recall", "real digits that fakes cover", "real", True),
         ]
-        panel(overlap, "Precision and recall", both, x, "share (%)", (0, ""))
+        panel(overlap, "Precision and recall", both, x, "share (%)")
     if len(judged) == 1:
         words = f"Judged once, at step {judged[0]['step']:,g}: FID {judged[0]['fid']:.1f}"
         figure.suptitle(words if known is None else f"{words} ({known[1]})", fontsize="medium")
@@ -363,8 +362,8 @@ class Panel:
 
     title: str
 
-    unit: str
-    """Of the axis; measurements in % are logged from 0 to 1."""
+    y: str
+    """The name of the axis; measurements in % are logged from 0 to 1."""
 
     log: bool = False
 
@@ -389,20 +388,27 @@ def comparison(
         panels: What to draw; what no group has is left out.
         x: What stands on the horizontal axis: "epoch" or "step".
         title: What is compared.
+
+    Raises:
+        DataError: If the runs of no group have anything in common.
     """
     drawn: dict[Panel, list[Curve]] = {}
     for each in panels:
         for (label, runs), look in zip(groups.items(), looks, strict=True):
             places, values = aligned(runs, x, each.name, each.moment)
             if len(places):
-                values = 100 * values if each.unit == "%" else values
-                drawn.setdefault(each, []).append(Curve(label, look, places, values))
+                values = 100 * values if "%" in each.y else values
+                spread = (values.min(axis=0), values.max(axis=0)) if len(runs) > 1 else ()
+                found = Curve(label, look, places, values.mean(axis=0), *spread)
+                drawn.setdefault(each, []).append(found)
+    if not drawn:
+        raise DataError(f"these runs have not been measured at the same {x}: nothing to compare")
     rows = -(-len(drawn) // 2)
     figure, axes = new_figure(9.2, 3.2 * rows + 0.25 * len(groups) + 0.4, rows, 2)
     named: dict[str, Any] = {}
     for axis, (each, curves) in zip(axes.flat, drawn.items(), strict=False):
         name = x.replace("step", "training step")
-        panel(axis, each.title, curves, name, each.unit, each.guide, each.log, legend=False)
+        panel(axis, each.title, curves, name, each.y, each.guide, each.log, legend=False)
         handles, labels = axis.get_legend_handles_labels()
         named |= dict(zip(labels, handles, strict=True))
     for axis in axes.flat[len(drawn) :]:
@@ -426,8 +432,8 @@ def accuracy_by_length(results: Mapping[str, Mapping[int, Sequence[float]]]) -> 
     for number, (label, row) in enumerate(results.items()):
         network, comma, rest = label.partition(",")
         look = LOOKS[network] if not comma else numbered(number)._replace(color=LOOKS[network][0])
-        low_mean_high = [[100 * f(row[n]) for n in sorted(row)] for f in (min, fmean, max)]
-        curves.append(Curve(TITLES[network] + comma + rest, look, sorted(row), low_mean_high))
+        mean, low, high = ([100 * f(row[n]) for n in sorted(row)] for f in (fmean, min, max))
+        curves.append(Curve(TITLES[network] + comma + rest, look, sorted(row), mean, low, high))
     spread = "" if seeds == 1 else f", mean and range of {seeds} seeds"
     title = f"Last digit of unseen palindromes{spread}"
     panel(axis, title, curves, "digits read, T", "accuracy (%)", GUESSING)
@@ -507,13 +513,13 @@ def gradients(norms: Mapping[str, Mapping[str, Any]], title: str) -> Figure:
     return figure
 
 
-def confusion(labels: npt.NDArray[Any], probabilities: npt.NDArray[Any], title: str) -> Figure:
+def confusion(labels: npt.NDArray[Any], probabilities: npt.NDArray[Any], when: str) -> Figure:
     """Draw what each digit was taken for: how many of the wrong, and the share of the right.
 
     Args:
         labels: What was written (N,), 0 to 9.
         probabilities: Of the ten digits (N, 10).
-        title: What was read.
+        when: When in the training.
     """
     table = np.zeros((10, 10), int)
     np.add.at(table, (labels, probabilities.argmax(axis=1)), 1)
@@ -534,12 +540,12 @@ def confusion(labels: npt.NDArray[Any], probabilities: npt.NDArray[Any], title: 
     axis.set_yticks(range(10), [f"{digit} ({n:,})" for digit, n in enumerate(table.sum(axis=1))])
     axis.set_xlabel("what it was taken for")
     axis.set_ylabel("digit that was written (and how many of them)")
-    axis.set_title(f"{title}: {wrong.sum():,} of {table.sum():,} misread")
+    axis.set_title(f"{wrong.sum():,} of {table.sum():,} unseen digits misread, {when}")
     return figure
 
 
 def worst_read(
-    images: Grey, labels: npt.NDArray[Any], probabilities: npt.NDArray[Any], title: str
+    images: Grey, labels: npt.NDArray[Any], probabilities: npt.NDArray[Any], when: str
 ) -> Figure:
     """Draw the digits whose true reading was found least probable, the worst first.
 
@@ -547,7 +553,7 @@ def worst_read(
         images: (N, 28, 28), 255 is ink.
         labels: What was written (N,), 0 to 9.
         probabilities: Of the ten digits (N, 10).
-        title: What was read.
+        when: When in the training.
     """
     rows, columns = 4, 8
     order = np.argsort(probabilities[np.arange(len(labels)), labels], kind="stable")
@@ -558,7 +564,7 @@ def worst_read(
         axis.imshow(images[i], "gray_r", vmin=0, vmax=255, interpolation="nearest")
         read = probabilities[i].argmax()
         axis.set_title(f"{labels[i]}, read as {read}\n({probabilities[i, read]:.0%})", fontsize=9)
-    figure.suptitle(title)
+    figure.suptitle(f"The worst read of {len(labels):,} unseen digits, {when}")
     return figure
 
 

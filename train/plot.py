@@ -26,10 +26,10 @@ Names = TypeVar("Names", str, list[str])
 
 PROGRAM = "train.plot"
 LEARNING = (
-    Panel("loss", "Training loss", "nats"),
-    Panel("accuracy", "Training accuracy", "%"),
-    Panel("val_loss", "Validation loss", "nats"),
-    Panel("val_accuracy", "Validation accuracy", "%"),
+    Panel("loss", "Training", "loss (nats)"),
+    Panel("accuracy", "Training", "accuracy (%)"),
+    Panel("val_loss", "Validation", "loss (nats)"),
+    Panel("val_accuracy", "Validation", "accuracy (%)"),
 )
 # what does not shape what is measured; of data_dir only how many digits it has
 BESIDES = {
@@ -54,19 +54,19 @@ KINDS = {
     lstm.PROGRAM: Kind(
         lstm.LSTMConfig,
         "epoch",
-        [replace(each, guide=GUESSING if each.unit == "%" else None) for each in LEARNING],
+        [replace(each, guide=GUESSING if "%" in each.y else None) for each in LEARNING],
     ),
     classifier.PROGRAM: Kind(classifier.ClassifierConfig, "epoch", LEARNING),
     gan.PROGRAM: Kind(
         gan.GANConfig,
         "step",
         (
-            Panel("g_loss", "Generator's loss", "nats"),
-            Panel("d_loss", "Discriminator's loss (real + fake)", "nats"),
+            Panel("g_loss", "Generator", "loss (nats)"),
+            Panel("d_loss", "Discriminator (real + fake)", "loss (nats)"),
             Panel("fid", "Distance from real digits", "FID", log=True, moment=True),
-            Panel("d_real", "Real digits taken for real", "%", guide=(50, "50 %: guessing")),
-            Panel("d_fake", "Fakes taken for fakes", "%", guide=(50, "50 %: guessing")),
-            Panel("recall", "Recall: real digits that fakes cover", "%", moment=True),
+            Panel("d_real", "Real digits", "taken for real (%)", guide=(50, "50 %: guessing")),
+            Panel("d_fake", "Fakes", "taken for fakes (%)", guide=(50, "50 %: guessing")),
+            Panel("recall", "Recall: real digits that fakes cover", "share (%)", moment=True),
         ),
     ),
 }
@@ -76,13 +76,13 @@ KINDS = {
 class PlotConfig:
     """Draw the pictures of a run anew, or compare runs in one picture.
 
-    Runs of one program are compared, each under the settings in which it differs from the others.
-    Runs with equal settings but several seeds are shown by their mean and their range.
+    Runs of one program are compared, each under the settings in which it differs from the others;
+    each program has a picture of its own. Runs with equal settings but several seeds are shown by
+    their mean and their range.
     """
 
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN [RUN ...]")]
-    """Folders of runs or of sweeps, or a folder that holds them, as "runs": then all runs of a
-    program are compared, and each program has a picture of its own."""
+    """Folders of runs or of sweeps, or a folder that holds some, as "runs"."""
 
     out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
     """Folder for the pictures; else the run's own, or the current one for a comparison."""
@@ -155,8 +155,6 @@ def plot(config: PlotConfig) -> int:
     kinds: dict[str, list[Run]] = {}
     for run in runs:
         kinds.setdefault(run.program + " sweeps" * run.is_sweep, []).append(run)
-    if len(kinds) > 1 and not searched:
-        _refuse_mixture(runs)
     into = _folder(config.out or (runs[0].folder.path if len(runs) == 1 else Path()))
     if len(runs) == 1:
         names = _written(into, partial(draw, runs[0], into, say))
@@ -185,19 +183,6 @@ def runs_in(path: Path) -> list[Path]:
     except (OSError, ValueError):  # ValueError: a path that no folder can have
         pass
     return found or [path]
-
-
-def _refuse_mixture(runs: Sequence[Run]) -> None:
-    first = runs[0]
-    for run in runs:
-        if run.program != first.program:
-            raise BadInput(
-                f"RUN {run.folder.path}: this is a run of {run.program}, but {first.folder.path} "
-                f"is one of {first.program}; allowed: runs of the same program, or one folder with "
-                "all of them"
-            )
-    path = next(run.folder.path for run in runs if run.is_sweep)
-    raise BadInput(f"RUN {path}: this is a sweep; allowed: sweeps only, or none")
 
 
 def read(path: Path) -> Run:
@@ -333,7 +318,7 @@ def compare(groups: Mapping[str, Sequence[Run]], into: RunFolder, name: str) -> 
     """Draw groups of runs of one kind, by label, beside each other.
 
     Raises:
-        BadInput: If the runs have nothing in common.
+        DataError: If the runs have nothing in common.
     """
     runs = [run for group in groups.values() for run in group]
     if runs[0].is_sweep:
