@@ -15,12 +15,11 @@ from minigrad import nn
 from models.gan import Generator
 
 from . import latent, pictures
-from .command import guarded
-from .config import COUNT, SEED, Allowed, BadInput, config_of, parse_tool
-from .console import DONE, answer, leave, talker, tell
+from .config import COUNT, SEED, Allowed, config_of, parse_tool
+from .console import DONE, BadInput, answer, guarded, leave, talker, tell
+from .files import replacing
 from .gan import GANConfig
 from .judge import Reader
-from .run import replacing
 
 PROGRAM = "train.interpolate"
 MOST = 20  # digits in one picture

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from minigrad.data import Bytes
 
-from .config import BadInput
+from .console import BadInput
 
 _MANY = 18  # 10^18 palindromes are more than any data size
 
@@ -27,7 +27,7 @@ class Examples:
         return len(self.digits)
 
     def first(self, count: int) -> "Examples":
-        """Return the first digits of each sequence only; what is asked for is still its first."""
+        """Return the first digits of each sequence only; the label is still the very first."""
         return Examples(self.digits[:, :count], self.labels)
 
 

@@ -11,10 +11,9 @@ import tyro
 
 from . import pictures, plots, sweep
 from .classifier import ClassifierConfig
-from .command import guarded
 from .comparison import Panel, comparison
-from .config import BadInput, RunConfig, config_of, parse_tool, program_of
-from .console import DONE, leave, talker, tell
+from .config import RunConfig, config_of, parse_tool, program_of
+from .console import DONE, BadInput, guarded, leave, talker, tell
 from .gan import GANConfig
 from .lstm import LSTMConfig
 from .run import DAMAGE, RunFolder, read_lines
