@@ -7,10 +7,8 @@ import difflib
 import math
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, fields, make_dataclass, replace
 from inspect import cleandoc
-from numbers import Integral, Real
 from pathlib import Path
 from typing import (
     Annotated,
@@ -20,7 +18,6 @@ from typing import (
     Self,
     TypeVar,
     get_args,
-    get_origin,
     get_type_hints,
 )
 
@@ -28,7 +25,7 @@ import docstring_parser
 import tyro
 
 from .console import BadInput
-from .files import named_values, read_json
+from .files import named_values, read_json, typed
 
 # --- the options that every trainer has -----------------------------------------------------------
 
@@ -294,7 +291,7 @@ def _command_line(default: Config, args: Sequence[str] | None, program: str) -> 
         marks = getattr(hints[f.name], "__metadata__", ())
         heading = next((mark for mark in marks if mark in HEADINGS), TRAINING)
         value = getattr(default, f.name)
-        shown = tyro.conf.arg(help=docs[f.name], help_behavior_hint=_hint(cls, f.name, value))
+        shown = tyro.conf.arg(help=docs.get(f.name), help_behavior_hint=_hint(cls, f.name, value))
         groups[heading].append((f.name, Annotated[hints[f.name], shown], field(default=value)))
     parts = [
         (name, make_dataclass(name, part, frozen=True)) for name, part in groups.items() if part
@@ -373,42 +370,10 @@ def _values(
             hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(sorted(known))}"
             raise BadInput(f"{where}unknown option {key!r}; {hint}")
         if value is not None:
-            values[name] = _typed(f"{where}{key}", value, hints[name])
+            values[name] = typed(f"{where}{key}", value, hints[name])
         elif none_is_a_value and type(None) in get_args(hints[name]):
             values[name] = None
     return values
-
-
-TYPES: dict[Any, tuple[type | tuple[type, ...], str]] = {
-    int: (Integral, "a whole number"),
-    float: (Real, "a number"),
-    bool: (bool, "true or false"),
-    str: (str, "a word"),
-    Path: ((str, Path), "a path"),
-}
-
-
-def _typed(where: str, value: Any, hint: Any) -> Any:
-    """Return a value as the type of its option, or say what is expected."""
-    kinds = [kind for kind in get_args(hint) if kind is not type(None)]
-    if get_origin(hint) is Literal:
-        if value in kinds:
-            return value
-        expected = " or ".join(kinds)
-    elif get_origin(hint) is tuple:
-        many = kinds[-1] is ...
-        if isinstance(value, list | tuple) and (many or len(value) == len(kinds)):
-            each = kinds[:1] * len(value) if many else kinds
-            return tuple(_typed(where, v, kind) for v, kind in zip(value, each, strict=True))
-        expected = "a list" if many else f"a list of {len(kinds)} numbers"
-    elif kinds:  # one type, or None
-        return _typed(where, value, kinds[0])
-    else:
-        types, expected = TYPES[hint]
-        if isinstance(value, types) and isinstance(value, bool) == (hint is bool):
-            with suppress(OverflowError):
-                return hint(value)
-    raise BadInput(f"{where} is {value!r}; allowed: {expected}")
 
 
 def _load(path: Path, flag: str) -> dict[str, Any]:

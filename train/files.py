@@ -1,17 +1,20 @@
-"""Files that are read with care and written whole: text, JSON, and the state of a training."""
+"""Files that are read with care and written whole: text, JSON, the state of a training."""
 
 import codecs
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from numbers import Integral, Real
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 import numpy as np
 
 import minigrad as mg
 from minigrad import Tensor
+
+from .console import BadInput
 
 STRUCTURE = "structure"  # the array in a state's file that holds, as JSON, all that is no array
 
@@ -77,6 +80,47 @@ def named_values(content: bytes, loads: Callable[[str], Any] = json.loads) -> di
     if not isinstance(values, dict):
         raise ValueError(f"it holds {type(values).__name__}, expected named values")
     return values
+
+
+TYPES: dict[Any, tuple[type | tuple[type, ...], str]] = {
+    int: (Integral, "a whole number"),
+    float: (Real, "a number"),
+    bool: (bool, "true or false"),
+    str: (str, "a word"),
+    Path: ((str, Path), "a path"),
+}
+
+
+def typed(where: str, value: Any, hint: Any) -> Any:
+    """Return a value, as TOML, JSON or Python give it, as the type of its option.
+
+    Args:
+        where: The value's name, for the message.
+        value: The value.
+        hint: The type: int, float, bool, str, Path, a Literal, a tuple of these, or one or None.
+
+    Raises:
+        BadInput: If the value is of another type.
+    """
+    kinds = [kind for kind in get_args(hint) if kind is not type(None)]
+    if get_origin(hint) is Literal:
+        if value in kinds:
+            return value
+        expected = " or ".join(kinds)
+    elif get_origin(hint) is tuple:
+        many = kinds[-1] is ...
+        if isinstance(value, list | tuple) and (many or len(value) == len(kinds)):
+            each = kinds[:1] * len(value) if many else kinds
+            return tuple(typed(where, v, kind) for v, kind in zip(value, each, strict=True))
+        expected = "a list" if many else f"a list of {len(kinds)} numbers"
+    elif kinds:  # one type, or None
+        return typed(where, value, kinds[0])
+    else:
+        types, expected = TYPES[hint]
+        if isinstance(value, types) and isinstance(value, bool) == (hint is bool):
+            with suppress(OverflowError):
+                return hint(value)
+    raise BadInput(f"{where} is {value!r}; allowed: {expected}")
 
 
 # --- the state of a training ----------------------------------------------------------------------

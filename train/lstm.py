@@ -49,7 +49,7 @@ TOO_FEW = 1000  # from fewer palindromes a network learns each of them rather th
 
 @dataclass(frozen=True)
 class LSTMConfig(RunConfig):
-    """Teach a recurrent network palindromes: it reads all digits but the last, and tells the last.
+    """Teach a recurrent network palindromes: it reads all digits but the last, and predicts the last.
 
     A palindrome's last digit is its first, so the network has to remember one digit to the end.
     """
@@ -67,8 +67,14 @@ class LSTMConfig(RunConfig):
     model: Annotated[Literal["lstm", "textbook", "rnn"], MODEL] = "lstm"
     """The LSTM as one fast layer, the LSTM as textbooks write it, or a plain recurrent network."""
 
+    input_length: Annotated[int, DATA, COUNT, tyro.conf.arg(metavar="T")] = 5
+    """Number of digits that are read; the palindromes have one more."""
+
     hidden: Annotated[int, MODEL, COUNT, N] = 128
     """Size of the hidden state."""
+
+    epochs: Annotated[int, EPOCHS, N] = 40
+    """Number of passes over the training examples."""
 
     init: Annotated[
         Literal["uniform", "normal", "forget", "chrono"] | None,
@@ -79,22 +85,6 @@ class LSTMConfig(RunConfig):
     uniform with gates that remember for a few steps, or for about T steps. Without this option
     chrono, but uniform for the plain network, which has no gates."""
 
-    input_length: Annotated[int, DATA, COUNT, tyro.conf.arg(metavar="T")] = 5
-    """Number of digits that are read; the palindromes have one more."""
-
-    data_size: Annotated[int, DATA, PAIR, N] = 10_000
-    """Number of different palindromes, or all there are if they are fewer."""
-
-    portion_train: Annotated[float, DATA, SHARE] = 0.8
-    """Share of the palindromes to train on; the others are for validation."""
-
-    curriculum: Annotated[int, DATA, NOT_NEGATIVE, N] = 20
-    """Read only the first N digits at first, then 2N, 4N, ... until all T digits are read; with 0
-    read all T from the start."""
-
-    epochs: Annotated[int, EPOCHS, N] = 40
-    """Number of passes over the training examples."""
-
     optimizer: Literal["adam", "rmsprop"] = "adam"
     """Optimizer."""
 
@@ -104,6 +94,16 @@ class LSTMConfig(RunConfig):
     decay_epochs: Annotated[int | None, COUNT, N] = None
     """Divide the learning rate by ten every N epochs; without this option it falls along a cosine
     to 0 at the end."""
+
+    curriculum: Annotated[int, DATA, NOT_NEGATIVE, N] = 20
+    """Read only the first N digits at first, then 2N, 4N, ... until all T digits are read; with 0
+    read all T from the start."""
+
+    data_size: Annotated[int, DATA, PAIR, N] = 10_000
+    """Number of different palindromes, or all there are if they are fewer."""
+
+    portion_train: Annotated[float, DATA, SHARE] = 0.8
+    """Share of the palindromes to train on; the others are for validation."""
 
     max_norm: Annotated[float, POSITIVE] = 10.0
     """Longer gradients are cut to this length."""
@@ -340,7 +340,7 @@ def finish(config: LSTMConfig, run: RunFolder, loop: Loop, unseen: Examples) -> 
     last = lines[-1]
     conclude(
         config.quiet,
-        f"After epoch {last['epoch']} it tells the last digit of {last['val_accuracy']:.1%} of "
+        f"After epoch {last['epoch']} it predicts the last digit of {last['val_accuracy']:.1%} of "
         "the palindromes that it has never seen.",
         f"Of the palindromes that it learnt from: {last['accuracy']:.1%}.",
         f"Results: {run.path}",

@@ -22,10 +22,7 @@ from .run import Run, RunFolder, new_folder, summary_writer
 
 ROOT = Path(__file__).resolve().parent.parent
 # packages that shape results, by how their names begin
-SHAPERS = (
-    *("minigrad", "numpy", "numba", "cupy", "nvidia-cublas", "safetensors"),
-    *("matplotlib", "pillow"),
-)
+SHAPERS = tuple("minigrad numpy numba cupy nvidia-cublas safetensors matplotlib pillow".split())
 
 
 @dataclass(frozen=True)
