@@ -1,7 +1,7 @@
 """The two players of a generative adversarial network, as simple as can be: linear layers.
 
-The generator turns noise into pictures; the discriminator says how probable it finds it that a
-picture is real. Each is the other's loss function.
+The generator turns noise into pictures; the discriminator gives the probability that a picture is
+real. Each is the other's loss function.
 
 Source: Goodfellow et al. 2014, "Generative adversarial nets".
 """
@@ -71,5 +71,5 @@ class Discriminator(nn.Module):
         return self.layers(x)
 
     def logits(self, x: Tensor) -> Tensor:
-        """What the sigmoid is taken of (N, 1): log p/(1 - p), above 0 for what looks real."""
+        """The sigmoid's argument (N, 1): log p/(1 - p), above 0 for pictures that look real."""
         return self.layers[:-1](x)

@@ -494,4 +494,8 @@ def test_help_explains_itself(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_every_trainer_can_be_drawn() -> None:
-    assert set(plot.KINDS) == set(PROGRAMS) == {lstm.PROGRAM, gan.PROGRAM, classifier.PROGRAM}
+    assert (
+        set(plot.KINDS)
+        == set(PROGRAMS)
+        == {each.trainer.program for each in (lstm, gan, classifier)}
+    )

@@ -21,7 +21,7 @@ from minigrad.data import Bytes, DataError
 from models.gan import Discriminator, Generator
 from train import digits, drawing, gan
 from train.average import Average
-from train.config import BadInput
+from train.console import BadInput
 
 ROOT = Path(__file__).parent.parent
 NO_SERVER = "http://127.0.0.1:9/mnist/"
@@ -74,15 +74,15 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_the_named_folder_is_read(tmp_path: Path) -> None:
     images = write_random_digits(tmp_path)
     said: list[str] = []
-    found, source = digits.training_images(tmp_path, said.append)
-    np.testing.assert_array_equal(found, images)
-    assert source == str(tmp_path / "MNIST" / "raw")
+    found = digits.training_digits(tmp_path, said.append)
+    np.testing.assert_array_equal(found.images, images)
+    assert found.source == str(tmp_path / "MNIST" / "raw")
     assert said == []
 
 
 def test_the_folder_data_is_read_if_none_is_named(elsewhere: Path) -> None:
     images = write_random_digits(elsewhere / "data")
-    np.testing.assert_array_equal(digits.training_images(None, print)[0], images)
+    np.testing.assert_array_equal(digits.training_digits(None, print).images, images)
 
 
 @pytest.mark.parametrize("named", [True, False])
@@ -91,14 +91,14 @@ def test_a_damaged_file_is_never_passed_over(named: bool, elsewhere: Path) -> No
     path = elsewhere / "data" / "MNIST" / "raw" / "train-images-idx3-ubyte.gz"
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(DataError, match=r"train-images-idx3-ubyte\.gz is truncated"):
-        digits.training_images(Path("data") if named else None, print)
+        digits.training_digits(Path("data") if named else None, print)
 
 
 @pytest.mark.usefixtures("no_torchvision")
 def test_without_torchvision_the_sample_is_used_and_that_is_said(elsewhere: Path) -> None:
     said: list[str] = []
-    images, source = digits.training_images(None, said.append)
-    assert (len(images), source) == (10_000, "the bundled sample")
+    found = digits.training_digits(None, said.append)
+    assert (len(found), found.source) == (10_000, "the bundled sample")
     assert len(said) == 1
     assert "bundled sample" in said[0] and "pip install torchvision" in said[0]
     assert list(elsewhere.iterdir()) == []
@@ -107,7 +107,7 @@ def test_without_torchvision_the_sample_is_used_and_that_is_said(elsewhere: Path
 @pytest.mark.usefixtures("no_torchvision")
 def test_a_named_folder_without_digits_is_bad_input(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"--data-dir .*train-images-idx3-ubyte.*torchvision"):
-        digits.training_images(tmp_path, print)
+        digits.training_digits(tmp_path, print)
 
 
 def test_a_torchvision_that_cannot_be_imported_is_as_good_as_none(
@@ -118,7 +118,7 @@ def test_a_torchvision_that_cannot_be_imported_is_as_good_as_none(
     monkeypatch.delitem(sys.modules, "torchvision", raising=False)
     monkeypatch.delitem(sys.modules, "torchvision.datasets", raising=False)
     said: list[str] = []
-    assert len(digits.training_images(None, said.append)[0]) == 10_000
+    assert len(digits.training_digits(None, said.append)) == 10_000
     assert "operator is missing" in said[0]
 
 
@@ -134,12 +134,12 @@ def test_torchvision_fetches_what_is_missing(
 
     install_torchvision(monkeypatch, NO_SERVER, download)
     said: list[str] = []
-    images, source = digits.training_images(None, said.append)
-    assert (len(images), source) == (70, str(Path("data/MNIST/raw")))
+    found = digits.training_digits(None, said.append)
+    assert (len(found), found.source) == (70, str(Path("data/MNIST/raw")))
     assert "Fetching" in said[0]
     assert timeouts[0] is not None and timeouts[0] < 60
     assert socket.getdefaulttimeout() is None
-    assert digits.training_images(elsewhere / "named", said.append)[0].shape == images.shape
+    assert len(digits.training_digits(elsewhere / "named", said.append)) == 70
 
 
 def test_a_fetch_that_fails_is_told(elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -150,10 +150,10 @@ def test_a_fetch_that_fails_is_told(elsewhere: Path, monkeypatch: pytest.MonkeyP
 
     install_torchvision(monkeypatch, NO_SERVER, download)
     said: list[str] = []
-    assert len(digits.training_images(None, said.append)[0]) == 10_000
+    assert len(digits.training_digits(None, said.append)) == 10_000
     assert "Error downloading HTTP Error 404" in said[-1]
     with pytest.raises(BadInput, match="HTTP Error 404"):
-        digits.training_images(elsewhere, said.append)
+        digits.training_digits(elsewhere, said.append)
 
 
 def test_offline_ends_at_the_sample_at_once(
@@ -165,7 +165,7 @@ def test_offline_ends_at_the_sample_at_once(
     install_torchvision(monkeypatch, NO_SERVER, download)
     started = time.monotonic()
     said: list[str] = []
-    assert len(digits.training_images(None, said.append)[0]) == 10_000
+    assert len(digits.training_digits(None, said.append)) == 10_000
     assert time.monotonic() - started < 4
     assert "127.0.0.1:9/mnist/ does not answer" in said[0]
     assert list(elsewhere.iterdir()) == []

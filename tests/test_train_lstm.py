@@ -21,8 +21,8 @@ from models.lstm import LSTM
 from models.lstm_layer import LayerLSTM
 from models.rnn import RNN
 from models.weights import biases
-from train import lstm, palindromes
-from train.config import BadInput
+from train import evaluation, lstm, palindromes
+from train.console import BadInput
 from train.insight import gradient_norms, steps
 
 ROOT = Path(__file__).parent.parent
@@ -106,7 +106,11 @@ def test_tensors_are_the_raw_digits() -> None:
 
 def test_accuracy_is_the_share_of_right_rows() -> None:
     logits = mg.tensor([[0.0, 1.0], [2.0, 1.0], [0.0, 3.0], [1.0, 0.0]])
-    assert lstm.accuracy(logits, mg.tensor(np.array([1, 0, 0, 0]))).item() == 0.75
+    assert evaluation.accuracy(logits, mg.tensor(np.array([1, 0, 0, 0]))).item() == 0.75
+
+
+def evaluated(model: Any, drawn: palindromes.Examples) -> dict[str, float]:
+    return evaluation.evaluate(model, len(drawn), lambda part: lstm.to_tensors(drawn, part))
 
 
 def test_step_returns_the_loss_before_it_and_lowers_it() -> None:
@@ -115,12 +119,12 @@ def test_step_returns_the_loss_before_it_and_lowers_it() -> None:
     optimizer = optim.RMSprop(model.parameters(), lr=1e-2)
     drawn = palindromes.draw(3, 64, np.random.default_rng(0))
     x, labels = lstm.to_tensors(drawn, np.arange(64), "cpu")
-    before = lstm.evaluate(model, drawn, "cpu")
+    before = evaluated(model, drawn)
     losses = []
     for _ in range(20):
         measured = lstm.step(model, optimizer, x, labels, max_norm=10.0)
         losses.append(measured["loss"].item())
-    assert losses[0] == pytest.approx(before["loss"], rel=1e-5)
+    assert losses[0] == pytest.approx(before["val_loss"], rel=1e-5)
     assert losses[-1] < 0.9 * losses[0]
     assert not measured["loss"].requires_grad
 
@@ -146,9 +150,9 @@ def test_evaluation_in_parts_equals_evaluation_at_once(monkeypatch: pytest.Monke
     mg.manual_seed(0)
     model = LSTM(1, 8, 10)
     drawn = palindromes.draw(3, 100, np.random.default_rng(0))
-    whole = lstm.evaluate(model, drawn, "cpu")
-    monkeypatch.setattr(lstm, "EVALUATION_BATCH", 33)
-    parts = lstm.evaluate(model, drawn, "cpu")
+    whole = evaluated(model, drawn)
+    monkeypatch.setattr(evaluation, "BATCH", 33)
+    parts = evaluated(model, drawn)
     assert parts == pytest.approx(whole, rel=1e-5)
     assert model.training
 

@@ -15,12 +15,11 @@ from minigrad import nn
 from models.gan import Generator
 
 from . import drawing, latent
-from .command import guarded
-from .config import COUNT, SEED, Allowed, BadInput, config_of, parse_tool
-from .console import DONE, answer, leave, talker, tell
+from .config import COUNT, SEED, Allowed, config_of, parse_tool
+from .console import DONE, BadInput, answer, conclude, guarded, leave, talker
+from .files import replacing
 from .gan import GANConfig
 from .judge import Reader
-from .run import replacing
 
 PROGRAM = "train.interpolate"
 MOST = 20  # digits in one picture
@@ -33,8 +32,8 @@ SURE = Allowed(lambda x: 0 <= x <= 1, "a number from 0 to 1")
 class InterpolateConfig:
     """Draw how one digit becomes another on the way through a trained generator's latent space.
 
-    The generator draws digits from random latent points; a classifier looks for the clearest of
-    each digit asked for. Then the generator draws what lies between.
+    The generator draws random latent points, and a classifier picks the clearest picture of each
+    digit you ask for. Then the generator draws the points between them.
     """
 
     run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
@@ -43,37 +42,37 @@ class InterpolateConfig:
     digits: Annotated[tuple[int, ...], DIGIT, tyro.conf.arg(metavar="DIGIT DIGIT [DIGIT ...]")] = (
         latent.DIGITS
     )
-    """Which digits the way goes through; one that stands there twice is drawn in two ways."""
+    """Digits along the way; a repeated digit is drawn in different ways."""
 
     path: Literal["both", "spherical", "linear"] = "both"
-    """Along a great circle, on which all points are as probable, in a straight line, or both."""
+    """Along a great circle, whose points are all as probable, in a straight line, or both."""
 
     steps: Annotated[int, LENGTH, tyro.conf.arg(metavar="N")] = latent.STEPS
-    """How many pictures to draw from one digit to the next, with both of them."""
+    """Number of pictures from one digit to the next, with both of them."""
 
     seed: Annotated[int, SEED] = 0
     """Seed of the latent points; the same seed draws the same picture."""
 
     tries: Annotated[int, COUNT, tyro.conf.arg(metavar="N")] = 10_000
-    """How many latent points to try."""
+    """Number of latent points to try."""
 
     confidence: Annotated[float, SURE] = latent.CONFIDENT
-    """How sure the classifier must be of each digit, from 0 to 1."""
+    """Least probability, from 0 to 1, that the classifier gives to each digit."""
 
     judge: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
-    """Weights of the classifier, from train.classifier; else the bundled one."""
+    """Weights of the classifier, from train.classifier. Without this option the bundled one."""
 
     out: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
-    """PNG file to write; else one in the run's folder, named after the digits."""
+    """PNG file to write. Without this option one in the run's folder, named after the digits."""
 
     gif: bool = False
-    """Write an animation beside it too, with the ending .gif."""
+    """Also write an animation, under the same name with the ending .gif."""
 
     dry_run: bool = False
-    """Only print the settings that would be used; touch nothing."""
+    """Print the settings and stop; nothing is written."""
 
     quiet: bool = False
-    """No messages, only the last line with the result."""
+    """No messages, only one line with the result."""
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -89,7 +88,7 @@ def main(args: Sequence[str] | None = None) -> int:
 
 
 def interpolate(config: InterpolateConfig) -> int:
-    """Find the digits, draw the ways between them, say where the picture is.
+    """Find the digits, draw the ways between them, and say where the picture is.
 
     Args:
         config: What to do.
@@ -139,18 +138,19 @@ def interpolate(config: InterpolateConfig) -> int:
     except (OSError, ValueError) as error:  # ValueError: a path that no file can have
         why = getattr(error, "strerror", None) or error
         raise BadInput(f"--out {config.out}: cannot be written: {why}") from None
-    tell(f"Found {', '.join(sure)}. Results: {' and '.join(map(str, written))}")
+    results = " and ".join(map(str, written))
+    conclude(config.quiet, f"Found {', '.join(sure)}.", f"Results: {results}")
     return DONE
 
 
 def load_generator(run: Path) -> tuple[Generator, int]:
-    """Read the generator that draws in a run: the moving average if the run has one.
+    """Read a run's generator: the moving average if the run has one.
 
     Args:
         run: The run's folder.
 
     Returns:
-        The generator, and how many numbers its latent points have.
+        The generator, and the number of dimensions of its latent space.
 
     Raises:
         BadInput: If it is not a run of train.gan, or has no usable weights.
@@ -203,7 +203,7 @@ def _check_target(out: Path) -> None:
 
 
 def _frames(rows: Sequence[drawing.Strip], ways: int) -> list[drawing.Grey]:
-    """Each picture on the way, the ways side by side; each digit asked for stands for longer."""
+    """Each picture on the way, the ways side by side; the digits asked for are there twice."""
     legs = [rows[start : start + ways] for start in range(0, len(rows), ways)]
     return [
         drawing.grid(np.stack(images), ways, scale=6)

@@ -15,9 +15,8 @@ from minigrad import nn
 from minigrad.data import DataError
 
 from . import classifier, drawing, gan, lstm, sweep
-from .command import guarded
-from .config import BadInput, RunConfig, config_of, parse_tool, program_of
-from .console import DONE, leave, talker, tell
+from .config import RunConfig, config_of, parse_tool, program_of
+from .console import DONE, BadInput, guarded, leave, talker, tell
 from .drawing import GUESSING, LOOKS, Panel
 from .judge import Judge
 from .run import DAMAGE, RunFolder, read_lines
@@ -51,13 +50,13 @@ class Kind:
 
 
 KINDS = {
-    lstm.PROGRAM: Kind(
+    lstm.trainer.program: Kind(
         lstm.LSTMConfig,
         "epoch",
         [replace(each, guide=GUESSING if "%" in each.y else None) for each in LEARNING],
     ),
-    classifier.PROGRAM: Kind(classifier.ClassifierConfig, "epoch", LEARNING),
-    gan.PROGRAM: Kind(
+    classifier.trainer.program: Kind(classifier.ClassifierConfig, "epoch", LEARNING),
+    gan.trainer.program: Kind(
         gan.GANConfig,
         "step",
         (
@@ -254,7 +253,7 @@ def floor_of(run: RunFolder, config: gan.GANConfig) -> float | None:
 def own_choices(config: RunConfig) -> dict[str, Any]:
     """Return the settings that neither the recipe nor the other settings give, besides the seed."""
     cls = type(config)
-    base = replace(cls(), recipe=config.recipe, **(cls.REPORT if config.recipe == "report" else {}))
+    base = replace(cls(), recipe=config.recipe, **cls.of_recipe(config.recipe))
     names = [f.name for f in fields(config) if f.name not in BESIDES | {"recipe", "seed"}]
     own = {name: getattr(config, name) for name in names}
     own = {name: value for name, value in own.items() if value != getattr(base, name)}
