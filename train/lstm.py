@@ -49,12 +49,12 @@ TOO_FEW = 1000  # from fewer palindromes a network learns each of them rather th
 
 @dataclass(frozen=True)
 class LSTMConfig(RunConfig):
-    """Teach a recurrent network palindromes: it reads all digits but the last, and predicts the last.
+    """Teach a recurrent network palindromes: it reads all digits but one, and predicts the last.
 
     A palindrome's last digit is its first, so the network has to remember one digit to the end.
     """
 
-    QUICK: ClassVar[dict[str, Any]] = {"epochs": 15}
+    QUICK: ClassVar[dict[str, Any]] = {"epochs": 20}
     REPORT: ClassVar[dict[str, Any]] = {
         "epochs": 100,
         "init": "normal",
@@ -86,7 +86,7 @@ class LSTMConfig(RunConfig):
     chrono, but uniform for the plain network, which has no gates."""
 
     optimizer: Literal["adam", "rmsprop"] = "adam"
-    """Optimizer."""
+    """Method that updates the weights."""
 
     learning_rate: Annotated[float, POSITIVE, LR] = 3e-3
     """Step size of the optimizer at the start."""
