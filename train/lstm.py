@@ -86,7 +86,7 @@ class LSTMConfig(RunConfig):
     chrono, but uniform for the plain network, which has no gates."""
 
     optimizer: Literal["adam", "rmsprop"] = "adam"
-    """Optimizer."""
+    """Method that updates the weights."""
 
     learning_rate: Annotated[float, POSITIVE, LR] = 3e-3
     """Step size of the optimizer at the start."""

@@ -34,6 +34,7 @@ LEARNING = (
 BESIDES = {
     *("out", "device", "checkpoint_minutes", "checkpoint_steps", "tensorboard", "quiet", "config"),
     *("resume", "dry_run", "save_interval", "judge_interval", "data_dir"),
+    *("name", "no_plots", "log_interval"),
 }
 
 

@@ -34,12 +34,12 @@ class Progress:
     def __init__(self, epochs: int, steps: int, done: int, quiet: bool) -> None:
         self._epochs, self._total = epochs, epochs * steps
         self._start = self._done = done
-        self._epoch = done // steps
+        self._epoch = min(epochs, done // steps + 1)
         self._values: dict[str, float] = {}
         self._tenths, self._last_line, self._patience = self._tenths_done(), 0.0, FIRST_LINE
         self._place: Place = "quiet" if quiet else where()
         try:
-            self._bar = make_bar(self._place, self._total, done)
+            self._bar = make_bar(self._place, self._total, done, f"epoch {self._epoch}/{epochs}")
         except Exception:  # widgets that cannot be displayed
             self._fall_back()
 
@@ -149,17 +149,25 @@ def _has_widgets() -> bool:
         return False
 
 
-def make_bar(place: Place, total: int, done: int) -> Any:
+def make_bar(place: Place, total: int, done: int, head: str = "") -> Any:
     """Return tqdm's bar for a place; "lines" only reads it, and "quiet" has one that is disabled.
 
     Args:
         place: Where it is shown.
         total: Number of steps.
         done: Number of steps that are done already.
+        head: The first words.
     """
-    every = SHOW_EVERY if place != "lines" else 0.0
-    options = {"total": total, "initial": done, "mininterval": every, "miniters": 1,
-               "smoothing": SMOOTHING, "bar_format": BAR}  # fmt: skip
+    options = {
+        "total": total,
+        "initial": done,
+        "desc": head,
+        "unit": " steps",
+        "mininterval": SHOW_EVERY if place != "lines" else 0.0,
+        "miniters": 1,
+        "smoothing": SMOOTHING,
+        "bar_format": BAR,
+    }
     if place == "widget":
         from tqdm.notebook import tqdm as widget  # type: ignore[import-untyped]
 
