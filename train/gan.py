@@ -65,6 +65,17 @@ class GANConfig(RunConfig):
     generator's, and the generator learns to deceive it.
     """
 
+    QUICK: ClassVar[dict[str, Any]] = {
+        "epochs": 120,
+        "learning_rate": 2e-3,
+        "r1": 5.0,
+        "average": 0.99,
+        "latent_dim": 10,
+        "generator_hidden": (128, 256),
+        "discriminator_hidden": (256,),
+        "limit": 1000,
+        "judge_interval": 40,
+    }
     REPORT: ClassVar[dict[str, Any]] = {
         "learning_rate": 2e-4,
         "betas": (0.9, 0.999),
@@ -96,6 +107,12 @@ class GANConfig(RunConfig):
 
     latent_dim: Annotated[int, MODEL, COUNT, N] = 100
     """Number of random numbers from which the generator makes a digit."""
+
+    generator_hidden: Annotated[tuple[int, ...], MODEL, COUNT] = (128, 256, 512, 1024)
+    """Sizes of the generator's hidden layers."""
+
+    discriminator_hidden: Annotated[tuple[int, ...], MODEL, COUNT] = (512, 256)
+    """Sizes of the discriminator's hidden layers."""
 
     data_dir: Annotated[Path | None, DATA, DIR] = None
     """Folder that holds MNIST/raw/. Without this option: "data", which torchvision fills if it can,
@@ -277,7 +294,8 @@ def load_judge(config: GANConfig) -> Judge:
 
 def make_game(config: GANConfig) -> Game:
     """Return new networks with an Adam optimizer each."""
-    generator, discriminator = Generator(config.latent_dim), Discriminator()
+    generator = Generator(config.latent_dim, config.generator_hidden)
+    discriminator = Discriminator(config.discriminator_hidden)
     first, second = (
         optim.Adam(network.to(config.device).parameters(), config.learning_rate, config.betas)
         for network in (generator, discriminator)

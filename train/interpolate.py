@@ -155,7 +155,7 @@ def load_generator(run: Path) -> tuple[Generator, int]:
     Raises:
         BadInput: If it is not a run of train.gan, or has no usable weights.
     """
-    size = config_of(run, GANConfig, "train.gan", "RUN").latent_dim
+    config = config_of(run, GANConfig, "train.gan", "RUN")
     file = run / "last.safetensors"
     if not file.exists():
         raise BadInput(f"RUN {run}: there are no weights yet; they come with its first epoch")
@@ -165,13 +165,13 @@ def load_generator(run: Path) -> tuple[Generator, int]:
             "average." if any(name.startswith("average.") for name in weights) else "generator."
         )
         own = {n.removeprefix(prefix): v for n, v in weights.items() if n.startswith(prefix)}
-        generator = Generator(size)
+        generator = Generator(config.latent_dim, config.generator_hidden)
         generator.load_state_dict(own)
     except (OSError, ValueError, nn.StateDictError) as error:
         raise BadInput(f"RUN {run}: {error}") from None
     if not all(np.isfinite(value.numpy()).all() for value in own.values()):
         raise BadInput(f"RUN {run}: weights in {file.name} are nan or infinite")
-    return generator, size
+    return generator, config.latent_dim
 
 
 def load_reader(path: Path | None) -> Reader:
