@@ -21,7 +21,11 @@ from minigrad.data import Bytes, DataError
 from models.gan import Discriminator, Generator
 from train import digits, drawing, gan
 from train.average import Average
+from train.config import parse
 from train.console import BadInput
+from train.interpolate import load_generator
+from train.judge import Reader
+from train.latent import draw
 
 ROOT = Path(__file__).parent.parent
 NO_SERVER = "http://127.0.0.1:9/mnist/"
@@ -332,6 +336,51 @@ def test_recipes_differ_in_what_they_say() -> None:
         for config, game in zip((best, report), games, strict=True)
     ]
     assert ["average" in state.networks for state in states] == [True, False]
+
+
+def test_the_hidden_sizes_are_those_asked_for(tmp_path: Path) -> None:
+    options = {"latent_dim": 3, "generator_hidden": [5, 6], "discriminator_hidden": [7]}
+    write_random_digits(tmp_path)
+    run = gan.run(
+        **options,
+        data_dir=tmp_path,
+        out=tmp_path,
+        epochs=1,
+        batch_size=32,
+        quiet=True,
+        no_plots=True,
+    )
+    shapes = {
+        name: [value.shape for key, value in network.state_dict().items() if key.endswith("weight")]
+        for name, network in run.networks.items()
+    }
+    drawing_one = [(5, 3), (6, 5), (6,), (784, 6)]  # the vector is that of the batch norm
+    assert shapes["generator"] == shapes["average"] == drawing_one
+    assert shapes["discriminator"] == [(7, 784), (1, 7)]
+    generator, size = load_generator(run.folder)
+    assert size == 3
+    assert {*generator.state_dict()} == {*run.networks["average"].state_dict()}
+
+
+def test_networks_without_hidden_layers_are_linear() -> None:
+    assert Generator(3, []).state_dict().keys() == {"layers.0.weight", "layers.0.bias"}
+    assert Discriminator([])(mg.zeros(2, 784)).shape == (2, 1)
+
+
+def test_own_options_override_the_quick_recipe() -> None:
+    words = ["--recipe", "quick", "--epochs", "3", "--generator-hidden", "9"]
+    config = parse(gan.GANConfig, words, "train.gan")
+    assert (config.epochs, config.generator_hidden) == (3, (9,))
+    assert config.latent_dim == gan.GANConfig.QUICK["latent_dim"]
+
+
+def test_the_quick_recipe_draws_digits_that_can_be_read(tmp_path: Path) -> None:
+    """Half of 64 digits is what is promised; on average it is almost two thirds."""
+    run = gan.run(recipe="quick", out=tmp_path, quiet=True, no_plots=True)
+    latent = np.random.default_rng(0).standard_normal((1024, gan.GANConfig.QUICK["latent_dim"]))
+    _, read = Reader.load().look(draw(run.model, latent.astype(np.float32)))
+    assert (read.max(axis=1) >= 0.9).mean() > 0.55
+    assert np.bincount(read.argmax(axis=1), minlength=10).min() > 10  # and no digit is lost
 
 
 def test_learning_rate_stays_or_falls_to_nothing() -> None:

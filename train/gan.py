@@ -66,15 +66,15 @@ class GANConfig(RunConfig):
     """
 
     QUICK: ClassVar[dict[str, Any]] = {
-        "epochs": 120,
+        "epochs": 180,
         "learning_rate": 2e-3,
         "r1": 5.0,
         "average": 0.99,
         "latent_dim": 10,
         "generator_hidden": (128, 256),
         "discriminator_hidden": (256,),
-        "limit": 1000,
-        "judge_interval": 40,
+        "limit": 500,
+        "judge_interval": 60,
     }
     REPORT: ClassVar[dict[str, Any]] = {
         "learning_rate": 2e-4,
