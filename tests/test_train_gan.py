@@ -339,17 +339,10 @@ def test_recipes_differ_in_what_they_say() -> None:
 
 
 def test_the_hidden_sizes_are_those_asked_for(tmp_path: Path) -> None:
-    options = {"latent_dim": 3, "generator_hidden": [5, 6], "discriminator_hidden": [7]}
     write_random_digits(tmp_path)
-    run = gan.run(
-        **options,
-        data_dir=tmp_path,
-        out=tmp_path,
-        epochs=1,
-        batch_size=32,
-        quiet=True,
-        no_plots=True,
-    )
+    options = {"data_dir": tmp_path, "out": tmp_path, "epochs": 1, "batch_size": 32}
+    sizes = {"latent_dim": 3, "generator_hidden": [5, 6], "discriminator_hidden": [7]}
+    run = gan.run(**options, **sizes, quiet=True, no_plots=True)
     shapes = {
         name: [value.shape for key, value in network.state_dict().items() if key.endswith("weight")]
         for name, network in run.networks.items()

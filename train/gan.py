@@ -66,15 +66,15 @@ class GANConfig(RunConfig):
     """
 
     QUICK: ClassVar[dict[str, Any]] = {
-        "epochs": 180,
-        "learning_rate": 2e-3,
+        "epochs": 170,
+        "learning_rate": 3e-3,
         "r1": 5.0,
         "average": 0.99,
         "latent_dim": 10,
         "generator_hidden": (128, 256),
         "discriminator_hidden": (256,),
         "limit": 500,
-        "judge_interval": 60,
+        "judge_interval": 85,
     }
     REPORT: ClassVar[dict[str, Any]] = {
         "learning_rate": 2e-4,
