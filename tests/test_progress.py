@@ -80,6 +80,18 @@ def test_in_a_pipe_a_long_run_speaks_after_a_minute_and_every_ten(
     assert len(lines) == 1 + 10 * 4  # after 10, 20, 30 minutes, and at each tenth
 
 
+def test_the_first_step_which_compiles_does_not_count(
+    clock: Clock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    progress = Progress(1, 100, 0, False)
+    for seconds in (30.0, *[0.11] * 19):
+        clock.now += seconds
+        progress.advance(lambda: {"loss": 0.5})
+    progress.close()
+    said = "epoch 1/1  20%, 00:32 so far, 00:08 left,  9.09 steps/s, loss 0.500"
+    assert lines_of(capsys)[-1] == said
+
+
 def test_a_resumed_run_counts_its_own_steps_only(
     clock: Clock, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -60,14 +60,15 @@ class Progress:
             self._refresh()
 
     def _count(self) -> bool:
+        """Let tqdm count a step; return whether it is time to look at the measurements."""
         bar = self._bar
         if self._done > self._start + 1:
             return bool(bar.update())
         # the first step compiles and fills caches, so it does not count for the speed
+        bar.n = bar.last_print_n = self._done
         started = bar.start_t
         bar.unpause()
-        bar.update()
-        bar.start_t, bar.last_print_n = started, self._done
+        bar.start_t = started
         return False
 
     def show(self, values: Mapping[str, float]) -> None:
