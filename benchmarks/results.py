@@ -32,7 +32,7 @@ OUT = Path("build/benchmarks")
 def settings(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return those settings of a run's config.json that its recipe does not give by itself."""
     cls = CONFIGS[config["program"]]
-    recipe = {"recipe": config["recipe"]} | (cls.REPORT if config["recipe"] == "report" else {})
+    recipe = {"recipe": config["recipe"]} | cls.of_recipe(config["recipe"])
     shape = {name: config[name] for name in ("model", LENGTH) if name in config}
     usual = cls(**(recipe | shape)).decided().settings()
     usual |= {name: getattr(cls(), name) for name in ("recipe", *shape)}

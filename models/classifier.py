@@ -1,6 +1,6 @@
 """A network that reads handwritten digits: three linear layers.
 
-What its last hidden layer says of a digit is a short description of how it is written.
+Its last hidden layer describes in 128 numbers how a digit is written.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ class Classifier(nn.Module):
     """Digits (N, 784) with values from 0 (paper) to 1 (ink) to ten logits (N, 10).
 
     Args:
-        dropout: The share of each hidden layer's outputs that training hides.
+        dropout: The share of each hidden layer's outputs that training sets to zero.
 
     Example:
         >>> import minigrad as mg

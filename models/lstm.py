@@ -4,7 +4,7 @@ A cell reads one vector x_t at a time and carries two vectors along: the hidden 
 its output, and the cell state c, which is its memory. With z_t = [x_t; h_{t-1}], the input on top
 of the previous hidden state, and * the elementwise product:
 
-    f_t = sigmoid(W_f z_t + b_f)        forget gate: what of the old memory stays        (1)
+    f_t = sigmoid(W_f z_t + b_f)        forget gate: how much of the old memory stays    (1)
     i_t = sigmoid(W_i z_t + b_i)        input gate: how much of the new goes in          (2)
     C~_t = tanh(W_C z_t + b_C)          candidate: what could be written                 (3)
     C_t = f_t * C_{t-1} + i_t * C~_t    the new memory                                   (4)
@@ -32,9 +32,9 @@ class LSTM(nn.Module):
         input_dim: Size D of each x_t.
         hidden: Size H of the hidden state and of the memory.
         num_classes: Number of classes.
-        init: The initial weights: standard "normal", else uniform in +-1/sqrt(hidden), and so the
-            biases with "uniform"; else those are as `models.weights.biases` says.
-        memory: How many steps are to be remembered, for "chrono".
+        init: The initial weights: standard normal with "normal", else uniform in +-1/sqrt(hidden).
+            With "uniform" so are the biases, else `models.weights.biases` gives them.
+        memory: Number of steps to remember, for "chrono".
 
     Raises:
         ValueError: `init` is unknown, or "chrono" without `memory`.

@@ -1,4 +1,4 @@
-"""The network of lstm.py with the whole sequence as one operation: the fast form of the same.
+"""The network of lstm.py in its fast form: the whole sequence is one operation.
 
 `nn.LSTM` holds the four matrices of models/lstm.py one below the other, in PyTorch's names, and a
 kernel runs all time steps; its derivative is checked against that of the equations.
@@ -19,7 +19,7 @@ class LayerLSTM(nn.Module):
         hidden: Size H of the hidden state and of the memory.
         num_classes: Number of classes.
         init: The initial weights, as in models/lstm.py.
-        memory: How many steps are to be remembered, for "chrono".
+        memory: Number of steps to remember, for "chrono".
 
     Raises:
         ValueError: `init` is unknown, or "chrono" without `memory`.

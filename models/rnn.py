@@ -1,7 +1,7 @@
 """The vanilla recurrent network: the baseline that forgets.
 
-Its whole memory is rewritten at every step, so a gradient on its way back through T steps is
-multiplied by T Jacobians, and fades or explodes exponentially:
+Every step rewrites its whole memory. So on the way back through T steps a gradient is multiplied by
+T Jacobians, and vanishes or explodes exponentially:
 
     h_t = tanh(W z_t + b),    z_t = [x_t; h_{t-1}]
 
@@ -26,7 +26,7 @@ class RNN(nn.Module):
             +-1/sqrt(hidden).
 
     Raises:
-        ValueError: `init` is another one; "forget" and "chrono" are about gates.
+        ValueError: `init` is anything else; "forget" and "chrono" need gates.
 
     Example:
         >>> model = RNN(input_dim=1, hidden=8, num_classes=10)

@@ -11,13 +11,13 @@ Init: TypeAlias = Literal["uniform", "normal", "forget", "chrono"]
 
 
 def weight(rows: int, columns: int, init: Init) -> tuple[nn.Parameter, nn.Parameter]:
-    """A weight matrix and its bias, which stands as a column so that it is added to every column.
+    """A weight matrix and its bias, a column, so that it is added to every column of a product.
 
     Args:
         rows: The number of outputs.
         columns: The number of inputs.
-        init: "normal": a standard-normal matrix; else one in +-1/sqrt(rows), PyTorch's choice for
-            recurrent layers. "uniform": a bias like this too; else one of zeros.
+        init: With "normal" the matrix is standard normal, else uniform in +-1/sqrt(rows), PyTorch's
+            choice for recurrent layers. With "uniform" so is the bias, else it is zero.
 
     Returns:
         The matrix (rows, columns) and the bias (rows, 1).
@@ -42,17 +42,21 @@ def _uniform(bound: float, *shape: int) -> nn.Parameter:
 def biases(hidden: int, init: Init, memory: int | None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """The initial biases b_i, b_f, b_C and b_o of an LSTM, unless "uniform".
 
-    A memory cell whose forget gate stays at f keeps a value for about 1/(1 - f) steps. With
-    "forget" b_f = 1, so that f begins near 0.73 and not near 0.5. With "chrono" each cell gets a
-    time of its own, u, drawn uniformly from 1 to memory - 1, and b_f = log u, so that
-    f = u/(1 + u) and the cell keeps a value for 1 + u steps; b_i = -b_f, so that it takes in as
-    little as it lets go. There b_C is drawn from -1 to 1 (our addition): each cell fills at its own
-    pace, whatever is read, so that h tells the gates how much time has passed. Else a bias is zero.
+    A memory cell whose forget gate stays at f keeps a value for about 1/(1 - f) steps.
+
+    "forget": b_f = 1, so f begins near 0.73 instead of 0.5.
+
+    "chrono": each cell gets its own time u, drawn uniformly from 1 to memory - 1. b_f = log u, so
+    f = u/(1 + u) and the cell keeps a value for 1 + u steps; b_i = -b_f, so the cell takes in as
+    little as it forgets. b_C is drawn from -1 to 1 (our addition): each cell fills at its own pace,
+    whatever is read, so h tells the gates how much time has passed.
+
+    All other biases are zero.
 
     Args:
         hidden: The number H of cells.
         init: One of the four.
-        memory: The number of steps to be remembered, which "chrono" needs.
+        memory: The number of steps to remember, which "chrono" needs.
 
     Returns:
         Four vectors (H,).

@@ -20,7 +20,7 @@ from minigrad import nn, optim
 from minigrad.backends.cupy.graph import StepGraph
 from models.lstm import LSTM
 from models.lstm_layer import LayerLSTM
-from train import average, classifier, command, console, gan, lstm
+from train import average, classifier, console, gan, lstm
 from train.loop import MOST_WAITING, Meter
 
 EPS = float(np.finfo(np.float32).eps)
@@ -339,7 +339,7 @@ def test_on_a_lost_gpu_a_program_ends_without_what_destructors_would_say(monkeyp
         lose(patch)
         for name in ("unraisablehook", "excepthook"):
             patch.setattr(sys, name, getattr(sys, name))  # which are put back after it
-        assert command.guarded(lost) == 1
+        assert console.guarded(lost) == 1
         assert sys.unraisablehook(None) is sys.excepthook(None, None, None) is None
         with pytest.raises(SystemExit, match="1"):
             console.leave(1)

@@ -11,9 +11,11 @@ from typing import Any
 import needs
 import pytest
 
-from train import command, console, interpolate, lstm, plot, progress
+from train import console, interpolate, lstm, plot, progress
 from train.config import RunConfig
-from train.progress import Plan, Progress, make_bar, terminal_columns, where
+from train.progress import Progress, terminal_columns, where
+from train.run import Run
+from train.trainer import Trainer
 
 ROOT = Path(__file__).parent.parent
 SMALL = "--data-size 50 --epochs 2 --hidden 4".split()
@@ -172,14 +174,14 @@ def test_a_stream_may_take_other_letters_than_it_says(said: Any) -> None:
 
 @over_streams
 def test_what_others_print_during_a_command_cannot_end_it(kind: str, streams: Any) -> None:
-    def train(config: RunConfig, make_run: object) -> int:
+    def train(config: RunConfig, make_run: object) -> Run:
         print(FOREIGN, flush=True)
         sys.stdout.write("\udcff")
         print("to the other", file=sys.stderr)
-        return 0
+        return Run(Path(), {})
 
     streams(STREAMS[kind])
-    assert command.command("train.toy", RunConfig, train, []) == 0
+    assert Trainer("train.toy", RunConfig, train).main([]) == 0
 
 
 def test_settings_that_cannot_be_written_are_a_failure(
@@ -237,10 +239,15 @@ def test_the_list_of_commands_ends_with_its_own_code(
 # --- the progress ---------------------------------------------------------------------------------
 
 
+@pytest.fixture(autouse=True)
+def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the progress be shown after every step."""
+    monkeypatch.setattr(progress, "SHOW_EVERY", 0.0)
+
+
 def walk(shown: Progress, steps: int) -> None:
     shown.epoch(1)
     for _ in range(steps):
-        shown._next_look = 0.0
         shown.advance(lambda: {"loss": 0.5})
     shown.note(FOREIGN)
     shown.close()
@@ -252,12 +259,12 @@ def test_the_progress_is_shown_or_not_but_never_raises(kind: str, steps: int, st
     streams(STREAMS[kind])
     assert where() == ("terminal" if "terminal" in kind else "lines")
     assert terminal_columns() == 79
-    walk(Progress(Plan(1, steps), 0, 0, False), steps)
+    walk(Progress(1, steps, 0, False), steps)
 
 
 def test_a_bar_on_an_ascii_terminal_is_of_ascii(streams: Any) -> None:
     _, err = streams(lambda: encoded("ascii", terminal=True))
-    walk(Progress(Plan(1, 5), 0, 0, False), 5)
+    walk(Progress(1, 5, 0, False), 5)
     written = err.buffer.getvalue()
     assert b"epoch 1/1 |##########" in written and b"\\u" not in written.replace(b"\\u6570", b"")
 
@@ -269,7 +276,7 @@ def test_a_bar_that_breaks_gives_way_to_lines(capsys: pytest.CaptureFixture[str]
         def __getattr__(self, name: str) -> Any:
             raise RuntimeError("the notebook has gone")
 
-    shown = Progress(Plan(1, 10), 0, 0, False)
+    shown = Progress(1, 10, 0, False)
     shown._bar = Broken()
     walk(shown, 10)
     assert "epoch 1/1 100%" in capsys.readouterr().err
@@ -277,12 +284,15 @@ def test_a_bar_that_breaks_gives_way_to_lines(capsys: pytest.CaptureFixture[str]
 
 @pytest.mark.parametrize("problem", [ImportError("IProgress not found"), ValueError("no spec")])
 def test_widgets_that_cannot_be_shown_give_way_to_lines(
-    problem: Exception, monkeypatch: pytest.MonkeyPatch
+    problem: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def broken(*args: Any, **kwargs: Any) -> Any:
         raise problem
 
     monkeypatch.setitem(sys.modules, "tqdm.notebook", None)
-    assert make_bar("widget", 10) is None
+    with monkeypatch.context() as patch:
+        patch.setattr(progress, "where", lambda: "widget")
+        walk(Progress(1, 10, 0, False), 10)
+    assert "epoch 1/1 100%" in capsys.readouterr().err
     monkeypatch.setattr(progress.importlib.util, "find_spec", broken)
     assert not progress._has_widgets()

@@ -347,7 +347,7 @@ def test_a_picture_that_cannot_be_written_is_bad_input(
         raise OSError(28, "No space left on device")
 
     before = contents(run)
-    monkeypatch.setattr("train.pictures.strips", full)
+    monkeypatch.setattr("train.drawing.strips", full)
     assert interpolate.main([str(run), *FEW, "--quiet"]) == 2
     assert "cannot be written: No space left on device" in capsys.readouterr().err
     assert contents(run) == before

@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 from idx_files import write_digits
+from matplotlib.figure import Figure
 from PIL import Image
 
 from minigrad.data import sample_digits
-from train import gan, lstm, pictures, plot, plots
+from train import classifier, drawing, gan, lstm, plot
 from train.classifier import ClassifierConfig
-from train.comparison import aligned
 from train.config import RunConfig
+from train.drawing import aligned
 from train.gan import GANConfig
 from train.lstm import LSTMConfig
 from train.run import RunFolder
@@ -71,8 +72,7 @@ def contents(folder: Path) -> dict[Path, bytes]:
 
 def labels(*runs: Path) -> list[str]:
     """Under what a comparison shows runs, in order."""
-    program = json.loads((runs[0] / "config.json").read_text())["program"]
-    return list(plot.grouped([plot.read(run, program, plot.KINDS[program]) for run in runs]))
+    return list(plot.grouped([plot.read(run) for run in runs]))
 
 
 # --- one run --------------------------------------------------------------------------------------
@@ -125,8 +125,8 @@ def test_where_the_real_digits_are_gone_their_line_is_left_out_and_that_is_said(
 ) -> None:
     run = make_run(tmp_path / "run", "train.gan")
     floors: list[Any] = []
-    monkeypatch.setattr(pictures, "gan_curves", lambda lines, floor, path: (
-        floors.append(floor), path.write_bytes(b"")))  # fmt: skip
+    monkeypatch.setattr(drawing, "gan_curves", lambda lines, floor: (
+        floors.append(floor), Figure())[1])  # fmt: skip
     assert plot.main([str(run)]) == 0
     assert "The FID of real digits is left out" in capsys.readouterr().out
     source = {"judged_against": "the last 2,000 bundled digits"}
@@ -217,7 +217,7 @@ def test_a_comparison_is_drawn(
         assert image.width > 1000
         colours = image.convert("RGB").getcolors(2**24)
     shown = {f"#{r:02X}{g:02X}{b:02X}" for _, (r, g, b) in colours}
-    assert {style["color"] for style in pictures.STYLES} <= shown
+    assert {drawing.numbered(number).color for number in range(7)} <= shown
     first = picture.read_bytes()
     assert plot.main([*map(str, runs), "--out", str(tmp_path / "there"), "--quiet"]) == 0
     assert (tmp_path / "there" / "comparison.png").read_bytes() == first
@@ -242,8 +242,8 @@ def make_sweep(folder: Path, rows: Sequence[tuple[str, int, float]], **settings:
 
 def test_sweeps_are_compared_by_length(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: list[Any] = []
-    monkeypatch.setattr(pictures, "accuracy_by_length", lambda results, path: (
-        drawn.append(results), path.write_bytes(b"")))  # fmt: skip
+    monkeypatch.setattr(drawing, "accuracy_by_length", lambda results: (
+        drawn.append(results), Figure())[1])  # fmt: skip
     one = make_sweep(tmp_path / "1", [("lstm", 5, 1.0), ("lstm", 10, 0.9)])
     other = make_sweep(tmp_path / "2", [("lstm", 5, 0.8)], seed=1)
     third = make_sweep(tmp_path / "3", [("rnn", 5, 0.3)], recipe="report")
@@ -335,16 +335,72 @@ def test_a_message_does_not_hold_a_whole_file(
     assert "its measurements are damaged: 'utf-16-le' codec can't" in error and len(error) < 500
 
 
-def test_runs_of_different_kinds_are_not_compared(
+def test_each_kind_of_run_has_a_picture_of_its_own(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    one, other = make_run(tmp_path / "1"), make_run(tmp_path / "2", "train.gan")
-    assert plot.main([str(one), str(other)]) == 2
-    error = capsys.readouterr().err
-    assert f"RUN {other}: this is a run of train.gan, but {one} is one of train.lstm" in error
-    sweep = make_sweep(tmp_path / "3", [("lstm", 5, 1.0)])
-    assert plot.main([str(one), str(sweep)]) == 2
-    assert f"RUN {sweep}: this is a sweep; allowed: sweeps only" in capsys.readouterr().err
+    runs = [make_run(tmp_path / str(n), seed=n) for n in range(2)]
+    runs += [make_run(tmp_path / "g", "train.gan"), make_sweep(tmp_path / "s", [("lstm", 5, 1.0)])]
+    out = tmp_path / "out"
+    assert plot.main([*map(str, runs), "--out", str(out)]) == 0
+    names = [f"comparison-{kind}.png" for kind in ("lstm", "gan", "lstm-sweeps")]
+    said = capsys.readouterr().out.splitlines()
+    assert said == [
+        *("train.lstm:", f"recipe best (2 seeds): {runs[0]}, {runs[1]}"),
+        *("train.gan:", f"recipe best: {runs[2]}", "train.lstm sweeps:", f"recipe best: {runs[3]}"),
+        f"Results: {', '.join(str(out / name) for name in names)}",
+    ]
+    assert all((out / name).stat().st_size > 10_000 for name in names)
+
+
+def test_a_folder_of_runs_is_compared(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any
+) -> None:
+    runs = [make_run(tmp_path / "runs" / "lstm" / str(n), hidden=n) for n in (8, 9)]
+    sweep = make_sweep(tmp_path / "runs" / "lstm" / "sweep", [("lstm", 5, 1.0)])
+    make_run(sweep / "lstm-5-seed0")
+    empty = make_run(tmp_path / "runs" / "lstm" / "empty", count=0)
+    (tmp_path / "runs" / "notes").mkdir()
+    monkeypatch.chdir(tmp_path)
+    for folder in (Path("runs"), Path("runs", "lstm")):
+        assert plot.main([str(folder)]) == 0
+        out, err = capsys.readouterr()
+        assert out.splitlines() == [
+            f"Left out: RUN {empty.relative_to(tmp_path)}: nothing has been measured yet",
+            *("train.lstm:", f"hidden 8: {runs[0].relative_to(tmp_path)}"),
+            f"hidden 9: {runs[1].relative_to(tmp_path)}",
+            *("train.lstm sweeps:", f"recipe best: {sweep.relative_to(tmp_path)}"),
+            "Results: comparison-lstm.png, comparison-lstm-sweeps.png",
+        ]
+        assert err == ""
+    assert plot.main([str(empty), str(tmp_path / "runs" / "notes")]) == 2
+
+
+def test_a_folder_with_one_run_is_that_run(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "runs" / "lstm" / "today")
+    assert plot.main([str(tmp_path / "runs"), "--quiet"]) == 0
+    assert (run / "curves.png").stat().st_size > 10_000
+
+
+def test_a_folder_without_a_run_that_was_measured_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_run(tmp_path / "runs" / "a", count=0)
+    assert plot.main([str(tmp_path / "runs")]) == 2
+    assert "no run in this folder can be drawn" in capsys.readouterr().err
+
+
+def test_models_that_are_compared_have_their_own_looks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[Any] = []
+    monkeypatch.setattr(drawing, "comparison", lambda groups, looks, *rest: (
+        drawn.append(list(looks)), Figure())[1])  # fmt: skip
+    runs = [make_run(tmp_path / model, model=model) for model in ("rnn", "textbook", "lstm")]
+    again = make_run(tmp_path / "more", model="rnn", hidden=8)
+    assert plot.main([*map(str, runs), "--out", str(tmp_path)]) == 0
+    assert plot.main([*map(str, [*runs, again]), "--out", str(tmp_path)]) == 0
+    assert drawn[0] == [drawing.LOOKS[model] for model in ("rnn", "textbook", "lstm")]
+    assert drawn[1] == [drawing.numbered(number) for number in range(4)]
 
 
 def test_a_damaged_sweep_and_a_damaged_grid_are_refused(
@@ -438,4 +494,8 @@ def test_help_explains_itself(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_every_trainer_can_be_drawn() -> None:
-    assert set(plot.KINDS) == set(PROGRAMS) == {plots.LSTM, plots.GAN, plots.CLASSIFIER}
+    assert (
+        set(plot.KINDS)
+        == set(PROGRAMS)
+        == {each.trainer.program for each in (lstm, gan, classifier)}
+    )

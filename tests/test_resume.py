@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from train import checkpoint, classifier, gan, lstm
+from train import classifier, files, gan, lstm
 from train.run import CHECKPOINT, RunFolder
 
 ROOT = Path(__file__).parent.parent
@@ -48,9 +48,9 @@ def results(run: Path) -> dict[str, bytes]:
     names += ["best.safetensors"] * (run / "best.safetensors").exists()
     names += [str(path.relative_to(run)) for path in run.glob("samples/*")]
     contents = {name: (run / name).read_bytes() for name in names}
-    state = checkpoint.read(run / CHECKPOINT)
+    state = files.read_state(run / CHECKPOINT)
     state["sizes"].pop("timing.jsonl")  # holds seconds
-    contents[CHECKPOINT] = repr(checkpoint._packed(state, "", {})).encode()
+    contents[CHECKPOINT] = repr(files._packed(state, "", {})).encode()
     return contents
 
 
@@ -230,7 +230,7 @@ def test_a_damaged_run_is_bad_input(
 def test_weights_in_the_place_of_a_checkpoint_are_refused(tmp_path: Path) -> None:
     mg.save({"x": mg.ones(2)}, tmp_path / CHECKPOINT)
     with pytest.raises(ValueError, match="holds weights, not a training state"):
-        checkpoint.read(tmp_path / CHECKPOINT)
+        files.read_state(tmp_path / CHECKPOINT)
 
 
 def test_two_processes_do_not_train_in_one_folder(
@@ -251,14 +251,14 @@ def test_a_state_comes_back_as_it_was(tmp_path: Path) -> None:
         "yes": True,
         "words": "é",
     }
-    checkpoint.write(tree, tmp_path / "x.safetensors")
-    found = checkpoint.read(tmp_path / "x.safetensors")
+    files.write_state(tree, tmp_path / "x.safetensors")
+    found = files.read_state(tmp_path / "x.safetensors")
     for a, b in zip(found.pop("arrays"), tree.pop("arrays"), strict=True):
         assert a.dtype == b.dtype
         np.testing.assert_array_equal(a.numpy(), b)
     assert found == tree
     with pytest.raises(TypeError, match="a training state holds set at /x"):
-        checkpoint.write({"x": {1}}, tmp_path / "y.safetensors")
+        files.write_state({"x": {1}}, tmp_path / "y.safetensors")
 
 
 def test_tensorboard_gets_the_measurements(tmp_path: Path) -> None:
@@ -365,9 +365,9 @@ def test_a_checkpoint_of_other_content_is_bad_input_and_nothing_is_lost(
 ) -> None:
     run = tmp_path / "run"
     shutil.copytree(unbroken(lstm, LSTM), run)
-    content = checkpoint.read(run / CHECKPOINT)
+    content = files.read_state(run / CHECKPOINT)
     change(content)
-    checkpoint.write(content, run / CHECKPOINT)
+    files.write_state(content, run / CHECKPOINT)
     with (run / "metrics.jsonl").open("a") as file:
         file.write('{"epoch": 9, "step": 99}\n')  # measured since
     before = (run / "metrics.jsonl").read_bytes()
@@ -381,10 +381,10 @@ def test_a_checkpoint_of_other_content_is_bad_input_and_nothing_is_lost(
     "structure", [b"", b"[1]", b"{}", b'{"array": "nowhere"}', b'{"pairs": 3}', b"\xff", b"7"]
 )
 def test_a_checkpoint_of_another_structure_is_refused(structure: bytes, tmp_path: Path) -> None:
-    arrays = {checkpoint.STRUCTURE: np.frombuffer(structure, np.uint8), "x": np.ones(1)}
+    arrays = {files.STRUCTURE: np.frombuffer(structure, np.uint8), "x": np.ones(1)}
     mg.save(arrays, tmp_path / CHECKPOINT)
     with pytest.raises(ValueError, match=CHECKPOINT):
-        checkpoint.read(tmp_path / CHECKPOINT)
+        files.read_state(tmp_path / CHECKPOINT)
 
 
 @pytest.mark.parametrize(

@@ -18,10 +18,12 @@ from PIL import Image
 import minigrad as mg
 from minigrad import nn, optim
 from minigrad.data import DataError, batches
-from train import command, pictures
-from train.config import BELOW_ONE, COUNT, RECIPE, BadInput, RunConfig, parse
-from train.loop import Diverged, Loop, Meter, State, training
-from train.run import RunFolder, environment, new_folder
+from train import drawing
+from train.config import BELOW_ONE, COUNT, RunConfig, parse
+from train.console import BadInput, Diverged
+from train.loop import Loop, Meter, State, training
+from train.run import Run, RunFolder, new_folder
+from train.trainer import Trainer, environment
 
 
 @dataclass(frozen=True)
@@ -30,10 +32,10 @@ class Toy(RunConfig):
 
     REPORT: ClassVar[dict[str, Any]] = {"init": "normal", "betas": (0.9, 0.99)}
 
-    init: Annotated[Literal["uniform", "normal"], RECIPE] = "uniform"
+    init: Literal["uniform", "normal"] = "uniform"
     """Initial weights."""
 
-    betas: Annotated[tuple[float, float], BELOW_ONE, RECIPE] = (0.5, 0.999)
+    betas: Annotated[tuple[float, float], BELOW_ONE] = (0.5, 0.999)
     """Two numbers."""
 
     limit: Annotated[int | None, COUNT] = None
@@ -48,7 +50,7 @@ def options(*args: str) -> Toy:
     return parse(Toy, args, "toy")
 
 
-def must_not_train(config: Toy, make_run: object) -> int:
+def must_not_train(config: Toy, make_run: object) -> Run:
     """Stands for a trainer that must not be reached."""
     raise AssertionError("trained")
 
@@ -216,7 +218,7 @@ def test_a_file_of_anything_else_is_one_message(
 ) -> None:
     file = tmp_path / name
     file.write_bytes(content)
-    assert command.command("train.toy", Toy, must_not_train, ["--config", str(file)]) == 2
+    assert Trainer("train.toy", Toy, must_not_train).main(["--config", str(file)]) == 2
     error = capsys.readouterr().err
     assert error.startswith("error: ")
     assert str(file) in error or "--learning-rate is inf" in error
@@ -233,7 +235,7 @@ def test_an_empty_options_file_changes_nothing(tmp_path: Path) -> None:
 def test_a_path_that_cannot_be_is_one_message(
     path: str, name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert command.command("train.toy", Toy, must_not_train, [name, path]) == 2
+    assert Trainer("train.toy", Toy, must_not_train).main([name, path]) == 2
     error = capsys.readouterr().err
     assert error.startswith(f"error: {name} ") and len(error.splitlines()) == 1
 
@@ -280,7 +282,7 @@ def test_lines_are_valid_json_and_come_back(run: RunFolder) -> None:
 
 
 def test_environment_names_command_and_versions() -> None:
-    found = environment("train.toy", ["--out", "a b"])
+    found = environment("python -m train.toy --out 'a b'")
     assert found["command"] == "python -m train.toy --out 'a b'"
     assert found["packages"]["numpy"] == np.__version__
     json.dumps(found)
@@ -398,7 +400,7 @@ def test_progress_in_a_file_is_ten_plain_lines(
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 10
     assert re.fullmatch(
-        r"epoch 20/40  50%, 00:0\d so far, 00:0\d left, \d+ steps/s, loss 58\.800", lines[4]
+        r"epoch 20/40  50%, 00:0\d so far, 00:0\d left, [\d.]+ steps/s, loss 58\.800", lines[4]
     ), lines[4]
 
 
@@ -436,21 +438,21 @@ def test_progress_on_a_terminal_fits_into_80_columns(
 def test_command_turns_an_error_into_a_message_and_a_code(
     error: BaseException, code: int, words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def train(config: Toy, make_run: object) -> int:
+    def train(config: Toy, make_run: object) -> Run:
         raise error
 
-    assert command.command("train.toy", Toy, train, []) == code
+    assert Trainer("train.toy", Toy, train).main([]) == code
     captured = capsys.readouterr()
     assert words in captured.err
     assert captured.out == ""
 
 
 def test_command_lets_a_bug_show_itself() -> None:
-    def train(config: Toy, make_run: object) -> int:
+    def train(config: Toy, make_run: object) -> Run:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        command.command("train.toy", Toy, train, [])
+        Trainer("train.toy", Toy, train).main([])
 
 
 @pytest.mark.parametrize(
@@ -465,14 +467,14 @@ def test_command_lets_a_bug_show_itself() -> None:
 def test_tyro_refuses_what_it_does_not_know(
     args: str, words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert command.command("train.toy", Toy, must_not_train, args.split()) == 2
+    assert Trainer("train.toy", Toy, must_not_train).main(args.split()) == 2
     captured = capsys.readouterr()
     assert words in captured.err
     assert captured.out == ""
 
 
 def test_help_explains_every_option(capsys: pytest.CaptureFixture[str]) -> None:
-    assert command.command("train.toy", Toy, must_not_train, ["--help"]) == 0
+    assert Trainer("train.toy", Toy, must_not_train).main(["--help"]) == 0
     text = capsys.readouterr().out
     for name in ("python -m train.toy", "--recipe", "--out DIR", "--lr", "Two numbers"):
         assert name in text
@@ -483,7 +485,7 @@ def test_dry_run_prints_a_config_that_can_be_read_back(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     args = ["--recipe", "report", "--epochs", "5", "--dry-run"]
-    assert command.command("train.toy", Toy, must_not_train, args) == 0
+    assert Trainer("train.toy", Toy, must_not_train).main(args) == 0
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "config.json").write_text(capsys.readouterr().out)
     assert options("--config", "config.json").settings() == options(*args).settings()
@@ -492,14 +494,14 @@ def test_dry_run_prints_a_config_that_can_be_read_back(
 def test_pictures_have_the_right_pixels(tmp_path: Path) -> None:
     images = np.zeros((3, 784), np.float32)
     images[0], images[1], images[2] = -1, 1, 0
-    grey = pictures.to_grey(images)
+    grey = drawing.to_grey(images)
     assert [int(image[0, 0]) for image in grey] == [0, 255, 128]
-    sheet = pictures.grid(grey, columns=2, scale=2)
+    sheet = drawing.grid(grey, columns=2, scale=2)
     assert sheet.shape == (120, 120)
     middles = sheet[30::60, 30::60]
     np.testing.assert_array_equal(middles, [[255, 0], [127, 255]])
-    pictures.write_grey(sheet, tmp_path / "sheet.png")
-    np.testing.assert_array_equal(pictures.read_grey(tmp_path / "sheet.png"), sheet)
+    drawing.write_grey(sheet, tmp_path / "sheet.png")
+    np.testing.assert_array_equal(drawing.read_grey(tmp_path / "sheet.png"), sheet)
 
 
 @pytest.mark.parametrize("count", [1, 3, 1000])
@@ -507,13 +509,13 @@ def test_curves_are_drawn_from_few_and_many_lines(count: int, tmp_path: Path) ->
     numbers = [float(i) for i in range(count)]
     learning = ("loss", "accuracy", "val_loss", "val_accuracy")
     gan = ("g_loss", "d_loss", "d_real", "d_fake")
-    pictures.learning_curves(
-        [{"epoch": i, **dict.fromkeys(learning, 0.5)} for i in numbers], "t", tmp_path / "l.png"
-    )
+    lines = [{"epoch": i, **dict.fromkeys(learning, 0.5)} for i in numbers]
+    drawing.learning_curves(lines, "t").savefig(tmp_path / "l.png")
     losses = [{"step": i, **dict.fromkeys(gan, 0.5)} for i in numbers]
-    pictures.gan_curves(losses, 3.2, tmp_path / "g.png")
-    judged = [*losses, *({"step": i, "fid": 10.0 + i} for i in numbers)]
-    pictures.gan_curves(judged, 3.2, tmp_path / "judged.png")
+    drawing.gan_curves(losses, 3.2).savefig(tmp_path / "g.png")
+    report = {"precision": 0.5, "recall": 0.5}
+    judged = [*losses, *({"step": i, "fid": 10.0 + i, **report} for i in numbers)]
+    drawing.gan_curves(judged, 3.2).savefig(tmp_path / "judged.png")
     for name in ("l.png", "g.png", "judged.png"):
         with Image.open(tmp_path / name) as image:
             assert image.width > 1000
@@ -521,8 +523,8 @@ def test_curves_are_drawn_from_few_and_many_lines(count: int, tmp_path: Path) ->
 
 
 def test_noisy_curves_are_averaged_to_few_points() -> None:
-    thinned = pictures.thinned([{"step": float(i), "x": float(i % 4)} for i in range(1000)])
+    thinned = drawing.thinned([{"step": float(i), "x": float(i % 4)} for i in range(1000)])
     assert len(thinned) == 250
     assert thinned[0] == {"step": 1.5, "x": 1.5}
     few = [{"step": 1.0}, {"step": 2.0}]
-    assert pictures.thinned(few) == few
+    assert drawing.thinned(few) == few

@@ -14,8 +14,8 @@ import minigrad as mg
 from minigrad import optim
 from minigrad.data import Bytes, DataError, MissingDataError, sample_digits
 from models.classifier import Classifier
-from train import classifier, digits
-from train.config import BadInput
+from train import classifier, digits, evaluation
+from train.console import BadInput
 
 
 def write_random_digits(folder: Path, count: int = 70, prefix: str = "train") -> Bytes:
@@ -100,17 +100,25 @@ def test_tensors_are_scaled_to_ink() -> None:
     np.testing.assert_array_equal(labels.numpy(), [3, 9])
 
 
+def evaluated(model: Classifier, some: digits.Digits) -> dict[str, float]:
+    return evaluation.evaluate(
+        model,
+        len(some),
+        lambda part: classifier.to_tensors(some.images[part], some.labels[part]),
+    )
+
+
 def test_step_returns_the_loss_before_it_and_lowers_it() -> None:
     mg.manual_seed(0)
     model = Classifier(dropout=0.0)
     optimizer = optim.Adam(model.parameters())
     some = digits.Digits(*sample_digits(), digits.BUNDLE)[:64]
     x, labels = classifier.to_tensors(some.images, some.labels, "cpu")
-    before = classifier.evaluate(model, some, "cpu")
+    before = evaluated(model, some)
     measured = [classifier.step(model, optimizer, x, labels) for _ in range(20)]
-    assert measured[0]["loss"].item() == pytest.approx(before["loss"], rel=1e-5)
-    assert measured[0]["accuracy"].item() == pytest.approx(before["accuracy"])
-    assert measured[-1]["loss"].item() < 0.5 * before["loss"]
+    assert measured[0]["loss"].item() == pytest.approx(before["val_loss"], rel=1e-5)
+    assert measured[0]["accuracy"].item() == pytest.approx(before["val_accuracy"])
+    assert measured[-1]["loss"].item() < 0.5 * before["val_loss"]
     assert not measured[0]["loss"].requires_grad
 
 
@@ -120,9 +128,9 @@ def test_evaluation_in_parts_hides_nothing_and_changes_nothing(
     mg.manual_seed(0)
     model = Classifier(dropout=0.5)
     some = digits.Digits(*sample_digits(), digits.BUNDLE)[:100]
-    whole = classifier.evaluate(model, some, "cpu")
-    monkeypatch.setattr(classifier, "EVALUATION_BATCH", 33)
-    assert classifier.evaluate(model, some, "cpu") == pytest.approx(whole, rel=1e-5)
+    whole = evaluated(model, some)
+    monkeypatch.setattr(evaluation, "BATCH", 33)
+    assert evaluated(model, some) == pytest.approx(whole, rel=1e-5)
     assert model.training
 
 
@@ -199,6 +207,7 @@ def test_a_run_leaves_everything_behind(tmp_path: Path, capsys: pytest.CaptureFi
     assert names >= {
         *("config.json", "environment.json", "metrics.jsonl", "timing.jsonl"),
         *("last.safetensors", "best.safetensors", "curves.png"),
+        *("confusion.png", "worst-read.png"),
     }
     config = json.loads((run / "config.json").read_text())
     assert (config["dropout"], config["shift"], config["limit"]) == (0.1, 2, 50)
@@ -215,7 +224,7 @@ def test_a_run_leaves_everything_behind(tmp_path: Path, capsys: pytest.CaptureFi
     assert f"Learning from 50 digits of {raw}. Validation: the last 14 digits" in text
     best = max(line["val_accuracy"] for line in lines)
     assert f"After epoch 2 it reads {lines[-1]['val_accuracy']:.2%} of the 14 digits" in text
-    assert f"read {best:.2%}. Results: {run}" in text
+    assert f"read {best:.2%}.\nResults: {run}\n" in text
 
 
 def test_the_same_seed_gives_the_same_run_and_another_does_not(tmp_path: Path) -> None:
@@ -238,9 +247,9 @@ def test_the_best_weights_are_those_that_read_most(tmp_path: Path) -> None:
     model = Classifier()
     model.load_state_dict(mg.load(run / "best.safetensors"))
     best = max(metrics(run), key=lambda line: (line["val_accuracy"], -line["val_loss"]))
-    check = classifier.evaluate(model, find(tmp_path)[1], "cpu")
-    assert check["accuracy"] == pytest.approx(best["val_accuracy"])
-    assert check["loss"] == pytest.approx(best["val_loss"], rel=1e-5)
+    check = evaluated(model, find(tmp_path)[1])
+    assert check["val_accuracy"] == pytest.approx(best["val_accuracy"])
+    assert check["val_loss"] == pytest.approx(best["val_loss"], rel=1e-5)
 
 
 def test_the_learning_rate_falls_evenly_to_a_hundredth(

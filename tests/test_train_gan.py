@@ -19,9 +19,13 @@ import minigrad as mg
 from minigrad import nn
 from minigrad.data import Bytes, DataError
 from models.gan import Discriminator, Generator
-from train import digits, gan, pictures
+from train import digits, drawing, gan
 from train.average import Average
-from train.config import BadInput
+from train.config import parse
+from train.console import BadInput
+from train.interpolate import load_generator
+from train.judge import Reader
+from train.latent import draw
 
 ROOT = Path(__file__).parent.parent
 NO_SERVER = "http://127.0.0.1:9/mnist/"
@@ -74,15 +78,15 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_the_named_folder_is_read(tmp_path: Path) -> None:
     images = write_random_digits(tmp_path)
     said: list[str] = []
-    found, source = digits.training_images(tmp_path, said.append)
-    np.testing.assert_array_equal(found, images)
-    assert source == str(tmp_path / "MNIST" / "raw")
+    found = digits.training_digits(tmp_path, said.append)
+    np.testing.assert_array_equal(found.images, images)
+    assert found.source == str(tmp_path / "MNIST" / "raw")
     assert said == []
 
 
 def test_the_folder_data_is_read_if_none_is_named(elsewhere: Path) -> None:
     images = write_random_digits(elsewhere / "data")
-    np.testing.assert_array_equal(digits.training_images(None, print)[0], images)
+    np.testing.assert_array_equal(digits.training_digits(None, print).images, images)
 
 
 @pytest.mark.parametrize("named", [True, False])
@@ -91,14 +95,14 @@ def test_a_damaged_file_is_never_passed_over(named: bool, elsewhere: Path) -> No
     path = elsewhere / "data" / "MNIST" / "raw" / "train-images-idx3-ubyte.gz"
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(DataError, match=r"train-images-idx3-ubyte\.gz is truncated"):
-        digits.training_images(Path("data") if named else None, print)
+        digits.training_digits(Path("data") if named else None, print)
 
 
 @pytest.mark.usefixtures("no_torchvision")
 def test_without_torchvision_the_sample_is_used_and_that_is_said(elsewhere: Path) -> None:
     said: list[str] = []
-    images, source = digits.training_images(None, said.append)
-    assert (len(images), source) == (10_000, "the bundled sample")
+    found = digits.training_digits(None, said.append)
+    assert (len(found), found.source) == (10_000, "the bundled sample")
     assert len(said) == 1
     assert "bundled sample" in said[0] and "pip install torchvision" in said[0]
     assert list(elsewhere.iterdir()) == []
@@ -107,7 +111,7 @@ def test_without_torchvision_the_sample_is_used_and_that_is_said(elsewhere: Path
 @pytest.mark.usefixtures("no_torchvision")
 def test_a_named_folder_without_digits_is_bad_input(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"--data-dir .*train-images-idx3-ubyte.*torchvision"):
-        digits.training_images(tmp_path, print)
+        digits.training_digits(tmp_path, print)
 
 
 def test_a_torchvision_that_cannot_be_imported_is_as_good_as_none(
@@ -118,7 +122,7 @@ def test_a_torchvision_that_cannot_be_imported_is_as_good_as_none(
     monkeypatch.delitem(sys.modules, "torchvision", raising=False)
     monkeypatch.delitem(sys.modules, "torchvision.datasets", raising=False)
     said: list[str] = []
-    assert len(digits.training_images(None, said.append)[0]) == 10_000
+    assert len(digits.training_digits(None, said.append)) == 10_000
     assert "operator is missing" in said[0]
 
 
@@ -134,12 +138,12 @@ def test_torchvision_fetches_what_is_missing(
 
     install_torchvision(monkeypatch, NO_SERVER, download)
     said: list[str] = []
-    images, source = digits.training_images(None, said.append)
-    assert (len(images), source) == (70, str(Path("data/MNIST/raw")))
+    found = digits.training_digits(None, said.append)
+    assert (len(found), found.source) == (70, str(Path("data/MNIST/raw")))
     assert "Fetching" in said[0]
     assert timeouts[0] is not None and timeouts[0] < 60
     assert socket.getdefaulttimeout() is None
-    assert digits.training_images(elsewhere / "named", said.append)[0].shape == images.shape
+    assert len(digits.training_digits(elsewhere / "named", said.append)) == 70
 
 
 def test_a_fetch_that_fails_is_told(elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -150,10 +154,10 @@ def test_a_fetch_that_fails_is_told(elsewhere: Path, monkeypatch: pytest.MonkeyP
 
     install_torchvision(monkeypatch, NO_SERVER, download)
     said: list[str] = []
-    assert len(digits.training_images(None, said.append)[0]) == 10_000
+    assert len(digits.training_digits(None, said.append)) == 10_000
     assert "Error downloading HTTP Error 404" in said[-1]
     with pytest.raises(BadInput, match="HTTP Error 404"):
-        digits.training_images(elsewhere, said.append)
+        digits.training_digits(elsewhere, said.append)
 
 
 def test_offline_ends_at_the_sample_at_once(
@@ -165,7 +169,7 @@ def test_offline_ends_at_the_sample_at_once(
     install_torchvision(monkeypatch, NO_SERVER, download)
     started = time.monotonic()
     said: list[str] = []
-    assert len(digits.training_images(None, said.append)[0]) == 10_000
+    assert len(digits.training_digits(None, said.append)) == 10_000
     assert time.monotonic() - started < 4
     assert "127.0.0.1:9/mnist/ does not answer" in said[0]
     assert list(elsewhere.iterdir()) == []
@@ -334,6 +338,44 @@ def test_recipes_differ_in_what_they_say() -> None:
     assert ["average" in state.networks for state in states] == [True, False]
 
 
+def test_the_hidden_sizes_are_those_asked_for(tmp_path: Path) -> None:
+    write_random_digits(tmp_path)
+    options = {"data_dir": tmp_path, "out": tmp_path, "epochs": 1, "batch_size": 32}
+    sizes = {"latent_dim": 3, "generator_hidden": [5, 6], "discriminator_hidden": [7]}
+    run = gan.run(**options, **sizes, quiet=True, no_plots=True)
+    shapes = {
+        name: [value.shape for key, value in network.state_dict().items() if key.endswith("weight")]
+        for name, network in run.networks.items()
+    }
+    drawing_one = [(5, 3), (6, 5), (6,), (784, 6)]  # the vector is that of the batch norm
+    assert shapes["generator"] == shapes["average"] == drawing_one
+    assert shapes["discriminator"] == [(7, 784), (1, 7)]
+    generator, size = load_generator(run.folder)
+    assert size == 3
+    assert {*generator.state_dict()} == {*run.networks["average"].state_dict()}
+
+
+def test_networks_without_hidden_layers_are_linear() -> None:
+    assert Generator(3, []).state_dict().keys() == {"layers.0.weight", "layers.0.bias"}
+    assert Discriminator([])(mg.zeros(2, 784)).shape == (2, 1)
+
+
+def test_own_options_override_the_quick_recipe() -> None:
+    words = ["--recipe", "quick", "--epochs", "3", "--generator-hidden", "9"]
+    config = parse(gan.GANConfig, words, "train.gan")
+    assert (config.epochs, config.generator_hidden) == (3, (9,))
+    assert config.latent_dim == gan.GANConfig.QUICK["latent_dim"]
+
+
+def test_the_quick_recipe_draws_digits_that_can_be_read(tmp_path: Path) -> None:
+    """Half of 64 digits is what is promised; on average it is almost two thirds."""
+    run = gan.run(recipe="quick", out=tmp_path, quiet=True, no_plots=True)
+    latent = np.random.default_rng(0).standard_normal((1024, gan.GANConfig.QUICK["latent_dim"]))
+    _, read = Reader.load().look(draw(run.model, latent.astype(np.float32)))
+    assert (read.max(axis=1) >= 0.9).mean() > 0.55
+    assert np.bincount(read.argmax(axis=1), minlength=10).min() > 10  # and no digit is lost
+
+
 def test_learning_rate_stays_or_falls_to_nothing() -> None:
     ends = []
     for decay in ("none", "cosine"):
@@ -354,7 +396,7 @@ def test_images_are_scaled_to_minus_one_and_one() -> None:
     x = gan.to_tensor(images, "cpu")
     assert (x.shape, x.dtype.name) == ((2, 784), "float32")
     np.testing.assert_allclose(x.numpy()[0, :3], [-1, 1, -0.6], rtol=1e-6)
-    np.testing.assert_array_equal(pictures.to_grey(x.numpy()), images)
+    np.testing.assert_array_equal(drawing.to_grey(x.numpy()), images)
 
 
 def test_samples_come_from_running_statistics_and_leave_the_network_alone() -> None:
@@ -412,7 +454,7 @@ def test_a_run_leaves_everything_behind(tmp_path: Path, capsys: pytest.CaptureFi
     shares = {f"share_{digit}" for digit in range(10)}
     assert set(lines[1]) == {*keys, *judged, *shares}  # at the end
     samples = sorted(path.name for path in (run / "samples").iterdir())
-    assert samples == [f"step-{step:07d}.png" for step in (0, 4, 8, 10)]
+    assert samples == [f"step-{step:07d}.png" for step in (0, 1, 2, 4, 5, 8, 10)]
     with Image.open(run / "samples" / samples[0]) as image:
         assert image.size == (600, 600)
     saved = mg.load(run / "last.safetensors")

@@ -21,9 +21,9 @@ from models.lstm import LSTM
 from models.lstm_layer import LayerLSTM
 from models.rnn import RNN
 from models.weights import biases
-from train import lstm, palindromes
-from train.config import BadInput
-from train.insight import gradient_norms, unrolled
+from train import evaluation, lstm, palindromes
+from train.console import BadInput
+from train.insight import gradient_norms, steps
 
 ROOT = Path(__file__).parent.parent
 
@@ -106,7 +106,11 @@ def test_tensors_are_the_raw_digits() -> None:
 
 def test_accuracy_is_the_share_of_right_rows() -> None:
     logits = mg.tensor([[0.0, 1.0], [2.0, 1.0], [0.0, 3.0], [1.0, 0.0]])
-    assert lstm.accuracy(logits, mg.tensor(np.array([1, 0, 0, 0]))).item() == 0.75
+    assert evaluation.accuracy(logits, mg.tensor(np.array([1, 0, 0, 0]))).item() == 0.75
+
+
+def evaluated(model: Any, drawn: palindromes.Examples) -> dict[str, float]:
+    return evaluation.evaluate(model, len(drawn), lambda part: lstm.to_tensors(drawn, part))
 
 
 def test_step_returns_the_loss_before_it_and_lowers_it() -> None:
@@ -115,12 +119,12 @@ def test_step_returns_the_loss_before_it_and_lowers_it() -> None:
     optimizer = optim.RMSprop(model.parameters(), lr=1e-2)
     drawn = palindromes.draw(3, 64, np.random.default_rng(0))
     x, labels = lstm.to_tensors(drawn, np.arange(64), "cpu")
-    before = lstm.evaluate(model, drawn, "cpu")
+    before = evaluated(model, drawn)
     losses = []
     for _ in range(20):
         measured = lstm.step(model, optimizer, x, labels, max_norm=10.0)
         losses.append(measured["loss"].item())
-    assert losses[0] == pytest.approx(before["loss"], rel=1e-5)
+    assert losses[0] == pytest.approx(before["val_loss"], rel=1e-5)
     assert losses[-1] < 0.9 * losses[0]
     assert not measured["loss"].requires_grad
 
@@ -146,9 +150,9 @@ def test_evaluation_in_parts_equals_evaluation_at_once(monkeypatch: pytest.Monke
     mg.manual_seed(0)
     model = LSTM(1, 8, 10)
     drawn = palindromes.draw(3, 100, np.random.default_rng(0))
-    whole = lstm.evaluate(model, drawn, "cpu")
-    monkeypatch.setattr(lstm, "EVALUATION_BATCH", 33)
-    parts = lstm.evaluate(model, drawn, "cpu")
+    whole = evaluated(model, drawn)
+    monkeypatch.setattr(evaluation, "BATCH", 33)
+    parts = evaluated(model, drawn)
     assert parts == pytest.approx(whole, rel=1e-5)
     assert model.training
 
@@ -175,7 +179,7 @@ def test_a_run_leaves_everything_behind(
     assert names == {
         *("config.json", "environment.json", "metrics.jsonl", "metrics.csv", "timing.jsonl"),
         *("checkpoint.safetensors", "last.safetensors", "best.safetensors"),
-        *("curves.png", "gradients.png", *["gates.png"] * (model != "rnn")),
+        *("curves.png", "gradients.png", "memory.png" if model == "rnn" else "gates.png"),
     }
     config = json.loads((run / "config.json").read_text())
     assert (config["model"], config["hidden"], config["init"]) == (
@@ -289,13 +293,14 @@ def test_the_unrolled_network_is_the_network(model: str) -> None:
     config = lstm.LSTMConfig(model=model, hidden=8, input_length=6).decided()  # type: ignore[arg-type]
     network = lstm.make_model(config).astype("float64")
     x = mg.tensor(np.random.default_rng(0).integers(0, 10, (5, 6, 1)).astype(float))
-    run = unrolled(network, x)
-    np.testing.assert_allclose(run.logits.detach().numpy(), network(x).detach().numpy(), rtol=1e-12)
-    shapes = {each.shape for each in run.gates.values()}
-    assert shapes == (set() if model == "rnn" else {(6, 8, 5)})
+    found = list(steps(network, x))
+    logits = network.output(found[-1].h.T).detach().numpy()
+    np.testing.assert_allclose(logits, network(x).detach().numpy(), rtol=1e-12)
+    shapes = {each.shape for step in found for each in (step.C, *step.gates) if each is not None}
+    assert shapes == (set() if model == "rnn" else {(8, 5)})
+    assert len(found) == 6 and [len(step.gates) for step in found] == [3 * (model != "rnn")] * 6
     labels = mg.tensor([1, 2, 3, 4, 5])
     norms = gradient_norms(network, x, labels)
-    logits = run.logits.detach().numpy()
     share = np.exp(logits - logits.max(axis=1, keepdims=True))
     share /= share.sum(axis=1, keepdims=True)
     share[np.arange(5), labels.numpy()] -= 1  # dL/dlogits

@@ -1,4 +1,4 @@
-"""`python -m train` lists the commands: the trainers, and what looks at their runs."""
+"""`python -m train` lists the commands: the trainers, and the tools for their runs."""
 
 import ast
 import difflib
@@ -11,7 +11,7 @@ from .console import BAD_INPUT, answer, leave, warn
 
 
 def commands() -> dict[str, str]:
-    """Each module here that can be run, and the first words of its docstring."""
+    """Return each module here that can be run, and the first words of its docstring."""
     found = {}
     for path in sorted(Path(__file__).parent.glob("[!_]*.py")):
         source = path.read_text(encoding="utf-8")
@@ -22,13 +22,13 @@ def commands() -> dict[str, str]:
 
 
 def main(args: Sequence[str] | None = None) -> int:
-    """List the commands, or say how the one that was meant is run.
+    """List the commands, or say how to run the one that the user probably meant.
 
     Args:
         args: The words of the command line, None for those of the process.
 
     Returns:
-        The exit code: 0 for the list, 1 if it cannot be written, 2 for words that are no command.
+        The exit code: 0 for the list, 1 if it cannot be written, 2 for an unknown command.
     """
     words = sys.argv[1:] if args is None else args
     known = commands()

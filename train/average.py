@@ -5,18 +5,18 @@ from copy import deepcopy
 import minigrad as mg
 from minigrad import Tensor, nn
 
-EVERY = 10  # training steps from one update to the next: a tenth of the work, and as good
+EVERY = 10  # number of training steps between updates: a tenth of the work, and as good
 
 
 class Average:
     """The exponential moving average of a network's weights and buffers.
 
-    Every `EVERY` steps `a <- d a + (1 - d) w` with d = decay^EVERY, which is smaller at the start:
-    after n updates at most (1 + n)/(10 + n), so that the first weights are soon forgotten.
+    Every `EVERY` steps `a <- d a + (1 - d) w` with d = decay^EVERY. After n updates d is at most
+    (1 + n)/(10 + n), so the average soon forgets the first weights.
 
     Args:
-        network: What is trained.
-        decay: The share of the average that a training step leaves, 0 to below 1.
+        network: The network that is trained.
+        decay: The share of the average that remains after a training step, 0 to below 1.
 
     Attributes:
         network: A copy of the network with the averages, in evaluation mode.
@@ -31,7 +31,7 @@ class Average:
         self._mix = mg.capture(mix, next(network.parameters()).device)
 
     def update(self, step: int) -> None:
-        """Take the weights in after a training step, counted from 1; most steps need nothing."""
+        """Update the average after a training step, counted from 1, if it is due."""
         if step % EVERY:
             return
         count = step // EVERY
@@ -43,9 +43,9 @@ def mix(average: nn.Module, network: nn.Module, decay: Tensor) -> None:
     """Move the weights and buffers of an average towards those of a network.
 
     Args:
-        average: What is moved.
-        network: Towards this one.
-        decay: The share of the average that stays, a number on the average's device.
+        average: The network that moves.
+        network: The network it moves towards.
+        decay: The share of the average that remains, a number on the average's device.
     """
     averages = {**dict(average.named_parameters()), **dict(average.named_buffers())}
     values = {**dict(network.named_parameters()), **dict(network.named_buffers())}

@@ -1,32 +1,30 @@
 """Teach a network to read digits: `python -m train.classifier`."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
-import tyro
 
 import minigrad as mg
 from minigrad import Tensor, nn, optim
 from minigrad.data import Bytes, MissingDataError, batches
 from models.classifier import Classifier
 
-from .command import command, ending
-from .config import BELOW_ONE, COUNT, EPOCHS, POSITIVE, Allowed, BadInput, RunConfig
-from .console import leave, talker, tell
+from . import drawing
+from .config import BELOW_ONE, COUNT, DATA, DIR, EPOCHS, LR, MODEL, POSITIVE, Allowed, N, RunConfig
+from .console import BadInput, conclude, leave, talker
 from .digits import HELD_OUT, Digits, training_digits, unseen_digits
-from .loop import Loop, Meter, State, training
-from .lstm import accuracy
-from .plots import CLASSIFIER, learning_curves
-from .run import RunFolder
+from .evaluation import accuracy, criterion, evaluate
+from .judge import Reader
+from .loop import State, training
+from .run import Run, RunFolder
+from .trainer import Trainer
 
 PIXELS = Allowed(lambda n: 0 <= n <= 27, "a whole number from 0 to 27")
-EVALUATION_BATCH = 1000
-END_FACTOR = 0.01  # of the learning rate, which falls evenly to this share
-criterion = nn.CrossEntropyLoss()
+END_FACTOR = 0.01  # the learning rate falls evenly to this share of itself
 
 
 @dataclass(frozen=True)
@@ -36,27 +34,30 @@ class ClassifierConfig(RunConfig):
     It sees every digit at a slightly different place each time, so that it learns the shape.
     """
 
-    epochs: Annotated[int, EPOCHS] = 40
-    """How many times to go through all the training digits."""
+    QUICK: ClassVar[dict[str, Any]] = {"epochs": 8}
 
-    learning_rate: Annotated[float, POSITIVE, tyro.conf.arg(aliases=["--lr"])] = 2e-3
-    """Adam's step size at the start; it falls evenly to a hundredth."""
+    epochs: Annotated[int, EPOCHS, N] = 40
+    """Number of passes over the training digits."""
 
-    dropout: Annotated[float, BELOW_ONE] = 0.1
-    """The share of each hidden layer's outputs that a training step hides."""
+    learning_rate: Annotated[float, POSITIVE, LR] = 2e-3
+    """Step size of Adam at the start; it falls evenly to a hundredth."""
 
-    shift: Annotated[int, PIXELS] = 2
-    """By how many pixels at most, up or down and left or right, a digit is moved in training."""
+    dropout: Annotated[float, MODEL, BELOW_ONE] = 0.1
+    """Share of each hidden layer's outputs that a training step sets to zero."""
 
-    data_dir: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
-    """Folder with MNIST/raw/; else "data", filled by torchvision if need be; else a sample."""
+    shift: Annotated[int, DATA, PIXELS] = 2
+    """Move each training digit by up to so many pixels, up or down and left or right."""
 
-    limit: Annotated[int | None, COUNT, tyro.conf.arg(metavar="N")] = None
+    data_dir: Annotated[Path | None, DATA, DIR] = None
+    """Folder that holds MNIST/raw/. Without this option: "data", which torchvision fills if it can,
+    or else the 10,000 bundled digits."""
+
+    limit: Annotated[int | None, DATA, COUNT, N] = None
     """Train on the first N digits only."""
 
     @property
     def title(self) -> str:
-        """What its curves show."""
+        """The title of its curves."""
         return "Reading handwritten digits"
 
 
@@ -69,7 +70,7 @@ def step(
         model: Turns x into logits (N, 10).
         optimizer: Holds the model's parameters.
         x: Digits (N, 784), float32, 0 to 1.
-        labels: What they stand for (N,), int64.
+        labels: Their digits (N,), int64.
 
     Returns:
         Loss and accuracy of the predictions.
@@ -83,7 +84,7 @@ def step(
 
 
 def moved(images: Bytes, most: int) -> Bytes:
-    """Move each of the images (N, 28, 28) by up to `most` pixels in both directions, by chance."""
+    """Move each of the images (N, 28, 28) at random, by up to `most` pixels in each direction."""
     around = np.pad(images, ((0, 0), (most, most), (most, most)))
     views = np.lib.stride_tricks.sliding_window_view(around, (28, 28), axis=(1, 2))
     down, right = (mg.rand(2, len(images)).numpy() * (2 * most + 1)).astype(np.intp)
@@ -97,27 +98,12 @@ def to_tensors(images: Bytes, labels: Bytes, device: str = "cpu") -> tuple[Tenso
     return mg.tensor(x, device=device), mg.tensor(labels.astype(np.int64), device=device)
 
 
-def evaluate(model: nn.Module, digits: Digits, device: str) -> dict[str, float]:
-    """Return loss and accuracy on digits, learning nothing from them."""
-    meter = Meter()
-    model.eval()
-    with mg.no_grad():
-        for start in range(0, len(digits), EVALUATION_BATCH):
-            part = digits[start : start + EVALUATION_BATCH]
-            x, labels = to_tensors(part.images, part.labels, device)
-            logits = model(x)
-            loss = criterion(logits, labels)
-            meter.add(len(part), loss=loss, accuracy=accuracy(logits, labels))
-    model.train()
-    return meter.read()
-
-
 def find(config: ClassifierConfig, say: Callable[[str], None]) -> tuple[Digits, Digits]:
-    """Find the digits to learn from, and others to check with.
+    """Find the digits for training and those for validation.
 
     Returns:
-        Training digits, and the test digits if the folder has them; if not, the last fifth of the
-        training digits, at most 2,000, which then are not trained on.
+        Training digits, and the test digits if the folder has them. If not, the last fifth of the
+        training digits, at most 2,000, is kept for validation.
 
     Raises:
         BadInput: If there are too few digits.
@@ -137,7 +123,7 @@ def find(config: ClassifierConfig, say: Callable[[str], None]) -> tuple[Digits, 
     return learnt[: config.limit], unseen
 
 
-def train(config: ClassifierConfig, make_run: Callable[..., RunFolder]) -> int:
+def train(config: ClassifierConfig, make_run: Callable[..., RunFolder]) -> Run:
     """Train as configured, draw the curves, and say how well it went.
 
     Args:
@@ -145,7 +131,7 @@ def train(config: ClassifierConfig, make_run: Callable[..., RunFolder]) -> int:
         make_run: Makes the run folder.
 
     Returns:
-        The exit code.
+        The run.
     """
     say = talker(config.quiet)
     learnt, unseen = find(config, say)
@@ -169,38 +155,41 @@ def train(config: ClassifierConfig, make_run: Callable[..., RunFolder]) -> int:
                 x, labels = to_tensors(images, learnt.labels[chosen])
                 loop.meter.add(len(chosen), **take_step(model, optimizer, x, labels))
             scheduler.step()
-            check = evaluate(model, unseen, config.device)
-            found = {"val_accuracy": check["accuracy"], "val_loss": check["loss"]}
-            loop.log(show=("val_accuracy",), **found)
-            loop.keep_best(check["accuracy"], -check["loss"])
-    return finish(config, unseen, run, loop)
+            check = evaluate(
+                model,
+                len(unseen),
+                lambda part: to_tensors(unseen.images[part], unseen.labels[part], config.device),
+            )
+            loop.log(show=("val_accuracy",), **check)
+            loop.keep_best(check["val_accuracy"], -check["val_loss"])
+    finish(config, unseen, model, run)
+    return loop.result()
 
 
-def finish(config: ClassifierConfig, unseen: Digits, run: RunFolder, loop: Loop) -> int:
-    """Draw the curves, say how it went, and return the exit code."""
+def finish(config: ClassifierConfig, unseen: Digits, model: Classifier, run: RunFolder) -> None:
+    """Draw the curves and the mistakes, and say how it went."""
     lines = run.measured()
-    if lines:
-        learning_curves(run, run, config.title)
-        best = max(lines, key=lambda line: (line["val_accuracy"], -line["val_loss"]))
-        tell(
-            f"After epoch {lines[-1]['epoch']} it reads {lines[-1]['val_accuracy']:.2%} of the "
-            f"{len(unseen):,} digits that it has never seen; the best weights, of epoch "
-            f"{best['epoch']}, read {best['val_accuracy']:.2%}. Results: {run.path}"
-        )
-    return ending(CLASSIFIER, run, loop)
+    if not lines:
+        return
+    if not config.no_plots:
+        drawing.save(drawing.learning_curves(lines, config.title), run, "curves.png")
+        _, read = Reader(model).look(unseen.images)
+        when = f"after epoch {lines[-1]['epoch']}"
+        drawing.save(drawing.confusion(unseen.labels, read, when), run, "confusion.png")
+        figure = drawing.worst_read(unseen.images, unseen.labels, read, when)
+        drawing.save(figure, run, "worst-read.png")
+    best = max(lines, key=lambda line: (line["val_accuracy"], -line["val_loss"]))
+    conclude(
+        config.quiet,
+        f"After epoch {lines[-1]['epoch']} it reads {lines[-1]['val_accuracy']:.2%} of the "
+        f"{len(unseen):,} digits that it has never seen.",
+        f"The best weights, of epoch {best['epoch']}, read {best['val_accuracy']:.2%}.",
+        f"Results: {run.path}",
+    )
 
 
-def main(args: Sequence[str] | None = None) -> int:
-    """Run the command.
-
-    Args:
-        args: Its words, None for those of the process.
-
-    Returns:
-        The exit code.
-    """
-    return command(CLASSIFIER, ClassifierConfig, train, args)
-
+trainer = Trainer("train.classifier", ClassifierConfig, train)
+main, run = trainer.main, trainer.run
 
 if __name__ == "__main__":
     leave(main())

@@ -1,13 +1,14 @@
-"""What a run is asked to do: options from the command line, from a file, and from a recipe."""
+"""What the user asks for: options from the command line, from Python, from a file, from a recipe.
 
-import codecs
+What cannot be used raises `BadInput`, which names the option, its value, and what is allowed.
+"""
+
 import difflib
-import json
 import math
 import tomllib
-from collections.abc import Callable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, make_dataclass, replace
+from inspect import cleandoc
 from pathlib import Path
 from typing import (
     Annotated,
@@ -17,24 +18,28 @@ from typing import (
     Self,
     TypeVar,
     get_args,
-    get_origin,
     get_type_hints,
 )
 
+import docstring_parser
 import tyro
 
+from .console import BadInput
+from .files import named_values, read_json, typed
 
-class BadInput(ValueError):
-    """Something that the user gave and that cannot be used; the message says what is allowed."""
+# --- the options that every trainer has -----------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Allowed:
-    """Which numbers an option takes: a test, and the same in words."""
+    """Which values an option takes: a test, and the same in words."""
 
-    test: Callable[[float], bool]
+    test: Callable[[Any], bool]
     words: str
 
+
+# the headings of `--help`, as marks of options; those without one belong to the training
+HEADINGS = TRAINING, MODEL, DATA, SWEEP, OUTPUT = "training", "model", "data", "sweep", "output"
 
 EPOCHS = Allowed(lambda n: 1 <= n <= 10**6, "a whole number of at least 1, at most 1,000,000")
 COUNT = Allowed(lambda n: n >= 1, "a whole number of at least 1")
@@ -45,8 +50,15 @@ POSITIVE = Allowed(lambda x: 0 < x < math.inf, "a finite number above 0")
 AT_LEAST_ZERO = Allowed(lambda x: 0 <= x < math.inf, "a finite number of at least 0")
 SHARE = Allowed(lambda x: 0 < x < 1, "a number between 0 and 1, neither of the two")
 BELOW_ONE = Allowed(lambda x: 0 <= x < 1, "numbers from 0 to below 1")
+NAME = Allowed(
+    lambda name: name not in ("", ".", "..") and name.isprintable() and not set(name) & set("/\\"),
+    "a name for a folder, without / and \\",
+)
 
-RECIPE = tyro.conf.arg(help_behavior_hint=lambda best: f"(recipe best: {best})")
+LR = tyro.conf.arg(aliases=["--lr"])
+N = tyro.conf.arg(metavar="N")
+DIR = tyro.conf.arg(metavar="DIR")
+FILE = tyro.conf.arg(metavar="FILE")
 
 
 @dataclass(frozen=True)
@@ -54,56 +66,62 @@ class RunConfig:
     """The options that every trainer has."""
 
     FILE_ALIASES: ClassVar[dict[str, str]] = {"lr": "learning_rate"}
-    NOT_IN_FILES: ClassVar[frozenset[str]] = frozenset({"config", "resume", "dry_run"})
+    NOT_IN_FILES: ClassVar[frozenset[str]] = frozenset({"config", "resume", "dry_run", "name"})
     FREE_ON_RESUME: ClassVar[frozenset[str]] = frozenset({"epochs", "device", "quiet"})
+    QUICK: ClassVar[dict[str, Any]] = {}
     REPORT: ClassVar[dict[str, Any]] = {}
-    """What recipe `report` changes; recipe `best` is the defaults as they stand."""
 
-    recipe: Literal["best", "report"] = "best"
-    """Settings that work best, or the course report's; your own options are stronger."""
+    recipe: Literal["best", "quick", "report"] = "best"
+    """The best settings we know, settings for a first try, or the course report's. Options you give
+    override the recipe's."""
 
-    epochs: Annotated[int, EPOCHS] = 100
-    """How many times to go through all the training examples."""
+    epochs: Annotated[int, EPOCHS, N] = 100
+    """Number of passes over the training examples."""
 
-    batch_size: Annotated[int, COUNT] = 128
-    """How many examples make up one training step."""
+    batch_size: Annotated[int, COUNT, N] = 128
+    """Number of examples in one training step."""
 
-    learning_rate: Annotated[float, POSITIVE, tyro.conf.arg(aliases=["--lr"])] = 1e-3
-    """The optimizer's step size at the start."""
+    learning_rate: Annotated[float, POSITIVE, LR] = 1e-3
+    """Step size of the optimizer at the start."""
 
-    seed: Annotated[int, SEED] = 0
+    seed: Annotated[int, SEED, N] = 0
     """Seed of all random numbers; the same seed repeats a run on the same machine."""
 
     device: Literal["cpu", "gpu"] = "cpu"
     """Where to compute; "gpu" needs an NVIDIA card and CuPy."""
 
-    out: Annotated[Path, tyro.conf.arg(metavar="DIR")] = Path("runs")
-    """Folder for results; each run makes a new folder of its own in there."""
+    out: Annotated[Path, OUTPUT, DIR] = Path("runs")
+    """Folder for results; each run makes a new folder in it."""
 
-    resume: Annotated[Path | None, tyro.conf.arg(metavar="RUN")] = None
-    """Go on with the run in this folder, wherever it ended; only --epochs (more), --device and
-    --quiet may differ."""
+    name: Annotated[str | None, OUTPUT, NAME, tyro.conf.arg(metavar="NAME")] = None
+    """Name of the run's folder, instead of the date and time."""
 
-    checkpoint_minutes: Annotated[float, POSITIVE] = 1.0
-    """After how many minutes, each time, to write what a run can be resumed from."""
+    resume: Annotated[Path | None, OUTPUT, tyro.conf.arg(metavar="RUN")] = None
+    """Continue the run in this folder. Only --epochs (more), --device and --quiet may differ."""
 
-    checkpoint_steps: Annotated[int | None, COUNT, tyro.conf.arg(metavar="N")] = None
-    """After how many steps, each time, to do so besides."""
+    config: Annotated[Path | None, OUTPUT, FILE] = None
+    """Read options from a TOML file or a run's config.json. The command line overrides it."""
 
-    tensorboard: bool = False
-    """Write the measurements for TensorBoard too; needs tensorboardX."""
+    checkpoint_minutes: Annotated[float, OUTPUT, POSITIVE] = 1.0
+    """Write a checkpoint, from which a run can be resumed, every so many minutes."""
 
-    config: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
-    """A TOML file with options, or a run's config.json; the command line is stronger."""
+    checkpoint_steps: Annotated[int | None, OUTPUT, COUNT, N] = None
+    """Also write a checkpoint every N steps."""
 
-    dry_run: bool = False
-    """Only print the settings that would be used; touch nothing."""
+    tensorboard: Annotated[bool, OUTPUT] = False
+    """Write the metrics for TensorBoard too; needs tensorboardX."""
 
-    quiet: bool = False
-    """No progress and no messages, only the last line with the result."""
+    no_plots: Annotated[bool, OUTPUT] = False
+    """Draw no pictures; train.plot can draw the curves later."""
+
+    dry_run: Annotated[bool, OUTPUT] = False
+    """Print the settings and stop; nothing is written."""
+
+    quiet: Annotated[bool, OUTPUT] = False
+    """No progress and no messages, only one line with the result."""
 
     def decided(self) -> Self:
-        """Return a config in which nothing is left to be chosen.
+        """Return a config in which nothing is left to choose.
 
         Raises:
             BadInput: If two options do not go together.
@@ -111,14 +129,19 @@ class RunConfig:
         return self
 
     def settings(self) -> dict[str, Any]:
-        """Return every option that shapes the run, as the types of JSON."""
+        """Return the options that a run's config.json holds, as JSON's types."""
         left_out = self.NOT_IN_FILES | {"quiet"}
         values = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in left_out}
         return {name: str(v) if isinstance(v, Path) else v for name, v in values.items()}
 
+    @classmethod
+    def of_recipe(cls, recipe: str) -> dict[str, Any]:
+        """Return what a recipe changes; recipe "best" is the defaults as they stand."""
+        return {"quick": cls.QUICK, "report": cls.REPORT}.get(recipe, {})
+
     @property
     def title(self) -> str:
-        """What its curves show."""
+        """The title of its curves."""
         return type(self).__name__.removesuffix("Config")
 
 
@@ -126,13 +149,16 @@ Config = TypeVar("Config", bound=RunConfig)
 Options = TypeVar("Options")
 
 
-def parse(cls: type[Config], args: Sequence[str] | None, prog: str) -> Config:
-    """Read a trainer's options: command line before file before recipe.
+# --- reading the options --------------------------------------------------------------------------
+
+
+def parse(cls: type[Config], args: Sequence[str] | None, program: str) -> Config:
+    """Read a trainer's command line.
 
     Args:
         cls: The trainer's config class.
-        args: The words of the command line, None for the process's own.
-        prog: How the program is called, for the help.
+        args: The words of the command line, None for those of the process.
+        program: The trainer's module, as "train.lstm".
 
     Returns:
         The config with every field decided and within its range.
@@ -142,28 +168,42 @@ def parse(cls: type[Config], args: Sequence[str] | None, prog: str) -> Config:
         SystemExit: By tyro, with code 2 if an option is unknown or not of its type, with code 0
             after `--help`.
     """
+    return _decide(cls, lambda default: _command_line(default, args, program), program)
 
-    def read(default: Config) -> Config:
-        markers = (tyro.conf.FlagCreatePairsOff,)
-        return tyro.cli(cls, args=args, default=default, prog=prog, config=markers)
 
-    config = read(cls())
+def from_keywords(cls: type[Config], options: Mapping[str, Any], program: str) -> Config:
+    """Read the options of a call in Python, as `parse` does those of a command line.
+
+    Raises:
+        BadInput: If an option is unknown or its value is not usable.
+    """
+    known = {f.name for f in fields(cls)} - {"dry_run"}
+    values = _values(options, cls, known, "", none_is_a_value=True)
+    return _decide(cls, lambda default: replace(default, **values), program)
+
+
+def _decide(cls: type[Config], override: Callable[[Config], Config], program: str) -> Config:
+    """Lay what the user gave over a file's options, and these over the recipe's."""
+    config = override(cls())
     if config.resume is not None:
-        return _resumed(config.resume, cls, read, prog.split()[-1])
+        return _resumed(config.resume, cls, override, program)
     given: dict[str, Any] = {}
     if config.config is not None:
         given = _own_choices(_read_file(config.config, "--config", cls), cls)
-        config = read(replace(cls(), **given))
-    if config.recipe == "report":
-        config = read(replace(cls(), **(cls.REPORT | given)))
+        config = override(replace(cls(), **given))
+    recipe = cls.of_recipe(config.recipe)
+    if recipe:
+        config = override(replace(cls(), **(recipe | given)))
     _check_ranges(config)
     return config.decided()
 
 
-def _resumed(run: Path, cls: type[Config], read: Callable[[Config], Config], prog: str) -> Config:
-    """The config of a run that is to go on, with what the command line may change about it."""
-    own = config_of(run, cls, prog, "--resume")
-    config = read(own)
+def _resumed(
+    run: Path, cls: type[Config], override: Callable[[Config], Config], program: str
+) -> Config:
+    """The config of a run that continues, with what the user may change about it."""
+    own = config_of(run, cls, program, "--resume")
+    config = override(own)
     _check_ranges(config)
     for f in fields(config):
         before, now = getattr(own, f.name), getattr(config, f.name)
@@ -180,19 +220,26 @@ def _resumed(run: Path, cls: type[Config], read: Callable[[Config], Config], pro
     return config
 
 
-def config_of(run: Path, cls: type[Config], prog: str, flag: str) -> Config:
-    """Read the config that a run was made with.
+def _own_choices(values: dict[str, Any], cls: type[RunConfig]) -> dict[str, Any]:
+    """A file's values without those its recipe gives: another recipe may replace these."""
+    given = vars(cls()) | cls.of_recipe(values.get("recipe", "best"))
+    of_recipes = cls.QUICK.keys() | cls.REPORT.keys()
+    return {name: v for name, v in values.items() if name not in of_recipes or v != given[name]}
+
+
+def config_of(run: Path, cls: type[Config], program: str, flag: str) -> Config:
+    """Read the config of a run.
 
     Args:
         run: Its folder.
         cls: The config class of its trainer.
-        prog: Which trainer's run it must be, as "train.gan".
-        flag: What the user called the folder by, for messages.
+        program: Whose run it must be, as "train.gan".
+        flag: How the user named the folder, for messages.
 
     Raises:
         BadInput: If it is not a run of that trainer.
     """
-    config = replace(cls(), **_read_file(run / "config.json", flag, cls, prog))
+    config = replace(cls(), **_read_file(run / "config.json", flag, cls, program))
     _check_ranges(config)
     return config
 
@@ -202,7 +249,7 @@ def program_of(run: Path, flag: str) -> str:
 
     Args:
         run: Its folder.
-        flag: What the user called the folder by, for messages.
+        flag: How the user named the folder, for messages.
 
     Raises:
         BadInput: If it is not a run.
@@ -218,7 +265,7 @@ def parse_tool(cls: type[Options], args: Sequence[str] | None, prog: str) -> Opt
 
     Args:
         cls: A dataclass of options.
-        args: The words of the command line, None for the process's own.
+        args: The words of the command line, None for those of the process.
         prog: How the program is called, for the help.
 
     Raises:
@@ -230,14 +277,58 @@ def parse_tool(cls: type[Options], args: Sequence[str] | None, prog: str) -> Opt
     return options
 
 
+def _command_line(default: Config, args: Sequence[str] | None, program: str) -> Config:
+    """Lay a command line over a config; `--help` lists the options by their groups."""
+    cls = type(default)
+    hints = get_type_hints(cls, include_extras=True)
+    docs = {
+        param.arg_name: " ".join((param.description or "").split())
+        for base in reversed(cls.__mro__[:-1])
+        for param in docstring_parser.parse_from_object(base).params
+    }
+    groups: dict[str, list[Any]] = {heading: [] for heading in HEADINGS}
+    for f in fields(cls):
+        marks = getattr(hints[f.name], "__metadata__", ())
+        heading = next((mark for mark in marks if mark in HEADINGS), TRAINING)
+        value = getattr(default, f.name)
+        shown = tyro.conf.arg(help=docs.get(f.name), help_behavior_hint=_hint(cls, f.name, value))
+        groups[heading].append((f.name, Annotated[hints[f.name], shown], field(default=value)))
+    parts = [
+        (name, make_dataclass(name, part, frozen=True)) for name, part in groups.items() if part
+    ]
+    grouped = make_dataclass("Grouped", [(name, part, part()) for name, part in parts])
+    read: Any = tyro.cli(
+        grouped,
+        args=args,
+        prog=f"python -m {program}",
+        description=cleandoc(cls.__doc__ or ""),
+        config=(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes),
+    )
+    return cls(**{name: v for part in vars(read).values() for name, v in vars(part).items()})
+
+
+def _hint(cls: type[RunConfig], name: str, default: Any) -> str:
+    """What `--help` says of an option's default, and of the recipes that change it."""
+    unsaid = default is None or default is False or default == ()
+    values = {} if unsaid else {"default": default}
+    for recipe in ("quick", "report"):
+        if name in cls.of_recipe(recipe):
+            values[recipe] = cls.of_recipe(recipe)[name]
+    words = (
+        f"{kind} {' '.join(map(str, v)) if isinstance(v, tuple) else v}"
+        for kind, v in values.items()
+    )
+    return f"({', '.join(words)})" if values else ""
+
+
 def _check_ranges(config: Any) -> None:
     for name, hint in get_type_hints(type(config), include_extras=True).items():
         value = getattr(config, name)
         for allowed in getattr(hint, "__metadata__", ()):
             if isinstance(allowed, Allowed) and value is not None:
-                numbers = value if isinstance(value, tuple) else (value,)
-                if not all(allowed.test(number) for number in numbers):
-                    shown = " ".join(map(str, numbers))
+                values = value if isinstance(value, tuple) else (value,)
+                if not all(map(allowed.test, values)):
+                    shown = " ".join(map(str, values)) or "empty"
                     raise BadInput(f"{option(name)} is {shown}; allowed: {allowed.words}")
 
 
@@ -246,35 +337,43 @@ def option(field: str) -> str:
     return "--" + field.replace("_", "-")
 
 
+# --- reading files --------------------------------------------------------------------------------
+
+
 def _read_file(
-    path: Path, flag: str, cls: type[RunConfig], prog: str | None = None
+    path: Path, flag: str, cls: type[RunConfig], program: str | None = None
 ) -> dict[str, Any]:
-    """The options in a file, as their types; `prog` is whose file it must be, if one's at all."""
-    hints = get_type_hints(cls)
-    known = {f.name for f in fields(cls)} - cls.NOT_IN_FILES
-    values = {}
+    """The options in a file, as their types; `program` is whose run's file it must be, if any's."""
     content = _load(path, flag)
-    program = content.pop("program", prog)
-    if prog is not None and program != prog:
-        raise BadInput(f"{flag} {path.parent}: this is a run of {program}, not of {prog}")
+    found = content.pop("program", program)
+    if program is not None and found != program:
+        raise BadInput(f"{flag} {path.parent}: this is a run of {found}, not of {program}")
+    return _values(content, cls, {f.name for f in fields(cls)} - cls.NOT_IN_FILES, f"{path}: ")
+
+
+def _values(
+    content: Mapping[str, Any],
+    cls: type[RunConfig],
+    known: set[str],
+    where: str,
+    none_is_a_value: bool = False,
+) -> dict[str, Any]:
+    """Named values as the types of their options."""
+    hints, values = get_type_hints(cls), {}
     for key, value in content.items():
         name = key.replace("-", "_")
         name = cls.FILE_ALIASES.get(name, name)
         if name in values:
-            raise BadInput(f"{path}: {key!r} is given twice, under two names")
+            raise BadInput(f"{where}{key!r} is given twice, under two names")
         if name not in known:
             close = difflib.get_close_matches(name, known, n=1)
             hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(sorted(known))}"
-            raise BadInput(f"{path}: unknown option {key!r}; {hint}")
+            raise BadInput(f"{where}unknown option {key!r}; {hint}")
         if value is not None:
-            values[name] = _typed(f"{path}: {key}", value, hints[name])
+            values[name] = typed(f"{where}{key}", value, hints[name])
+        elif none_is_a_value and type(None) in get_args(hints[name]):
+            values[name] = None
     return values
-
-
-def _own_choices(values: dict[str, Any], cls: type[RunConfig]) -> dict[str, Any]:
-    """Values without those that the recipe named among them gives: another one may replace it."""
-    own = vars(cls()) | (cls.REPORT if values.get("recipe") == "report" else {})
-    return {k: v for k, v in values.items() if k not in cls.REPORT or v != own[k]}
 
 
 def _load(path: Path, flag: str) -> dict[str, Any]:
@@ -284,85 +383,6 @@ def _load(path: Path, flag: str) -> dict[str, Any]:
         why = getattr(error, "strerror", None) or error
         raise BadInput(f"{flag} {path} cannot be read: {why}") from None
     try:
-        return named_values(content, _json if path.suffix == ".json" else tomllib.loads)
+        return named_values(content, read_json if path.suffix == ".json" else tomllib.loads)
     except ValueError as error:
         raise BadInput(f"{flag} {path} is neither TOML nor a run's config.json: {error}") from None
-
-
-def _json(text: str) -> Any:
-    """What a JSON text holds; a name that is given twice is refused, as TOML does."""
-
-    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        values = dict(pairs)
-        for name in values:
-            if sum(name == other for other, _ in pairs) > 1:
-                raise ValueError(f"{name!r} is given twice")
-        return values
-
-    return json.loads(text, object_pairs_hook=once)
-
-
-def named_values(content: bytes, loads: Callable[[str], Any] = json.loads) -> dict[str, Any]:
-    """Read the named values that a file holds.
-
-    Args:
-        content: Of the file.
-        loads: Reads its format.
-
-    Raises:
-        ValueError: If it holds anything else.
-    """
-    try:
-        values = loads(text_of(content))
-    except RecursionError:
-        raise ValueError("it is nested too deeply") from None
-    if not isinstance(values, dict):
-        raise ValueError(f"it holds {type(values).__name__}, expected named values")
-    return values
-
-
-def text_of(content: bytes) -> str:
-    """Decode a text file: UTF-8, or UTF-16 with a byte order mark, as Windows writes them.
-
-    Raises:
-        ValueError: If it is neither.
-    """
-    utf16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    return content.decode("utf-16" if utf16 else "utf-8-sig")
-
-
-def _typed(where: str, value: Any, hint: Any) -> Any:
-    """Return a value from a file as the type of its option, or say what was expected."""
-    kinds = get_args(hint)
-    if get_origin(hint) is Literal:
-        if value in kinds:
-            return value
-        expected = " or ".join(kinds)
-    elif get_origin(hint) is tuple and kinds[-1] is ...:
-        if isinstance(value, list):
-            return tuple(_typed(where, v, kinds[0]) for v in value)
-        expected = "a list"
-    elif get_origin(hint) is tuple:
-        if isinstance(value, list) and len(value) == len(kinds):
-            return tuple(_typed(where, v, kind) for v, kind in zip(value, kinds, strict=True))
-        expected = f"a list of {len(kinds)} numbers"
-    elif Literal in {get_origin(kind) for kind in kinds}:  # or None
-        return _typed(where, value, next(k for k in kinds if get_origin(k) is Literal))
-    elif hint is Path or Path in kinds:
-        if isinstance(value, str):
-            return Path(value)
-        expected = "a path"
-    elif hint is bool:
-        if isinstance(value, bool):
-            return value
-        expected = "true or false"
-    elif hint is float:
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            with suppress(OverflowError):
-                return float(value)
-        expected = "a number"
-    else:
-        if isinstance(value, int) and not isinstance(value, bool):
-            return value
-        expected = "a whole number"
-    raise BadInput(f"{where} is {value!r}; allowed: {expected}")

@@ -1,4 +1,4 @@
-"""What the commands say to the user, and end with; no message can end a run, wherever it goes.
+"""Messages to the user, and how a command ends; no message can end a run, wherever it goes.
 
 Standard output or error may be missing (None, in a program without a console), closed, a logger
 with nothing but `write`, a pipe that nobody reads, a file on a full disk, or of an encoding that
@@ -12,7 +12,121 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
+from minigrad.backends import gpu_is_lost
+from minigrad.data import DataError
+
 DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130  # exit codes
+
+
+class BadInput(ValueError):
+    """Something the user gave cannot be used; the message says what is allowed."""
+
+
+class Diverged(ArithmeticError):
+    """A measurement is no longer a finite number."""
+
+
+def guarded(run: Callable[[], int], advice: Callable[[], str] = str) -> int:
+    """Run a command; an error that a user may meet becomes one message on standard error.
+
+    Args:
+        run: The command, which returns its exit code.
+        advice: What to add to the message if the GPU fails.
+
+    Returns:
+        The exit code: 0 done, 1 failed, 2 bad input, 130 interrupted by Ctrl-C.
+    """
+    try:
+        with forgiving():
+            return run()
+    except SystemExit as tyro_exit:
+        return tyro_exit.code if isinstance(tyro_exit.code, int) else FAILED
+    except KeyboardInterrupt:
+        warn("Interrupted.")
+        return INTERRUPTED
+    except (BadInput, DataError) as error:
+        code, message = BAD_INPUT, str(error)
+    except Diverged as error:
+        code, message = FAILED, str(error)
+    except MemoryError:
+        code, message = FAILED, "not enough memory; a smaller --batch-size or network needs less"
+    except OSError as error:
+        code, message = FAILED, f"cannot go on: {error}"
+    except Exception as error:
+        if not gpu_is_lost():
+            raise
+        sys.unraisablehook = sys.excepthook = _say_nothing  # CuPy's destructors fail as well
+        words = " ".join(str(error).split())
+        code, message = FAILED, f"the GPU has failed: {words}{advice()}"
+    warn(f"error: {message}")
+    return code
+
+
+def _say_nothing(*_: object) -> None:
+    pass
+
+
+def leave(code: int) -> NoReturn:
+    """End the process with an exit code, whatever its streams still hold and cannot write.
+
+    On a lost GPU it ends at once: each of CuPy's destructors would complain.
+    """
+    for stream in map(Forgiving, (sys.stdout, sys.stderr)):
+        stream.flush()
+        if stream.failed:  # Python would try again, complain, and end with code 120
+            with contextlib.suppress(OSError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    if "cupy" in sys.modules and gpu_is_lost():
+        os._exit(code)
+    sys.exit(code)
+
+
+def tell(text: str) -> bool:
+    """Print a message on standard output; return whether all of it was written."""
+    return _printed(text, sys.stdout)
+
+
+def warn(text: str) -> bool:
+    """Print a message on standard error; return whether all of it was written."""
+    return _printed(text, sys.stderr)
+
+
+def _printed(text: str, stream: Any) -> bool:
+    file = Forgiving(stream)
+    print(text, file=file, flush=True)
+    return not file.failed
+
+
+def talker(quiet: bool) -> Callable[[str], None]:
+    """Return a function that prints a message, or does nothing if the run is to be quiet."""
+
+    def say(text: str) -> None:
+        if not quiet:
+            tell(text)
+
+    return say
+
+
+def conclude(quiet: bool, *lines: str) -> None:
+    """Print the last lines of a run; a quiet run has one."""
+    tell((" " if quiet else "\n").join(lines))
+
+
+def answer(text: str) -> int:
+    """Print what a command was called for; return its exit code, 1 if that cannot be written."""
+    if tell(text):
+        return DONE
+    warn("error: standard output cannot be written to")
+    return FAILED
+
+
+@contextlib.contextmanager
+def forgiving() -> Iterator[None]:
+    """Let others print safely too: warnings, the parser of options, the loader of the digits."""
+    out: Any = Forgiving(sys.stdout)
+    err: Any = Forgiving(sys.stderr)
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        yield
 
 
 class Forgiving:
@@ -90,64 +204,3 @@ class Forgiving:
 def _spelt(text: str, encoding: str) -> str:
     """The text with a number for each letter that an encoding lacks."""
     return text.encode(encoding, "backslashreplace").decode(encoding)
-
-
-def tell(text: str) -> bool:
-    """Print a message on standard output; return whether all of it was written."""
-    return _printed(text, sys.stdout)
-
-
-def warn(text: str) -> bool:
-    """Print a message on standard error; return whether all of it was written."""
-    return _printed(text, sys.stderr)
-
-
-def _printed(text: str, stream: Any) -> bool:
-    file = Forgiving(stream)
-    print(text, file=file, flush=True)
-    return not file.failed
-
-
-def answer(text: str) -> int:
-    """Print what a command was called for; return its exit code, 1 if that cannot be written."""
-    if tell(text):
-        return DONE
-    warn("error: standard output cannot be written to")
-    return FAILED
-
-
-def talker(quiet: bool) -> Callable[[str], None]:
-    """Return what tells the user a message, or swallows it if the run is to be quiet."""
-
-    def say(text: str) -> None:
-        if not quiet:
-            tell(text)
-
-    return say
-
-
-@contextlib.contextmanager
-def forgiving() -> Iterator[None]:
-    """Let others print safely too: warnings, the parser of options, what fetches the digits."""
-    out: Any = Forgiving(sys.stdout)
-    err: Any = Forgiving(sys.stderr)
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        yield
-
-
-def leave(code: int) -> NoReturn:
-    """End the process with an exit code, whatever its streams still hold and cannot write.
-
-    On a lost GPU it ends at once: each of CuPy's destructors would complain.
-    """
-    for stream in map(Forgiving, (sys.stdout, sys.stderr)):
-        stream.flush()
-        if stream.failed:  # Python would try again, complain, and end with code 120
-            with contextlib.suppress(OSError):
-                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-    if "cupy" in sys.modules:
-        from minigrad.backends import gpu_is_lost
-
-        if gpu_is_lost():
-            os._exit(code)
-    sys.exit(code)

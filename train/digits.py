@@ -1,4 +1,4 @@
-"""Finding MNIST: in the user's folder, by torchvision, or the bundled sample."""
+"""MNIST: in the user's folder, fetched by torchvision, or the bundled sample of it."""
 
 import importlib
 import socket
@@ -14,17 +14,17 @@ from typing import Any
 
 from minigrad.data import Bytes, MissingDataError, load_digits, sample_digits
 
-from .config import BadInput
+from .console import BadInput
 
 FOLDER = Path("data")  # where to look if the user names no folder
 BUNDLE = "the bundled sample"
-HELD_OUT = 2000  # digits that are not trained on where there are no test digits
-PATIENCE = 5.0  # seconds until a silent server counts as out of reach
+HELD_OUT = 2000  # number of digits kept for validation where there are no test digits
+PATIENCE = 5.0  # seconds after which a silent server counts as out of reach
 
 
 @dataclass(frozen=True)
 class Digits:
-    """Digits, what they stand for, and where they come from."""
+    """Images of digits, their labels, and where they come from."""
 
     images: Bytes
     """(N, 28, 28), uint8, 0 is paper and 255 is ink."""
@@ -44,19 +44,13 @@ class Digits:
         return Digits(self.images[chosen], self.labels[chosen], self.source)
 
 
-def training_images(data_dir: Path | None, say: Callable[[str], None]) -> tuple[Bytes, str]:
-    """Find the training digits as `training_digits` does; return images and source only."""
-    digits = training_digits(data_dir, say)
-    return digits.images, digits.source
-
-
 def training_digits(data_dir: Path | None, say: Callable[[str], None]) -> Digits:
     """Find the training digits, or the bundled sample of them if the user asked for no folder.
 
     Args:
-        data_dir: The folder that the user named, which holds `MNIST/raw/`; None looks into
-            `data` and settles for the sample.
-        say: Where to tell the user what happens.
+        data_dir: The folder that the user named, which holds `MNIST/raw/`; None takes `data`, or
+            else the sample.
+        say: Tells the user what happens.
 
     Raises:
         BadInput: If the folder that the user named has no digits and they cannot be fetched.
@@ -85,10 +79,10 @@ def training_digits(data_dir: Path | None, say: Callable[[str], None]) -> Digits
 
 
 def unseen_digits(data_dir: Path | None) -> Digits:
-    """Find the test digits, on which nothing is trained.
+    """Find the test digits, which no network is trained on.
 
     Args:
-        data_dir: The folder that the user named; None looks into `data`.
+        data_dir: The folder that the user named; None takes `data`.
 
     Raises:
         MissingDataError: If they are not there.
@@ -120,7 +114,7 @@ def _fetch(folder: Path, say: Callable[[str], None]) -> str | None:
 
 
 def _answers(url: str) -> bool:
-    """Tell whether a server says anything; in a thread, as a name's look-up has no time limit."""
+    """Tell whether a server answers; in a thread, as the look-up of a name has no time limit."""
     answered = threading.Event()
 
     def ask() -> None:

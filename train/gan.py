@@ -7,29 +7,32 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
-import tyro
 
 import minigrad as mg
 from minigrad import Tensor, nn, optim
 from minigrad.data import Bytes, DataError, batches
 from models.gan import Discriminator, Generator
 
-from . import pictures
+from . import drawing
 from .average import Average
-from .command import command, ending
 from .config import (
     AT_LEAST_ZERO,
     BELOW_ONE,
     COUNT,
+    DATA,
+    DIR,
     EPOCHS,
+    FILE,
+    LR,
+    MODEL,
+    OUTPUT,
     PAIR,
     POSITIVE,
-    RECIPE,
-    BadInput,
+    N,
     RunConfig,
 )
-from .console import leave, talker, tell, warn
-from .digits import training_images
+from .console import BadInput, conclude, leave, talker, warn
+from .digits import training_digits
 from .judge import Judge
 from .latent import (
     CAPTION,
@@ -44,14 +47,13 @@ from .latent import (
     way_through,
 )
 from .loop import Loop, State, training
-from .plots import GAN, gan_curves, gan_progress
-from .run import RunFolder
-from .windows import evened, windows
+from .run import Run, RunFolder
+from .trainer import Trainer
 
-LOG_INTERVAL = 20  # steps averaged into one line of metrics
-R1_EVERY = 4  # steps from one penalty to the next, which then counts for all of them
+R1_EVERY = 4  # every fourth step has the penalty, four times as strong
 GRID_SIDE = 10
-TRIES = 2000  # latent points, to find clear digits for the interpolation
+EARLY = (1, 2, 5, 10, 20, 50, 100, 200)  # steps with a grid of samples: most happens at first
+TRIES = 2000  # number of latent points among which the interpolation looks for clear digits
 criterion = nn.BCEWithLogitsLoss()
 
 
@@ -59,10 +61,21 @@ criterion = nn.BCEWithLogitsLoss()
 class GANConfig(RunConfig):
     """Teach a generator to write digits that a discriminator takes for handwriting.
 
-    Both start knowing nothing and learn from each other: the discriminator to tell MNIST's digits
-    from the generator's, the generator to deceive it.
+    Both begin with random weights. The discriminator learns to tell MNIST's digits from the
+    generator's, and the generator learns to deceive it.
     """
 
+    QUICK: ClassVar[dict[str, Any]] = {
+        "epochs": 170,
+        "learning_rate": 3e-3,
+        "r1": 5.0,
+        "average": 0.99,
+        "latent_dim": 10,
+        "generator_hidden": (128, 256),
+        "discriminator_hidden": (256,),
+        "limit": 500,
+        "judge_interval": 85,
+    }
     REPORT: ClassVar[dict[str, Any]] = {
         "learning_rate": 2e-4,
         "betas": (0.9, 0.999),
@@ -70,47 +83,61 @@ class GANConfig(RunConfig):
         "average": 0.0,
     }
 
-    epochs: Annotated[int, EPOCHS] = 200
-    """How many times to go through all the training digits."""
+    epochs: Annotated[int, EPOCHS, N] = 200
+    """Number of passes over the training digits."""
 
-    batch_size: Annotated[int, PAIR] = 64
-    """How many real digits, and as many fakes, make up one training step."""
+    batch_size: Annotated[int, PAIR, N] = 64
+    """Number of real digits, and of fakes, in one training step."""
 
-    learning_rate: Annotated[float, POSITIVE, RECIPE, tyro.conf.arg(aliases=["--lr"])] = 5e-4
-    """The step size of both optimizers (Adam) at the start (recipe report: 0.0002)."""
+    learning_rate: Annotated[float, POSITIVE, LR] = 5e-4
+    """Step size of both optimizers (Adam) at the start."""
 
     decay: Literal["none", "cosine"] = "none"
     """Keep the step size, or let it fall along a cosine to 0 at the end."""
 
-    betas: Annotated[tuple[float, float], BELOW_ONE, RECIPE] = (0.5, 0.999)
-    """How long Adam remembers gradients and their squares (recipe report: 0.9 0.999)."""
+    betas: Annotated[tuple[float, float], BELOW_ONE] = (0.5, 0.999)
+    """Decay of Adam's averages of gradients and of their squares."""
 
-    r1: Annotated[float, AT_LEAST_ZERO, RECIPE] = 0.1
-    """Weight of the penalty on the discriminator's slope at real digits (recipe report: 0)."""
+    r1: Annotated[float, AT_LEAST_ZERO] = 0.1
+    """Weight of the penalty on the discriminator's slope at real digits."""
 
-    average: Annotated[float, BELOW_ONE, RECIPE] = 0.999
-    """How much each step leaves of the moving average of the generator's weights, which draws; with
-    0 the generator itself does (recipe report: 0)."""
+    average: Annotated[float, BELOW_ONE] = 0.999
+    """Decay, in each step, of the moving average of the generator's weights, which draws the
+    samples; with 0 the generator itself draws them."""
 
-    latent_dim: Annotated[int, COUNT] = 100
-    """How many random numbers the generator makes a digit of."""
+    latent_dim: Annotated[int, MODEL, COUNT, N] = 100
+    """Number of random numbers from which the generator makes a digit."""
 
-    data_dir: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
-    """Folder with MNIST/raw/; else "data", filled by torchvision if need be; else a sample."""
+    generator_hidden: Annotated[tuple[int, ...], MODEL, COUNT] = (128, 256, 512, 1024)
+    """Sizes of the generator's hidden layers."""
 
-    limit: Annotated[int | None, COUNT, tyro.conf.arg(metavar="N")] = None
+    discriminator_hidden: Annotated[tuple[int, ...], MODEL, COUNT] = (512, 256)
+    """Sizes of the discriminator's hidden layers."""
+
+    data_dir: Annotated[Path | None, DATA, DIR] = None
+    """Folder that holds MNIST/raw/. Without this option: "data", which torchvision fills if it can,
+    or else the 10,000 bundled digits."""
+
+    limit: Annotated[int | None, DATA, COUNT, N] = None
     """Train on the first N digits only."""
 
-    save_interval: Annotated[int, COUNT] = 500
-    """After how many steps, each time, to save a grid of samples."""
+    log_interval: Annotated[int, OUTPUT, COUNT, N] = 20
+    """Write a line of metrics, averages over N steps, every N steps."""
 
-    judge_interval: Annotated[int, COUNT] = 5
-    """After how many epochs, each time and at the end, a classifier judges as many fakes as there
-    are real digits to compare them with: FID, precision, recall, shares of the ten digits."""
+    save_interval: Annotated[int, OUTPUT, COUNT, N] = 500
+    """Save a grid of samples every N steps, and after 1, 2, 5, 10, 20, 50, 100 and 200."""
 
-    judge: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
-    """Weights of the classifier, from train.classifier; else the bundled one, which makes FIDs
-    comparable."""
+    judge_interval: Annotated[int, OUTPUT, COUNT, N] = 5
+    """Every N epochs and at the end, let a classifier judge as many fakes as there are real digits
+    to compare them with: FID, precision, recall, shares of the ten digits."""
+
+    judge: Annotated[Path | None, OUTPUT, FILE] = None
+    """Weights of that classifier, from train.classifier. Without this option the bundled one, which
+    makes FIDs comparable."""
+
+    def is_saved(self, step: int) -> bool:
+        """Tell whether a grid of samples is saved after a step, counted from 1."""
+        return not self.no_plots and (step in EARLY or step % self.save_interval == 0)
 
     def is_judged(self, epoch: int) -> bool:
         """Tell whether the classifier judges after an epoch, counted from 1."""
@@ -128,7 +155,7 @@ class Game:
 
 
 def step(game: Game, real: Tensor, latent: Tensor, r1: float = 0.0) -> dict[str, Tensor]:
-    """Let each of the two learn from one batch: the generator first, then the discriminator.
+    """Let both networks learn from one batch: the generator first, then the discriminator.
 
     Args:
         game: The two networks.
@@ -170,11 +197,11 @@ def step(game: Game, real: Tensor, latent: Tensor, r1: float = 0.0) -> dict[str,
 def slope(discriminator: Discriminator, real: Tensor) -> Tensor:
     """Return how steep the discriminator is at real digits: the mean of |dD(x)/dx|^2.
 
-    Where it is flat, the generator is no longer pushed away from digits that are as good as real
-    ones, so that the two can come to rest. D(x) is the logit.
+    Where the discriminator is flat, it no longer pushes the generator away from digits that are as
+    good as real ones, so the game can come to rest. D(x) is the logit.
 
     Args:
-        discriminator: Whose slope.
+        discriminator: The discriminator.
         real: Digits (N, 784).
 
     Source: Mescheder, Geiger and Nowozin 2018, "Which training methods for GANs do actually
@@ -198,20 +225,19 @@ def to_tensor(images: Bytes, device: str = "cpu") -> Tensor:
     return mg.tensor(pixels.astype(np.float32) / 127.5 - 1, device=device)
 
 
-def train(config: GANConfig, make_run: Callable[..., RunFolder]) -> int:
-    """Train as configured, and draw what became of it.
+def train(config: GANConfig, make_run: Callable[..., RunFolder]) -> Run:
+    """Train as configured, and draw what the generator has learnt.
 
     Args:
         config: What to do.
         make_run: Makes the run folder.
 
     Returns:
-        The exit code.
+        The run.
     """
     say = talker(config.quiet)
-    images, source = training_images(config.data_dir, say)
-    images = images[: config.limit]
-    digits = f"{len(images)} digits of {source}"
+    learnt = training_digits(config.data_dir, say)[: config.limit]
+    images, digits = learnt.images, f"{len(learnt)} digits of {learnt.source}"
     judge = load_judge(config)
     run = make_run(digits=digits, judged_against=judge.source)
     say(f"Learning from {digits}; judged against {judge.source}.")
@@ -225,8 +251,8 @@ def train(config: GANConfig, make_run: Callable[..., RunFolder]) -> int:
     state = make_state(config, game, average)
     take_step = mg.capture(step, config.device)  # it moves digits and random numbers there
     steps_per_epoch = math.ceil(len(images) / config.batch_size)
-    with training(state, run, config, steps_per_epoch, check_cost=config.is_judged) as loop:
-        if state.step == 0:
+    with training(state, run, config, steps_per_epoch) as loop:
+        if state.step == 0 and not config.no_plots:
             save_samples(artist, shown, run, 0)
         for epoch in loop.epochs():
             for chosen in loop.steps(batches(len(images), config.batch_size, state.shuffle)):
@@ -235,19 +261,25 @@ def train(config: GANConfig, make_run: Callable[..., RunFolder]) -> int:
                 r1 = config.r1 * R1_EVERY if state.step % R1_EVERY == 0 else 0.0
                 loop.meter.add(len(chosen), **take_step(game, real, latent, r1))
                 average.update(state.step)
-                if state.step % LOG_INTERVAL == 0:
+                if state.step % config.log_interval == 0:
                     loop.log()
-                if state.step % config.save_interval == 0:
+                if config.is_saved(state.step):
                     save_samples(artist, shown, run, state.step)
             for scheduler in state.schedulers.values():
                 scheduler.step()
             if config.is_judged(epoch):
                 loop.log(show=("fid",), **judge.report(sample(artist, judged)))
-    return finish(artist, shown, run, loop, judge)
+    lines = run.measured()
+    if not config.no_plots:
+        if lines:
+            drawing.save(drawing.gan_curves(lines, judge.floor), run, "curves.png")
+        draw(artist, shown, run, loop, judge)
+    conclude(config.quiet, *summary(lines, judge.floor), f"Results: {run.path}")
+    return loop.result()
 
 
 def load_judge(config: GANConfig) -> Judge:
-    """Return who judges the fakes.
+    """Return the classifier that judges the fakes.
 
     Raises:
         BadInput: If the weights that the user named cannot be used.
@@ -262,7 +294,8 @@ def load_judge(config: GANConfig) -> Judge:
 
 def make_game(config: GANConfig) -> Game:
     """Return new networks with an Adam optimizer each."""
-    generator, discriminator = Generator(config.latent_dim), Discriminator()
+    generator = Generator(config.latent_dim, config.generator_hidden)
+    discriminator = Discriminator(config.discriminator_hidden)
     first, second = (
         optim.Adam(network.to(config.device).parameters(), config.learning_rate, config.betas)
         for network in (generator, discriminator)
@@ -293,59 +326,52 @@ def make_state(config: GANConfig, game: Game, average: Average) -> State:
 def save_samples(generator: nn.Module, latent: Tensor, run: RunFolder, step: int) -> None:
     """Save a grid of samples under the number of the step."""
     with run.replacing(f"samples/step-{step:07d}.png") as path:
-        pictures.write_grey(pictures.grid(sample(generator, latent), GRID_SIDE), path)
+        drawing.write_grey(drawing.grid(sample(generator, latent), GRID_SIDE), path)
 
 
-def finish(generator: nn.Module, shown: Tensor, run: RunFolder, loop: Loop, judge: Judge) -> int:
-    """Draw the curves, the progress and the interpolation, say how it went; the exit code."""
-    lines, last_step = run.measured(), loop.state.step
+def draw(generator: nn.Module, shown: Tensor, run: RunFolder, loop: Loop, judge: Judge) -> None:
+    """Draw the samples, their progress, and the way from one digit to another."""
     if loop.stopped_by is None:
-        save_samples(generator, shown, run, last_step)
-    if lines:
-        gan_curves(run, run, judge.floor)
-        recent = evened(windows(lines, ("d_real", "d_fake")))[-1]
-        tell(
-            f"After {last_step} steps the discriminator recognises {recent['d_real']:.0%} of "
-            f"the real digits and {recent['d_fake']:.0%} of the fakes (50% each would be mere "
-            f"guessing). {verdict(lines, judge.floor)}Results: {run.path}"
-        )
+        save_samples(generator, shown, run, loop.state.step)
     try:
-        gan_progress(run, run)
+        drawing.gan_progress(run, run)
     except DataError as error:  # a picture of the run's beginning, say, was damaged since
         warn(f"There is no picture of the progress: {error}")
     found = search(generator, judge, shown.shape[1], TRIES, 1, np.random.default_rng(0))
     ends = clearest(found, DIGITS, CONFIDENT)
     points = choose(found, ends, 0)
-    with run.replacing("interpolation.png") as path:
-        rows = strips(generator, judge, points, ends, STEPS, ("spherical", "linear"))
-        pictures.strips(rows, way_through(ends), CAPTION, path)
-    return ending(GAN, run, loop)
+    rows = strips(generator, judge, points, ends, STEPS, ("spherical", "linear"))
+    figure = drawing.strips(rows, way_through(ends), CAPTION)
+    drawing.save(figure, run, "interpolation.png")
 
 
-def verdict(lines: Sequence[Mapping[str, float]], floor: float) -> str:
-    """Say what the judge found last, if it was asked."""
-    found = [line for line in lines if "fid" in line]
-    if not found:
-        return ""
-    last = found[-1]
-    return (
-        f"FID {last['fid']:.1f} (as many real digits: {floor:.1f}), precision "
-        f"{last['precision']:.2f}, recall {last['recall']:.2f}; each digit is "
-        f"{last['smallest_share']:.0%} to {last['largest_share']:.0%} of the fakes. "
-    )
-
-
-def main(args: Sequence[str] | None = None) -> int:
-    """Run the command.
+def summary(lines: Sequence[Mapping[str, float]], floor: float) -> list[str]:
+    """Say how the game stands, and what the judge found last.
 
     Args:
-        args: Its words, None for those of the process.
-
-    Returns:
-        The exit code.
+        lines: The metrics.
+        floor: The FID of as many real digits.
     """
-    return command(GAN, GANConfig, train, args)
+    if not lines:
+        return []
+    recent = drawing.evened(drawing.selected(lines, ("d_real", "d_fake")))[-1]
+    said = [
+        f"After {lines[-1]['step']} steps the discriminator recognises {recent['d_real']:.0%} of "
+        f"the real digits and {recent['d_fake']:.0%} of the fakes (50% is guessing)."
+    ]
+    judged = [line for line in lines if "fid" in line]
+    if judged:
+        last = judged[-1]
+        said.append(
+            f"FID {last['fid']:.1f} (real digits: {floor:.1f}), precision {last['precision']:.2f}, "
+            f"recall {last['recall']:.2f}; each digit is {last['smallest_share']:.0%} to "
+            f"{last['largest_share']:.0%} of the fakes."
+        )
+    return said
 
+
+trainer = Trainer("train.gan", GANConfig, train)
+main, run = trainer.main, trainer.run
 
 if __name__ == "__main__":
     leave(main())

@@ -14,13 +14,12 @@ import minigrad as mg
 from minigrad import nn
 from models.gan import Generator
 
-from . import latent, pictures
-from .command import guarded
-from .config import COUNT, SEED, Allowed, BadInput, config_of, parse_tool
-from .console import DONE, answer, leave, talker, tell
+from . import drawing, latent
+from .config import COUNT, SEED, Allowed, config_of, parse_tool
+from .console import DONE, BadInput, answer, conclude, guarded, leave, talker
+from .files import replacing
 from .gan import GANConfig
 from .judge import Reader
-from .run import replacing
 
 PROGRAM = "train.interpolate"
 MOST = 20  # digits in one picture
@@ -33,8 +32,8 @@ SURE = Allowed(lambda x: 0 <= x <= 1, "a number from 0 to 1")
 class InterpolateConfig:
     """Draw how one digit becomes another on the way through a trained generator's latent space.
 
-    The generator draws digits from random latent points; a classifier looks for the clearest of
-    each digit asked for. Then the generator draws what lies between.
+    The generator draws random latent points, and a classifier picks the clearest picture of each
+    digit you ask for. Then the generator draws the points between them.
     """
 
     run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
@@ -43,37 +42,37 @@ class InterpolateConfig:
     digits: Annotated[tuple[int, ...], DIGIT, tyro.conf.arg(metavar="DIGIT DIGIT [DIGIT ...]")] = (
         latent.DIGITS
     )
-    """Which digits the way goes through; one that stands there twice is drawn in two ways."""
+    """Digits along the way; a repeated digit is drawn in different ways."""
 
     path: Literal["both", "spherical", "linear"] = "both"
-    """Along a great circle, on which all points are as probable, in a straight line, or both."""
+    """Along a great circle, whose points are all as probable, in a straight line, or both."""
 
     steps: Annotated[int, LENGTH, tyro.conf.arg(metavar="N")] = latent.STEPS
-    """How many pictures to draw from one digit to the next, with both of them."""
+    """Number of pictures from one digit to the next, with both of them."""
 
     seed: Annotated[int, SEED] = 0
     """Seed of the latent points; the same seed draws the same picture."""
 
     tries: Annotated[int, COUNT, tyro.conf.arg(metavar="N")] = 10_000
-    """How many latent points to try."""
+    """Number of latent points to try."""
 
     confidence: Annotated[float, SURE] = latent.CONFIDENT
-    """How sure the classifier must be of each digit, from 0 to 1."""
+    """Least probability, from 0 to 1, that the classifier gives to each digit."""
 
     judge: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
-    """Weights of the classifier, from train.classifier; else the bundled one."""
+    """Weights of the classifier, from train.classifier. Without this option the bundled one."""
 
     out: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
-    """PNG file to write; else one in the run's folder, named after the digits."""
+    """PNG file to write. Without this option one in the run's folder, named after the digits."""
 
     gif: bool = False
-    """Write an animation beside it too, with the ending .gif."""
+    """Also write an animation, under the same name with the ending .gif."""
 
     dry_run: bool = False
-    """Only print the settings that would be used; touch nothing."""
+    """Print the settings and stop; nothing is written."""
 
     quiet: bool = False
-    """No messages, only the last line with the result."""
+    """No messages, only one line with the result."""
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -89,7 +88,7 @@ def main(args: Sequence[str] | None = None) -> int:
 
 
 def interpolate(config: InterpolateConfig) -> int:
-    """Find the digits, draw the ways between them, say where the picture is.
+    """Find the digits, draw the ways between them, and say where the picture is.
 
     Args:
         config: What to do.
@@ -131,31 +130,32 @@ def interpolate(config: InterpolateConfig) -> int:
     try:
         with replacing(config.out) as path:
             title = latent.way_through(config.digits)
-            pictures.strips(rows, title, latent.CAPTION, path)
+            drawing.strips(rows, title, latent.CAPTION).savefig(path)
         if animation is not None:
             written.append(animation)
             with replacing(animation) as path:
-                pictures.animation(_frames(rows, len(ways)), path)
+                drawing.animation(_frames(rows, len(ways)), path)
     except (OSError, ValueError) as error:  # ValueError: a path that no file can have
         why = getattr(error, "strerror", None) or error
         raise BadInput(f"--out {config.out}: cannot be written: {why}") from None
-    tell(f"Found {', '.join(sure)}. Results: {' and '.join(map(str, written))}")
+    results = " and ".join(map(str, written))
+    conclude(config.quiet, f"Found {', '.join(sure)}.", f"Results: {results}")
     return DONE
 
 
 def load_generator(run: Path) -> tuple[Generator, int]:
-    """Read the generator that draws in a run: the moving average if the run has one.
+    """Read a run's generator: the moving average if the run has one.
 
     Args:
         run: The run's folder.
 
     Returns:
-        The generator, and how many numbers its latent points have.
+        The generator, and the number of dimensions of its latent space.
 
     Raises:
         BadInput: If it is not a run of train.gan, or has no usable weights.
     """
-    size = config_of(run, GANConfig, "train.gan", "RUN").latent_dim
+    config = config_of(run, GANConfig, "train.gan", "RUN")
     file = run / "last.safetensors"
     if not file.exists():
         raise BadInput(f"RUN {run}: there are no weights yet; they come with its first epoch")
@@ -165,13 +165,13 @@ def load_generator(run: Path) -> tuple[Generator, int]:
             "average." if any(name.startswith("average.") for name in weights) else "generator."
         )
         own = {n.removeprefix(prefix): v for n, v in weights.items() if n.startswith(prefix)}
-        generator = Generator(size)
+        generator = Generator(config.latent_dim, config.generator_hidden)
         generator.load_state_dict(own)
     except (OSError, ValueError, nn.StateDictError) as error:
         raise BadInput(f"RUN {run}: {error}") from None
     if not all(np.isfinite(value.numpy()).all() for value in own.values()):
         raise BadInput(f"RUN {run}: weights in {file.name} are nan or infinite")
-    return generator, size
+    return generator, config.latent_dim
 
 
 def load_reader(path: Path | None) -> Reader:
@@ -202,11 +202,11 @@ def _check_target(out: Path) -> None:
         raise BadInput(f"--out {out}: {problem}; allowed: a PNG file in a folder that exists")
 
 
-def _frames(rows: Sequence[pictures.Strip], ways: int) -> list[pictures.Grey]:
-    """Each picture on the way, the ways side by side; each digit asked for stands for longer."""
+def _frames(rows: Sequence[drawing.Strip], ways: int) -> list[drawing.Grey]:
+    """Each picture on the way, the ways side by side; the digits asked for are there twice."""
     legs = [rows[start : start + ways] for start in range(0, len(rows), ways)]
     return [
-        pictures.grid(np.stack(images), ways, scale=6)
+        drawing.grid(np.stack(images), ways, scale=6)
         for leg in legs
         for images in zip(*(row.images for row in leg), strict=True)
     ]

@@ -1,10 +1,10 @@
-"""How good are a generator's digits? What a network that reads digits says of them.
+"""How good are a generator's digits? A network that reads digits measures it.
 
-The bundled judge, `train/judge.safetensors`, makes everybody's numbers comparable. It is the best
-of `python -m train.classifier --data-dir DIR --seed 0` with all of MNIST, after epoch 39 of 40
-(Python 3.11.7, NumPy 2.4.6, Numba 0.68.1, OPENBLAS_NUM_THREADS=1, OPENBLAS_CORETYPE=SkylakeX). It
-reads 99.01 % of the 10,000 test digits, which chose the epoch too. Its floor is 3.24, or 12.76
-where the reference is 2,000 bundled digits, on which it was trained.
+The bundled judge, `train/judge.safetensors`, makes everybody's numbers comparable. It holds the
+best weights of `python -m train.classifier --data-dir DIR --seed 0` on all of MNIST, those after
+epoch 39 of 40 (Python 3.11.7, NumPy 2.4.6, Numba 0.68.1, OPENBLAS_NUM_THREADS=1,
+OPENBLAS_CORETYPE=SkylakeX). It reads 99.01 % of the 10,000 test digits, which chose the epoch too.
+Its floor is 3.24, or 12.76 where the reference is 2,000 bundled digits, on which it was trained.
 """
 
 from collections.abc import Iterator
@@ -32,7 +32,7 @@ ROWS = 200  # of a table of distances at a time: 16 MB for 10,000 columns
 
 
 class Reader:
-    """A trained classifier, which says what pictures show.
+    """A trained classifier that reads pictures of digits.
 
     Args:
         classifier: Reads digits.
@@ -45,7 +45,7 @@ class Reader:
 
     def __init__(self, classifier: Classifier) -> None:
         # in float64 the numbers are the same on every machine, to many digits
-        self._classifier = deepcopy(classifier).astype("float64").eval()
+        self._classifier = deepcopy(classifier).to("cpu").astype("float64").eval()
 
     @classmethod
     def load(cls, path: str | PathLike[str] | None = None) -> "Reader":
@@ -59,7 +59,7 @@ class Reader:
         return Reader(_read(path))
 
     def look(self, images: Bytes) -> tuple[Array, Array]:
-        """Return what the classifier sees in digits, and what it takes them for.
+        """Return the classifier's features and probabilities of digits.
 
         Args:
             images: (N, 28, 28), uint8, 0 is paper and 255 is ink.
@@ -93,7 +93,7 @@ def _read(path: str | PathLike[str] | None) -> Classifier:
 
 
 class Judge(Reader):
-    """A trained classifier, and real digits that others are compared with.
+    """A trained classifier, and real digits that a generator's are compared with.
 
     Args:
         classifier: Reads digits.
@@ -119,7 +119,7 @@ class Judge(Reader):
 
     @classmethod
     def load(cls, path: str | PathLike[str] | None = None, data_dir: Path | None = None) -> "Judge":
-        """Read a judge's weights, and find its reference.
+        """Read a judge's weights, and find its real digits.
 
         Args:
             path: Weights that `train.classifier` saved; None takes the bundled ones.
@@ -142,7 +142,7 @@ class Judge(Reader):
 
     @property
     def count(self) -> int:
-        """How many real digits there are to compare with."""
+        """The number of real digits to compare with."""
         return len(self._reference)
 
     @cached_property
@@ -155,21 +155,21 @@ class Judge(Reader):
 
     @cached_property
     def floor(self) -> float:
-        """The FID of as many real digits, MNIST's first: a perfect generator's."""
+        """The FID of as many other real digits, MNIST's first: that of a perfect generator."""
         images, _ = sample_digits()
         return frechet_distance(self._features, self.look(images[: len(self._reference)])[0])
 
     def report(self, images: Bytes) -> dict[str, float]:
-        """Measure how good images are, and how varied.
+        """Measure how good and how varied images are.
 
         Args:
-            images: (N, 28, 28), uint8, 0 is paper and 255 is ink. The FID of few is larger: to
-                compare it with `floor`, take as many as there are in the reference.
+            images: (N, 28, 28), uint8, 0 is paper and 255 is ink. The FID of few images is larger;
+                only that of `count` images compares with `floor`.
 
         Returns:
             `fid`; `precision` and `recall`, 0 to 1; `confidence`, the mean probability of the
-            likeliest digit; `smallest_share` and `largest_share` of `share_0` to `share_9`, how
-            many of the images are taken for each digit, 0 to 1.
+            likeliest digit; `share_0` to `share_9`, the shares of the images that are read as each
+            digit, 0 to 1, with `smallest_share` and `largest_share`.
 
         Raises:
             ValueError: If the images have another shape or dtype, or are fewer than 4.
@@ -200,7 +200,7 @@ def class_shares(probabilities: Array) -> Array:
 
 
 def frechet_distance(a: Array, b: Array) -> float:
-    """Return how far two samples are apart, each taken for a Gaussian (FID, if of features).
+    """Return the Frechet distance of two samples as Gaussians; of features it is the FID.
 
     |m_a - m_b|^2 + tr(C_a + C_b - 2 (C_a C_b)^1/2) of their means m and covariances C.
 
@@ -225,7 +225,7 @@ def frechet_distance(a: Array, b: Array) -> float:
 
 
 def _gaussian(sample: Array, other: Array) -> tuple[Array, Array]:
-    """The mean (D,) of a sample, and a root R of its covariance R^T R, be it singular or not."""
+    """The mean (D,) of a sample, and a root R of its covariance R^T R, which may be singular."""
     _check(sample, other, 2)
     mean = sample.mean(axis=0)
     root = np.linalg.qr(sample - mean, mode="r") / np.sqrt(len(sample) - 1)
@@ -233,15 +233,15 @@ def _gaussian(sample: Array, other: Array) -> tuple[Array, Array]:
 
 
 def precision_recall(real: Array, fake: Array, k: int = NEIGHBOURS) -> tuple[float, float]:
-    """Return how much of the fakes looks real, and how much of the real the fakes cover.
+    """Return how many fakes look real, and how much of the real points the fakes cover.
 
-    A point is covered by a sample if it lies within reach of one of its points: no farther off
-    than that point's k-th nearest neighbour in the sample.
+    A sample covers a point if one of the sample's points is near it: no farther away than that
+    point's own k-th nearest neighbour in the sample.
 
     Args:
         real: (N, D), N above k.
         fake: (M, D), M above k.
-        k: How many neighbours are within a point's reach.
+        k: Which neighbour sets the reach of a point.
 
     Returns:
         The share of the fakes that the real points cover, and the share of the real points that
@@ -280,7 +280,7 @@ def _overlap(real: Array, fake: Array, reach: Array, fake_reach: Array) -> tuple
 
 
 def _squared_distances(a: Array, b: Array) -> Iterator[tuple[slice, Array]]:
-    """Blocks of rows of the table of all squared distances (N, M), and which rows they are."""
+    """Yield blocks of rows of the table of squared distances (N, M), and which rows they are."""
     squares = (b * b).sum(axis=1)
     for start in range(0, len(a), ROWS):
         rows = slice(start, start + ROWS)

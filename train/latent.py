@@ -1,4 +1,4 @@
-"""A generator's latent space: points that it draws as a given digit, and ways between them."""
+"""A generator's latent space: search points that it draws as a digit, and ways between them."""
 
 import math
 from collections import Counter
@@ -12,16 +12,16 @@ import minigrad as mg
 from minigrad import Tensor, nn
 from minigrad.data import Bytes
 
-from . import pictures
+from . import drawing
 from .judge import Reader
 
 Array = npt.NDArray[Any]
 Way = Callable[[Array, Array, int], Array]
 
 BATCH = 1000  # pictures drawn and read at a time
-DIGITS = (3, 4)  # between which a way is drawn if nobody says another
+DIGITS = (3, 4)  # the ends of the way if the user names no digits
 CONFIDENT = 0.9
-KEPT = 50  # points for each digit, to choose from
+KEPT = 50  # number of points for each digit to choose from
 STEPS = 11
 CAPTION = "what the classifier reads in each picture (bold: the points that were looked for)"
 
@@ -33,25 +33,25 @@ class Found(NamedTuple):
     """(K, D), float32."""
 
     confidence: Array
-    """(K,), how probable the classifier finds it that they are drawn as that digit, 0 to 1."""
+    """(K,), the classifier's probability of that digit, 0 to 1."""
 
 
 class NotFound(ValueError):
-    """A digit that the generator draws too seldom, or too unclearly."""
+    """The generator draws a digit too seldom, or too unclearly."""
 
 
 def sample(generator: nn.Module, latent: Tensor) -> Bytes:
-    """Return what the generator makes of latent points, as grey values (N, 28, 28), 255 is ink."""
+    """Return the generator's pictures of latent points: grey values (N, 28, 28), 255 is ink."""
     training = generator.training
     generator.eval()
     with mg.no_grad():
         images = generator(latent).to("cpu").numpy()
     generator.train(training)
-    return pictures.to_grey(images)
+    return drawing.to_grey(images)
 
 
 def draw(generator: nn.Module, points: Array) -> Bytes:
-    """Return what the generator makes of points (N, D) of NumPy's, wherever it computes."""
+    """Return the pictures (N, 28, 28) of points (N, D) of NumPy's, on the generator's device."""
     [device, *_] = {parameter.device for parameter in generator.parameters()}
     return sample(generator, mg.tensor(points, device=device))
 
@@ -64,18 +64,18 @@ def search(
     keep: int,
     random: np.random.Generator,
 ) -> dict[int, Found]:
-    """Draw latent points by chance, and keep those whose pictures are the surest of each digit.
+    """Try random latent points, and keep for each digit those the classifier is most sure of.
 
     Args:
         generator: Makes pictures (N, 784) of latent points.
-        reader: Says which digits the pictures show.
-        size: How many numbers a latent point has, D.
-        tries: How many points to try.
-        keep: How many to keep for each digit at most.
-        random: Where they are drawn from.
+        reader: The classifier.
+        size: The number D of dimensions of the latent space.
+        tries: Number of points to try.
+        keep: Number of points to keep for each digit.
+        random: Draws the points.
 
     Returns:
-        What was found for each of the ten digits, be it sure or not.
+        The best points for each of the ten digits, however sure.
     """
     best = {digit: Found(np.empty((0, size), np.float32), np.empty(0)) for digit in range(10)}
     for start in range(0, tries, BATCH):
@@ -90,15 +90,15 @@ def search(
 
 
 def choose(found: Mapping[int, Found], digits: Sequence[int], least: float) -> Array:
-    """Return a latent point for each digit (N, D); one that stands there twice gets two, far apart.
+    """Return a latent point for each digit (N, D); a repeated digit gets points far apart.
 
     Args:
-        found: What `search` has found.
-        digits: Which digits, in order.
-        least: How sure the classifier must be of each, 0 to 1.
+        found: The result of `search`.
+        digits: The digits, in order.
+        least: The least confidence of the classifier, 0 to 1.
 
     Raises:
-        NotFound: If there are not as many points for a digit; the message says how close it was.
+        NotFound: If there are too few points for a digit; the message says how close they were.
     """
     for digit, needed in Counter(digits).items():
         confidence = found[digit].confidence
@@ -120,7 +120,7 @@ def choose(found: Mapping[int, Found], digits: Sequence[int], least: float) -> A
 
 
 def _another(found: Found, before: Sequence[Array], least: float) -> Array:
-    """The surest point, or, if that is taken, one that is sure and far from those before."""
+    """The surest point; if it is taken, the sure one farthest from those taken."""
     if not before:
         surest: Array = found.points[0]
         return surest
@@ -131,7 +131,7 @@ def _another(found: Found, before: Sequence[Array], least: float) -> Array:
 
 
 def clearest(found: Mapping[int, Found], wanted: tuple[int, int], least: float) -> tuple[int, int]:
-    """Return the two digits wanted if both are sure enough, else those drawn most clearly."""
+    """Return the two digits wanted if both are sure enough, else the two surest."""
     if all(found[digit].confidence[0] >= least for digit in wanted):
         return wanted
     first, second, *_ = sorted(found, key=lambda digit: -found[digit].confidence[0])
@@ -141,7 +141,7 @@ def clearest(found: Mapping[int, Found], wanted: tuple[int, int], least: float) 
 def great_arc(start: Array, end: Array, count: int) -> Array:
     """Return points (count, D) on the arc from one point (D,) to another.
 
-    On it they are as far from the origin as the random numbers that the generator knows.
+    Its points are as far from the origin as the random numbers the generator was trained on.
     Source: Shoemake 1985, section 3.3 (slerp).
     """
     cosine = float(start @ end / (np.linalg.norm(start) * np.linalg.norm(end)))
@@ -156,8 +156,8 @@ def great_arc(start: Array, end: Array, count: int) -> Array:
 def straight_line(start: Array, end: Array, count: int) -> Array:
     """Return points (count, D) on the straight line from one point (D,) to another.
 
-    Its middle is nearer to the origin than the random numbers that the generator knows: by a factor
-    of about sqrt(2) for two of them.
+    Its middle is nearer to the origin than the random numbers the generator was trained on, by a
+    factor of about sqrt(2).
     """
     way: Array = np.linspace(0, 1, count, dtype=start.dtype)[:, None]
     line: Array = (1 - way) * start + way * end
@@ -168,7 +168,7 @@ WAYS: dict[str, Way] = {"spherical": great_arc, "linear": straight_line}
 
 
 def way_through(digits: Sequence[int]) -> str:
-    """Return what strips show, as a title."""
+    """Return the title of strips."""
     return f"The way from {' to '.join(map(str, digits))} in the generator's latent space"
 
 
@@ -179,16 +179,16 @@ def strips(
     digits: Sequence[int],
     steps: int,
     ways: Sequence[str],
-) -> list[pictures.Strip]:
-    """Draw what lies between points: a strip for each leg from one to the next, and each way.
+) -> list[drawing.Strip]:
+    """Draw the ways between points: a strip for each pair of neighbours and each kind of way.
 
     Args:
         generator: Makes pictures (N, 784) of latent points.
-        reader: Says which digits the pictures show.
+        reader: The classifier, which captions the pictures.
         points: (N, D), N at least 2.
-        digits: Which digits they stand for, N.
-        steps: How many pictures a strip has, both ends among them.
-        ways: Names of `WAYS`.
+        digits: The digits of the points, N.
+        steps: Number of pictures in a strip, with both ends.
+        ways: Names in `WAYS`.
     """
     found = []
     for leg in range(len(points) - 1):
@@ -196,5 +196,5 @@ def strips(
             images = draw(generator, WAYS[way](points[leg], points[leg + 1], steps))
             read = reader.look(images)[1].argmax(axis=1)
             name = f"{digits[leg]} to {digits[leg + 1]}\n{way}"
-            found.append(pictures.Strip(name, images, [str(digit) for digit in read]))
+            found.append(drawing.Strip(name, images, [str(digit) for digit in read]))
     return found

@@ -1,4 +1,4 @@
-"""What surrounds a training step: epochs, averages, measurements, checkpoints, stopping."""
+"""What surrounds a training step: epochs, averages, metrics, checkpoints, stopping."""
 
 import itertools
 import math
@@ -19,19 +19,20 @@ from minigrad.data import DataError, Indices
 from minigrad.ops.random import generator
 
 from .config import RunConfig
-from .progress import Cost, Plan, Progress
-from .run import RunFolder
+from .console import Diverged, talker
+from .progress import Progress
+from .run import Run, RunFolder
 
 MOST_OF_TIME = 0.01  # the share of a run's time that its checkpoints may take
 MOST_WAITING = 1000  # batches whose measurements a meter leaves on the GPU
-SHOWN_STEPS = 20  # that the averages in the progress stand for, or an epoch if it has fewer
+SHOWN_STEPS = 20  # the progress shows averages over so many steps, or over an epoch if it has fewer
 
 
 class Meter:
     """Averages over examples.
 
-    To read from a GPU is to wait for it. So what comes from there is kept as it is until somebody
-    asks, and is then read all at once.
+    Reading a value from a GPU waits for the GPU. So values from there are kept until the averages
+    are asked for, and are then read all at once.
     """
 
     def __init__(self) -> None:
@@ -40,14 +41,14 @@ class Meter:
         self._waiting: list[tuple[int, dict[str, Tensor]]] = []
 
     def add(self, count: int, **means: Tensor) -> None:
-        """Add what a batch of `count` examples gave, as means over the batch."""
+        """Add the means over a batch of `count` examples."""
         self._count += count
         self._waiting.append((count, means))
         if len(self._waiting) == MOST_WAITING or all(m.device == "cpu" for m in means.values()):
             self._sum_up()
 
     def _sum_up(self) -> None:
-        """Add what is waiting to the sums, in the order in which it came."""
+        """Add the waiting means to the sums, in the order in which they came."""
         means = [mean for _, batch in self._waiting for mean in batch.values()]
         with mg.no_grad():
             if any(mean.device != "cpu" for mean in means):
@@ -61,26 +62,26 @@ class Meter:
         self._waiting = []
 
     def read(self) -> dict[str, float]:
-        """Return the averages over all that was added, nothing if nothing was."""
+        """Return the averages over all examples, nothing if there are none."""
         self._sum_up()
         return {name: total.item() / self._count for name, total in self._sums.items()}
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what has been added."""
+        """Return the sums and the count."""
         self._sum_up()
         return {"count": self._count, "sums": dict(self._sums)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from what had been added."""
+        """Continue from a state."""
         self._count, self._sums, self._waiting = state["count"], dict(state["sums"]), []
 
 
 @dataclass
 class State:
-    """All that a training run is at one moment."""
+    """Everything that a checkpoint has to hold."""
 
     networks: dict[str, nn.Module]
-    """By the prefix of their weights' names; "" for none."""
+    """By the prefix of their weights' names; "" for no prefix."""
 
     optimizers: dict[str, optim.Optimizer]
 
@@ -90,25 +91,25 @@ class State:
     schedulers: dict[str, optim.lr_scheduler.LRScheduler] = field(default_factory=dict)
 
     epoch: int = 0
-    """Epochs done."""
+    """Number of epochs done."""
 
     step: int = 0
-    """Steps done, with the one under way."""
+    """Number of steps done, with the current one."""
 
     batch: int = 0
-    """Steps done in the epoch under way."""
+    """Number of steps done in the current epoch."""
 
     best: tuple[float, ...] = ()
-    """How good the best weights were; what is compared first stands first."""
+    """How good the best weights were; the first number counts most."""
 
     meter: Meter = field(default_factory=Meter)
     """Averages since the last line of metrics."""
 
     before_epoch: dict[str, Any] = field(default_factory=dict)
-    """State of `shuffle` before it drew the order of the epoch under way."""
+    """State of `shuffle` before it drew the order of the current epoch."""
 
     def weights(self) -> dict[str, Tensor]:
-        """Return every network's weights under prefix.name."""
+        """Return every network's weights as prefix.name."""
         return {
             f"{prefix}.{name}".lstrip("."): value
             for prefix, network in self.networks.items()
@@ -123,7 +124,7 @@ class State:
         }
 
     def state_dict(self) -> dict[str, Any]:
-        """Return everything, to go on from: weights, optimizers, schedules, random numbers."""
+        """Return everything: weights, optimizers, schedules, counts, random numbers."""
         parts = {
             kind: {name: part.state_dict() for name, part in parts.items()}
             for kind, parts in self._parts().items()
@@ -139,7 +140,7 @@ class State:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from a state; the order of the epoch under way is to be drawn again."""
+        """Continue from a state; the order of the current epoch is to be drawn again."""
         for kind, parts in self._parts().items():
             for name, part in parts.items():
                 part.load_state_dict(state[kind][name])
@@ -150,16 +151,12 @@ class State:
         generator().bit_generator.state = state["random"]
 
 
-class Diverged(ArithmeticError):
-    """A loss that is no longer a number."""
-
-
 class _Stop(Exception):
     """Ends the loop after a signal; everything is saved."""
 
 
 class Loop:
-    """Walks through epochs and steps; made by `training`, which explains the arguments."""
+    """Counts epochs and steps; `training` makes it, and explains the arguments."""
 
     def __init__(
         self,
@@ -175,6 +172,10 @@ class Loop:
         self._window = min(SHOWN_STEPS, steps_per_epoch)
         self._last_line, self._shown = state.step, dict[str, float]()
         self._saved_at, self._saving_took = -math.inf, 0.0
+
+    def result(self) -> Run:
+        """Return the run as it is now."""
+        return Run(self._run.path, self.state.networks, self.state.step, self.stopped_by)
 
     @property
     def meter(self) -> Meter:
@@ -198,12 +199,11 @@ class Loop:
             seconds = time.perf_counter() - started
             speed = (state.step - first_step) / seconds
             self._run.append("timing.jsonl", epoch=number, seconds=seconds, steps_per_second=speed)
-            self._progress.check()
             self._pause()
         self._progress.close()
 
     def steps(self, batches: Iterable[Indices]) -> Iterator[Indices]:
-        """Yield those batches of an epoch that are not done yet."""
+        """Yield the batches of an epoch that are not done yet."""
         for batch in itertools.islice(batches, self.state.batch, None):
             self.state.step += 1
             yield batch
@@ -212,7 +212,7 @@ class Loop:
             self._pause()
 
     def _pause(self) -> None:
-        """Between two steps, or epochs: obey a signal, write a checkpoint if it is time."""
+        """Between two steps or epochs: stop after a signal, write a checkpoint if it is time."""
         if self.stopped_by is not None:
             raise _Stop
         waited, steps = time.monotonic() - self._saved_at, self._config.checkpoint_steps
@@ -222,14 +222,14 @@ class Loop:
             self.checkpoint()
 
     def checkpoint(self) -> None:
-        """Write everything that the run can go on from."""
+        """Write a checkpoint, from which the run can be resumed."""
         started = time.monotonic()
         self._run.write_checkpoint(self.state.state_dict())
         self._saved_at = time.monotonic()
         self._saving_took = self._saved_at - started
 
     def log(self, show: Collection[str] | None = None, **values: float) -> None:
-        """Write what the meter and the caller measured as a line of metrics; empty the meter.
+        """Write a line of metrics: the meter's averages, which begin anew, and the caller's values.
 
         Args:
             show: Which of the caller's values the progress shows; all if not given.
@@ -256,9 +256,9 @@ class Loop:
                 )
 
     def _smoothed(self, means: Mapping[str, float]) -> dict[str, float]:
-        """The meter's averages as they are shown: those over few steps count that much less.
+        """The meter's averages as the progress shows them, over about `SHOWN_STEPS` steps.
 
-        What is missing of `SHOWN_STEPS` is taken from what was shown at the line before.
+        If the meter has fewer, the average shown at the last line of metrics counts for the rest.
         """
         share = min(1.0, (self.state.step - self._last_line) / self._window)
         before = self._shown
@@ -267,11 +267,11 @@ class Loop:
     def _write_table(self) -> None:
         try:
             self._run.write_csv("metrics")
-        except (OSError, DataError) as error:  # nothing is computed from it
+        except (OSError, DataError) as error:  # no computation reads it
             self._progress.note(f"There is no new metrics.csv: {error}")
 
     def keep_best(self, *quality: float) -> None:
-        """Save the weights as the best if they are better than all before; larger is better."""
+        """Save the weights as the best if `quality` is larger than ever before."""
         if quality > self.state.best:
             self.state.best = quality
             self._run.save("best.safetensors", self.state.weights())
@@ -279,20 +279,19 @@ class Loop:
 
 @contextmanager
 def training(
-    state: State, run: RunFolder, config: RunConfig, steps_per_epoch: int, **costs: Cost
+    state: State, run: RunFolder, config: RunConfig, steps_per_epoch: int
 ) -> Iterator[Loop]:
-    """Run a training loop, which goes on from the run folder's checkpoint if it is resumed.
+    """Run a training loop, which continues from the run folder's checkpoint if it is resumed.
 
-    Inside the block the first SIGINT (Ctrl-C) or SIGTERM ends the block after the step under way,
+    Inside the block the first SIGINT (Ctrl-C) or SIGTERM ends the block after the current step,
     and writes a checkpoint; a second one interrupts at once. Whatever ends the program, the run can
     be resumed, and ends as if nothing had happened.
 
     Args:
         state: What is trained; its epoch and step are counted here.
-        run: Where measurements, weights and checkpoints go.
+        run: Where metrics, weights and checkpoints go.
         config: How many epochs there are in all, when to write checkpoints, whether to be quiet.
-        steps_per_epoch: How many steps make up an epoch.
-        costs: `step_cost` and `check_cost` of `Plan`, for the time left, where epochs differ.
+        steps_per_epoch: Number of steps in an epoch.
 
     Yields:
         The loop; afterwards its `stopped_by` is the number of the signal, or None.
@@ -300,8 +299,9 @@ def training(
     with run.in_use(config.tensorboard), ExitStack() as stack:
         if run.resumed:
             run.go_on(state.load_state_dict)
-        plan = Plan(config.epochs, steps_per_epoch, **costs)
-        progress = Progress(plan, state.epoch, state.batch, config.quiet)
+            talker(config.quiet)(_where_it_goes_on(state, config.epochs))
+        done = state.epoch * steps_per_epoch + state.batch
+        progress = Progress(config.epochs, steps_per_epoch, done, config.quiet)
         stack.callback(progress.close)
         loop = Loop(state, run, config, progress, steps_per_epoch)
 
@@ -320,3 +320,11 @@ def training(
             progress.note("Stopping; writing a checkpoint.")
             loop.checkpoint()
             run.save("last.safetensors", state.weights())
+
+
+def _where_it_goes_on(state: State, epochs: int) -> str:
+    if state.step == 0:
+        return "There is no checkpoint yet, so the run begins anew."
+    if state.epoch >= epochs:
+        return f"All {epochs} epochs are done ({state.step} steps); more --epochs would continue."
+    return f"Continuing in epoch {state.epoch + 1} of {epochs}, after step {state.step}."

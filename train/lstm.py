@@ -1,7 +1,7 @@
 """Teach an LSTM palindromes: `python -m train.lstm`."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Annotated, Any, ClassVar, Literal, Self
@@ -16,32 +16,45 @@ from models.lstm import LSTM
 from models.lstm_layer import LayerLSTM
 from models.rnn import RNN
 
-from . import palindromes, pictures
-from .command import command, ending
-from .config import COUNT, EPOCHS, NOT_NEGATIVE, PAIR, POSITIVE, RECIPE, SHARE, BadInput, RunConfig
-from .console import DONE, leave, talker, tell
-from .insight import Recurrent, gradient_norms, unrolled
-from .loop import Loop, Meter, State, training
+from . import drawing, insight, palindromes
+from .config import (
+    COUNT,
+    DATA,
+    EPOCHS,
+    LR,
+    MODEL,
+    NOT_NEGATIVE,
+    PAIR,
+    POSITIVE,
+    SHARE,
+    SWEEP,
+    N,
+    RunConfig,
+)
+from .console import BadInput, conclude, leave, talker
+from .drawing import GUESSING, TITLES
+from .evaluation import accuracy, criterion, evaluate
+from .insight import Recurrent, gradient_norms
+from .loop import Loop, State, training
 from .palindromes import Examples
-from .pictures import TITLES
-from .plots import LSTM as PROGRAM
-from .plots import learning_curves
-from .run import RunFolder
+from .run import Run, RunFolder
 from .sweep import Part, sweep
+from .trainer import Trainer
 
-EVALUATION_BATCH = 1000
-SHOWN = 64  # palindromes whose gradients are averaged in the picture
-TOO_FEW = 1000  # palindromes, to learn a rule from rather than each of them
-criterion = nn.CrossEntropyLoss()
+PROGRAM = "train.lstm"
+SHOWN = 64  # the picture of gradients averages over so many palindromes
+TAUGHT, TESTED = 300, 100  # palindromes to find out with which step knows the first digit
+TOO_FEW = 1000  # from fewer palindromes a network learns each of them rather than the rule
 
 
 @dataclass(frozen=True)
 class LSTMConfig(RunConfig):
-    """Teach a recurrent network palindromes: it reads all digits but the last, and tells the last.
+    """Teach a recurrent network palindromes: it reads all digits but one, and predicts the last.
 
-    As a palindrome's last digit is its first, it has to remember one digit to the end.
+    A palindrome's last digit is its first, so the network has to remember one digit to the end.
     """
 
+    QUICK: ClassVar[dict[str, Any]] = {"epochs": 20}
     REPORT: ClassVar[dict[str, Any]] = {
         "epochs": 100,
         "init": "normal",
@@ -51,62 +64,70 @@ class LSTMConfig(RunConfig):
         "curriculum": 0,
     }
 
-    model: Literal["lstm", "textbook", "rnn"] = "lstm"
-    """The LSTM as one fast layer or as textbooks write it, or a plain recurrent network."""
+    model: Annotated[Literal["lstm", "textbook", "rnn"], MODEL] = "lstm"
+    """The LSTM as one fast layer, the LSTM as textbooks write it, or a plain recurrent network."""
 
-    input_length: Annotated[int, COUNT, tyro.conf.arg(metavar="T")] = 5
-    """How many digits are read; the palindromes have one more."""
+    input_length: Annotated[int, DATA, COUNT, tyro.conf.arg(metavar="T")] = 5
+    """Number of digits that are read; the palindromes have one more."""
 
-    hidden: Annotated[int, COUNT] = 128
-    """How many numbers the network remembers from one digit to the next."""
+    hidden: Annotated[int, MODEL, COUNT, N] = 128
+    """Size of the hidden state."""
 
-    epochs: Annotated[int, EPOCHS, RECIPE] = 40
-    """How many times to go through all the training examples (recipe report: 100)."""
+    epochs: Annotated[int, EPOCHS, N] = 40
+    """Number of passes over the training examples."""
 
-    init: Annotated[Literal["uniform", "normal", "forget", "chrono"] | None, RECIPE] = None
-    """Initial weights: uniform in +-1/sqrt(hidden) or standard normal (recipe report); uniform with
-    gates that remember a little (forget), or for about T steps (chrono). Recipe best: chrono, but
-    uniform for the plain network, which has no gates."""
+    init: Annotated[
+        Literal["uniform", "normal", "forget", "chrono"] | None,
+        MODEL,
+        tyro.conf.arg(metavar="{uniform,normal,forget,chrono}"),
+    ] = None
+    """Initial weights: uniform in +-1/sqrt(hidden), or standard normal. "forget" and "chrono" are
+    uniform with gates that remember for a few steps, or for about T steps. Without this option
+    chrono, but uniform for the plain network, which has no gates."""
 
-    optimizer: Annotated[Literal["adam", "rmsprop"], RECIPE] = "adam"
-    """What follows the gradient (recipe report: rmsprop)."""
+    optimizer: Literal["adam", "rmsprop"] = "adam"
+    """Method that updates the weights."""
 
-    learning_rate: Annotated[float, POSITIVE, RECIPE, tyro.conf.arg(aliases=["--lr"])] = 3e-3
-    """The optimizer's step size at the start (recipe report: 0.001)."""
+    learning_rate: Annotated[float, POSITIVE, LR] = 3e-3
+    """Step size of the optimizer at the start."""
 
-    decay_epochs: Annotated[int | None, COUNT, RECIPE] = None
-    """After how many epochs, each time, the learning rate falls to a tenth (recipe report: 100);
-    without, it falls along a cosine to 0 at the end."""
+    decay_epochs: Annotated[int | None, COUNT, N] = None
+    """Divide the learning rate by ten every N epochs; without this option it falls along a cosine
+    to 0 at the end."""
 
-    curriculum: Annotated[int, NOT_NEGATIVE, RECIPE, tyro.conf.arg(metavar="N")] = 20
-    """Read only the first N digits at first, and twice as many again and again, up to all T; with 0
-    all from the start (recipe report: 0)."""
+    curriculum: Annotated[int, DATA, NOT_NEGATIVE, N] = 20
+    """Read only the first N digits at first, then 2N, 4N, ... until all T digits are read; with 0
+    read all T from the start."""
 
-    data_size: Annotated[int, PAIR] = 10_000
-    """How many different palindromes there are in all, as far as so many exist."""
+    data_size: Annotated[int, DATA, PAIR, N] = 10_000
+    """Number of different palindromes, or all there are if they are fewer."""
 
-    portion_train: Annotated[float, SHARE] = 0.8
-    """The share of them that is trained on; the others are only used to check."""
+    portion_train: Annotated[float, DATA, SHARE] = 0.8
+    """Share of the palindromes to train on; the others are for validation."""
 
     max_norm: Annotated[float, POSITIVE] = 10.0
-    """The length to which longer gradients are cut."""
+    """Longer gradients are cut to this length."""
 
-    sweep: Annotated[tuple[int, ...], COUNT, tyro.conf.arg(metavar="T [T ...]")] = ()
+    sweep: Annotated[tuple[int, ...], SWEEP, COUNT, tyro.conf.arg(metavar="T [T ...]")] = ()
     """Train for each of these lengths instead of one, and draw accuracy against length."""
 
-    models: tuple[Literal["lstm", "textbook", "rnn"], ...] = ("rnn", "lstm")
-    """Which networks a sweep compares."""
+    models: Annotated[
+        tuple[Literal["lstm", "textbook", "rnn"], ...],
+        SWEEP,
+        tyro.conf.arg(metavar="MODEL [MODEL ...]"),
+    ] = ("rnn", "lstm")
+    """Networks that a sweep compares, of those that --model takes."""
 
-    seeds: Annotated[int, COUNT, tyro.conf.arg(metavar="N")] = 3
-    """How many seeds a sweep uses for each, from --seed on."""
+    seeds: Annotated[int, SWEEP, COUNT, N] = 3
+    """Number of seeds for each network and length of a sweep, from --seed on."""
 
     @property
     def title(self) -> str:
-        """What its curves show."""
+        """The title of its curves."""
         return f"{TITLES[self.model]} on palindromes: {self.input_length} digits read"
 
     def decided(self) -> Self:
-        """Choose what nobody has chosen."""
+        """Choose the initial weights if the user has not, and check what must go together."""
         if self.sweep:
             for name, each in (("--sweep", self.sweep), ("--models", self.models)):
                 if not each or len(set(each)) < len(each):
@@ -158,75 +179,59 @@ def step(
     return {"loss": loss.detach(), "accuracy": accuracy(logits, labels)}
 
 
-def accuracy(logits: Tensor, labels: Tensor) -> Tensor:
-    """Return the share of the rows whose largest logit is the label's."""
-    return (logits.detach().argmax(axis=1) == labels).astype(np.float32).mean()
-
-
-def evaluate(model: nn.Module, examples: Examples, device: str) -> dict[str, float]:
-    """Return loss and accuracy on examples, learning nothing from them."""
-    meter = Meter()
-    model.eval()
-    with mg.no_grad():
-        for start in range(0, len(examples), EVALUATION_BATCH):
-            chosen = np.arange(start, min(start + EVALUATION_BATCH, len(examples)))
-            x, labels = to_tensors(examples, chosen, device)
-            logits = model(x)
-            loss = criterion(logits, labels)
-            meter.add(len(chosen), loss=loss, accuracy=accuracy(logits, labels))
-    model.train()
-    return meter.read()
-
-
 def to_tensors(examples: Examples, chosen: Any, device: str = "cpu") -> tuple[Tensor, Tensor]:
     """Return the chosen examples as x (N, T, 1), float32, and labels (N,), int64."""
     x = examples.digits[chosen, :, None].astype(np.float32)
     return mg.tensor(x, device=device), mg.tensor(examples.labels[chosen], device=device)
 
 
-def train(config: LSTMConfig, make_run: Callable[..., RunFolder]) -> int:
-    """Train as configured, draw what came of it, and say how well it went.
+def train(config: LSTMConfig, make_run: Callable[..., RunFolder]) -> Run:
+    """Train as configured, draw the pictures, and say how well it went.
 
     Args:
         config: What to do.
         make_run: Makes the run folder.
 
     Returns:
-        The exit code.
+        The run.
     """
-    say = talker(config.quiet)
     if config.sweep:
-        for each in config.parts():
-            make_examples(each)  # what cannot be done is said before anything is
-        run = make_run()
-        parts = [
-            Part(
-                each.model,
-                each.input_length,
-                each.seed,
-                {"program": PROGRAM} | each.settings(),
-                partial(learn, each),
-            )
-            for each in config.parts()
-        ]
-        stopped = sweep(parts, run, config.quiet)
-        return DONE if stopped is None else ending(PROGRAM, run, stopped)
+        return sweep_of(config, make_run)
     examples = make_examples(config)
     run = make_run()
-    say(describe(config, *map(len, examples)))
+    talker(config.quiet)(describe(config, *map(len, examples)))
     loop = learn(config, run)
-    return finish(config, run, loop, examples[1])
+    finish(config, run, loop, *examples)
+    return loop.result()
+
+
+def sweep_of(config: LSTMConfig, make_run: Callable[..., RunFolder]) -> Run:
+    """Train every network for every length and seed."""
+    configs = config.parts()
+    for each in configs:
+        make_examples(each)  # if one is impossible, none is trained
+    parts = [
+        Part(
+            each.model,
+            each.input_length,
+            each.seed,
+            {"program": PROGRAM} | each.settings(),
+            partial(learn, each),
+        )
+        for each in configs
+    ]
+    return sweep(parts, make_run(), config.quiet, not config.no_plots)
 
 
 def make_examples(config: LSTMConfig) -> tuple[Examples, Examples]:
-    """Draw the palindromes to learn from, and others that check it."""
+    """Draw the palindromes for training and those for validation."""
     random = np.random.default_rng(config.seed)
     drawn = palindromes.draw(config.input_length, config.data_size, random)
     return palindromes.split(drawn, config.portion_train)
 
 
 def learn(config: LSTMConfig, run: RunFolder) -> Loop:
-    """Train, and return the loop that has ended."""
+    """Train, and return the loop when it has ended."""
     learnt, unseen = make_examples(config)
     mg.manual_seed(config.seed)
     model = make_model(config)
@@ -236,8 +241,7 @@ def learn(config: LSTMConfig, run: RunFolder) -> Loop:
 
     take_step = mg.capture(step, config.device)  # it moves x and labels there
     steps_per_epoch = math.ceil(len(learnt) / config.batch_size)
-    cost = partial(digits_read, config)
-    with training(state, run, config, steps_per_epoch, step_cost=cost) as loop:
+    with training(state, run, config, steps_per_epoch) as loop:
         for epoch in loop.epochs():
             read = digits_read(config, epoch)
             for chosen in loop.steps(batches(len(learnt), config.batch_size, shuffle)):
@@ -245,21 +249,22 @@ def learn(config: LSTMConfig, run: RunFolder) -> Loop:
                 found = take_step(model, optimizer, x, labels, config.max_norm)
                 loop.meter.add(len(chosen), **found)
             scheduler.step()
-            check = evaluate(model, unseen, config.device)
-            unknown = {"val_accuracy": check["accuracy"], "val_loss": check["loss"]}
-            loop.log(show=("val_accuracy",), **unknown, digits_read=read)
-            loop.keep_best(check["accuracy"], -check["loss"])
+            check = evaluate(
+                model, len(unseen), lambda part: to_tensors(unseen, part, config.device)
+            )
+            loop.log(show=("val_accuracy",), **check, digits_read=read)
+            loop.keep_best(check["val_accuracy"], -check["val_loss"])
     return loop
 
 
 def digits_read(config: LSTMConfig, epoch: int) -> int:
     """Return how many digits are read in an epoch, counted from 1.
 
-    Over a long sequence the first digit leaves no more trace in the loss, at first, than any other.
-    A network that has learnt to keep it over a few steps needs to learn no more than to go on.
+    At first the first digit of a long sequence changes the loss no more than any other digit. A
+    network that has learnt to keep it over a few steps only has to learn to keep it longer.
 
-    Of the epochs the first quarter reads `curriculum` digits, the next half ever more, and the last
-    quarter all.
+    The first quarter of the epochs reads `curriculum` digits, the next half doubles them again and
+    again, and the last quarter reads all.
 
     Source: Bengio et al. 2009, "Curriculum learning".
     """
@@ -284,7 +289,7 @@ def make_model(config: LSTMConfig) -> Recurrent:
 def make_optimizer(
     config: LSTMConfig, model: nn.Module
 ) -> tuple[optim.Optimizer, optim.lr_scheduler.LRScheduler]:
-    """Return what follows the gradient, and what lowers its learning rate after each epoch."""
+    """Return the optimizer, and the scheduler that lowers its learning rate after each epoch."""
     parameters, rate = model.parameters(), config.learning_rate
     optimizer: optim.Optimizer
     if config.optimizer == "adam":
@@ -299,12 +304,12 @@ def make_optimizer(
 def describe(config: LSTMConfig, learnt: int, unseen: int) -> str:
     """Say in words what is about to happen."""
     length = config.input_length + 1
-    text = f"Learning from {learnt} palindromes of {length} digits; {unseen} others check it."
+    text = f"Learning from {learnt} palindromes of {length} digits; {unseen} others validate it."
     exist = palindromes.possible(config.input_length)
     if exist is not None and exist < TOO_FEW:
         text += (
             f"\nOnly {exist} palindromes of {length} digits exist: too few to generalise from, "
-            "so expect it to do badly on those that it has not seen."
+            "so expect bad predictions of the others."
         )
     init = f"{config.init} initialisation"
     if config.init == "chrono":
@@ -313,65 +318,64 @@ def describe(config: LSTMConfig, learnt: int, unseen: int) -> str:
     falls = (
         "falls along a cosine to 0"
         if config.decay_epochs is None
-        else f"falls to a tenth every {config.decay_epochs} epochs"
+        else f"is divided by ten every {config.decay_epochs} epochs"
     )
     text += (
         f"\nRecipe {config.recipe}: {init}, {name} with a learning rate of "
         f"{config.learning_rate:g}, which {falls}."
     )
     if digits_read(config, 1) < config.input_length:
-        text += f" It reads {config.curriculum} digits at first, and ever more."
+        text += f" It reads {config.curriculum} digits at first, and then more and more."
     return text
 
 
-def finish(config: LSTMConfig, run: RunFolder, loop: Loop, unseen: Examples) -> int:
-    """Draw curves, gates and gradients, say how it went, and return the exit code."""
+def finish(
+    config: LSTMConfig, run: RunFolder, loop: Loop, learnt: Examples, unseen: Examples
+) -> None:
+    """Draw curves, gates and gradients, and say how it went."""
     lines = run.measured()
-    if lines:
-        learning_curves(run, run, config.title)
-        look_inside(config, run, loop.state.networks[""], unseen)
-        last = lines[-1]
-        tell(
-            f"After epoch {last['epoch']} it tells the last digit of {last['val_accuracy']:.1%} of "
-            "the palindromes that it has never seen, and of "
-            f"{last['accuracy']:.1%} of those that it learnt from. Results: {run.path}"
-        )
-    return ending(PROGRAM, run, loop)
+    if not lines:
+        return
+    if not config.no_plots:
+        figure = drawing.learning_curves(lines, config.title, GUESSING)
+        drawing.save(figure, run, "curves.png")
+        look_inside(config, run, loop.state.networks[""], learnt, unseen)
+    last = lines[-1]
+    conclude(
+        config.quiet,
+        f"After epoch {last['epoch']} it predicts the last digit of {last['val_accuracy']:.1%} of "
+        "the palindromes that it has never seen.",
+        f"Of the palindromes that it learnt from: {last['accuracy']:.1%}.",
+        f"Results: {run.path}",
+    )
 
 
-def look_inside(config: LSTMConfig, run: RunFolder, model: Any, unseen: Examples) -> None:
-    """Draw the gates while one palindrome is read, and how far back the gradient reaches."""
-    chosen = np.arange(min(len(unseen), SHOWN))
-    x, labels = to_tensors(unseen, chosen, config.device)
-    title = f"{TITLES[config.model]}: what its gates do while it reads a palindrome"
-    with mg.no_grad():
-        gates = unrolled(model, x[:1]).gates
-    if gates:
-        values = {name: each[:, :, 0] for name, each in gates.items()}
-        with run.replacing("gates.png") as path:
-            pictures.gates(values, unseen.digits[0].tolist(), title, path)
+def look_inside(
+    config: LSTMConfig, run: RunFolder, model: Any, learnt: Examples, unseen: Examples
+) -> None:
+    """Draw when the network knows the first digit, and how far back the gradient reaches."""
+    digits = np.concatenate([learnt.digits[:TAUGHT], unseen.digits[:TESTED]])
+    x = mg.tensor(digits[:, :, None].astype(np.float32), device=config.device)
+    found = insight.look_inside(model, x, digits[:, 0], min(TAUGHT, len(learnt)))
+    figure = drawing.memory(found, config.model)
+    drawing.save(figure, run, "gates.png" if found.cells else "memory.png")
+
+    x, labels = to_tensors(unseen, np.arange(min(len(unseen), SHOWN)), config.device)
     mg.manual_seed(config.seed)
     other = replace(config, model="lstm" if config.model == "rnn" else "rnn", init=None).decided()
-    norms = {
-        f"{TITLES[config.model]}, trained": gradient_norms(model, x, labels),
-        f"{TITLES[config.model]}, untrained": gradient_norms(make_model(config), x, labels),
-        f"{TITLES[other.model]}, untrained": gradient_norms(make_model(other), x, labels),
+    norms: dict[str, dict[str, Any]] = {
+        config.model: {
+            "trained": gradient_norms(model, x, labels),
+            "untrained": gradient_norms(make_model(config), x, labels),
+        },
+        other.model: {"untrained": gradient_norms(make_model(other), x, labels)},
     }
-    with run.replacing("gradients.png") as path:
-        pictures.gradients(norms, "What is left of the gradient on its way back", path)
+    figure = drawing.gradients(norms, "What is left of the gradient on its way back")
+    drawing.save(figure, run, "gradients.png")
 
 
-def main(args: Sequence[str] | None = None) -> int:
-    """Run the command.
-
-    Args:
-        args: Its words, None for those of the process.
-
-    Returns:
-        The exit code.
-    """
-    return command(PROGRAM, LSTMConfig, train, args)
-
+trainer = Trainer(PROGRAM, LSTMConfig, train)
+main, run = trainer.main, trainer.run
 
 if __name__ == "__main__":
     leave(main())

@@ -1,4 +1,4 @@
-"""The LSTM's task: read all digits of a palindrome but the last, and tell the last."""
+"""The LSTM's task: read all digits of a palindrome but the last, and predict the last."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from minigrad.data import Bytes
 
-from .config import BadInput
+from .console import BadInput
 
 _MANY = 18  # 10^18 palindromes are more than any data size
 
@@ -27,7 +27,7 @@ class Examples:
         return len(self.digits)
 
     def first(self, count: int) -> "Examples":
-        """Return the first digits of each sequence only; what is asked for is still its first."""
+        """Return the first digits of each sequence only; the label is still the very first."""
         return Examples(self.digits[:, :count], self.labels)
 
 
@@ -50,7 +50,7 @@ def draw(input_length: int, count: int, generator: np.random.Generator) -> Examp
     Args:
         input_length: How many digits are read, T; the palindromes have T + 1.
         count: How many to draw at most.
-        generator: Where they are drawn from.
+        generator: Draws the random numbers.
 
     Returns:
         `count` examples, or all palindromes of that length if fewer exist.
@@ -75,11 +75,11 @@ def _distinct_rows(width: int, count: int, generator: np.random.Generator) -> By
 
 
 def split(examples: Examples, portion_train: float) -> tuple[Examples, Examples]:
-    """Split into training and validation examples, which share none.
+    """Split into training and validation examples.
 
     Args:
         examples: Distinct examples in random order.
-        portion_train: The share that is trained on, between 0 and 1.
+        portion_train: The share for training, between 0 and 1.
 
     Returns:
         The training and the validation examples, at least one of each.

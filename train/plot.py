@@ -1,36 +1,40 @@
-"""Draw runs anew, or beside each other: `python -m train.plot RUN [RUN ...]`."""
+"""Draw runs anew, or compare them in one picture: `python -m train.plot RUN [RUN ...]`."""
 
 import csv
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import partial
+from itertools import chain
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import tyro
 
-from . import pictures, plots, sweep
-from .classifier import ClassifierConfig
-from .command import guarded
-from .comparison import Panel, comparison
-from .config import BadInput, RunConfig, config_of, parse_tool, program_of
-from .console import DONE, leave, talker, tell
-from .gan import GANConfig
-from .lstm import LSTMConfig
+from minigrad import nn
+from minigrad.data import DataError
+
+from . import classifier, drawing, gan, lstm, sweep
+from .config import RunConfig, config_of, parse_tool, program_of
+from .console import DONE, BadInput, guarded, leave, talker, tell
+from .drawing import GUESSING, LOOKS, Panel
+from .judge import Judge
 from .run import DAMAGE, RunFolder, read_lines
 
+Names = TypeVar("Names", str, list[str])
+
 PROGRAM = "train.plot"
-COMPARISON = "comparison.png"
 LEARNING = (
-    Panel("loss", "Training loss", "nats"),
-    Panel("accuracy", "Training accuracy", "%", guide=(10, "10 %: guessing")),
-    Panel("val_loss", "Validation loss", "nats"),
-    Panel("val_accuracy", "Validation accuracy", "%", guide=(10, "10 %: guessing")),
+    Panel("loss", "Training", "loss (nats)"),
+    Panel("accuracy", "Training", "accuracy (%)"),
+    Panel("val_loss", "Validation", "loss (nats)"),
+    Panel("val_accuracy", "Validation", "accuracy (%)"),
 )
 # what does not shape what is measured; of data_dir only how many digits it has
 BESIDES = {
     *("out", "device", "checkpoint_minutes", "checkpoint_steps", "tensorboard", "quiet", "config"),
     *("resume", "dry_run", "save_interval", "judge_interval", "data_dir"),
+    *("name", "no_plots", "log_interval"),
 }
 
 
@@ -47,20 +51,22 @@ class Kind:
 
 
 KINDS = {
-    plots.LSTM: Kind(LSTMConfig, "epoch", LEARNING),
-    plots.CLASSIFIER: Kind(ClassifierConfig, "epoch", LEARNING),
-    plots.GAN: Kind(
-        GANConfig,
+    lstm.trainer.program: Kind(
+        lstm.LSTMConfig,
+        "epoch",
+        [replace(each, guide=GUESSING if "%" in each.y else None) for each in LEARNING],
+    ),
+    classifier.trainer.program: Kind(classifier.ClassifierConfig, "epoch", LEARNING),
+    gan.trainer.program: Kind(
+        gan.GANConfig,
         "step",
         (
-            Panel("g_loss", "Generator's loss", "nats"),
-            Panel("d_loss", "Discriminator's loss (real + fake)", "nats"),
-            Panel(
-                "fid", "Distance from real digits, by a classifier", "FID", log=True, moment=True
-            ),
-            Panel("d_real", "Real digits taken for real", "%", guide=(50, "50 %: guessing")),
-            Panel("d_fake", "Fakes taken for fakes", "%", guide=(50, "50 %: guessing")),
-            Panel("recall", "Recall: real digits that fakes cover", "%", moment=True),
+            Panel("g_loss", "Generator", "loss (nats)"),
+            Panel("d_loss", "Discriminator (real + fake)", "loss (nats)"),
+            Panel("fid", "Distance from real digits", "FID", log=True, moment=True),
+            Panel("d_real", "Real digits", "taken for real (%)", guide=(50, "50 %: guessing")),
+            Panel("d_fake", "Fakes", "taken for fakes (%)", guide=(50, "50 %: guessing")),
+            Panel("recall", "Recall: real digits that fakes cover", "share (%)", moment=True),
         ),
     ),
 }
@@ -70,12 +76,13 @@ KINDS = {
 class PlotConfig:
     """Draw the pictures of a run anew, or compare runs in one picture.
 
-    Runs of one program are compared, each under the settings in which it differs from the others.
-    Of those with equal settings but several seeds it shows the mean and the range.
+    Runs of one program are compared, each under the settings in which it differs from the others;
+    each program has a picture of its own. Runs with equal settings but several seeds are shown by
+    their mean and their range.
     """
 
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN [RUN ...]")]
-    """Folders of runs, or of sweeps."""
+    """Folders of runs or of sweeps, or a folder that holds some, as "runs"."""
 
     out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
     """Folder for the pictures; else the run's own, or the current one for a comparison."""
@@ -90,6 +97,8 @@ class Run:
 
     folder: RunFolder
 
+    program: str
+
     config: RunConfig
 
     choices: Mapping[str, Any]
@@ -97,6 +106,11 @@ class Run:
 
     lines: list[dict[str, float]]
     """Its measurements; none of a sweep."""
+
+    @property
+    def is_sweep(self) -> bool:
+        """Whether it is many trainings of train.lstm."""
+        return bool(getattr(self.config, "sweep", ()))
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -126,60 +140,77 @@ def plot(config: PlotConfig) -> int:
     if not config.runs:
         raise BadInput("no RUN is given; allowed: folders of runs, at least one")
     say = talker(config.quiet)
-    programs = [program_of(path, "RUN") for path in config.runs]
-    for path, program in zip(config.runs, programs, strict=True):
-        if program not in KINDS:
-            raise BadInput(f"RUN {path}: this is a run of {program}; allowed: {', '.join(KINDS)}")
-        if program != programs[0]:
-            raise BadInput(
-                f"RUN {path}: this is a run of {program}, but {config.runs[0]} is one of "
-                f"{programs[0]}; allowed: runs of the same program"
-            )
-    kind = KINDS[programs[0]]
-    runs = [read(path, programs[0], kind) for path in config.runs]
+    inside = [runs_in(path) for path in config.runs]
+    searched = any(found != [path] for found, path in zip(inside, config.runs, strict=True))
+    runs = []
+    for path in dict.fromkeys(chain(*inside)):
+        try:
+            runs.append(read(path))
+        except BadInput as error:
+            if not searched:
+                raise
+            say(f"Left out: {error}")
+    if not runs:
+        raise BadInput(f"RUN {config.runs[0]}: no run in this folder can be drawn")
+    kinds: dict[str, list[Run]] = {}
+    for run in runs:
+        kinds.setdefault(run.program + " sweeps" * run.is_sweep, []).append(run)
+    into = _folder(config.out or (runs[0].folder.path if len(runs) == 1 else Path()))
     if len(runs) == 1:
-        into = _folder(config.out or runs[0].folder.path)
-        names = _written(into, lambda: draw(runs[0], into))
-        if any("fid" in line for line in runs[0].lines) and floor_of(runs[0]) is None:
-            say("The FID of real digits is left out: those it was judged against are not here.")
+        names = _written(into, partial(draw, runs[0], into, say))
     else:
-        groups = grouped(runs)
-        into = _folder(config.out or Path())
-        for label, members in groups.items():
-            say(f"{label}: {', '.join(str(run.folder.path) for run in members)}")
-        names = _written(into, lambda: compare(groups, kind, programs[0], into))
+        names = []
+        for kind, members in kinds.items():
+            groups = grouped(members)
+            if len(kinds) > 1:
+                say(f"{kind}:")
+            for label, group in groups.items():
+                say(f"{label}: {', '.join(str(run.folder.path) for run in group)}")
+            own = "-" + kind.removeprefix("train.").replace(" ", "-") if len(kinds) > 1 else ""
+            names.append(_written(into, partial(compare, groups, into, f"comparison{own}.png")))
     tell(f"Results: {', '.join(str(into.path / name) for name in names)}")
     return DONE
 
 
-def read(path: Path, program: str, kind: Kind) -> Run:
+def runs_in(path: Path) -> list[Path]:
+    """Return the runs in a folder and in the folders there; else the path itself."""
+    found: list[Path] = []
+    try:
+        for below in ("", "*/", "*/*/"):
+            for file in sorted(path.glob(f"{below}config.json")):
+                if not any(run in file.parents for run in found):  # as the trainings of a sweep are
+                    found.append(file.parent)
+    except (OSError, ValueError):  # ValueError: a path that no folder can have
+        pass
+    return found or [path]
+
+
+def read(path: Path) -> Run:
     """Read a run's config and measurements.
 
-    Args:
-        path: Its folder.
-        program: Which program made it.
-        kind: What its lines must have.
-
     Raises:
-        BadInput: If a file is damaged, or nothing has been measured yet.
+        BadInput: If it is no run, a file is damaged, or nothing has been measured yet.
     """
+    program = program_of(path, "RUN")
+    if program not in KINDS:
+        raise BadInput(f"RUN {path}: this is a run of {program}; allowed: {', '.join(KINDS)}")
+    kind = KINDS[program]
     config = config_of(path, kind.config, program, "RUN")
     folder = RunFolder(path)
     try:
         digits = folder.read_json("environment.json").get("digits", "").partition(" ")[0]
         choices = {"recipe": config.recipe, "digits": digits} | own_choices(config)
-        run = Run(folder, config, choices, [])
-        if is_sweep(config):
-            found: Sequence[Any] = sweep.read_rows(run.folder)
-        else:
-            found = read_lines(path / "metrics.jsonl")
+        run = Run(folder, program, config, choices, [])
+        found: Sequence[Any] = (
+            sweep.read_rows(folder) if run.is_sweep else read_lines(path / "metrics.jsonl")
+        )
     except (OSError, csv.Error, *DAMAGE) as error:
         cause = error.__cause__ or error
         why = cause if isinstance(cause, UnicodeError) else repr(cause)  # its repr has all bytes
         raise BadInput(f"RUN {path}: its measurements are damaged: {why}") from None
     if not found:
         raise BadInput(f"RUN {path}: nothing has been measured yet")
-    if is_sweep(config):
+    if run.is_sweep:
         return run
     needed = {kind.x, *(panel.name for panel in kind.panels if not panel.moment)}
     if not all(math.isfinite(line.get(kind.x, 0)) for line in found):
@@ -192,31 +223,38 @@ def read(path: Path, program: str, kind: Kind) -> Run:
     return replace(run, lines=list(found))
 
 
-def draw(run: Run, into: RunFolder) -> list[str]:
+def draw(run: Run, into: RunFolder, say: Callable[[str], None]) -> list[str]:
     """Draw everything that a run's files give; return the names of the pictures."""
-    if is_sweep(run.config):
+    if run.is_sweep:
         return sweep.draw(run.folder, into)
-    if isinstance(run.config, GANConfig):
-        curves = plots.gan_curves(run.folder, into, floor_of(run))
-        return [*curves, *plots.gan_progress(run.folder, into)]
-    return plots.learning_curves(run.folder, into, run.config.title)
+    if not isinstance(run.config, gan.GANConfig):
+        guide = GUESSING if isinstance(run.config, lstm.LSTMConfig) else None
+        figure = drawing.learning_curves(run.lines, run.config.title, guide)
+        return [drawing.save(figure, into, "curves.png")]
+    floor = floor_of(run.folder, run.config)
+    if any("fid" in line for line in run.lines) and floor is None:
+        say("The FID of real digits is left out: those it was judged against are not here.")
+    figure = drawing.gan_curves(run.lines, floor)
+    return [drawing.save(figure, into, "curves.png"), *drawing.gan_progress(run.folder, into)]
 
 
-def floor_of(run: Run) -> float | None:
-    """Return the FID of the real digits of a GAN's run, as `plots.floor_of` does."""
-    assert isinstance(run.config, GANConfig)  # nothing else has measured a FID
-    return plots.floor_of(run.folder, run.config.judge, run.config.data_dir)
+def floor_of(run: RunFolder, config: gan.GANConfig) -> float | None:
+    """Return the FID of the real digits that a run of train.gan was judged against.
 
-
-def is_sweep(config: RunConfig) -> bool:
-    """Tell whether a run is many trainings of train.lstm."""
-    return bool(getattr(config, "sweep", ()))
+    It is None where those digits, or the judge, are not at hand.
+    """
+    try:
+        found = Judge.load(config.judge, config.data_dir)
+    except (OSError, ValueError, nn.StateDictError, DataError):
+        return None
+    same = found.source == run.read_json("environment.json").get("judged_against")
+    return found.floor if same else None
 
 
 def own_choices(config: RunConfig) -> dict[str, Any]:
     """Return the settings that neither the recipe nor the other settings give, besides the seed."""
     cls = type(config)
-    base = replace(cls(), recipe=config.recipe, **(cls.REPORT if config.recipe == "report" else {}))
+    base = replace(cls(), recipe=config.recipe, **cls.of_recipe(config.recipe))
     names = [f.name for f in fields(config) if f.name not in BESIDES | {"recipe", "seed"}]
     own = {name: getattr(config, name) for name in names}
     own = {name: value for name, value in own.items() if value != getattr(base, name)}
@@ -276,43 +314,29 @@ def _value(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else "none" if value is None else str(value)
 
 
-def compare(
-    groups: Mapping[str, Sequence[Run]], kind: Kind, program: str, into: RunFolder
-) -> list[str]:
-    """Draw groups of runs beside each other.
-
-    Args:
-        groups: By label.
-        kind: What they are compared by.
-        program: What made them.
-        into: Where the picture goes.
-
-    Returns:
-        The picture's name.
+def compare(groups: Mapping[str, Sequence[Run]], into: RunFolder, name: str) -> str:
+    """Draw groups of runs of one kind, by label, beside each other.
 
     Raises:
-        BadInput: If sweeps are compared with single trainings, or runs have nothing in common.
+        DataError: If the runs have nothing in common.
     """
     runs = [run for group in groups.values() for run in group]
-    sweeps = [is_sweep(run.config) for run in runs]
-    if any(sweeps) and not all(sweeps):
-        path = runs[sweeps.index(True)].folder.path
-        raise BadInput(f"RUN {path}: this is a sweep; allowed: sweeps only, or none")
-    if all(sweeps):
+    if runs[0].is_sweep:
         results: dict[str, dict[int, list[float]]] = {}
         for label, group in groups.items():
             rows = [row for run in group for row in sweep.read_rows(run.folder)]
             for model, lengths in sweep.by_model_and_length(rows).items():
                 results[f"{model}, {label}"] = lengths
-        with into.replacing(COMPARISON) as path:
-            pictures.accuracy_by_length(results, path)
-        return [COMPARISON]
+        return drawing.save(drawing.accuracy_by_length(results), into, name)
+    kind = KINDS[runs[0].program]
     measured = {label: [run.lines for run in group] for label, group in groups.items()}
+    models = [getattr(group[0].config, "model", "") for group in groups.values()]
+    one_each = "" not in models and 1 < len(models) == len(set(models))
+    looks = [LOOKS[m] if one_each else drawing.numbered(i) for i, m in enumerate(models)]
     bands = any(len(group) > 1 for group in groups.values())
-    title = f"{len(runs)} runs of {program}" + (": mean and range over seeds" if bands else "")
-    with into.replacing(COMPARISON) as path:
-        comparison(measured, kind.panels, kind.x, title, path)
-    return [COMPARISON]
+    title = f"{len(runs)} runs of {runs[0].program}" + ": mean and range over seeds" * bands
+    figure = drawing.comparison(measured, looks, kind.panels, kind.x, title)
+    return drawing.save(figure, into, name)
 
 
 def _folder(path: Path) -> RunFolder:
@@ -326,7 +350,7 @@ def _folder(path: Path) -> RunFolder:
     return RunFolder(path)
 
 
-def _written(into: RunFolder, draw: Callable[[], list[str]]) -> list[str]:
+def _written(into: RunFolder, draw: Callable[[], Names]) -> Names:
     try:
         return draw()
     except OSError as error:

@@ -1,19 +1,20 @@
-"""The folder of one run: settings, surroundings, measurements, weights and pictures."""
+"""A run: its folder with settings, metrics, weights, checkpoint and pictures, and its networks."""
 
+import base64
 import csv
+import html
 import json
 import math
 import os
-import platform
-import shlex
-import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
-from importlib import metadata
 from pathlib import Path
 from typing import Any
+
+from PIL import Image
 
 import minigrad as mg
 from minigrad import Tensor, nn
@@ -24,18 +25,13 @@ try:
 except ImportError:
     fcntl = None  # type: ignore[assignment]
 
-from . import checkpoint
-from .config import BadInput, named_values, text_of
-from .console import warn
+from .console import DONE, BadInput, warn
+from .files import named_values, read_state, replacing, text_of, to_disk, write_state
+from .progress import in_notebook
 
-ROOT = Path(__file__).resolve().parent.parent
-# packages that shape results, by how their names begin
-SHAPERS = "minigrad numpy numba cupy nvidia-cublas safetensors matplotlib pillow"
-
-
-GROWING = ("metrics.jsonl", "timing.jsonl")  # what a resumed run cuts back to its checkpoint
+GROWING = ("metrics.jsonl", "timing.jsonl")  # a resumed run cuts them back to its checkpoint
 CHECKPOINT = "checkpoint.safetensors"
-# what a file may raise that holds something else than what was written
+# what reading a file may raise that holds something else than it should
 DAMAGE = (ValueError, KeyError, TypeError, AttributeError, IndexError, nn.StateDictError)
 
 
@@ -44,7 +40,7 @@ class RunFolder:
 
     Args:
         path: An existing folder; `new_folder` makes one.
-        resumed: Whether to go on from its checkpoint.
+        resumed: Whether the run continues from its checkpoint.
     """
 
     def __init__(self, path: Path, resumed: bool = False) -> None:
@@ -68,15 +64,30 @@ class RunFolder:
                     self._board.close()
                     self._board = None
 
+    @contextmanager
+    def replacing(self, name: str) -> Iterator[Path]:
+        """Give a path to write to, and put the file written there in the place of `name` at once.
+
+        Args:
+            name: A file name, or a path relative to the run folder.
+
+        Yields:
+            The path of a temporary file beside it, with the same ending.
+        """
+        target = self.path / name
+        target.parent.mkdir(exist_ok=True)
+        with replacing(target) as temporary:
+            yield temporary
+
     def write_json(self, name: str, values: Mapping[str, Any]) -> None:
-        """Write a JSON file that a person can read."""
+        """Write a JSON file, indented."""
         text = json.dumps(values, indent=2, ensure_ascii=False)
         with self.replacing(name) as path:
             # a path whose name is not UTF-8 holds lone surrogates, which JSON can escape
             path.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
 
     def read_json(self, name: str) -> dict[str, Any]:
-        """Read a JSON file back; nothing if there is none.
+        """Read a JSON file; nothing if there is none.
 
         Raises:
             ValueError: If it is damaged.
@@ -85,9 +96,9 @@ class RunFolder:
         return named_values(path.read_bytes()) if path.exists() else {}
 
     def write_environment(self, here: Mapping[str, Any]) -> None:
-        """Write what the run started on to environment.json, or add what it was resumed on.
+        """Write environment.json: where the run started, and where it was resumed.
 
-        Nothing is computed from that file, so one that is damaged ends no run.
+        No computation reads that file, so a damaged one ends no run.
         """
         name, before = "environment.json", dict(here)
         try:
@@ -110,17 +121,17 @@ class RunFolder:
                 self._board.add_scalar(name, values[name], values["step"])
 
     def append(self, name: str, **values: float) -> None:
-        """Append one line to a file of JSON lines; what is not a number (nan, inf) becomes null."""
+        """Append one line to a file of JSON lines; nan and infinity become null."""
         line = {key: value if math.isfinite(value) else None for key, value in values.items()}
         with (self.path / name).open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
 
     def read_lines(self, name: str) -> list[dict[str, float]]:
-        """Read a file of JSON lines back, as the function `read_lines` does."""
+        """Read a file of JSON lines, as the function `read_lines` does."""
         return read_lines(self.path / name)
 
     def measured(self) -> list[dict[str, float]]:
-        """Read the metrics, to sum up a training; none, with a warning, if they are damaged."""
+        """Read the metrics at the end of a training; none, with a warning, if they are damaged."""
         try:
             return self.read_lines("metrics.jsonl")
         except DataError as error:
@@ -149,19 +160,19 @@ class RunFolder:
             mg.save(dict(weights), path)
 
     def write_checkpoint(self, state: Mapping[str, Any]) -> None:
-        """Write a training's state, with what has been measured up to it, to survive a crash."""
+        """Write a training's state and the sizes of its metrics, so that both survive a crash."""
         sizes = {}
         for name in GROWING:
             path = self.path / name
             path.touch()
-            _to_disk(path)
+            to_disk(path)
             sizes[name] = path.stat().st_size
         with self.replacing(CHECKPOINT) as path:
-            checkpoint.write({"state": dict(state), "sizes": sizes}, path)
-            _to_disk(path)
+            write_state({"state": dict(state), "sizes": sizes}, path)
+            to_disk(path)
 
     def go_on(self, load: Callable[[dict[str, Any]], None]) -> None:
-        """Go on from the checkpoint, and forget what has been measured since.
+        """Load the checkpoint, and drop the metrics that were measured after it.
 
         A run that ended before its first checkpoint begins anew.
 
@@ -178,7 +189,7 @@ class RunFolder:
         if not path.exists() and not written:
             return
         try:
-            content = checkpoint.read(path)
+            content = read_state(path)
         except (OSError, ValueError) as error:
             raise BadInput(f"--resume {self.path}: {error}") from None
         try:
@@ -204,38 +215,12 @@ class RunFolder:
         if timing.exists():  # if it was cut, the times are lost, but not the run
             os.truncate(timing, min(timing_size, timing.stat().st_size))
 
-    @contextmanager
-    def replacing(self, name: str) -> Iterator[Path]:
-        """Give a path to write to, and put what was written in the place of `name` at once.
-
-        Args:
-            name: A file name, or a path relative to the run folder.
-
-        Yields:
-            The path of a temporary file beside it, with the same ending.
-        """
-        target = self.path / name
-        target.parent.mkdir(exist_ok=True)
-        with replacing(target) as temporary:
-            yield temporary
-
-
-@contextmanager
-def replacing(target: Path) -> Iterator[Path]:
-    """Give a path to write to, and put what was written in the place of a file at once."""
-    temporary = target.with_name(f".unfinished-{target.name}")
-    try:
-        yield temporary
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
-
 
 def read_lines(path: Path) -> list[dict[str, float]]:
     """Read a file of JSON lines, null as nan; an empty list if there is none.
 
     Raises:
-        DataError: If a line holds anything but named numbers; its cause is what Python said.
+        DataError: If a line holds anything but named numbers; its cause is Python's error.
     """
     return _lines_of(path.read_bytes(), path) if path.exists() else []
 
@@ -257,12 +242,6 @@ def _number(value: Any) -> float:
         raise ValueError(f"{value!r} is no number")
     number: float = value
     return number
-
-
-def _to_disk(path: Path) -> None:
-    """Wait until a file's content would survive a loss of power."""
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())
 
 
 @contextmanager
@@ -296,20 +275,29 @@ def summary_writer() -> Any:
     return SummaryWriter
 
 
-def new_folder(out: Path, task: str) -> Path:
-    """Make the folder out/task/date_time, with a number behind it if it exists.
+def new_folder(out: Path, task: str, name: str | None = None) -> Path:
+    """Make a folder for a run.
+
+    Args:
+        out: The folder of all runs.
+        task: The folder in it.
+        name: The new folder in that one; None takes the date and time, and a number if need be.
 
     Raises:
-        BadInput: If no folder can be made there.
+        BadInput: If no folder can be made there, or the name is taken.
     """
-    stamp = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+    first = name or datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
     number = 1
     while True:
-        path = out / task / (stamp if number == 1 else f"{stamp}_{number}")
+        path = out / task / (first if number == 1 else f"{first}_{number}")
         try:
             path.mkdir(parents=True)
             return path
         except FileExistsError:
+            if name is not None and path.exists():
+                raise BadInput(
+                    f"--name is {name}, but {path} exists; allowed: a new name"
+                ) from None
             number += 1
         except (OSError, ValueError) as error:  # ValueError: a path that no folder can have
             raise BadInput(
@@ -319,46 +307,67 @@ def new_folder(out: Path, task: str) -> Path:
             ) from None
 
 
-def environment(program: str, args: Sequence[str]) -> dict[str, Any]:
-    """Describe what a run ran on.
+@dataclass(frozen=True, repr=False)
+class Run:
+    """What a training has left; a notebook shows its pictures.
 
-    Args:
-        program: The module that was run.
-        args: The words of its command line.
-
-    Returns:
-        The command, the time of the start, the code's commit (None if it is not in a git
-        checkout), versions and machine.
+    Attributes:
+        folder: Where everything is.
+        networks: The networks after the last step, by name; the only one is named "".
+        step: How many steps were trained.
+        stopped_by: The number of the signal that ended the training early, or None.
     """
-    return {
-        "command": shlex.join(["python", "-m", program, *args]),
-        "started": datetime.now().astimezone().isoformat(timespec="seconds"),
-        "commit": _commit(),
-        "python": platform.python_version(),
-        "packages": _versions(),
-        "platform": platform.platform(),
-        "cpus": os.cpu_count(),
-    }
 
+    folder: Path
+    networks: Mapping[str, nn.Module]
+    step: int = 0
+    stopped_by: int | None = None
 
-def _versions() -> dict[str, str]:
-    try:
-        installed = {d.name.lower(): d.version for d in metadata.distributions() if d.name}
-    except Exception:  # a broken installation may raise anything
-        return {}
-    return {
-        name: installed[name]
-        for name in sorted(installed)
-        if name.startswith(tuple(SHAPERS.split()))
-    }
+    @property
+    def model(self) -> nn.Module:
+        """The network that was trained; of a GAN, the generator that draws.
 
+        Raises:
+            AttributeError: If this is a sweep, which has trained many networks.
+        """
+        for name in ("", "average", "generator"):
+            if name in self.networks:
+                return self.networks[name]
+        raise AttributeError(f"a sweep has no single model; its runs are in {self.folder}")
 
-def _commit() -> str | None:
-    if not (ROOT / ".git").exists():
-        return None
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
-    try:
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=10)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout.strip() or None
+    @property
+    def metrics(self) -> list[dict[str, float]]:
+        """The lines of metrics.jsonl."""
+        return read_lines(self.folder / "metrics.jsonl")
+
+    @property
+    def pictures(self) -> list[Path]:
+        """The pictures in the folder."""
+        return sorted(self.folder.glob("*.png"))
+
+    @property
+    def exit_code(self) -> int:
+        """The exit code of the command: 0, or 128 and the number of the signal."""
+        return DONE if self.stopped_by is None else 128 + self.stopped_by
+
+    def show(self) -> None:
+        """Show the pictures: in the notebook, or with the system's viewer."""
+        if in_notebook():
+            from IPython.display import display
+
+            display(self)
+        else:
+            for path in self.pictures:
+                with Image.open(path) as image:
+                    image.show(path.name)
+
+    def __repr__(self) -> str:
+        ended = "" if self.stopped_by is None else ", stopped early"
+        return f"<Run of {self.step} steps in {self.folder}{ended}>"
+
+    def _repr_html_(self) -> str:
+        """The pictures, as a notebook shows them."""
+        images = (base64.b64encode(path.read_bytes()).decode() for path in self.pictures)
+        style = "max-width: 100%; width: 800px"
+        shown = [f'<img style="{style}" src="data:image/png;base64,{image}">' for image in images]
+        return "<br>".join([html.escape(repr(self)), *shown])

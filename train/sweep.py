@@ -1,4 +1,4 @@
-"""Many trainings of one kind: every model, every length, several seeds; a table and a picture."""
+"""A sweep: train every model for every length with several seeds; a table and a picture."""
 
 import csv
 from collections.abc import Callable, Mapping
@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from . import pictures
-from .config import text_of
+from . import drawing
 from .console import talker, tell
+from .files import text_of
 from .loop import Loop
-from .run import RunFolder
+from .run import Run, RunFolder
 
 
 @dataclass(frozen=True)
@@ -24,27 +24,32 @@ class Part:
     seed: int
 
     settings: Mapping[str, Any]
-    """For its config.json."""
+    """The content of its config.json."""
 
     learn: Callable[[RunFolder], Loop]
-    """Trains in a folder, and returns the loop that has ended."""
+    """Trains in a folder, and returns the loop when it has ended."""
 
     @property
     def name(self) -> str:
         """The name of its folder."""
         return f"{self.model}-{self.length}-seed{self.seed}"
 
+    def __str__(self) -> str:
+        """Say what is trained."""
+        return f"{self.model}, {self.length} digits, seed {self.seed}"
 
-def sweep(parts: list[Part], run: RunFolder, quiet: bool) -> Loop | None:
-    """Do every training that is not done yet; after each, write table and picture anew.
+
+def sweep(parts: list[Part], run: RunFolder, quiet: bool, plots: bool = True) -> Run:
+    """Do every training that is not done yet; after each, write the table and draw it.
 
     Args:
-        parts: What is to be trained.
+        parts: The trainings.
         run: The sweep's folder; each part has a folder in it.
         quiet: Whether to say nothing in between.
+        plots: Whether to draw.
 
     Returns:
-        The loop that a signal has ended, or None.
+        The run, without networks.
     """
     say = talker(quiet)
     rows: list[dict[str, Any]] = []
@@ -54,10 +59,11 @@ def sweep(parts: list[Part], run: RunFolder, quiet: bool) -> Loop | None:
         folder.mkdir(exist_ok=True)
         own = RunFolder(folder, resumed=begun)
         own.write_json("config.json", part.settings)
+        say(f"Run {number} of {len(parts)}: {part}")
         loop = part.learn(own)
-        lines = own.read_lines("metrics.jsonl")
         if loop.stopped_by is not None:
-            return loop
+            return Run(run.path, {}, loop.state.step, loop.stopped_by)
+        lines = own.read_lines("metrics.jsonl")
         accuracies = [line["val_accuracy"] for line in lines]
         rows.append(
             {
@@ -72,14 +78,13 @@ def sweep(parts: list[Part], run: RunFolder, quiet: bool) -> Loop | None:
                 ),
             }
         )
-        say(
-            f"{number} of {len(parts)}: {part.model}, {part.length} digits, seed {part.seed}: "
-            f"{accuracies[-1]:.1%} of unseen palindromes"
-        )
+        say(f"{part}: {accuracies[-1]:.1%} of the palindromes that it has never seen")
         _write(rows, run)
+        if plots:
+            draw(run, run)
     tell(table(rows))
     tell(f"Results: {run.path}")
-    return None
+    return Run(run.path, {})
 
 
 def by_model_and_length(rows: list[dict[str, Any]]) -> dict[str, dict[int, list[float]]]:
@@ -117,7 +122,6 @@ def _write(rows: list[dict[str, Any]], run: RunFolder) -> None:
         writer.writerows(rows)
     with run.replacing("sweep.md") as path:
         path.write_text(table(rows) + "\n", encoding="utf-8")
-    draw(run, run)
 
 
 def read_rows(run: RunFolder) -> list[dict[str, Any]]:
@@ -141,6 +145,5 @@ def read_rows(run: RunFolder) -> list[dict[str, Any]]:
 
 def draw(run: RunFolder, into: RunFolder) -> list[str]:
     """Draw accuracy against length from a sweep's table; return the picture's name."""
-    with into.replacing("accuracy.png") as path:
-        pictures.accuracy_by_length(by_model_and_length(read_rows(run)), path)
-    return ["accuracy.png"]
+    figure = drawing.accuracy_by_length(by_model_and_length(read_rows(run)))
+    return [drawing.save(figure, into, "accuracy.png")]

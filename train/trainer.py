@@ -1,0 +1,153 @@
+"""What every trainer has: `main` for a shell, and `run` for Python and notebooks."""
+
+import json
+import os
+import platform
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Generic
+
+import minigrad as mg
+
+from .config import Config, from_keywords, parse
+from .console import BadInput, answer, guarded, tell
+from .run import Run, RunFolder, new_folder, summary_writer
+
+ROOT = Path(__file__).resolve().parent.parent
+# packages that shape results, by how their names begin
+SHAPERS = tuple("minigrad numpy numba cupy nvidia-cublas safetensors matplotlib pillow".split())
+
+
+@dataclass(frozen=True)
+class Trainer(Generic[Config]):
+    """A program that trains: `main` for a shell, `run` for Python.
+
+    Attributes:
+        program: The module, as "train.lstm".
+        config: The class of its options.
+        train: Trains, and returns the run. It is given the config and a function that makes the
+            run folder, to be called once everything the user gave is known to be good; the
+            function's keywords are notes for environment.json.
+    """
+
+    program: str
+    config: type[Config]
+    train: Callable[[Config, Callable[..., RunFolder]], Run]
+
+    def main(self, args: Sequence[str] | None = None) -> int:
+        """Run the command; a mistake of the user's is one message and no traceback.
+
+        Args:
+            args: The words of the command line, None for those of the process.
+
+        Returns:
+            The exit code: 0 done, 1 failed, 2 bad input, 130 interrupted by Ctrl-C, 143 by SIGTERM.
+        """
+        folders: list[Path] = []
+
+        def train() -> int:
+            config = parse(self.config, args, self.program)
+            if config.dry_run:
+                return answer(json.dumps(config.settings(), indent=2))
+            words = sys.argv[1:] if args is None else args
+            command = shlex.join(["python", "-m", self.program, *words])
+            return self._train(config, command, folders).exit_code
+
+        def advice() -> str:
+            how = (f"; go on from the last checkpoint: {self.go_on(path)}" for path in folders)
+            return "".join(how)
+
+        return guarded(train, advice)
+
+    def run(self, **options: Any) -> Run:
+        """Train, in Python or a notebook, and return what the run has left.
+
+        Args:
+            options: Those of the command line, which `--help` explains, with _ for -.
+
+        Raises:
+            BadInput: If an option is unknown or its value is not usable, a ValueError.
+            DataError: If a file of digits is damaged.
+            Diverged: If a measurement is no longer a finite number.
+        """
+        config = from_keywords(self.config, options, self.program)
+        shown = ", ".join(f"{name}={value!r}" for name, value in options.items())
+        return self._train(config, f"{self.program}.run({shown})", [])
+
+    def go_on(self, folder: Path) -> str:
+        """Return the command that resumes a run."""
+        return shlex.join(["python", "-m", self.program, "--resume", str(folder)])
+
+    def _train(self, config: Config, command: str, folders: list[Path]) -> Run:
+        """Train in a folder, which is added to `folders`; say how a stopped run goes on."""
+
+        def make_run(**notes: str) -> RunFolder:
+            task = self.program.split(".")[-1]
+            path = config.resume or new_folder(config.out, task, config.name)
+            folders.append(path)
+            run = RunFolder(path, config.resume is not None)
+            run.write_json("config.json", {"program": self.program} | config.settings())
+            run.write_environment(environment(command) | notes)
+            return run
+
+        try:
+            mg.zeros(1, device=config.device)
+        except mg.DeviceError as error:
+            raise BadInput(f"--device {config.device}: {error}") from None
+        if config.tensorboard:
+            summary_writer()
+        run = self.train(config, make_run)
+        if run.stopped_by is not None:
+            name = signal.Signals(run.stopped_by).name
+            tell(
+                f"Stopped by {'Ctrl-C' if name == 'SIGINT' else name} after step {run.step}; all "
+                f"is saved. Go on with: {self.go_on(run.folder)}"
+            )
+        return run
+
+
+def environment(command: str) -> dict[str, Any]:
+    """Describe what a run runs on.
+
+    Args:
+        command: What was called.
+
+    Returns:
+        The command, the time of the start, the code's commit (None if it is not in a git
+        checkout), versions and machine.
+    """
+    return {
+        "command": command,
+        "started": datetime.now().astimezone().isoformat(timespec="seconds"),
+        "commit": _commit(),
+        "python": platform.python_version(),
+        "packages": _versions(),
+        "platform": platform.platform(),
+        "cpus": os.cpu_count(),
+    }
+
+
+def _versions() -> dict[str, str]:
+    try:
+        installed = {d.name.lower(): d.version for d in metadata.distributions() if d.name}
+    except Exception:  # a broken installation may raise anything
+        return {}
+    return {name: installed[name] for name in sorted(installed) if name.startswith(SHAPERS)}
+
+
+def _commit() -> str | None:
+    if not (ROOT / ".git").exists():
+        return None
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() or None
