@@ -18,7 +18,7 @@ import minigrad as mg
 from minigrad import nn, optim
 from minigrad.backends import Kernel, arrays, to_numpy
 from minigrad.backends.cupy import cublas, source
-from minigrad.nn.utils import _in_a_row
+from minigrad.nn.utils import _merged_gradients
 from minigrad.ops import activation, linalg, linear, loss, norm, recurrent, reduce
 
 
@@ -414,21 +414,21 @@ def test_clipping_needs_three_launches_and_no_look(flat, most, gpu):
 
 
 @pytest.mark.parametrize("device", ["cpu", "gpu"])
-def test_gradients_in_a_row_are_one_vector(device, gpu):
+def test_gradients_merged_gradients_are_one_vector(device, gpu):
     """Where an optimizer has given them their places; others stay as they are."""
     p = [nn.Parameter(mg.ones(n, 2, device=device)) for n in (1, 2, 3, 1, 0, 2)]
     optimizer = optim.SGD(p[:5], lr=0.1)
     for parameter in p:
         (parameter * 2).sum().backward()
     p[2].grad = mg.ones(3, 2, device=device)
-    assert [x.size for x in _in_a_row(p)] == [6, 6, 2, 4]
-    assert [x.size for x in _in_a_row([p[1], p[0], p[3]])] == [4, 2, 2]
-    assert [x.size for x in _in_a_row([p[0], p[1]])] == [6]
+    assert [x.size for x in _merged_gradients(p)] == [6, 6, 2, 4]
+    assert [x.size for x in _merged_gradients([p[1], p[0], p[3]])] == [4, 2, 2]
+    assert [x.size for x in _merged_gradients([p[0], p[1]])] == [6]
     nn.utils.clip_grad_value_(p, 0.5)
     for parameter in p:
         assert (here(parameter.grad.data) == 0.5).all()
     del optimizer
-    assert [x.size for x in _in_a_row(p)] == [2, 4, 6, 2, 4]
+    assert [x.size for x in _merged_gradients(p)] == [2, 4, 6, 2, 4]
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
