@@ -1,4 +1,4 @@
-"""A training step that the GPU repeats as a whole."""
+"""A training step that the GPU repeats as a whole: `mg.capture`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from minigrad.backends import on_host, require_device, to_device, to_numpy
 from minigrad.backends.cupy.graph import StepGraph, own_stream
 from minigrad.capture.recording import Recording
 from minigrad.capture.trace import Trace
-from minigrad.capture.values import PLAIN, copied, mapped, outside_the_graph, stand_in
+from minigrad.capture.values import PLAIN, copied, detached, mapped, stand_in
 from minigrad.grad_mode import is_grad_enabled
 from minigrad.observers import NOBODY, thread
 from minigrad.tensor import Tensor, new_leaf, wrap
@@ -22,58 +22,59 @@ __all__ = ["capture"]
 P = ParamSpec("P")
 R = TypeVar("R")
 
-MOST = 32  # recordings of a function: more would mean that something changes at each call
-WARM_UP = 2  # calls before the recording, the last two of which must have done the same
-MOST_WARM_UP = 3  # as the first may have made what the others find
+MOST = 32  # variants of a function: more would mean that something changes at each call
+WARM_UP = 2  # calls before the recording; the last two must do the same
+MOST_WARM_UP = 3  # the first call may do more than the others, such as make an optimizer's state
 
 CHANGES_AN_ARGUMENT = (
-    "it changes an argument, of which a replay has a copy; change a Tensor that it does not get as "
-    "an argument (a Buffer), or return the new values"
+    "it changes an argument, and a replay would change only a copy; change a Tensor that is not an "
+    "argument (a Buffer), or return the new values"
 )
 
 
 def capture(step: Callable[P, R], device: str | None = None) -> Callable[P, R]:
-    """Let the GPU repeat a training step as a whole, instead of being told each kernel by Python.
+    """Let the GPU repeat a training step as a whole, instead of starting each kernel from Python.
 
-    A small network's step is hundreds of kernels of a few microseconds each, and Python needs
-    longer to start one than the GPU to run it: the GPU waits. A *CUDA graph* is the list of a
-    step's kernels, with the memory that each reads and writes. It is recorded once, by running
-    `step` while CUDA only writes down what it is told; then one call starts all of it again.
+    The step of a small network is hundreds of kernels of a few microseconds each. Python takes
+    longer to start a kernel than the GPU to run it, so the GPU waits. A *CUDA graph* is the list
+    of a step's kernels, with the memory that each kernel reads and writes. It is recorded once, by
+    running `step` while CUDA only writes the kernels down; then one call starts all of them again.
 
-    So Python runs in the first three calls only: twice to warm up (kernels are compiled, an
-    optimizer makes its state), once to record; all three count as steps. Where the first made what
-    the second found, so that the two differ, there is one call more to warm up. Each later call
-    copies its arguments to where the graph reads them and replays it. Therefore, in `step`:
+    So `step` itself runs in the first three calls only: twice to warm up (kernels are compiled, an
+    optimizer makes its state), once to record. All three count as steps. If the two warm-up calls
+    did not do the same, there is a third. Each later call is a *replay*: it copies its arguments to
+    the memory that the graph reads, and starts the graph. So these rules hold for `step`:
 
-    - Tensors that change from call to call are arguments. Of other arguments each value has a
+    - Tensors that change from call to call are arguments. Each value of any other argument has a
       graph of its own, and so has each set of shapes, dtypes and `training` switches.
-    - What belongs to minigrad may change between calls: weights, learning rates, step counts,
-      random numbers. So may layers, their options and those of optimizers, and gradients may be
-      kept: these cause a new recording.
-    - What goes from call to call is changed in place (`average.data[...] = ...`), or assigned to
-      `.data` right after the step has computed it, and is no argument. A schedule's `step()` may
-      be called. A step is not recorded that changes an argument, assigns an array that something
-      else refers to, or keeps what it has made (a hidden state, a list of losses).
-    - Everything else that Python does (printing, counting, `if`) is done in those first calls,
-      and not again. Reading a value would make Python wait for the GPU, and cannot be recorded:
-      return it, and read it outside, and seldom.
-    - What is computed with raw arrays (`x.data`) is not seen: it must be the same in each call,
-      down to the Python numbers in it.
+    - Weights, learning rates, step counts and random numbers may change between calls. Layers,
+      options of layers and options of optimizers may change too, and gradients may be kept: these
+      changes cause a new recording.
+    - State that goes from call to call is not an argument. Change it in place
+      (`average.data[...] = ...`), or assign an array that the step has just computed to `.data`.
+      A schedule's `step()` may be called. A step is not recorded if it changes an argument, assigns
+      an array that something else refers to, or keeps a Tensor that it has made (a hidden state, a
+      list of losses).
+    - Everything else that Python does (printing, counting, `if`) happens in the first calls only.
+      Reading a value would make Python wait for the GPU and cannot be recorded: return the value,
+      and read it outside, not in every step.
+    - Computations with raw arrays (`x.data`) are not checked: they must be the same in each call,
+      with the same Python numbers.
 
-    A step that cannot be recorded, or goes on doing something else in each call, runs as it stands,
-    and one warning says why. If it raises an error while it is recorded, what it has changed in
-    Tensors, modules and optimizers is put back, and it runs again. On the CPU nothing is recorded:
-    the function does what `step` does.
+    A step that cannot be recorded, or that differs from call to call, always runs as ordinary
+    Python, and one warning says why. If a step raises an error while it is recorded, its changes to
+    Tensors, modules and optimizers are undone, and it runs again as ordinary Python. On the CPU
+    nothing is recorded: the function does what `step` does.
 
     Args:
         step: A function of a batch that computes the loss, its gradients, and the update. It must
-            reset the gradients itself, as a replay cannot add to them.
-        device: "cpu" or "gpu"; "gpu" also moves Tensor arguments there, while the previous step is
-            still running. Default: where the Tensor arguments are.
+            reset the gradients itself: a replay cannot add to them.
+        device: "cpu" or "gpu"; "gpu" also copies Tensor arguments there, while the previous step is
+            still running. Default: the device of the Tensor arguments.
 
     Returns:
-        A function with the same arguments and results. On the GPU its Tensors are outside the
-        graph of derivatives, and keep their values.
+        A function with the same arguments and results. On the GPU it returns Tensors without a
+        graph, and no later call changes them.
 
     Raises:
         TypeError: `step` is no function.
@@ -112,14 +113,14 @@ class _Variant:
 
     def __init__(self, objects: list[Any]) -> None:
         self.graph = StepGraph()
-        self.objects = objects  # which the key knows by their ids, so that these stay theirs
+        self.objects = objects  # kept alive: the key has their ids, which must stay theirs
         self.calls = 0
         self.is_warm = self.is_refused = False
         self.trace: Trace | None = None
 
 
 class _Captured:
-    """A step, and all its variants by the key of their arguments."""
+    """A step and its variants, by the key of their arguments."""
 
     def __init__(self, step: Callable[..., Any], moves: bool) -> None:
         self._step, self._moves = step, moves
@@ -148,7 +149,7 @@ class _Captured:
             elif variant.trace is None or variant.trace.is_current():
                 break
         else:
-            # memory that is no longer a parameter's never becomes one again
+            # a parameter that was given other memory never gets its old memory back
             variants[:] = [v for v in variants if v.trace is None or v.trace.has_its_memory()]
             if self._count == MOST:
                 self._warn(
@@ -165,16 +166,16 @@ class _Captured:
         return self._record(variant, call) if variant.is_warm else self._warm_up(variant, call)
 
     def _warm_up(self, variant: _Variant, call: _Call) -> Any:
-        """Run the step as it stands, in the memory of the graph to come, and trace it."""
+        """Run the step as ordinary Python, in the graph's memory, and trace what it does."""
         trace = Trace(variant.graph, variant.trace)
         with variant.graph.memory(), trace.watching():
             inputs = call.on_gpu(copies=True)
             result = call.run(inputs)
             trace.returned(result)
         result = mapped(result, copied)
-        if call.take_back(inputs):
+        if call.copy_changes_back(inputs):
             trace.refuse(CHANGES_AN_ARGUMENT)
-        del inputs  # what nobody else refers to then is free again
+        del inputs  # so that only what the step has kept is still in use
         trace.finish()
         variant.trace, variant.calls = trace, variant.calls + 1
         variant.is_warm = variant.calls >= WARM_UP and trace.trouble is None
@@ -183,21 +184,21 @@ class _Captured:
         return result
 
     def _record(self, variant: _Variant, call: _Call) -> Any:
-        """Record the step, which also runs it; or run it, where that fails."""
+        """Record the step and launch the recording; if that fails, run it as ordinary Python."""
         assert variant.trace is not None
         recording = None
         try:
             recording = Recording(variant.graph, variant.trace, call.inputs)
             result = recording.record(call.run, call.inputs)
-            if call.take_back(recording.inputs):
+            if call.copy_changes_back(recording.inputs):
                 recording.refuse(CHANGES_AN_ARGUMENT)
         except Exception as error:
             if recording is not None and not recording.is_recording:
-                call.take_back(recording.inputs)
+                call.copy_changes_back(recording.inputs)
                 self._refuse(variant, recording.trouble or "it failed")
                 raise
             reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
-            result = call.eagerly()  # which also raises the step's own errors
+            result = call.eagerly()  # if the step itself is wrong, it raises its error here
             self._refuse(variant, reason)
         else:
             if recording.trouble is None:
@@ -208,7 +209,7 @@ class _Captured:
 
     def _refuse(self, variant: _Variant, reason: str) -> None:
         variant.is_refused = True
-        del variant.graph  # whose memory others may use again
+        del variant.graph  # its memory is free for others
         self._warn(reason, stacklevel=6)
 
     def _warn(self, reason: str, stacklevel: int = 4) -> None:
@@ -223,7 +224,7 @@ class _Captured:
 
 
 class _Call:
-    """A step with arguments, among them Tensors that may be exchanged."""
+    """A step with its arguments, whose Tensors can be replaced by others."""
 
     def __init__(
         self,
@@ -235,19 +236,19 @@ class _Call:
         self._step, self._args, self._kwargs, self.inputs = step, args, kwargs, inputs
 
     def run(self, inputs: Sequence[Tensor]) -> Any:
-        """The step with other Tensors in the place of `self.inputs`."""
+        """Run the step with these Tensors instead of `self.inputs`."""
         others = iter(inputs)
 
-        def exchanged(value: Any) -> Any:
+        def replaced(value: Any) -> Any:
             return next(others) if _is_input(value) else value
 
-        args, kwargs = mapped((self._args, self._kwargs), exchanged)
+        args, kwargs = mapped((self._args, self._kwargs), replaced)
         return self._step(*args, **kwargs)
 
     def on_gpu(self, copies: bool = False) -> list[Tensor]:
-        """The Tensors on the GPU; if so wanted copies, in C order, as a graph has them."""
+        """The input Tensors on the GPU; with `copies` each in C order and in memory of its own."""
         arrays = [to_device(x._data, "gpu") for x in self.inputs]
-        if not copies:  # a step that changes an argument changes the caller's
+        if not copies:  # if the step changes an argument, it changes the caller's Tensor
             return [
                 x if x._data is y else wrap(y) for x, y in zip(self.inputs, arrays, strict=True)
             ]
@@ -256,8 +257,8 @@ class _Call:
             for x, y in zip(self.inputs, arrays, strict=True)
         ]
 
-    def take_back(self, own: Sequence[Tensor]) -> bool:
-        """Change the caller's Tensors as the step has changed its own; whether it has."""
+    def copy_changes_back(self, own: Sequence[Tensor]) -> bool:
+        """Copy changes of the arguments to the caller's Tensors; return whether there are any."""
         changed = [
             (x, y)
             for x, y in zip(self.inputs, own, strict=True)
@@ -273,12 +274,12 @@ class _Call:
         return bool(changed)
 
     def eagerly(self) -> Any:
-        """The step as it stands."""
-        return mapped(self.run(self.on_gpu()), outside_the_graph)
+        """Run the step as ordinary Python."""
+        return mapped(self.run(self.on_gpu()), detached)
 
 
 def _is_as_given(given: Tensor, own: Tensor) -> bool:
-    """Whether a step has left the copy of an argument as it was."""
+    """Whether a step has left its copy of an argument unchanged."""
     if own._requires_grad or own._grad is not None or own.dtype != given.dtype:
         return False
     return to_numpy(own._data).tobytes() == to_numpy(given._data).tobytes()
@@ -290,7 +291,13 @@ def _is_input(value: Any) -> bool:
 
 
 def _key(value: Any, inputs: list[Tensor], objects: list[Any]) -> Any:
-    """What of arguments decides over a recording; collects their Tensors, and other objects."""
+    """The part of arguments that a recording fixes; other values have another recording.
+
+    Args:
+        value: The arguments, nested.
+        inputs: Gets their Tensors, whose values may change from call to call.
+        objects: Gets other objects, which the key knows by their ids.
+    """
     kind = type(value)
     if kind is tuple or kind is list:
         return kind, *[_key(part, inputs, objects) for part in value]

@@ -1,4 +1,4 @@
-"""Tensors that a captured step works with, and the memory that they have."""
+"""The Tensors that a captured step uses, and where their values lie in memory."""
 
 from __future__ import annotations
 
@@ -11,60 +11,61 @@ from minigrad.backends.memory import Place
 from minigrad.tensor import Tensor
 from minigrad.versions import write
 
-__all__ = ["Exchanged", "Leaf", "memory_of"]
+__all__ = ["Assignment", "Leaf", "memory_of"]
 
 
 class Leaf(NamedTuple):
-    """A Tensor that a step worked with, and what it was then; it is not kept alive."""
+    """A Tensor that a step used, with its memory and its switch; the Tensor is not kept alive."""
 
     tensor: ref[Tensor]
     memory: tuple[object, ...]
     requires_grad: bool
 
     def has_its_memory(self) -> bool:
-        """Whether the Tensor still has the memory that it had, in the same order."""
+        """Whether the Tensor's values still lie in the same memory, in the same order."""
         tensor = self.tensor()
         return tensor is not None and memory_of(tensor._data) == self.memory
 
 
 def memory_of(array: Array) -> tuple[object, ...]:
-    """Where the elements of an array on the GPU lie; of one on the CPU the array itself."""
+    """What identifies an array's memory: address and layout on the GPU, the array on the CPU."""
     if on_host(array):
         return (id(array),)
     return array.data.ptr, array.dtype, array.shape, array.strides
 
 
-class Exchanged(NamedTuple):
-    """A Tensor that a step has given another array, and the memory that it had before."""
+class Assignment(NamedTuple):
+    """A Tensor whose `.data` a step has assigned, and the memory that it had before."""
 
     tensor: Tensor
     before: ref[Array]
     memory: Array
     place: Place | None
-    """Where an optimizer has its values, if one has."""
+    """The parameter's place in an optimizer's vector, if it has one."""
 
     @classmethod
-    def of(cls, tensor: Tensor) -> Exchanged:
-        """A Tensor before the exchange; the array is not kept, but its memory is."""
+    def of(cls, tensor: Tensor) -> Assignment:
+        """Remember a Tensor before the assignment; its memory is kept, its array is not."""
         array, slot = tensor._data, tensor._slot
         place = None if slot is None else slot.data_place(tensor)
         memory = array if on_host(array) else same_memory(array)
         return cls(tensor, ref(array), memory if place is None else place.memory, place)
 
     def is_back(self) -> bool:
-        """Whether the Tensor has its memory again, as after an optimizer's step."""
+        """Whether the Tensor has its memory again; an optimizer's step also does that."""
         return memory_of(self.tensor._data) == memory_of(self.memory)
 
     def put_back(self) -> None:
-        """Give the Tensor its memory again, whatever is in it."""
+        """Give the Tensor its old memory again, without a copy of the new values."""
         self.tensor._data = self.memory if self.place is None else self.place.lend()
 
     def bring_back(self) -> bool:
-        """Copy the values to the memory before, and give it to the Tensor again.
+        """Copy the new values to the old memory, and give the Tensor that memory again.
 
         Returns:
-            Whether that was done, or was not needed. It is not done where something else refers to
-            the new array or to the old one: for that they would not be what they were.
+            Whether the Tensor has its old memory now. It does not if something else refers to the
+            new array, which would no longer share memory with the Tensor, or to the old array,
+            whose values would change.
         """
         if self.is_back():
             return True

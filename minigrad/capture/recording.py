@@ -1,4 +1,4 @@
-"""A training step as a CUDA graph."""
+"""A training step recorded as a CUDA graph, and its replay."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from minigrad.backends import Array, on_host
 from minigrad.backends.cupy.graph import Feed, Results, StepGraph
 from minigrad.backends.memory import Place, kept_memory
 from minigrad.capture.trace import Trace
-from minigrad.capture.values import mapped, outside_the_graph, stand_in
+from minigrad.capture.values import detached, mapped, stand_in
 from minigrad.ops.random import generator
 from minigrad.tensor import Tensor, new_leaf, wrap
 from minigrad.versions import note_again
@@ -20,39 +20,39 @@ from minigrad.versions import note_again
 __all__ = ["Recording"]
 
 
-class _Number(int):
-    """The place of a Tensor in nested values."""
+class _Position(int):
+    """Stands for a Tensor in a recorded result: its position among the results."""
 
 
 class _Gradient(NamedTuple):
-    """What a recorded step leaves in the `.grad` of a leaf."""
+    """The `.grad` of a leaf after a recorded step."""
 
     leaf: ref[Tensor]
 
     place: Place | None
-    """Where it is; None where the step leaves no gradient."""
+    """The memory of the gradient; None if the step leaves no gradient."""
 
     needs_none: bool
-    """Whether the step adds to what is there, and nothing was there when it was recorded."""
+    """Whether `.grad` was None when the step was recorded, so that it must be None again."""
 
 
 class Recording(Trace):
     """A step that is recorded as a CUDA graph, and replayed.
 
     Args:
-        graph: Where to record it.
-        before: The same step in the call before.
-        inputs: The arguments of both.
+        graph: Where to record the step.
+        before: The trace of the same step in the previous call.
+        inputs: The caller's Tensor arguments.
 
     Attributes:
-        is_recording: Whether a recording goes on, of which nothing has been done yet.
-        inputs: The arguments as the recorded step had them.
+        is_recording: Whether CUDA is recording the step, and has run none of it yet.
+        inputs: The Tensors that the recorded step gets as arguments.
     """
 
     def __init__(self, graph: StepGraph, before: Trace, inputs: Sequence[Tensor]) -> None:
         super().__init__(graph, before)
         self.is_recording = True
-        self._planned = before.values
+        self._expected = before.values
         self._recorded_graph = graph
         uploaded = [(x.shape, x.dtype) for x in inputs if on_host(x._data)]
         self._feed = Feed([*uploaded, *before.values], graph.stream)
@@ -66,45 +66,45 @@ class Recording(Trace):
         self._gradients: list[_Gradient] = []
         self._needs_none: set[int] = set()  # ids of leaves
         self._undo: dict[Any, Callable[[], object]] = {}
-        self._read: list[Any] = []
+        self._kept_memory: list[Any] = []
         for contents in before.changed():
             self.changes(contents)
 
     def record(self, step: Callable[[list[Tensor]], Any], inputs: Sequence[Tensor]) -> Any:
-        """Run a step on the host, while CUDA writes down what it is told, and do that then.
+        """Run a step's Python code while CUDA records its work; then launch that work.
 
-        If it cannot be replayed, `trouble` says why; it has run as it stands all the same.
+        If the step cannot be replayed, `trouble` says why; it has been executed all the same.
 
         Args:
-            step: Takes the Tensors that it computes with.
-            inputs: Their values.
+            step: A function of its Tensor arguments.
+            inputs: The caller's Tensors, whose values they get.
 
         Returns:
             What the step returns.
 
         Raises:
-            Exception: The step's own, or CUDA's. Where `is_recording` is still True nothing has
-                been done, and all of minigrad's that the step has changed has been put back.
+            Exception: The step's own error, or CUDA's. If `is_recording` is still True, the GPU has
+                done nothing, and the step's changes to minigrad's objects have been undone.
         """
         self._hosts = self._feed.begin()
         self._take_over(inputs, self._hosts)
         result = self._recorded(step)
         if not self.is_recording:
-            return mapped(result, outside_the_graph)
+            return mapped(result, detached)
         self._result, self.is_recording = result, False
         self._feed.send()
         if self.trouble is not None:
             self._recorded_graph.launch_once()
         else:
             self._recorded_graph.launch()
-        self._read.clear()
+        self._kept_memory.clear()
         if self.trouble is None:
             self._log.clear()
             self._gradients = [*map(self._gradient_of, self.with_own_gradients())]
         return self._filled()
 
     def _recorded(self, step: Callable[[list[Tensor]], Any]) -> Any:
-        """What the step returns; numbers stand for Tensors if nothing has been done yet."""
+        """What the step returns; while it is recorded, positions stand for its Tensors."""
         arrays = list[Array]()
         bits = generator().bit_generator
         state = bits.state
@@ -115,9 +115,9 @@ class Recording(Trace):
                 result = step(self.inputs)
                 self.returned(result)
                 if self.is_recording:
-                    result = mapped(result, lambda x: _numbered(x, arrays))
+                    result = mapped(result, lambda x: _collected(x, arrays))
                     self._results = Results(arrays)
-            self._undo.clear()  # which refers to Tensors of the step
+            self._undo.clear()  # it refers to Tensors of the step
             if self.is_recording:
                 self.finish([*arrays, *self._results.flats])
         except BaseException:
@@ -125,12 +125,12 @@ class Recording(Trace):
                 for put_back in self._undo.values():
                     put_back()
             self._undo.clear()
-            self._read.clear()
+            self._kept_memory.clear()
             raise
         return result
 
     def _take_over(self, inputs: Sequence[Tensor], hosts: Sequence[Any]) -> None:
-        """Copy arguments to where the graph reads them, or to what is sent there."""
+        """Copy the arguments' values to the memory that the graph reads, or will be sent to it."""
         uploads = iter(hosts)
         for x, place in zip(inputs, self._inputs, strict=True):
             if on_host(x._data):
@@ -139,7 +139,7 @@ class Recording(Trace):
                 place[...] = x._data
 
     def _gradient_of(self, leaf: Tensor) -> _Gradient:
-        """What the step leaves in a leaf's `.grad`; memory of the graph's becomes a place."""
+        """The leaf's `.grad` after the step; if it lies in the graph's memory, lend that memory."""
         place, gradient = None, leaf._grad
         if gradient is not None:
             slot = leaf._slot
@@ -151,19 +151,19 @@ class Recording(Trace):
         return _Gradient(ref(leaf), place, id(leaf) in self._needs_none)
 
     def _filled(self) -> Any:
-        """What the step returns, in memory of its own."""
+        """What the step returns, with copies of its Tensors."""
         tensors = list(map(wrap, self._results.copies()))
-        return mapped(self._result, lambda x: tensors[x] if type(x) is _Number else x)
+        return mapped(self._result, lambda x: tensors[x] if type(x) is _Position else x)
 
     def replay(self, inputs: Sequence[Tensor]) -> Any:
-        """Do the step.
+        """Replay the step.
 
         Args:
-            inputs: Arguments like those it was recorded with.
+            inputs: The caller's Tensor arguments, of the same shapes and dtypes as when recorded.
 
         Returns:
-            What the step returns, in memory of its own; NotImplemented where a replay would not do
-            what the step would.
+            What the step returns, with copies of its Tensors; NotImplemented if a replay would not
+            do the same as the step.
         """
         if not self.is_current() or not self._gradients_are_free():
             return NotImplemented
@@ -181,9 +181,9 @@ class Recording(Trace):
         return self._filled()
 
     def _gradients_are_free(self) -> bool:
-        """Have leaves let go of the gradients of the last replay, which the next overwrites.
+        """Take the last replay's gradients from the leaves, as the next replay overwrites them.
 
-        Where somebody else refers to one, all is left as it was.
+        If anything else refers to one of them, all leaves keep theirs, and the answer is False.
         """
         gone: list[tuple[Tensor, Place, ref[Tensor]]] = []
         is_free = True
@@ -204,15 +204,15 @@ class Recording(Trace):
         return is_free
 
     def arguments(self) -> set[int]:
-        """The ids of the Tensors that the step got as arguments."""
+        """The ids of the Tensors that the step gets as arguments."""
         return {*map(id, self.inputs)}
 
     # an observer, see observers.py
 
     def place(self, values: Any, draw: Callable[[], Any]) -> Array:
-        """Where replay values are, which are drawn anew before each replay."""
+        """The array of replay values on the GPU; before each replay they are computed again."""
         index = len(self.values) - 1
-        if self.values[index:] != self._planned[index : index + 1]:
+        if self.values[index:] != self._expected[index : index + 1]:
             self.refuse(
                 "it needs more random numbers, or of another shape, than in the call before"
             )
@@ -224,18 +224,18 @@ class Recording(Trace):
         return self._feed.arrays[position]
 
     def repeat(self, action: Callable[[], object]) -> None:
-        """Something to be done now, and before each replay."""
+        """Do something now, and again before each replay."""
         super().repeat(action)
         self._actions.append(lambda _: action())
 
     def sets_gradient(self, leaf: Any) -> None:
-        """Remember what it was."""
+        """Remember the gradient before."""
         if id(leaf) not in self._own_gradients:
             gradient, slot = leaf._grad, leaf._slot
             if gradient is None:
                 self._needs_none.add(id(leaf))
                 self._undo["gradient", id(leaf)] = lambda: setattr(leaf, "_grad", None)
-            elif slot is not None and slot.holds(gradient._data):  # it must be free for the step
+            elif slot is not None and slot.holds(gradient._data):  # the step needs its place free
                 self._undo["gradient", id(leaf)] = lambda: setattr(
                     leaf, "_grad", new_leaf(slot.place().lend())
                 )
@@ -244,24 +244,24 @@ class Recording(Trace):
         super().sets_gradient(leaf)
 
     def sets_requires_grad(self, tensor: Any) -> None:
-        """Remember what it was."""
+        """Remember the switch before."""
         key, before = ("requires_grad", id(tensor)), tensor._requires_grad
         self._undo.setdefault(key, lambda: setattr(tensor, "_requires_grad", before))
 
-    def meet(self, tensor: Tensor) -> None:
-        """Keep its memory until the work is launched: the step may let go of the Tensor before."""
-        super().meet(tensor)
+    def uses(self, tensor: Tensor) -> None:
+        """Keep the Tensor's memory until the launch: the step may drop the Tensor before."""
+        super().uses(tensor)
         if not on_host(tensor._data) and not self._is_own(tensor):
-            self._read.append(kept_memory(tensor._data))
+            self._kept_memory.append(kept_memory(tensor._data))
 
     def assigns(self, tensor: Any) -> None:
-        """Remember what it was."""
+        """Remember the memory before."""
         super().assigns(tensor)
-        if (exchanged := self._exchanged.get(id(tensor))) is not None:
-            self._undo.setdefault(("data", id(tensor)), exchanged.put_back)
+        if (assignment := self._assignments.get(id(tensor))) is not None:
+            self._undo.setdefault(("data", id(tensor)), assignment.put_back)
 
     def changes(self, contents: dict[Any, Any] | list[Any]) -> None:
-        """Remember what is in it."""
+        """Remember the contents before."""
         super().changes(contents)
         if id(contents) not in self._undo:
             before = contents.copy()
@@ -273,19 +273,19 @@ class Recording(Trace):
             self._undo[id(contents)] = put_back
 
     def refuse(self, reason: str, tensor: Tensor | None = None) -> None:
-        """Have the GPU do what it was told so far; the rest of the step runs as it stands."""
+        """End the recording and launch its work; the rest of the step runs as ordinary Python."""
         super().refuse(reason, tensor)
         if self.trouble is not None and self.is_recording:
             self._recorded_graph.end()
             self.is_recording = False
             self._feed.send()
             self._recorded_graph.launch_once()
-            self._read.clear()
+            self._kept_memory.clear()
 
 
-def _numbered(value: Any, arrays: list[Array]) -> Any:
-    """A Tensor of a result goes to `arrays`, and its place there stands for it."""
+def _collected(value: Any, arrays: list[Array]) -> Any:
+    """Collect a Tensor of a result in `arrays`, and return its position there instead."""
     if not isinstance(value, Tensor):
         return value
     arrays.append(value._data)
-    return _Number(len(arrays) - 1)
+    return _Position(len(arrays) - 1)

@@ -1,17 +1,18 @@
-"""What a training step did, to see whether the next call would do the same.
+"""A trace of what a training step did, to decide whether a replay would do the same.
 
-A replay repeats kernels, not Python. It is right as long as Python would give the same kernels the
-same memory and the same numbers. Four things say whether it would:
+A replay repeats kernels, not Python. It is right as long as Python would start the same kernels
+with the same memory and the same numbers. Four parts of a trace tell whether it would:
 
-- the *log*: every operation of the step with its shapes and Python numbers. Where it differs
-  between two calls, some number changes from call to call, and a replay would repeat the old one;
-- the *leaves*: Tensors that the step worked with and that live on when it is over. Before each
-  replay each must still have the array, and the switch `requires_grad`, that it had;
+- the *log*: every operation of the step with its shapes and Python numbers. If two calls differ in
+  it, some number changes from call to call, and a replay would repeat the old one;
+- the *leaves*: Tensors that the step used and that still exist after it. Before each replay, each
+  leaf must still have the same memory and the same `requires_grad`;
 - the *settings*: attributes of the Modules that were called, and options of the optimizers;
-- what is *kept*: memory that the step got and that somebody still refers to when it is over,
-  besides its results and gradients. It is a state that a replay would not renew.
+- *kept* memory: memory allocated by the step that is still in use after it, besides its results and
+  gradients. It is a state that a replay would not renew.
 
-A step that differs, that changes leaves or settings itself, or that keeps something is refused.
+A step is refused if two calls differ, if it changes leaves or settings itself, or if it keeps
+memory.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ import numpy as np
 
 from minigrad.backends import Array, on_host, to_device
 from minigrad.backends.cupy.graph import StepGraph
-from minigrad.capture.leaves import Exchanged, Leaf, memory_of
+from minigrad.capture.leaves import Assignment, Leaf, memory_of
 from minigrad.capture.values import PLAIN, call_text, description, mapped, same
 from minigrad.engine import Record
 from minigrad.observers import Observer, Settings, observed_by
@@ -43,17 +44,17 @@ KEEPS = (
 
 
 class Trace(Observer):
-    """What a step did, and whether it would do the same now; the step runs as it stands.
+    """What one call of a step did; the step runs as ordinary Python meanwhile.
 
     Args:
-        graph: Whose memory the step gets.
-        before: The same step in the call before; None in the first, which may make what the others
-            find.
+        graph: The graph whose memory pool the step allocates from.
+        before: The trace of the previous call; None in the first call, which may do more than the
+            others, such as make an optimizer's state.
 
     Attributes:
-        trouble: Why the step cannot be replayed; None as far as nothing is known.
-        values: The shapes and dtypes of what the host computed for it.
-        leaves: What it worked with.
+        trouble: Why the step cannot be replayed; None if no reason is known.
+        values: The shapes and dtypes of its replay values, see `observers.py`.
+        leaves: The Tensors that it used and that still exist.
         written: The memory that it wrote to, besides results of operations.
     """
 
@@ -64,32 +65,32 @@ class Trace(Observer):
         self.written: list[Memory] = []
         self._log: list[tuple[str, tuple[Any, ...]]] = []
         self._graph, self._before = graph, before
-        self._met: dict[int, ref[Tensor]] = {}  # Tensors, by their ids
-        self._own_gradients: dict[int, ref[Tensor]] = {}  # leaves whose gradient it has set
+        self._used: dict[int, ref[Tensor]] = {}  # the Tensors that it has used, by their ids
+        self._own_gradients: dict[int, ref[Tensor]] = {}  # the leaves whose `.grad` it has set
         self._old_gradients: dict[int, ref[Tensor]] = {}
-        self._exchanged: dict[int, Exchanged] = {}  # Tensors with another array, by their ids
-        self._shapes: dict[int, tuple[Any, tuple[int, ...]]] = {}  # loans by address, and shapes
+        self._assignments: dict[int, Assignment] = {}  # Tensors whose `.data` it has assigned
+        self._shapes: dict[int, tuple[Any, tuple[int, ...]]] = {}  # (loan, shape) by address
         self._modules: dict[int, Any] = {}
         self._changed: dict[int, dict[Any, Any] | list[Any]] = {}
         self._attributes: list[tuple[Any, list[object]]] = []
-        self._settings: list[tuple[Settings, list[object]]] = []  # and what they were when used
-        self._lookups: list[tuple[Settings, list[object]]] = []  # and what they should be now
+        self._settings: list[tuple[Settings, list[object]]] = []  # with their values when used
+        self._lookups: list[tuple[Settings, list[object]]] = []  # with their expected values
         if before is not None:
             self._lookups = [(settings, [*settings()]) for settings, _ in before._lookups]
             for leaf in before.leaves:
                 if (tensor := leaf.tensor()) is not None and tensor._grad is not None:
                     self._old_gradients[id(tensor._grad)] = ref(tensor._grad)
         self._earlier_lookups = len(self._lookups)
-        self._is_steady = True  # whether these have changed by actions only
+        self._is_steady = True  # whether the lookups have changed through `repeat` only
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """The step runs inside."""
+        """Observe the step, which runs inside the `with` block."""
         with observed_by(self), journal() as self.written:
             yield
 
     def returned(self, result: Any) -> None:
-        """The step is over: see whether its results can be filled by a replay."""
+        """Note the step's results, and refuse those that a replay cannot fill."""
 
         def check(value: Any) -> None:
             if type(value) in PLAIN:
@@ -105,20 +106,20 @@ class Trace(Observer):
         self._bring_back()
 
     def finish(self, results: Iterable[Array] = ()) -> None:
-        """Nothing of the step is referred to any more but by others: see what it relies on.
+        """Find out what the step relies on; call it when the step's own variables are gone.
 
         Args:
-            results: What of the step's memory may be kept, besides gradients.
+            results: The step's memory that may stay in use, besides that of gradients.
         """
         own = {id(leaf._grad) for leaf in self.with_own_gradients()} | self.arguments()
-        met = [tensor for known in self._met.values() if (tensor := known()) is not None]
+        alive = [tensor for known in self._used.values() if (tensor := known()) is not None]
         self.leaves = [
             Leaf(ref(tensor), memory_of(tensor._data), tensor._requires_grad)
-            for tensor in met
+            for tensor in alive
             if id(tensor) not in own and not self._graph.has_lent(tensor._data)
         ]
-        del met
-        self._met = {}
+        del alive
+        self._used = {}
         self._attributes = [(part, _attributes(part)) for part in self._modules.values()]
         when_used = self._settings
         self._settings = [(settings, [*settings()]) for settings, _ in when_used]
@@ -134,19 +135,19 @@ class Trace(Observer):
         del self._graph  # a step that is refused gives its memory back
 
     def arguments(self) -> set[int]:
-        """The ids of the Tensors that the step got as arguments, as far as they are there still."""
+        """The ids of the Tensors that the step got as arguments and that still exist."""
         return set()
 
     def has_its_memory(self) -> bool:
-        """Whether the leaves still have the arrays that they had."""
+        """Whether the values of all leaves still lie in the same memory."""
         return all(leaf.has_its_memory() for leaf in self.leaves)
 
     def is_current(self) -> bool:
-        """Whether leaves and settings are what they were."""
+        """Whether leaves and settings are unchanged."""
         return self.change() is None
 
     def change(self) -> str | None:
-        """What of leaves and settings is no more what it was."""
+        """What has changed among leaves and settings, in words; None if nothing has."""
         for leaf in self.leaves:
             tensor = leaf.tensor()
             if tensor is None:
@@ -164,7 +165,7 @@ class Trace(Observer):
         return None
 
     def _difference(self, before: Trace) -> str | None:
-        """What the step did differently in the call before; None where it did the same."""
+        """How the step differs from the previous call, in words; None if it does not."""
         for (name, values), (other, new) in zip(before._log, self._log, strict=False):
             if (name, values) != (other, new):
                 return (
@@ -195,7 +196,7 @@ class Trace(Observer):
         return changed and CHANGES.format(changed)
 
     def changed(self) -> list[dict[Any, Any] | list[Any]]:
-        """What the step has changed on the host."""
+        """The dictionaries and lists that the step has changed."""
         return [*self._changed.values()]
 
     def with_own_gradients(self) -> list[Tensor]:
@@ -204,7 +205,7 @@ class Trace(Observer):
         return [leaf for leaf in leaves if leaf is not None]
 
     def _kept(self, results: Iterable[Array]) -> str | None:
-        """What is kept of the step's memory besides its results and gradients."""
+        """The memory that the step keeps besides its results and gradients, in words."""
 
         def look() -> dict[int, int]:
             gradients = [leaf._grad for leaf in self.with_own_gradients()]
@@ -213,7 +214,7 @@ class Trace(Observer):
 
         kept = look()
         if kept:
-            gc.collect()  # it may be only waiting to be found
+            gc.collect()  # a cycle of references may only be waiting for the collector
             kept = look()
         for address, size in kept.items():
             loan, shape = self._shapes.get(address, (None, ()))
@@ -231,11 +232,11 @@ class Trace(Observer):
         y: Any,
         record: Record | None,
     ) -> None:
-        """Write an operation down."""
+        """Log an operation."""
         for arg in args:
             for value in arg if isinstance(arg, list | tuple) else (arg,):
                 if isinstance(value, Tensor):
-                    self.meet(value)
+                    self.uses(value)
         for array in y if isinstance(y, tuple) else (y,):
             if on_host(array):
                 self.refuse(f"{name} computes on the CPU, where nothing is recorded")
@@ -245,21 +246,21 @@ class Trace(Observer):
         self.note(name, *args, *options.values())
 
     def backward(self, record: Record) -> None:
-        """Write down that the way back passes a record."""
+        """Log that a backward pass reaches a record."""
         self.note(f"the derivative of {record.plan.name}")
 
     def note(self, name: str, *values: object) -> None:
-        """Write something down."""
+        """Log a name with the descriptions of these values."""
         self._log.append((name, tuple(map(description, values))))
 
-    def meet(self, tensor: Tensor) -> None:
-        """Remember a Tensor that the step works with."""
+    def uses(self, tensor: Tensor) -> None:
+        """Remember a Tensor that the step uses."""
         key = id(tensor)
         if key in self._old_gradients and self._old_gradients[key]() is tensor:
             self._refuse_old_gradient(tensor)
-        elif key not in self._met or self._met[key]() is not tensor:
-            self._met.pop(key, None)  # another Tensor that was here before
-            self._met[key] = ref(tensor)
+        elif key not in self._used or self._used[key]() is not tensor:
+            self._used.pop(key, None)  # an older Tensor had the same id
+            self._used[key] = ref(tensor)
 
     def _refuse_old_gradient(self, tensor: Tensor) -> None:
         self.refuse(
@@ -277,7 +278,7 @@ class Trace(Observer):
         device: str,
         *described: object,
     ) -> Array:
-        """The values as they are now; see `Observer`."""
+        """Compute the values now; see `Observer`."""
         if device != "gpu":
             self.refuse("it draws numbers on the CPU; pass device='gpu', or draw them outside")
             return super().replay_values(draw, shape, dtype, device, *described)
@@ -287,63 +288,63 @@ class Trace(Observer):
         return self.place(values, draw)
 
     def place(self, values: Any, draw: Callable[[], Any]) -> Array:
-        """Where replay values are on the GPU."""
+        """The array of replay values on the GPU."""
         return to_device(values, "gpu")
 
     def repeat(self, action: Callable[[], object]) -> None:
-        """Do it now; what it changes of the settings that are looked up is no trouble."""
+        """Make a change on the host now; it may change settings that a replay looks up."""
         self.note("action")
         self._look()
         action()
         self._lookups = [(settings, [*settings()]) for settings, _ in self._lookups]
 
     def _look(self) -> None:
-        """See whether the settings that are looked up are what they should be."""
+        """Notice a change of looked-up settings that was not made through `repeat`."""
         if not all(same([*settings()], known) for settings, known in self._lookups):
             self._is_steady = False
 
     # what a step relies on, and what it changes: see `Observer`
 
     def called(self, module: Any) -> None:
-        """A module may work with what is in its parts without calling them."""
+        """Remember a module and its parts, whose Tensors it may use without calling them."""
         for part in () if id(module) in self._modules else module.modules():
             self._modules[id(part)] = part
             self.changes(vars(part))
             for value in vars(part).values():
                 if isinstance(value, Tensor):
-                    self.meet(value)
+                    self.uses(value)
 
     def depends(self, settings: Settings) -> None:
-        """Remember what they are now."""
+        """Remember the settings' values."""
         self._settings.append((settings, [*settings()]))
 
     def looks_up(self, settings: Settings) -> None:
-        """Remember what they are now."""
+        """Remember the settings' values."""
         self._lookups.append((settings, [*settings()]))
 
     def uses_gradient(self, leaf: Any) -> None:
-        """Refuse it where the step has not set it before."""
+        """Refuse the use of a gradient that the step has not set itself."""
         known = self._own_gradients.get(id(leaf))
         if leaf._grad is not None and (known is None or known() is not leaf):
             self._refuse_old_gradient(leaf)
 
     def sets_gradient(self, leaf: Any) -> None:
-        """From here on the gradient is the step's own."""
+        """Remember that the leaf's gradient is the step's own from here on."""
         self._own_gradients[id(leaf)] = ref(leaf)
 
     def changes(self, contents: dict[Any, Any] | list[Any]) -> None:
-        """Remember what it is, so that a recording can put back what is in it."""
+        """Remember the dictionary or list; a recording also remembers its contents."""
         self._changed[id(contents)] = contents
 
     def assigns(self, tensor: Any) -> None:
-        """Remember the memory that it has now, where its values have to be when the step ends."""
-        if id(tensor) not in self._exchanged and not self._is_own(tensor):
-            self._exchanged[id(tensor)] = Exchanged.of(tensor)
+        """Remember the Tensor's memory: its values must be there again when the step ends."""
+        if id(tensor) not in self._assignments and not self._is_own(tensor):
+            self._assignments[id(tensor)] = Assignment.of(tensor)
 
     def _bring_back(self) -> None:
-        """Copy what was assigned to where it will be looked for, if that is the same to all."""
-        exchanged, self._exchanged = self._exchanged, {}
-        for each in exchanged.values():
+        """Copy values assigned to `.data` to the Tensor's old memory, if nobody can notice it."""
+        assignments, self._assignments = self._assignments, {}
+        for each in assignments.values():
             array = each.tensor._data
             is_computed = each.is_back() or self._graph.has_lent(array)
             del array
@@ -356,25 +357,25 @@ class Trace(Observer):
                 )
 
     def refuse(self, reason: str, tensor: Tensor | None = None) -> None:
-        """Keep the first reason; what the step does to a Tensor of its own is its own business."""
+        """Keep the first reason; a step may do anything with a Tensor that it has made itself."""
         if self.trouble is None and (tensor is None or not self._is_own(tensor)):
             self.trouble = reason
 
     def _is_own(self, tensor: Tensor) -> bool:
-        """Whether the step itself has made a Tensor, or set it as a gradient."""
+        """Whether the step has made a Tensor, or set it as a gradient."""
         gradients = (leaf._grad for leaf in self.with_own_gradients())
         return self._graph.has_lent(tensor._data) or any(g is tensor for g in gradients)
 
 
 def _attributes(module: Any) -> list[object]:
-    """What a module has; `training` comes first, whether the class has it or the module.
+    """A module's attributes, its `training` switch first, for a comparison by `same`.
 
-    Tensors are not kept: for one that lives there is one weak reference, however often it is made.
+    Tensors are not kept alive: weak references stand for them; those to one Tensor are one object.
     """
     values = (value for name, value in vars(module).items() if name != "training")
     return [module.training, *(ref(v) if isinstance(v, Tensor) else v for v in values)]
 
 
 def _size(memory: Memory) -> int | None:
-    """How many bytes were written to; None where it was all of an array of NumPy's."""
+    """The number of bytes written to; None if a whole NumPy array was written."""
     return memory[1] - memory[0] if isinstance(memory, tuple) else None

@@ -1,4 +1,4 @@
-"""Nested values, as a step takes and returns them, and comparisons of what is in them."""
+"""The nested values that a step takes and returns: how to change, compare and describe them."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ __all__ = [
     "call_text",
     "copied",
     "description",
+    "detached",
     "mapped",
-    "outside_the_graph",
     "same",
     "stand_in",
 ]
 
-PLAIN = (bool, int, float, complex, str, bytes, type(None))  # what counts by its value
+PLAIN = (bool, int, float, complex, str, bytes, type(None))  # types compared by value
 
 
 def same(new: Collection[object], old: Collection[object]) -> bool:
-    """Whether the same objects are in both; plain values count by their value."""
+    """Whether both hold the same objects in the same order; plain values are compared by value."""
     if len(new) != len(old):
         return False
     if all(map(is_, new, old)):
@@ -39,7 +39,7 @@ def same(new: Collection[object], old: Collection[object]) -> bool:
 
 
 def mapped(value: Any, function: Callable[[Any], Any]) -> Any:
-    """Nested tuples, lists and dictionaries with `function` of whatever else is in them."""
+    """Apply a function to all values in nested tuples, lists and dictionaries."""
     kind = type(value)
     if kind is dict:
         return {key: mapped(part, function) for key, part in value.items()}
@@ -51,23 +51,23 @@ def mapped(value: Any, function: Callable[[Any], Any]) -> Any:
     return function(value)
 
 
-def outside_the_graph(value: Any) -> Any:
-    """A Tensor of a result without what a gradient would go back to; anything else as it is."""
+def detached(value: Any) -> Any:
+    """A Tensor of a result without its graph; any other value unchanged."""
     return value.detach() if isinstance(value, Tensor) and value._record is not None else value
 
 
 def stand_in(x: Tensor, array: Array) -> Tensor:
-    """An argument in other memory, where `+=` does what it does to the argument."""
+    """A Tensor for an argument in other memory; `+=` writes into it if it does so in `x`."""
     return new_leaf(array) if hasattr(x, "_writable") else wrap(array)
 
 
 def copied(value: Any) -> Any:
-    """A Tensor of a result in memory of its own, as a replay gives it; anything else as it is."""
+    """A Tensor of a result as a copy, as a replay returns it; any other value unchanged."""
     return wrap(value._data.copy()) if isinstance(value, Tensor) else value
 
 
 def description(value: object) -> Any:
-    """What of a value a recording keeps: an array's shape and dtype, a Python number itself."""
+    """What a recording fixes of a value: an array's shape and dtype, a Python number's value."""
     if isinstance(value, tuple | list):
         return tuple(map(description, value))
     if isinstance(value, dict):
@@ -84,7 +84,7 @@ def description(value: object) -> Any:
 
 
 def call_text(name: str, values: Iterable[Any]) -> str:
-    """A call for a message, out of the descriptions of its arguments."""
+    """A call as text for a message, from the descriptions of its arguments."""
 
     def text(value: Any) -> str:
         return f"({', '.join(map(text, value))})" if isinstance(value, tuple) else str(value)
