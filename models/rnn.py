@@ -1,6 +1,6 @@
 """The vanilla recurrent network: the baseline that forgets.
 
-Every step rewrites its whole memory. So on the way back through T steps a gradient is multiplied by
+Every step rewrites its whole memory. So a gradient that goes back through T steps is multiplied by
 T Jacobians, and vanishes or explodes exponentially:
 
     h_t = tanh(W z_t + b),    z_t = [x_t; h_{t-1}]

@@ -222,7 +222,7 @@ class Trace(Observer):
             return KEEPS.format(f"an array of {what}")
         return None
 
-    # operations, and the way back through them
+    # operations, and backward passes through them
 
     def operation(
         self,

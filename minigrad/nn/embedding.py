@@ -24,7 +24,7 @@ __all__ = ["Embedding", "embedding"]
 
 @primitive(x=lambda g, factor: g * factor)
 def _with_gradient_times(x: Array, factor: Array) -> Array:
-    """The same values; their gradient is multiplied by a factor on its way back."""
+    """The same values; the gradient that goes back to them is multiplied by a factor."""
     return x
 
 
