@@ -48,7 +48,7 @@ def test_what_was_measured_once_is_said_in_words() -> None:
     assert [len(axis.lines) for axis in figure.axes] == [0, 0]
     loss, accuracy = texts(figure)
     assert "training: 1" in loss and "validation: 2" in loss
-    assert "epoch: 1" in accuracy and "training: 25" in accuracy and GUESSING[1] in accuracy
+    assert "at epoch 1 only" in accuracy and "training: 25" in accuracy and GUESSING[1] in accuracy
 
 
 def test_seeds_that_were_measured_once_are_said_with_their_range() -> None:

@@ -212,7 +212,7 @@ def panel(
     axes.set_title(title)
     if max(len(each.x) for each in curves) < 2:
         axes.set_axis_off()
-        words = [f"measured once, {x}: {max(each.x[0] for each in curves):,g}", y, ""]
+        words = [f"{y}, measured at {x} {max(each.x[0] for each in curves):,g} only", ""]
         for each in curves:
             spread = "" if each.low is None else f" ({each.low[0]:.4g} to {each.high[0]:.4g})"
             words.append(f"{each.label}: {each.y[0]:.4g}{spread}")
