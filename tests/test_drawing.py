@@ -88,6 +88,15 @@ def test_all_panels_show_the_same_range() -> None:
     assert first == second and first[0] < 5 and first[1] > 100
 
 
+def test_a_logarithmic_axis_has_two_numbers_at_least() -> None:
+    figure, axes = drawing.new_figure(4, 3)
+    curve = Curve("x", LOOKS["lstm"], [1, 2], [90.0, 165.0])
+    drawing.panel(axes[0, 0], "t", [curve], "x", "FID", log=True)
+    low, high = axes[0, 0].get_ylim()
+    assert [tick for tick in axes[0, 0].get_yticks() if low < tick < high] == [90, 100, 120, 150]
+    assert figure.axes
+
+
 def test_an_accuracy_that_lives_high_is_seen_from_near_and_the_cut_is_marked() -> None:
     lines = learning(0.6, 0.85, *[0.96, 0.97, 0.975, 0.98, 0.98, 0.98, 0.98, 0.98])
     accuracy = drawing.learning_curves(lines, "t").axes[1]

@@ -241,7 +241,8 @@ def panel(
     if log:
         low, high = axes.get_ylim()
         few = high < 1000 * low
-        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if few else (1,)))
+        subs = (1, 1.2, 1.5, 2, 3, 4, 5, 6, 7, 8, 9) if high < 4 * low else (1, 2, 5)
+        axes.yaxis.set_major_locator(LogLocator(subs=subs if few else (1,)))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: shown(value, not few)))
         axes.yaxis.set_minor_formatter(NullFormatter())
     axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, min_n_ticks=1))
