@@ -48,7 +48,7 @@ def test_what_was_measured_once_is_said_in_words() -> None:
     assert [len(axis.lines) for axis in figure.axes] == [0, 0]
     loss, accuracy = texts(figure)
     assert "training: 1" in loss and "validation: 2" in loss
-    assert "epoch: 1" in accuracy and "training: 25" in accuracy and GUESSING[1] in accuracy
+    assert "at epoch 1 only" in accuracy and "training: 25" in accuracy and GUESSING[1] in accuracy
 
 
 def test_seeds_that_were_measured_once_are_said_with_their_range() -> None:
@@ -79,6 +79,24 @@ def test_what_no_group_has_is_no_panel() -> None:
     assert [axis.get_title() for axis in figure.axes if axis.axison] == ["Loss"]
 
 
+def test_all_panels_show_the_same_range() -> None:
+    lines = [{"step": float(n), "loss": 1.0} for n in range(1, 101)]
+    lines += [{"step": n, "fid": 3.0} for n in (50.0, 100.0)]
+    panels = [Panel("loss", "Loss", "loss"), Panel("fid", "FID", "FID", moment=True)]
+    figure = drawing.comparison({"a": [lines]}, [LOOKS["lstm"]], panels, "step", "t")
+    first, second = (axis.get_xlim() for axis in figure.axes)
+    assert first == second and first[0] < 5 and first[1] > 100
+
+
+def test_a_logarithmic_axis_has_two_numbers_at_least() -> None:
+    figure, axes = drawing.new_figure(4, 3)
+    curve = Curve("x", LOOKS["lstm"], [1, 2], [90.0, 165.0])
+    drawing.panel(axes[0, 0], "t", [curve], "x", "FID", log=True)
+    low, high = axes[0, 0].get_ylim()
+    assert [tick for tick in axes[0, 0].get_yticks() if low < tick < high] == [90, 100, 120, 150]
+    assert figure.axes
+
+
 def test_an_accuracy_that_lives_high_is_seen_from_near_and_the_cut_is_marked() -> None:
     lines = learning(0.6, 0.85, *[0.96, 0.97, 0.975, 0.98, 0.98, 0.98, 0.98, 0.98])
     accuracy = drawing.learning_curves(lines, "t").axes[1]
@@ -97,9 +115,12 @@ def test_a_gradient_that_vanishes_is_marked_where_it_leaves() -> None:
     }
     [axis] = drawing.gradients(norms, "t").axes
     assert axis.get_ylim()[0] == pytest.approx(drawing.LEAST)
-    assert len(triangles(axis)) == 1 and "below 1e-12" in axis.get_ylabel()
-    long = drawing.gradients({"lstm": {"trained": np.ones(5)}}, "t").axes[0]
-    assert "▼" not in long.get_ylabel()
+    assert len(triangles(axis)) == 1 and "below 10⁻¹²" in axis.get_ylabel()
+    assert axis.get_ylim()[1] > 1.5  # the highest point stands below the edge
+    assert axis.yaxis.get_major_formatter()(1e-6) == "10⁻⁶"
+    short = drawing.gradients({"lstm": {"trained": np.ones(5)}}, "t").axes[0]
+    assert "▼" not in short.get_ylabel()
+    assert short.yaxis.get_major_formatter()(0.5) == "0.5"
 
 
 def test_a_network_has_its_colour_in_every_figure() -> None:
@@ -244,8 +265,13 @@ def test_who_knows_the_first_digit_is_found_and_drawn(model: Any, length: int) -
     assert found.known["the network's own answer"][-1] == pytest.approx(answered)
     assert {each.shape for each in found.cells.values()} <= {(length, insight.CHOSEN)}
     assert len(found.chosen) == (0 if model == "rnn" else insight.CHOSEN)
+    if length == 1:
+        return  # of a single step nothing is drawn
     figure = drawing.memory(found, model)
     assert len(figure.axes) == (1 if model == "rnn" else 1 + 4 + 4)  # with their colour bars
+    if model != "rnn":
+        memory = np.asarray(figure.axes[4].images[0].get_array())  # each cell on its own scale
+        np.testing.assert_allclose(np.abs(memory).max(axis=1), 1)
 
 
 def test_the_cells_that_keep_the_first_digit_best_come_first() -> None:

@@ -222,8 +222,8 @@ def test_every_leg_and_way_has_its_strip(
     inked = (grey[:, grey.shape[1] // 2 :] < 100).sum(axis=1) > 0
     assert np.flatnonzero(np.diff(inked.astype(int)) == 1).size >= rows
     with Image.open(run / "interpolation-0-3-2.gif") as gif:
-        assert gif.n_frames == 7  # type: ignore[attr-defined]  # the one in the middle ends a leg
-        assert gif.size == ((360 if path == "both" else 180), 180)
+        assert gif.n_frames == 8  # type: ignore[attr-defined]  # the digit in the middle ends a leg
+        assert gif.size == ((360 if path == "both" else 180), 216)  # with the name of each way
 
 
 def test_a_dry_run_touches_nothing(run: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -368,7 +368,7 @@ def test_own_options_override_the_quick_recipe() -> None:
 
 
 def test_the_quick_recipe_draws_digits_that_can_be_read(tmp_path: Path) -> None:
-    """Half of 64 digits is what is promised; on average it is almost two thirds."""
+    """Half of 64 digits is what is promised; on average it is three fifths."""
     run = gan.run(recipe="quick", out=tmp_path, quiet=True, no_plots=True)
     latent = np.random.default_rng(0).standard_normal((1024, gan.GANConfig.QUICK["latent_dim"]))
     _, read = Reader.load().look(draw(run.model, latent.astype(np.float32)))

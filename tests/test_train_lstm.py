@@ -236,6 +236,8 @@ def test_recipes_lower_the_learning_rate_when_they_say(
     cosine = [3e-3 * (1 + math.cos(math.pi * epoch / 101)) / 2 for epoch in range(101)]
     expected = {"best": cosine, "report": [1e-3] * 100 + [1e-4]}
     assert rates == pytest.approx(expected[recipe])
+    # what happens from step to step cannot be drawn of a single one
+    assert [path.name for path in only_run(tmp_path).glob("*.png")] == ["curves.png"]
 
 
 @pytest.mark.parametrize("model", ["lstm", "textbook"])

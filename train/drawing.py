@@ -4,6 +4,7 @@ All can be read without colour and at 800 pixels. A function that draws returns 
 writes it into a run's folder.
 """
 
+import math
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +19,13 @@ from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
+from matplotlib.ticker import (
+    FuncFormatter,
+    LogLocator,
+    MaxNLocator,
+    NullFormatter,
+    StrMethodFormatter,
+)
 from PIL import Image, ImageDraw, ImageFont
 
 from minigrad.data import DataError
@@ -36,10 +43,11 @@ TITLES = {
     "rnn": "Plain recurrent network",
 }
 GUESSING: Guide = (10, "10 %: guessing")
-MOST_POINTS = 250  # of a curve
+MOST_POINTS = 80  # of a curve; more would be noise in a panel of 4 inches
 MOST_FRAMES = 100
 PAPER = 255
 STRIP_WIDTH = 9  # inches
+SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 LEAST = 1e-12  # on a logarithmic axis: a smaller share of a gradient teaches nothing
 
 
@@ -57,10 +65,10 @@ LOOKS = {
     "rnn": Look("#D55E00", "--", "s"),
     "discriminator": Look("#009E73", "-.", "^"),
     "training": Look("#CC79A7", (0, (3, 1)), "D"),
-    "validation": Look("#000000", (0, (5, 1)), "v"),
-    "textbook": Look("#56B4E9", (0, (8, 2)), "P"),
+    "validation": Look("#000000", (0, (4, 3)), ">"),
+    "textbook": Look("#56B4E9", (0, (8, 2)), "<"),
     "generator": Look("#E69F00", (0, (6, 1, 1, 1)), "X"),
-    "real": Look("#666666", ":", "."),
+    "real": Look("#666666", ":", "p"),
 }
 UNTRAINED = (0, (1, 2))  # the dashes of a network that has learnt nothing
 
@@ -204,7 +212,7 @@ def panel(
     axes.set_title(title)
     if max(len(each.x) for each in curves) < 2:
         axes.set_axis_off()
-        words = [f"measured once, {x}: {max(each.x[0] for each in curves):,g}", y, ""]
+        words = [f"{y}, measured at {x} {max(each.x[0] for each in curves):,g} only", ""]
         for each in curves:
             spread = "" if each.low is None else f" ({each.low[0]:.4g} to {each.high[0]:.4g})"
             words.append(f"{each.label}: {each.y[0]:.4g}{spread}")
@@ -218,26 +226,40 @@ def panel(
     bottom = LEAST if log else 0.0
     if "accuracy" in y and guide is None:
         bottom = _begins_at(curves)
+    if log:
+        axes.set_yscale("log")
     cut = [_plot(axes, each, bottom) for each in curves]
+    top = axes.dataLim.y1
     if "%" in y:
         margin = 0.03 * (100 - bottom)
         axes.set_ylim(bottom - margin, 100 + margin)
-    elif any(cut) or not log:
-        axes.set_ylim(bottom=bottom)
+        axes.yaxis.set_major_locator(MaxNLocator(nbins=6, steps=(1, 2, 5, 10)))
+    elif any(cut) and log:
+        axes.set_ylim(bottom, top * (top / bottom) ** 0.04)
+    elif not log and top > bottom:
+        axes.set_ylim(bottom, top + 0.04 * (top - bottom))
     if log:
-        axes.set_yscale("log")
         low, high = axes.get_ylim()
-        subs = (1, 2, 5) if high < 1000 * low else (1,)
-        axes.yaxis.set_major_locator(LogLocator(subs=subs))
-        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        few = high < 1000 * low
+        subs = (1, 1.2, 1.5, 2, 3, 4, 5, 6, 7, 8, 9) if high < 4 * low else (1, 2, 5)
+        axes.yaxis.set_major_locator(LogLocator(subs=subs if few else (1,)))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: shown(value, not few)))
         axes.yaxis.set_minor_formatter(NullFormatter())
     axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, min_n_ticks=1))
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,g}"))
     axes.set_xlabel(x)
-    axes.set_ylabel(f"{y}\n(▼: below {bottom:g})" if any(cut) else y)
+    axes.set_ylabel(f"{y}\n(▼: below {shown(bottom, log)})" if any(cut) else y)
     axes.grid(alpha=0.3)
     if legend:
-        axes.legend(handlelength=3.5)
+        axes.legend(handlelength=3.5, borderaxespad=1.0)  # below markers at 100 %
+
+
+def same_range(panels: Iterable[Axes]) -> None:
+    """Let the horizontal axes of all panels that show curves begin and end alike."""
+    drawn = [axes for axes in panels if axes.axison]
+    ends = [axes.get_xlim() for axes in drawn]
+    for axes in drawn:
+        axes.set_xlim(min(left for left, _ in ends), max(right for _, right in ends))
 
 
 def _begins_at(curves: Iterable[Curve]) -> float:
@@ -254,7 +276,9 @@ def _plot(axes: Axes, each: Curve, bottom: float) -> bool:
     above = np.pad(~below, 1)
     where = axes.get_xaxis_transform()
     for place in np.asarray(each.x)[below & (above[:-2] | above[2:])]:
-        axes.plot(place, 0, "v", color=color, markersize=9, clip_on=False, transform=where)
+        axes.plot(
+            place, 0, "v", color=color, markersize=9, clip_on=False, transform=where, zorder=3
+        )
     axes.plot(
         each.x,
         each.y,
@@ -263,13 +287,20 @@ def _plot(axes: Axes, each: Curve, bottom: float) -> bool:
         linestyle=dashes,
         linewidth=1.5,
         marker=marker,
-        markersize=4.5,
+        markersize=6,
+        markeredgecolor="white",
+        markeredgewidth=0.5,
         markevery=max(1, len(each.x) // 10),
         clip_on=bool(below.any()),  # else a marker at the edge is whole
     )
     if each.low is not None:
         axes.fill_between(each.x, each.low, each.high, color=color, alpha=0.2, linewidth=0)
     return bool(below.any())
+
+
+def shown(value: float, power: bool) -> str:
+    """Return a number as it stands at an axis, or as the power of ten that it is nearest to."""
+    return "10" + str(round(math.log10(value))).translate(SUPERSCRIPT) if power else f"{value:g}"
 
 
 def literal(text: str) -> str:
@@ -347,6 +378,7 @@ def gan_curves(lines: Lines, floor: float | None) -> Figure:
             curve(judged, "step", "recall", "real digits that fakes cover", "real", True),
         ]
         panel(overlap, "Precision and recall", both, x, "share (%)")
+    same_range(axes.flat)
     if len(judged) == 1:
         words = f"Judged once, at step {judged[0]['step']:,g}: FID {judged[0]['fid']:.1f}"
         figure.suptitle(words if known is None else f"{words} ({known[1]})", fontsize="medium")
@@ -413,6 +445,7 @@ def comparison(
         named |= dict(zip(labels, handles, strict=True))
     for axis in axes.flat[len(drawn) :]:
         axis.set_axis_off()
+    same_range(axes.flat)
     figure.legend([*named.values()], [*named], loc="outside lower center", handlelength=4)
     figure.suptitle(title)
     return figure
@@ -452,37 +485,38 @@ def memory(found: Memory, network: str) -> Figure:
         network: Which network it is, a key of `TITLES`.
     """
     heights = [2.9] + [0.7] * len(found.cells)
-    figure = Figure(figsize=(9, sum(heights) + 1.2), dpi=150, layout="constrained")
+    figure = Figure(figsize=(9, sum(heights) + 1.6), dpi=150, layout="constrained")
     FigureCanvasAgg(figure)
     top, *rows = figure.subplots(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
     own, steps = LOOKS[network], len(found.digits)
-    looks = (LOOKS["validation"], own, own._replace(dashes=":", marker="s"))
+    looks = (own, LOOKS["validation"], LOOKS["real"]._replace(dashes="-", marker="s"))
     curves = [
         Curve(label, look, found.moments, 100 * values)
         for look, (label, values) in zip(looks, found.known.items(), strict=False)
-    ]
+    ][::-1]  # the network's own is drawn last, above the others
     x = f"digits read, t ({found.tested} unseen palindromes)"
     title = f"{TITLES[network]}: which step knows the first digit?"
-    panel(top, title, curves, x, "read right (%)", GUESSING)
+    figure.suptitle(title)
+    panel(top, "", curves, x, "read right (%)", GUESSING, legend=False)
+    top.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False)
     top.set_xlim(0.5, steps + 0.5)
     few = steps <= 25
     for row, (name, values) in zip(rows, found.cells.items(), strict=True):
         gate = "gate" in name
-        reach = 1.0 if gate else float(np.abs(values).max())
         image = row.imshow(
-            values.T,
+            values.T if gate else (values / np.maximum(np.abs(values).max(axis=0), 1e-300)).T,
             "cividis",
             aspect="auto",
             interpolation="nearest",
             extent=(0.5, steps + 0.5, len(found.chosen) - 0.5, -0.5),
-            vmin=0 if gate else -reach,
-            vmax=reach,
+            vmin=0 if gate else -1,
+            vmax=1,
         )
         row.set_yticks(range(len(found.chosen)), map(str, found.chosen), fontsize=8)
         row.set_ylabel(name)
         row.set_xticks([])
-        bar = figure.colorbar(image, ax=row, pad=0.01, ticks=[0 if gate else -reach, reach])
-        bar.set_ticklabels(["closed", "open"] if gate else [f"{-reach:.2g}", f"{reach:.2g}"])
+        bar = figure.colorbar(image, ax=row, pad=0.01, ticks=[0 if gate else -1, 1])
+        bar.set_ticklabels(["closed", "open"] if gate else ["negative", "positive"])
     if rows:
         rows[0].set_title("Its memory cells (by number) that keep the first digit best")
         if few:
@@ -557,7 +591,7 @@ def worst_read(
     """
     rows, columns = 4, 8
     order = np.argsort(probabilities[np.arange(len(labels)), labels], kind="stable")
-    figure, axes = new_figure(9, 6.2, rows, columns)
+    figure, axes = new_figure(9, 5.8, rows, columns)
     for axis in axes.flat:
         axis.set_axis_off()
     for axis, i in zip(axes.flat, order, strict=False):

@@ -66,15 +66,15 @@ class GANConfig(RunConfig):
     """
 
     QUICK: ClassVar[dict[str, Any]] = {
-        "epochs": 170,
+        "epochs": 150,
         "learning_rate": 3e-3,
         "r1": 5.0,
         "average": 0.99,
         "latent_dim": 10,
-        "generator_hidden": (128, 256),
+        "generator_hidden": (128, 128),
         "discriminator_hidden": (256,),
         "limit": 500,
-        "judge_interval": 85,
+        "judge_interval": 150,
     }
     REPORT: ClassVar[dict[str, Any]] = {
         "learning_rate": 2e-4,

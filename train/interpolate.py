@@ -203,12 +203,19 @@ def _check_target(out: Path) -> None:
 
 
 def _frames(rows: Sequence[drawing.Strip], ways: int) -> list[drawing.Grey]:
-    """Each picture on the way, the ways side by side; the digits asked for are there twice."""
+    """Each picture on the way over the name of its way; the digits asked for are there twice."""
     legs = [rows[start : start + ways] for start in range(0, len(rows), ways)]
     return [
-        drawing.grid(np.stack(images), ways, scale=6)
+        np.hstack(
+            [
+                drawing.captioned(
+                    drawing.grid(row.images[i : i + 1], 1, scale=6), row.name.replace("\n", ", ")
+                )
+                for row in leg
+            ]
+        )
         for leg in legs
-        for images in zip(*(row.images for row in leg), strict=True)
+        for i in range(len(leg[0].images))
     ]
 
 

@@ -195,7 +195,6 @@ class Loop:
             self.log()
             state.epoch, state.batch = number, 0
             self._run.save("last.safetensors", state.weights())
-            self._write_table()
             seconds = time.perf_counter() - started
             speed = (state.step - first_step) / seconds
             self._run.append("timing.jsonl", epoch=number, seconds=seconds, steps_per_second=speed)
@@ -227,6 +226,8 @@ class Loop:
         self._run.write_checkpoint(self.state.state_dict())
         self._saved_at = time.monotonic()
         self._saving_took = self._saved_at - started
+        if self.state.step:
+            self._write_table()
 
     def log(self, show: Collection[str] | None = None, **values: float) -> None:
         """Write a line of metrics: the meter's averages, which begin anew, and the caller's values.

@@ -124,7 +124,8 @@ class LSTMConfig(RunConfig):
     @property
     def title(self) -> str:
         """The title of its curves."""
-        return f"{TITLES[self.model]} on palindromes: {self.input_length} digits read"
+        digits = "digit" if self.input_length == 1 else "digits"
+        return f"{TITLES[self.model]} on palindromes: {self.input_length} {digits} read"
 
     def decided(self) -> Self:
         """Choose the initial weights if the user has not, and check what must go together."""
@@ -354,6 +355,8 @@ def look_inside(
     config: LSTMConfig, run: RunFolder, model: Any, learnt: Examples, unseen: Examples
 ) -> None:
     """Draw when the network knows the first digit, and how far back the gradient reaches."""
+    if config.input_length == 1:
+        return  # of a single step there is no course
     digits = np.concatenate([learnt.digits[:TAUGHT], unseen.digits[:TESTED]])
     x = mg.tensor(digits[:, :, None].astype(np.float32), device=config.device)
     found = insight.look_inside(model, x, digits[:, 0], min(TAUGHT, len(learnt)))

@@ -25,10 +25,10 @@ Names = TypeVar("Names", str, list[str])
 
 PROGRAM = "train.plot"
 LEARNING = (
-    Panel("loss", "Training", "loss (nats)"),
-    Panel("accuracy", "Training", "accuracy (%)"),
-    Panel("val_loss", "Validation", "loss (nats)"),
-    Panel("val_accuracy", "Validation", "accuracy (%)"),
+    Panel("loss", "Training loss", "loss (nats)"),
+    Panel("accuracy", "Training accuracy", "accuracy (%)"),
+    Panel("val_loss", "Validation loss", "loss (nats)"),
+    Panel("val_accuracy", "Validation accuracy", "accuracy (%)"),
 )
 # what does not shape what is measured; of data_dir only how many digits it has
 BESIDES = {
@@ -61,11 +61,13 @@ KINDS = {
         gan.GANConfig,
         "step",
         (
-            Panel("g_loss", "Generator", "loss (nats)"),
-            Panel("d_loss", "Discriminator (real + fake)", "loss (nats)"),
+            Panel("g_loss", "Generator's loss", "loss (nats)"),
+            Panel("d_loss", "Discriminator's loss (real + fake)", "loss (nats)"),
             Panel("fid", "Distance from real digits", "FID", log=True, moment=True),
-            Panel("d_real", "Real digits", "taken for real (%)", guide=(50, "50 %: guessing")),
-            Panel("d_fake", "Fakes", "taken for fakes (%)", guide=(50, "50 %: guessing")),
+            Panel(
+                "d_real", "Real digits taken for real", "right (%)", guide=(50, "50 %: guessing")
+            ),
+            Panel("d_fake", "Fakes taken for fakes", "right (%)", guide=(50, "50 %: guessing")),
             Panel("recall", "Recall: real digits that fakes cover", "share (%)", moment=True),
         ),
     ),
@@ -334,7 +336,8 @@ def compare(groups: Mapping[str, Sequence[Run]], into: RunFolder, name: str) -> 
     one_each = "" not in models and 1 < len(models) == len(set(models))
     looks = [LOOKS[m] if one_each else drawing.numbered(i) for i, m in enumerate(models)]
     bands = any(len(group) > 1 for group in groups.values())
-    title = f"{len(runs)} runs of {runs[0].program}" + ": mean and range over seeds" * bands
+    count = "1 run" if len(runs) == 1 else f"{len(runs)} runs"
+    title = f"{count} of {runs[0].program}" + ": mean and range over seeds" * bands
     figure = drawing.comparison(measured, looks, kind.panels, kind.x, title)
     return drawing.save(figure, into, name)
 
