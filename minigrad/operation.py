@@ -17,14 +17,14 @@ from minigrad.tensor import Tensor, described, wrap
 __all__ = [
     "Operation",
     "Rule",
-    "complain",
-    "dressed",
+    "checked_outputs",
+    "documented",
     "is_floating",
     "is_foreign",
     "kernels_of",
     "not_our_array",
-    "tidied",
-    "wrapped",
+    "raise_explained",
+    "wrap_outputs",
 ]
 
 
@@ -156,14 +156,14 @@ def kernels_of(operation: Operation, kind: type) -> list[Kernel]:
 _OPERATIONS = f"{__name__.rpartition('.')[0]}.ops"
 
 
-def dressed(call: Callable[..., Any], operation: Operation) -> Any:
+def documented(call: Callable[..., Any], operation: Operation) -> Any:
     """Give a call its definition's name, signature and docstring, and the operation itself."""
     decorated: Any = update_wrapper(call, operation.definition)
     decorated.operation = operation
     return decorated
 
 
-def wrapped(y: Any, record: Record | None) -> Any:
+def wrap_outputs(y: Any, record: Record | None) -> Any:
     """Wrap an output as a Tensor, and several outputs as a tuple of Tensors."""
     if not isinstance(y, Slots):
         return wrap(y, record)
@@ -174,7 +174,7 @@ def wrapped(y: Any, record: Record | None) -> Any:
     )
 
 
-def tidied(y: Any, operation: Operation, args: Sequence[Any]) -> Any:
+def checked_outputs(y: Any, operation: Operation, args: Sequence[Any]) -> Any:
     """Check a result: NumPy's scalars become arrays, and several outputs become Slots.
 
     Raises:
@@ -227,8 +227,11 @@ def not_our_array(operation: Operation, kind: type) -> DTypeError:
 _SHAPE_WORDS = "shape", "dimension", "size", "axis", "axes", "broadcast", "division", "sequence"
 
 
-def complain(operation: Operation, args: Sequence[Any], error: Exception) -> None:
-    """Re-raise an array library's error with the operation, the shapes and the remedy."""
+def raise_explained(operation: Operation, args: Sequence[Any], error: Exception) -> None:
+    """Raise an array library's error again, with the operation, the shapes and the remedy.
+
+    An error that says all this itself is left for the caller to re-raise.
+    """
     is_ours = str(error).startswith(f"{operation.name}:")
     if is_ours or isinstance(error, ShapeError | DTypeError | DeviceError):
         return

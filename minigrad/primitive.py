@@ -19,14 +19,14 @@ from minigrad.grad_mode import grad_switch
 from minigrad.observers import NOBODY, thread
 from minigrad.operation import (
     Operation,
-    complain,
-    dressed,
+    checked_outputs,
+    documented,
     is_floating,
     is_foreign,
     kernels_of,
     not_our_array,
-    tidied,
-    wrapped,
+    raise_explained,
+    wrap_outputs,
 )
 from minigrad.tensor import Tensor, array_of, as_tensor, described, wrap
 
@@ -117,13 +117,13 @@ def primitive(
             try:
                 y = forward(*arrays, **options) if options else forward(*arrays)
             except Exception as error:
-                complain(operation, args, error)
+                raise_explained(operation, args, error)
                 raise
             if kind is None:
                 return y
             is_usual = type(y) is kind and y.dtype.kind == "f"
             if not is_usual:
-                y = tidied(y, operation, args)
+                y = checked_outputs(y, operation, args)
             record = None
             if wanted & has_rule and grad_switch.on and (is_usual or is_floating(y)):
                 saving = saving_for(wanted)
@@ -132,9 +132,9 @@ def primitive(
                 record = Record(saving.plan, parents, saved, y)
             if thread.observer is not NOBODY:
                 thread.observer.operation(operation.name, args, options, y, record)
-            return wrap(y, record) if is_usual else wrapped(y, record)
+            return wrap(y, record) if is_usual else wrap_outputs(y, record)
 
-        return cast("PrimitiveCall[P]", dressed(call, operation))
+        return cast("PrimitiveCall[P]", documented(call, operation))
 
     return decorate
 
@@ -184,11 +184,11 @@ def sequence_primitive(
             try:
                 y = operation.definition(arrays, **options)
             except Exception as error:
-                complain(operation, inputs, error)
+                raise_explained(operation, inputs, error)
                 raise
             if not any(isinstance(x, Tensor) for x in inputs):
                 return y
-            y = tidied(y, operation, inputs)
+            y = checked_outputs(y, operation, inputs)
             parents = [node_of(x) for x in inputs]
             record = None
             wanted = any(parent is not None for parent in parents)
@@ -196,9 +196,9 @@ def sequence_primitive(
                 record = SequenceRecord(saving.plan, parents, saving.save([arrays, y], options), y)
             if thread.observer is not NOBODY:
                 thread.observer.operation(operation.name, inputs, options, y, record)
-            return wrapped(y, record)
+            return wrap_outputs(y, record)
 
-        return cast("PrimitiveCall[P]", dressed(call, operation))
+        return cast("PrimitiveCall[P]", documented(call, operation))
 
     return decorate
 
