@@ -68,7 +68,7 @@ def nll_loss(
         return -take_along_axis(wide, np.expand_dims(classes, axis), axis).squeeze(axis)
 
     loss, weights = _of_classes("nll_loss", loss_of, wide, target, weight, ignore_index)
-    return narrowed(reduced(loss, reduction, weights.sum()), input)  # type: ignore[no-any-return]
+    return narrowed(reduced(loss, reduction, weights.sum()), input)
 
 
 def cross_entropy(
@@ -130,7 +130,7 @@ def cross_entropy(
         loss, weights = _of_classes(
             "cross_entropy", loss_of, wide, target, weight, ignore_index, label_smoothing
         )
-        return narrowed(reduced(loss, reduction, weights.sum()), input)  # type: ignore[no-any-return]
+        return narrowed(reduced(loss, reduction, weights.sum()), input)
     if target.dtype.kind != "f":
         raise DTypeError(
             f"cross_entropy: a target of the input's shape {input.shape} holds probabilities and "
@@ -149,7 +149,7 @@ def cross_entropy(
         weight = as_floating("cross_entropy: weight", weight, input)
         _check_weight("cross_entropy", input, weight)
     loss = _expected(widened(input), smoothed, weight)
-    return narrowed(reduced(loss, reduction), input, target, weight)  # type: ignore[no-any-return]
+    return narrowed(reduced(loss, reduction), input, target, weight)
 
 
 def _class_axis(log_p: Tensor) -> int:

@@ -113,8 +113,8 @@ def mse_loss(
         _check_same_shape("mse_loss", input, weight, "weight")
         loss = loss * weight
     if weight is None or reduction != "mean":
-        return narrowed(reduced(loss, reduction), input, target, weight)  # type: ignore[no-any-return]
-    return narrowed(sum(loss) / sum(widened(weight)), input, target, weight)  # type: ignore[no-any-return]
+        return narrowed(reduced(loss, reduction), input, target, weight)
+    return narrowed(sum(loss) / sum(widened(weight)), input, target, weight)
 
 
 def _check_same_shape(name: str, input: Tensor, other: Tensor, what: str = "target") -> None:
@@ -165,7 +165,7 @@ def binary_cross_entropy(
         )
     loss = widened(elementwise_loss.binary_cross_entropy(input, target))
     loss = _weighted("binary_cross_entropy", loss, weight)
-    return narrowed(reduced(loss, reduction), input, target)  # type: ignore[no-any-return]
+    return narrowed(reduced(loss, reduction), input, target)
 
 
 def _weighted(name: str, loss: Tensor, weight: Tensor | None) -> Tensor:
@@ -214,7 +214,7 @@ def binary_cross_entropy_with_logits(
         widened(input), target, pos_weight=pos_weight
     )
     loss = _weighted(name, loss, weight)
-    return narrowed(reduced(loss, reduction), input, target)  # type: ignore[no-any-return]
+    return narrowed(reduced(loss, reduction), input, target)
 
 
 # --- Layers -----------------------------------------------------------------------------------

@@ -74,7 +74,7 @@ def normalize_channels(
     y = (widened(x) - _per_channel(mean, x)) * _per_channel(scale, x)
     if bias is not None:
         y = y + _per_channel(bias, x)
-    return narrowed(y, x, mean, var, weight, bias)  # type: ignore[no-any-return]
+    return narrowed(y, x, mean, var, weight, bias)
 
 
 @fused
@@ -96,9 +96,9 @@ def layer_norm(x: Any, weight: Any, bias: Any, *, axes: int = 1, eps: float = 1e
     over = tuple(range(-axes, 0))
     given, x = (x, weight, bias), widened(x)
     centred = x - mean(x, axis=over, keepdims=True)
-    y = centred / sqrt(mean(centred * centred, axis=over, keepdims=True) + eps)
+    y: Tensor = centred / sqrt(mean(centred * centred, axis=over, keepdims=True) + eps)
     if weight is not None:
         y = y * weight
     if bias is not None:
         y = y + bias
-    return narrowed(y, *given)  # type: ignore[no-any-return]
+    return narrowed(y, *given)
