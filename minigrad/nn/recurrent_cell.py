@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from minigrad.errors import ShapeError
-from minigrad.messages.arguments import check_sizes, check_switches, probability
+from minigrad.messages.arguments import check_sizes, check_switches
 from minigrad.nn import init
 from minigrad.nn.module import Module, Parameter
 from minigrad.ops import recurrent
@@ -32,31 +31,6 @@ def check_nonlinearity(nonlinearity: str) -> None:
     """Raise ValueError for any nonlinearity but tanh and ReLU."""
     if nonlinearity not in ("tanh", "relu"):
         raise ValueError(f"nonlinearity: expected 'tanh' or 'relu', got {nonlinearity!r}")
-
-
-def checked_dropout(layer: str, dropout: float, num_layers: int) -> float:
-    """A dropout probability as a Python number; warn if a single layer leaves it without effect."""
-    dropout = probability(f"{layer}: dropout", dropout)
-    if dropout > 0 and num_layers == 1:
-        text = f"{layer}: dropout={dropout} is between layers: none with num_layers=1"
-        warnings.warn(text, stacklevel=4)
-    return dropout
-
-
-def fitting_weights(layer: Module, suffix: str, shapes: Mapping[str, Any]) -> list[Any]:
-    """A layer's parameters; raise unless they have the shapes that its present options call for."""
-    weights = []
-    for part, shape in shapes.items():
-        weight = getattr(layer, part + suffix, None)
-        if weight is None or weight.shape != shape:
-            found = "is missing" if weight is None else f"has shape {weight.shape}"
-            raise ShapeError(
-                f"{type(layer).__name__}({layer.extra_repr()}): {part}{suffix} {found}; expected "
-                f"{shape} by these options. For other sizes, layers, directions or biases make a "
-                "new layer"
-            )
-        weights.append(weight)
-    return weights
 
 
 def as_state(layer: str, name: str, state: Tensor, expected: tuple[int, ...]) -> Tensor:
@@ -92,7 +66,7 @@ class _Cell(Module):
         check_sizes(name, 1, hidden_size=hidden_size)
         check_switches(name, bias=bias)
         self.input_size, self.hidden_size = input_size, hidden_size
-        rows, dtype, device = self.gates * hidden_size, dtype or "float32", device or "cpu"
+        rows, device = self.gates * hidden_size, device or "cpu"
 
         def empty(*size: int) -> Parameter:
             return Parameter(zeros(*size, dtype=dtype, device=device))
