@@ -42,6 +42,7 @@ class LRScheduler:
     """
 
     _for_groups: ClassVar[tuple[str, ...]] = ()  # attributes that are lists, one value per group
+    _not_saved: ClassVar[tuple[str, ...]] = ("optimizer", "_initial")  # left out by state_dict
     _how_to_go_on: ClassVar[str] = (
         " (to go on where this one is: give the added group an 'initial_lr', and the new schedule "
         "last_epoch=schedule.last_epoch - 1)"
@@ -162,8 +163,8 @@ class LRScheduler:
         return self._last_lr
 
     def state_dict(self) -> dict[str, Any]:
-        """The attributes of the schedule, without the optimizer."""
-        return {key: value for key, value in vars(self).items() if key not in _NOT_SAVED}
+        """The attributes of the schedule, without the optimizer and without functions."""
+        return {key: value for key, value in vars(self).items() if key not in self._not_saved}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Load a state. The optimizer's learning rates are saved in the optimizer's own state.
@@ -188,7 +189,7 @@ class LRScheduler:
                 f"load_state_dict: the state has no {', '.join(lacks)}; pass what state_dict() of "
                 f"a {type(self).__name__} gave"
             )
-        state = {key: value for key, value in state_dict.items() if key not in _NOT_SAVED}
+        state = {key: value for key, value in state_dict.items() if key not in self._not_saved}
         groups = len(self.optimizer.param_groups)
         for name in {*self._for_groups, "_last_lr"} & state.keys():
             if not isinstance(state[name], list | tuple) or len(state[name]) != groups:
@@ -201,6 +202,3 @@ class LRScheduler:
         if "last_epoch" in state:
             state["last_epoch"] = int(number("load_state_dict: last_epoch", state["last_epoch"]))
         vars(self).update(state)
-
-
-_NOT_SAVED = ("optimizer", "_initial")

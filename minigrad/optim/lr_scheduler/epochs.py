@@ -46,6 +46,7 @@ class LambdaLR(LRScheduler):
     """
 
     _for_groups = ("base_lrs", "lr_lambdas")
+    _not_saved = (*LRScheduler._not_saved, "lr_lambdas")
 
     def __init__(
         self, optimizer: Optimizer, lr_lambda: Factor | Sequence[Factor], last_epoch: int = -1
@@ -69,18 +70,6 @@ class LambdaLR(LRScheduler):
         value = plain(factor(self.last_epoch))
         value = int(value) if isinstance(value, bool) else value  # such as `epoch < 5`
         return number(f"lr_lambda of param_groups[{i}] in epoch {self.last_epoch}", value)
-
-    def state_dict(self) -> dict[str, Any]:
-        """The state without the functions, which cannot be saved."""
-        return _without_functions(super().state_dict())
-
-    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """See `LRScheduler.load_state_dict`; the functions are not changed."""
-        super().load_state_dict(_without_functions(state_dict))
-
-
-def _without_functions(state_dict: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in state_dict.items() if key != "lr_lambdas"}
 
 
 class StepLR(LRScheduler):
