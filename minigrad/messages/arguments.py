@@ -13,12 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.backends import is_array, to_numpy
-from minigrad.errors import ShapeError
+from minigrad.backends import Array, is_array, on_host, to_numpy
+from minigrad.errors import DTypeError, ShapeError
 from minigrad.tensor import Tensor
 
 __all__ = [
     "array_in",
+    "check_changeable",
     "check_sizes",
     "check_switches",
     "flag",
@@ -132,6 +133,22 @@ def integer(name: str, value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int | np.integer):
         raise TypeError(f"{name} must be an int, got {quoted(value)}")
     return int(value)
+
+
+def check_changeable(name: str, array: Array, floating: bool = True) -> None:
+    """Raise an error unless an array can be changed in place and, if `floating`, holds floats.
+
+    Raises:
+        DTypeError: It holds integers.
+        ValueError: It is read-only.
+    """
+    if floating and array.dtype.kind != "f":
+        raise DTypeError(
+            f"{name}: expected a floating-point Tensor or array, got {array.dtype}, which cannot "
+            "hold the new values; use .astype('float32')"
+        )
+    if on_host(array) and not array.flags.writeable:
+        raise ValueError(f"{name}: the array is read-only; pass a copy of it")
 
 
 def check_sizes(layer: str, least: int = 0, **sizes: Any) -> None:
