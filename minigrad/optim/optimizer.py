@@ -79,9 +79,7 @@ class Optimizer:
         self.defaults = defaults
         self.param_groups: list[Group] = []
         self._vectors: list[list[FlatVector]] = []  # the vectors of each group
-        self._last_checked: dict[
-            int, list[object]
-        ] = {}  # the values in each group when last checked
+        self._last_checked: dict[int, list[object]] = {}  # by group number: the values in it
         given: list[Any] = list(params)
         if not given:
             raise ValueError("params: an optimizer needs at least one parameter, got none")
