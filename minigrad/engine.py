@@ -30,12 +30,7 @@ from minigrad.observers import NOBODY, thread
 from minigrad.tensor import Tensor, described, listed, new_leaf, tensor, wrap
 from minigrad.versions import ages, last_write, was_changed
 
-__all__ = [
-    "Plan",
-    "Record",
-    "backpropagate",
-    "grad",
-]
+__all__ = ["Plan", "Record", "backpropagate", "grad"]
 
 
 class Plan(NamedTuple):

@@ -9,15 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Protocol, Self, TypeA
 
 import numpy as np
 
-from minigrad.backends import (
-    Array,
-    as_array,
-    device_of,
-    is_array,
-    on_host,
-    to_device,
-    to_numpy,
-)
+from minigrad.backends import Array, as_array, device_of, is_array, on_host, to_device, to_numpy
 from minigrad.errors import DeviceError, DTypeError, ShapeError
 from minigrad.messages.hints import TensorHints
 from minigrad.observers import NOBODY, thread
@@ -27,13 +19,7 @@ if TYPE_CHECKING:
     from minigrad.backends.memory import Place
     from minigrad.engine import Record
 
-__all__ = [
-    "Axis",
-    "GradientSlot",
-    "Operand",
-    "Tensor",
-    "tensor",
-]
+__all__ = ["Axis", "GradientSlot", "Operand", "Tensor", "tensor"]
 
 
 class _Ufuncs:

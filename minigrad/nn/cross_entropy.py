@@ -10,14 +10,7 @@ import numpy as np
 from minigrad.backends import Array, on_host
 from minigrad.errors import DTypeError, ShapeError
 from minigrad.messages.arguments import integer, probability
-from minigrad.nn.loss import (
-    Loss,
-    Reduction,
-    as_floating,
-    check_reduction,
-    floating_input,
-    reduced,
-)
+from minigrad.nn.loss import Loss, Reduction, as_floating, check_reduction, floating_input, reduced
 from minigrad.ops.activation import log_softmax
 from minigrad.ops.elementwise import where
 from minigrad.ops.loss import cross_entropy_of_classes, mean_cross_entropy
@@ -253,11 +246,7 @@ class NLLLoss(Loss):
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """The loss of log-probabilities (N, C, ...) against classes (N, ...)."""
         return nll_loss(
-            input,
-            target,
-            self.weight,
-            ignore_index=self.ignore_index,
-            reduction=self.reduction,
+            input, target, self.weight, ignore_index=self.ignore_index, reduction=self.reduction
         )
 
 

@@ -20,13 +20,7 @@ from minigrad.observers import thread
 from minigrad.tensor import Tensor, described, dtype_of, new_leaf
 from minigrad.versions import note_replaced, write
 
-__all__ = [
-    "Buffer",
-    "IncompatibleKeys",
-    "Module",
-    "Parameter",
-    "StateDictError",
-]
+__all__ = ["Buffer", "IncompatibleKeys", "Module", "Parameter", "StateDictError"]
 
 P = ParamSpec("P")
 R = TypeVar("R", covariant=True)

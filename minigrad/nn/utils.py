@@ -19,12 +19,7 @@ from minigrad.ops.shape import concatenate, reshape
 from minigrad.tensor import Tensor, as_tensor, listed, wrap
 from minigrad.versions import note_write, write
 
-__all__ = [
-    "clip_grad_norm_",
-    "clip_grad_value_",
-    "parameters_to_vector",
-    "vector_to_parameters",
-]
+__all__ = ["clip_grad_norm_", "clip_grad_value_", "parameters_to_vector", "vector_to_parameters"]
 
 hints.explain(__name__, __all__)
 

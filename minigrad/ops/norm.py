@@ -19,11 +19,7 @@ def _per_channel(x: Any, like: Any) -> Tensor:
 
 @fused
 def batch_norm(
-    x: Any,
-    weight: Any,
-    bias: Any,
-    *,
-    eps: float = 1e-5,
+    x: Any, weight: Any, bias: Any, *, eps: float = 1e-5
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Normalize each channel by the mean and variance of the batch, then scale and shift.
 

@@ -94,13 +94,7 @@ class Optimizer:
         return ()
 
     def update(
-        self,
-        p: Array,
-        g: Array,
-        state: dict[str, Array],
-        step: int,
-        group: Group,
-        scratch: Array,
+        self, p: Array, g: Array, state: dict[str, Array], step: int, group: Group, scratch: Array
     ) -> None:
         """Change parameters in place.
 

@@ -98,13 +98,7 @@ class RMSprop(Optimizer):
         return *direction(group), alpha, 1 - alpha, eps, momentum, lr
 
     def update(
-        self,
-        p: Array,
-        g: Array,
-        state: dict[str, Array],
-        step: int,
-        group: Group,
-        scratch: Array,
+        self, p: Array, g: Array, state: dict[str, Array], step: int, group: Group, scratch: Array
     ) -> None:
         """Change parameters in place, see `Optimizer.update`."""
         sign, decay, alpha, rest, eps, momentum, lr = self.numbers(step, group)

@@ -98,13 +98,7 @@ class SGD(Optimizer):
         return *direction(group), keep, rest, ahead, float(group["lr"])
 
     def update(
-        self,
-        p: Array,
-        g: Array,
-        state: dict[str, Array],
-        step: int,
-        group: Group,
-        scratch: Array,
+        self, p: Array, g: Array, state: dict[str, Array], step: int, group: Group, scratch: Array
     ) -> None:
         """Change parameters in place, see `Optimizer.update`."""
         sign, decay, keep, rest, ahead, lr = self.numbers(step, group)

@@ -62,12 +62,7 @@ def _normalize_back(g: Any, normalized: Any, scale: Any, dx: Any, dweight: Any, 
             out[k] = scale[c] * (row[k] - mean_g - standard[k] * mean_gx)
 
 
-def _forward(
-    x: Array,
-    weight: Array | None,
-    bias: Array | None,
-    eps: float,
-) -> Any:
+def _forward(x: Array, weight: Array | None, bias: Array | None, eps: float) -> Any:
     if x.ndim != 2 or not served(x):
         return NotImplemented
     channels = x.shape[1]

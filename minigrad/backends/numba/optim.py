@@ -124,15 +124,7 @@ def _rmsprop_update(p: Array, g: Array, state: Mapping[str, Array], numbers: Arr
 
 @loop
 def _sgd(
-    p: Any,
-    g: Any,
-    b: Any,
-    sign: Any,
-    decay: Any,
-    keep: Any,
-    rest: Any,
-    ahead: Any,
-    lr: Any,
+    p: Any, g: Any, b: Any, sign: Any, decay: Any, keep: Any, rest: Any, ahead: Any, lr: Any
 ) -> None:
     has_momentum = b.size > 0
     for i in range(p.size):

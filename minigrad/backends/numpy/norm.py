@@ -11,12 +11,7 @@ from minigrad.backends import Array, Kernel, Needs
 from minigrad.backends.arrays import sum_over
 
 
-def _forward(
-    x: Array,
-    weight: Array | None,
-    bias: Array | None,
-    eps: float,
-) -> Any:
+def _forward(x: Array, weight: Array | None, bias: Array | None, eps: float) -> Any:
     if x.ndim != 2 or 0 in x.shape:
         return NotImplemented
     if x.dtype.kind != "f" or x.itemsize < 4:  # the definition sums float16 in float32
