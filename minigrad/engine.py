@@ -150,7 +150,7 @@ def node_of(value: Any) -> Node | None:
     return None
 
 
-# --- The backward pass ------------------------------------------------------------------------
+# The backward pass
 
 
 def backpropagate(
@@ -336,7 +336,7 @@ def _repeated_axes(shape: tuple[int, ...], longer: tuple[int, ...]) -> tuple[int
     return tuple(repeated)
 
 
-# --- Gradients on request ---------------------------------------------------------------------
+# Gradients on request
 
 
 def grad(

@@ -217,7 +217,7 @@ def binary_cross_entropy_with_logits(
     return narrowed(reduced(loss, reduction), input, target)
 
 
-# --- Layers -----------------------------------------------------------------------------------
+# Layers
 
 
 class Loss(Module):

@@ -100,7 +100,7 @@ def draw(tensor: Tensor, path: str | Path | None = None, /, **named: Tensor | Mo
     return picture
 
 
-# --- what is drawn ----------------------------------------------------------------------------
+# what is drawn
 
 
 def _boxes(tensor: Tensor, named: Mapping[str, Tensor | Module]) -> list[Box]:
@@ -221,7 +221,7 @@ def _outermost_modules() -> list[Module]:
     return [module for module in modules if module not in parts]
 
 
-# --- how it is drawn --------------------------------------------------------------------------
+# how it is drawn
 
 
 def _drawn(boxes: list[Box]) -> Picture:
