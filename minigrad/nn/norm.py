@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.backends import Array, is_array
-from minigrad.backends.arrays import follow_statistics
+from minigrad.backends.arrays import update_statistics
 from minigrad.errors import ShapeError
 from minigrad.messages.arguments import check_changeable, check_sizes, integer, number
 from minigrad.nn.module import Buffer, Module, Parameter
@@ -116,7 +116,7 @@ def _batch_norm(
     own = [None if x is None else x._data for x in (running_mean, running_var, batches)]
     if written := [array for array in own if array is not None]:
         moving_mean, moving_var, tracked = own
-        follow_statistics(mean._data, var._data, moving_mean, moving_var, momentum, count, tracked)
+        update_statistics(mean._data, var._data, moving_mean, moving_var, momentum, count, tracked)
         note_write(*written)
     return y
 

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from minigrad.backends import Array, as_array, to_device
-from minigrad.backends.arrays import length, shorten, zeros
+from minigrad.backends.arrays import clip_norm, euclidean_norm, zeros
 from minigrad.errors import ShapeError
 from minigrad.messages import hints
 from minigrad.messages.arguments import number
@@ -49,7 +49,7 @@ def _norm(gradients: list[Array], norm_type: float) -> Array:
     """The norm of all elements of all arrays, taken as one vector; in any memory order."""
     wide = [widened(gradient) for gradient in gradients]
     if norm_type == 2:
-        return as_array(length(wide))
+        return as_array(euclidean_norm(wide))
     return as_array(norm(np.stack([norm(gradient, norm_type) for gradient in wide]), norm_type))
 
 
@@ -107,7 +107,7 @@ def clip_grad_norm_(
             "error_if_nonfinite=False to scale by it all the same"
         )
     for vector in vectors:
-        shorten(vector, total, max_norm)
+        clip_norm(vector, total, max_norm)
     note_write(*vectors)
     return wrap(total)
 

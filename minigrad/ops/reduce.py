@@ -117,7 +117,7 @@ def std(x: Any, axis: Axis = None, ddof: int = 0, keepdims: bool = False) -> Ten
     """
     centred = x - mean(x, axis=axis, keepdims=True)
     count = builtins.max(size_of(x.shape, axis) - ddof, 0)
-    return _length(centred, axis=axis, keepdims=keepdims) / math.sqrt(count)
+    return _euclidean_norm(centred, axis=axis, keepdims=keepdims) / math.sqrt(count)
 
 
 def _extreme_rule(g: Any, x: Any, y: Any, axis: Axis) -> Any:
@@ -339,7 +339,7 @@ def logsumexp(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
         _kept(g, x.shape, axis) * (x / _kept(where(y == 0, 1.0, y), x.shape, axis))
     )
 )
-def _length(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
+def _euclidean_norm(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
     return np.sqrt(np.sum(x * x, axis=axis, keepdims=keepdims))
 
 
@@ -382,7 +382,7 @@ def norm(x: Any, ord: Any = None, axis: Axis = None, keepdims: bool = False) -> 
     """
     x = floating(x)
     if ord is None or ord == 2:
-        return _length(x, axis=axis, keepdims=keepdims)
+        return _euclidean_norm(x, axis=axis, keepdims=keepdims)
     if ord == np.inf or ord == -np.inf:
         extreme = max if ord > 0 else min
         return extreme(abs(x), axis=axis, keepdims=keepdims)

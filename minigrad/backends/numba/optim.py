@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.backends import Array, Kernel
-from minigrad.backends.numba.compiled import in_float32, loop, loop_as_written
+from minigrad.backends.numba.compiled import loop, loop_as_written, only_float32
 
 _ABSENT = np.empty(0, np.float32)
 
@@ -142,6 +142,6 @@ def _sgd_update(p: Array, g: Array, state: Mapping[str, Array], numbers: Array) 
     _sgd(p, g, state.get("momentum_buffer", _ABSENT), *numbers.astype(np.float32))
 
 
-Adam = Kernel(in_float32(_adam_update))
-RMSprop = Kernel(in_float32(_rmsprop_update))
-SGD = Kernel(in_float32(_sgd_update))
+Adam = Kernel(only_float32(_adam_update))
+RMSprop = Kernel(only_float32(_rmsprop_update))
+SGD = Kernel(only_float32(_sgd_update))

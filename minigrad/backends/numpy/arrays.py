@@ -30,7 +30,7 @@ def _sum_over(array: Array, axes: tuple[int, ...]) -> Any:
     return NotImplemented
 
 
-def _length(vectors: list[Array]) -> Any:
+def _euclidean_norm(vectors: list[Array]) -> Any:
     rows = [x.ravel(order="K") for x in vectors]
     if any(row.dtype.kind != "f" for row in rows):
         return NotImplemented
@@ -38,4 +38,4 @@ def _length(vectors: list[Array]) -> Any:
 
 
 sum_over = Kernel(_sum_over)
-length = Kernel(_length)
+euclidean_norm = Kernel(_euclidean_norm)
