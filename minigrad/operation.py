@@ -19,10 +19,10 @@ __all__ = [
     "Rule",
     "checked_outputs",
     "documented",
+    "foreign_array_error",
     "is_floating",
     "is_foreign",
     "kernels_of",
-    "not_our_array",
     "raise_explained",
     "wrap_outputs",
 ]
@@ -186,7 +186,7 @@ def checked_outputs(y: Any, operation: Operation, args: Sequence[Any]) -> Any:
         if not is_array_type(type(part)):
             foreign = next(filter(is_foreign, map(type, args)), None)
             if foreign is not None:
-                raise not_our_array(operation, foreign)
+                raise foreign_array_error(operation, foreign)
             remedy = "np.asarray(y) makes one of a number"
             if isinstance(part, Tensor):
                 remedy = "it computes with arrays, and an option that is a Tensor stays one"
@@ -195,7 +195,10 @@ def checked_outputs(y: Any, operation: Operation, args: Sequence[Any]) -> Any:
                 f"array, or a tuple of arrays ({remedy})"
             )
         if part.dtype.kind not in "fbiu":
-            raise _not_real(operation, args, part)
+            raise DTypeError(
+                f"{_called(operation, args)}: the result is {described(part)}, but Tensors hold "
+                "real numbers; convert the inputs first, as by float(x) or x.astype(dtype)"
+            )
     return as_array(y) if parts is not y else Slots(map(as_array, parts))
 
 
@@ -204,19 +207,12 @@ def is_floating(y: Any) -> bool:
     return any(map(is_floating, y)) if isinstance(y, Slots) else y.dtype.kind == "f"
 
 
-def _not_real(operation: Operation, args: Sequence[Any], y: Any) -> DTypeError:
-    return DTypeError(
-        f"{_called(operation, args)}: the result is {described(y)}, but Tensors hold real numbers; "
-        "convert the inputs first, as by float(x) or x.astype(dtype)"
-    )
-
-
 def is_foreign(kind: type) -> bool:
     """Whether a type is an array type of another library."""
     return hasattr(kind, "__array__") and not issubclass(kind, Tensor) and not is_array_type(kind)
 
 
-def not_our_array(operation: Operation, kind: type) -> DTypeError:
+def foreign_array_error(operation: Operation, kind: type) -> DTypeError:
     """The error for an array of another library."""
     return DTypeError(
         f"{operation.name}: got a {kind.__module__}.{kind.__qualname__}; it takes Tensors, arrays "
@@ -237,7 +233,7 @@ def raise_explained(operation: Operation, args: Sequence[Any], error: Exception)
         return
     for arg in args:
         if is_foreign(type(arg)):
-            raise not_our_array(operation, type(arg)) from error
+            raise foreign_array_error(operation, type(arg)) from error
     devices = [arg.device for arg in args if isinstance(arg, Tensor)]
     if len(set(devices)) > 1:
         raise DeviceError(

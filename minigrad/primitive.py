@@ -21,10 +21,10 @@ from minigrad.operation import (
     Operation,
     checked_outputs,
     documented,
+    foreign_array_error,
     is_floating,
     is_foreign,
     kernels_of,
-    not_our_array,
     raise_explained,
     wrap_outputs,
 )
@@ -291,30 +291,28 @@ class _Saving:
     def __init__(
         self, operation: Operation, numeric_rules: Mapping[str, Callable[..., Any]], wanted: int
     ) -> None:
-        self.operation = operation
-        positions = [i for i, name in enumerate(operation.inputs) if name in operation.rules]
+        inputs = operation.inputs
         rules: list[tuple[int, Callable[..., Any], slice]] = []
         numeric = []
         saves: list[str] = []
-        for position in positions:
-            if wanted >> position & 1:
-                name = operation.inputs[position]
-                rule = operation.rules[name]
-                places = slice(len(saves), len(saves) + len(rule.needs))
-                saves += rule.needs
-                rules.append((position, rule.function, places))
+        for position, name in enumerate(inputs):
+            if name in operation.rules and wanted >> position & 1:
+                function, needs = operation.rules[name]
+                places = slice(len(saves), len(saves) + len(needs))
+                saves += needs
+                rules.append((position, function, places))
                 numeric.append((position, numeric_rules[name], places))
-        inputs = {name: i for i, name in enumerate(operation.inputs)} | {"y": -1}
-        origins = [inputs.get(name) for name in saves]
-        self.plan = Plan(operation.name, rules, numeric, saves, origins, operation.inputs)
-        slots = [*operation.inputs, "y"]
-        self.shapes = [i for i, name in enumerate(operation.inputs) if f"{name}_shape" in saves]
+        positions = {name: i for i, name in enumerate(inputs)} | {"y": -1}
+        origins = [positions.get(name) for name in saves]
+        self.plan = Plan(operation.name, rules, numeric, saves, origins, inputs)
+        # what `save` picks from: all inputs, y, and the shapes and options that are needed
+        self.shapes = [i for i, name in enumerate(inputs) if f"{name}_shape" in saves]
         self.shape_of = _shapes_of if operation.takes_sequence else _shape_of
         self.options = [item for item in operation.defaults.items() if item[0] in saves]
-        slots += [f"{operation.inputs[i]}_shape" for i in self.shapes]
-        slots += [name for name, _ in self.options]
         self.only_arrays = not self.shapes and not self.options
-        chosen = [slots.index(name) for name in saves]
+        available = [*inputs, "y", *[f"{inputs[i]}_shape" for i in self.shapes]]
+        available += [name for name, _ in self.options]
+        chosen = [available.index(name) for name in saves]
         # itemgetter of one index would give no tuple, but of a slice it does
         one = slice(chosen[0], chosen[0] + 1) if chosen else slice(0, 0)
         self.pick = itemgetter(*chosen) if len(chosen) > 1 else itemgetter(one)
@@ -381,7 +379,7 @@ def _plain(operation: Operation, position: int, value: Any) -> Any:
     if name not in operation.rules:
         return value  # any object: without a gradient, the definition may use what it likes
     if is_foreign(type(value)):
-        raise not_our_array(operation, type(value))
+        raise foreign_array_error(operation, type(value))
     if isinstance(value, Sequence) and not isinstance(value, str | bytes):
         value = value if isinstance(value, list) else list(value)
         return as_operand(value, f"{operation.name}: {name!r}")

@@ -56,12 +56,13 @@ def nll_loss(
     ignore_index = integer("nll_loss: ignore_index", ignore_index)
     input = floating_input("nll_loss", input)
     wide = widened(input)
-
-    def loss_of(classes: Array, axis: int) -> Tensor:
-        return -take_along_axis(wide, np.expand_dims(classes, axis), axis).squeeze(axis)
-
-    loss, weights = _of_classes("nll_loss", loss_of, wide, target, weight, ignore_index)
+    loss, weights = _of_classes("nll_loss", _picked, wide, target, weight, ignore_index)
     return narrowed(reduced(loss, reduction, weights.sum()), input)
+
+
+def _picked(log_p: Tensor, classes: Array, *, axis: int) -> Tensor:
+    """Minus the log-probability of each target class."""
+    return -take_along_axis(log_p, np.expand_dims(classes, axis), axis).squeeze(axis)
 
 
 def cross_entropy(
@@ -115,13 +116,14 @@ def cross_entropy(
             classes = _checked_classes("cross_entropy", input, target, ignore_index)
             axis = _class_axis(input)
             return mean_cross_entropy(input, classes, axis=axis, ignore_index=ignore_index)
-        wide = widened(input)
-
-        def loss_of(classes: Array, axis: int) -> Tensor:
-            return cross_entropy_of_classes(wide, classes, axis=axis)
-
         loss, weights = _of_classes(
-            "cross_entropy", loss_of, wide, target, weight, ignore_index, label_smoothing
+            "cross_entropy",
+            cross_entropy_of_classes,
+            widened(input),
+            target,
+            weight,
+            ignore_index,
+            label_smoothing,
         )
         return narrowed(reduced(loss, reduction, weights.sum()), input)
     if target.dtype.kind != "f":
@@ -160,7 +162,7 @@ def _expected(z: Tensor, p: Any, weight: Tensor | None) -> Tensor:
 
 def _of_classes(
     name: str,
-    loss_of: Callable[[Array, int], Tensor],
+    loss_of: Callable[..., Tensor],
     input: Tensor,
     target: Tensor,
     weight: Tensor | None,
@@ -176,7 +178,7 @@ def _of_classes(
     ignored = classes == ignore_index
     classes = np.where(ignored, 0, classes)
     weights = (~ignored).astype(input.dtype)
-    loss = loss_of(classes, axis)
+    loss = loss_of(input, classes, axis=axis)
     if weight is not None:
         weights = weights * weight._data[classes]
         loss = loss * weights

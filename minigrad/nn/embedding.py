@@ -74,8 +74,8 @@ def embedding(
         _shorten_rows(weight, rows, max_norm, norm_type)
     y = weight[rows]
     if scale_grad_by_freq:
-        often = np.bincount(rows.reshape(-1), minlength=weight.shape[0])[rows]
-        y = _with_gradient_times(y, (1 / often).astype(y.dtype)[..., None])
+        counts = np.bincount(rows.reshape(-1), minlength=weight.shape[0])[rows]
+        y = _with_gradient_times(y, (1 / counts).astype(y.dtype)[..., None])
     if padding_idx is not None:
         y = _with_gradient_times(y, (rows != padding_idx).astype(y.dtype)[..., None])
     return y

@@ -88,8 +88,8 @@ def _batch_norm(
     """As `batch_norm`; `batches` counts the batches of training, and goes up by 1."""
     if input.ndim < 2:
         raise ShapeError(f"batch_norm: expected (N, C) or (N, C, L), got shape {input.shape}")
-    statistics = ("running_mean", running_mean), ("running_var", running_var)
-    for name, given in (*statistics, ("weight", weight), ("bias", bias)):
+    names = "running_mean", "running_var", "weight", "bias"
+    for name, given in zip(names, (running_mean, running_var, weight, bias), strict=True):
         if given is not None and given.shape != (input.shape[1],):
             raise ShapeError(
                 f"batch_norm: {name} has shape {given.shape}, but the input {input.shape} has "

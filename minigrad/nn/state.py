@@ -9,7 +9,7 @@ import numpy as np
 from minigrad.backends import Array, is_array, to_device
 from minigrad.tensor import Tensor
 
-__all__ = ["IncompatibleKeys", "fitting", "not_in_place_of"]
+__all__ = ["IncompatibleKeys", "array_for", "replacement_error"]
 
 
 class IncompatibleKeys(NamedTuple):
@@ -24,7 +24,7 @@ class IncompatibleKeys(NamedTuple):
     unexpected_keys: list[str]
 
 
-def fitting(value: Any, entry: Tensor) -> Array:
+def array_for(value: Any, entry: Tensor) -> Array:
     """The raw array of a value from a state, on the device of the module's entry.
 
     Args:
@@ -67,7 +67,7 @@ def raw_array(value: Any) -> Array:
     return array
 
 
-def not_in_place_of(kind: str, module: str, name: str, value: object) -> TypeError:
+def replacement_error(kind: str, module: str, name: str, value: object) -> TypeError:
     """The error for a value that would replace a module's parameter, buffer or part."""
     remedy = f"assign nn.{kind}(x) for a new one, or use .{name}.data = x for new values"
     if kind == "Module":

@@ -1,4 +1,4 @@
-"""float16 is computed in float32, because its sums and squares soon overflow, at 65504."""
+"""float16 is computed in float32: its sums, and squares of more than 255, overflow at 65504."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ _HALF = np.dtype(np.float16)
 
 
 def _is_half(x: Any) -> bool:
-    """Whether values are float16: at most 65504, so that sums, and squares above 255, overflow."""
     return getattr(x, "dtype", None) == _HALF
 
 

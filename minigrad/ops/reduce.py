@@ -27,13 +27,13 @@ from minigrad.primitive import primitive
 from minigrad.tensor import Axis, Tensor
 
 
-def _kept(g: Any, x_shape: tuple[int, ...], axis: Axis) -> Any:
+def _keepdims(g: Any, x_shape: tuple[int, ...], axis: Axis) -> Any:
     """A reduction's gradient (or result) with the reduced axes as size 1, to broadcast with x."""
     dropped = axes_of(x_shape, axis)
     return reshape(g, tuple(1 if i in dropped else n for i, n in enumerate(x_shape)))
 
 
-@primitive(x=lambda g, x_shape, axis: broadcast_to(_kept(g, x_shape, axis), x_shape))
+@primitive(x=lambda g, x_shape, axis: broadcast_to(_keepdims(g, x_shape, axis), x_shape))
 def sum(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
     """Sum over axes; every element gets the gradient of its sum.
 
@@ -52,7 +52,7 @@ def sum(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
 
 @primitive(
     x=lambda g, x_shape, axis: broadcast_to(
-        _kept(widened(g) / size_of(x_shape, axis), x_shape, axis), x_shape
+        _keepdims(widened(g) / size_of(x_shape, axis), x_shape, axis), x_shape
     )
 )
 def mean(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
@@ -123,8 +123,8 @@ def std(x: Any, axis: Axis = None, ddof: int = 0, keepdims: bool = False) -> Ten
 def _extreme_rule(g: Any, x: Any, y: Any, axis: Axis) -> Any:
     """The gradient goes to the extreme elements; several equal ones share it (PyTorch's amax)."""
     g = widened(g)
-    chosen = cast(x == _kept(y, x.shape, axis), g.dtype)
-    return chosen * (_kept(g, x.shape, axis) / sum(chosen, axis=axis, keepdims=True))
+    chosen = cast(x == _keepdims(y, x.shape, axis), g.dtype)
+    return chosen * (_keepdims(g, x.shape, axis) / sum(chosen, axis=axis, keepdims=True))
 
 
 @primitive(x=_extreme_rule)
@@ -269,7 +269,7 @@ def prod(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
             pairs = concatenate([first, rest])
         y = pairs
     y = getitem(y, 0)
-    return _kept(y, shape, axis) if keepdims else y
+    return _keepdims(y, shape, axis) if keepdims else y
 
 
 @primitive(x=lambda g, axis: flip(running_sum(flip(g, axis=axis), axis), axis=axis))
@@ -305,7 +305,7 @@ def _logsumexp_rule(g: Any, x: Any, y: Any, axis: Axis) -> Any:
     wide = widened(x)
     if wide is not x:  # y in float16 is too coarse a shift
         x, y = wide, logsumexp(wide, axis=axis)
-    return _kept(g, x.shape, axis) * exp(x - _kept(y, x.shape, axis))
+    return _keepdims(g, x.shape, axis) * exp(x - _keepdims(y, x.shape, axis))
 
 
 @primitive(x=_logsumexp_rule)
@@ -336,7 +336,7 @@ def logsumexp(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
 
 @primitive(
     x=lambda g, x, y, axis: (
-        _kept(g, x.shape, axis) * (x / _kept(where(y == 0, 1.0, y), x.shape, axis))
+        _keepdims(g, x.shape, axis) * (x / _keepdims(where(y == 0, 1.0, y), x.shape, axis))
     )
 )
 def _euclidean_norm(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
@@ -345,8 +345,8 @@ def _euclidean_norm(x: Array, *, axis: Axis = None, keepdims: bool = False) -> A
 
 def _power_norm_rule(g: Any, x: Any, y: Any, ord: float, axis: Axis) -> Any:
     size = where(x == 0, 1.0, abs(x))  # sign(x) makes the derivative at 0 zero
-    share = size / _kept(where(y == 0, 1.0, y), x.shape, axis)
-    return _kept(g, x.shape, axis) * sign(x) * power(share, ord - 1)
+    share = size / _keepdims(where(y == 0, 1.0, y), x.shape, axis)
+    return _keepdims(g, x.shape, axis) * sign(x) * power(share, ord - 1)
 
 
 @primitive(x=_power_norm_rule)

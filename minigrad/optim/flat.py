@@ -24,7 +24,7 @@ from minigrad.optim.groups import OwnState
 from minigrad.tensor import Tensor
 from minigrad.versions import write
 
-__all__ = ["FlatVector", "Run", "give_up", "is_laid_out", "lay_out", "owner_of"]
+__all__ = ["FlatVector", "Run", "is_laid_out", "lay_out", "owner_of", "release"]
 
 
 class Run(NamedTuple):
@@ -263,7 +263,7 @@ def lay_out(parameters: list[Tensor]) -> list[FlatVector]:
     return [FlatVector(group) for group in together.values()]
 
 
-def give_up(vectors: Sequence[FlatVector]) -> None:
+def release(vectors: Sequence[FlatVector]) -> None:
     """Release the parameters of vectors, so that other vectors may own them."""
     for p in (p for vector in vectors for p in vector.parameters):
         if owner_of(p) in vectors:

@@ -14,7 +14,7 @@ from minigrad.backends import Array
 from minigrad.grad_mode import enable_grad
 from minigrad.messages.arguments import quoted
 from minigrad.observers import NOBODY, thread
-from minigrad.optim.flat import FlatVector, Run, give_up, is_laid_out, lay_out
+from minigrad.optim.flat import FlatVector, Run, is_laid_out, lay_out, release
 from minigrad.optim.groups import (
     Group,
     OwnState,
@@ -232,7 +232,7 @@ class Optimizer:
             refuse_repeated(groups)
             states = self._own_states()  # of all groups: a parameter may have moved to another
             numbers = [*changed, *range(len(groups), len(self._vectors))]
-            give_up([vector for number in numbers for vector in self._vectors[number]])
+            release([vector for number in numbers for vector in self._vectors[number]])
             for number in changed:
                 self._vectors[number] = lay_out(groups[number]["params"])
                 self._set_own_states(number, states)

@@ -9,15 +9,15 @@ import numpy as np
 
 from minigrad.backends import Array, Kernel
 
-_KEPT = 4096  # elements; longer vectors of ones are not cached, so the 64 cached take <= 2 MiB
+_LONGEST = 4096  # elements; longer vectors of ones are not cached, so the 64 cached take <= 2 MiB
 
 
 def _ones(n: int, dtype: np.dtype[Any]) -> Array:
-    return _kept_ones(n, dtype) if n <= _KEPT else np.ones(n, dtype)
+    return _cached_ones(n, dtype) if n <= _LONGEST else np.ones(n, dtype)
 
 
 @lru_cache(64)
-def _kept_ones(n: int, dtype: np.dtype[Any]) -> Array:
+def _cached_ones(n: int, dtype: np.dtype[Any]) -> Array:
     return np.ones(n, dtype)
 
 
