@@ -11,7 +11,7 @@ import pytest
 
 import minigrad as mg
 from minigrad import nn, optim
-from minigrad.optim.options import number
+from minigrad.messages.arguments import number
 from minigrad.tensor import wrap
 
 KINDS = [optim.SGD, optim.RMSprop, optim.Adam, optim.AdamW]

@@ -10,9 +10,8 @@ import numpy as np
 
 from minigrad.backends import Array
 from minigrad.messages.arguments import array_in, number, quoted
-from minigrad.optim.groups import Group
+from minigrad.optim.groups import Group, at_least_zero, check_implementation, true_or_false
 from minigrad.optim.optimizer import Optimizer, Parameters
-from minigrad.optim.options import at_least_zero, check_implementation, true_or_false
 from minigrad.optim.update import descent_direction, direction
 
 __all__ = ["Adam", "AdamW"]

@@ -1,4 +1,4 @@
-"""Checks of what a user gives an optimizer: parameter groups and saved state."""
+"""Checks of what a user gives an optimizer: options, parameter groups and saved state."""
 
 from __future__ import annotations
 
@@ -8,18 +8,21 @@ from typing import Any, NoReturn, TypeAlias
 import numpy as np
 
 from minigrad.backends import Array
-from minigrad.messages.arguments import number, plain, quoted
+from minigrad.messages.arguments import flag, number, plain, quoted
 from minigrad.tensor import Tensor
 
 __all__ = [
     "Group",
     "OwnState",
     "StateView",
+    "at_least_zero",
+    "check_implementation",
     "checked_options",
     "listed_parameters",
     "loaded",
     "refuse_foreign",
     "refuse_repeated",
+    "true_or_false",
 ]
 
 Group: TypeAlias = dict[str, Any]
@@ -41,6 +44,27 @@ class StateView(dict[Any, Any]):
 
     def __reduce__(self) -> tuple[Any, ...]:  # a copy is a plain dictionary
         return dict, (dict(self),)
+
+
+def at_least_zero(group: Group, *names: str) -> None:
+    """Make these options plain numbers; raise where one is negative or not a finite number."""
+    for name in names:
+        group[name] = number(name, group[name], 0)
+
+
+def true_or_false(group: Group, *names: str) -> None:
+    """Make these options True or False; raise where one is neither."""
+    for name in names:
+        group[name] = flag(name, group[name])
+
+
+def check_implementation(options: Mapping[str, bool | None]) -> None:
+    """Accept PyTorch's options about how to compute a step; raise TypeError for any other."""
+    for name, value in options.items():
+        if name not in ("foreach", "fused", "capturable", "differentiable"):
+            raise TypeError(f"an optimizer has no option {name!r}")
+        if name == "differentiable" and value:
+            raise ValueError("differentiable=True: steps are not recorded, and have no gradient")
 
 
 def checked_options(

@@ -6,9 +6,8 @@ import numpy as np
 
 from minigrad.backends import Array
 from minigrad.messages.arguments import number
-from minigrad.optim.groups import Group
+from minigrad.optim.groups import Group, at_least_zero, check_implementation, true_or_false
 from minigrad.optim.optimizer import Optimizer, Parameters
-from minigrad.optim.options import at_least_zero, check_implementation, true_or_false
 from minigrad.optim.update import descent_direction, direction
 
 __all__ = ["SGD"]
