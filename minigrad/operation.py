@@ -83,27 +83,25 @@ class Operation:
                 f"{self.name}: the inputs {by_name} stand behind a *, but inputs are passed by "
                 "position; put them before it, or give options a default"
             )
-        known = ["y", *self.inputs, *[f"{name}_shape" for name in self.inputs], *self.defaults]
-        self.rules: dict[str, Rule] = {}
-        for name, function in rules.items():
-            if not isinstance(function, FunctionType):
-                raise TypeError(
-                    f"{self.name}: the rule of {name!r} is {function!r}; a rule is a Python "
-                    "function, such as lambda g: 2 * g, and an input without one gets no gradient"
-                )
-            takes, _ = _signature(function)
-            needs = takes[1:]
-            if (
-                name not in self.inputs
-                or takes[:1] != ["g"]
-                or not set(known).issuperset(needs)
-                or _by_name_only(function)
-            ):
-                raise TypeError(
-                    f"{self.name}: the rule of {name!r} takes ({', '.join(takes)}); a rule "
-                    f"of one of {self.inputs} takes g first, then any of {known}, by position"
-                )
-            self.rules[name] = Rule(function, tuple(needs))
+        self.rules = {name: self._checked_rule(name, rule) for name, rule in rules.items()}
+
+    def _checked_rule(self, name: str, function: Callable[..., Any]) -> Rule:
+        """A rule and what it needs; raise where the operation has no such thing."""
+        if not isinstance(function, FunctionType):
+            raise TypeError(
+                f"{self.name}: the rule of {name!r} is {function!r}; a rule is a Python "
+                "function, such as lambda g: 2 * g, and an input without one gets no gradient"
+            )
+        known = ["y", *self.inputs, *[f"{each}_shape" for each in self.inputs], *self.defaults]
+        takes, _ = _signature(function)
+        first, needs = takes[:1], takes[1:]
+        is_known = name in self.inputs and first == ["g"] and set(known).issuperset(needs)
+        if not is_known or _by_name_only(function):
+            raise TypeError(
+                f"{self.name}: the rule of {name!r} takes ({', '.join(takes)}); a rule "
+                f"of one of {self.inputs} takes g first, then any of {known}, by position"
+            )
+        return Rule(function, tuple(needs))
 
     def bind(
         self, args: tuple[Any, ...], options: dict[str, Any]
