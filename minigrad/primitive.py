@@ -347,7 +347,7 @@ def as_operand(value: Any, name: str) -> Any:
         name: The argument's name for the message, such as "var: x".
 
     Raises:
-        TypeError: It is none of these; also a list of Tensors, which would lose their graph.
+        TypeError: It is something else; also a list of Tensors, which would lose their graph.
     """
     if isinstance(value, Tensor):
         return value

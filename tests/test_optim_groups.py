@@ -217,7 +217,7 @@ def test_the_state_of_another_kind_of_optimizer_is_refused(kind, other):
         for name in (kind, other)
     )
     foreign.step()
-    with pytest.raises(ValueError, match="that of another kind of optimizer"):
+    with pytest.raises(ValueError, match="the state of another kind of optimizer"):
         own.load_state_dict(foreign.state_dict())
 
 

@@ -103,7 +103,7 @@ def flag(name: str, value: Any) -> bool:
     """Check True or False, also given as 1 or 0, and return a bool.
 
     Raises:
-        TypeError: `value` is none of these.
+        TypeError: `value` is something else.
     """
     value = plain(value)
     if not isinstance(value, bool | int) or value not in (0, 1):

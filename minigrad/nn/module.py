@@ -43,7 +43,7 @@ class Module(ModuleHints):
     or by None: otherwise it would vanish from `parameters()` and `state_dict()` without a word.
 
     A module may be a part of several others, but should not contain itself. If it does, methods
-    that visit each module once (`parameters()`, `train()`, `to()`) still work; those that go by
+    that visit each module once (`parameters()`, `train()`, `to()`) still work; methods that go by
     names (`state_dict()`, `load_state_dict()`, `remove_duplicate=False`) or from part to part
     (`apply()`) raise ValueError and name the cycle.
 

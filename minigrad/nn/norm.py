@@ -32,8 +32,8 @@ def batch_norm(
 ) -> Tensor:
     """Normalize each channel over the batch, then scale and shift.
 
-    `y = (x - mean) / sqrt(var + eps) * weight + bias`. In training, mean and variance are those of
-    the batch, and the running ones move towards them by `running += momentum (batch - running)`,
+    `y = (x - mean) / sqrt(var + eps) * weight + bias`. In training, mean and variance are the
+    batch's, and the running ones move towards them by `running += momentum (batch - running)`,
     where the batch's variance is the unbiased one. In evaluation they are the running ones.
 
     Args:

@@ -249,7 +249,7 @@ class RNN(_Recurrent):
             The last layer's states at all steps, H * directions wide; every layer's last state.
 
         Raises:
-            ShapeError: A shape is none of these.
+            ShapeError: The input or a state has another shape.
         """
         output, [h] = self._run(input, None if hx is None else [hx], [self.hidden_size])
         return output, h
@@ -340,7 +340,7 @@ class LSTM(_Recurrent):
             The last layer's h at all steps, P * directions wide; every layer's last h and c.
 
         Raises:
-            ShapeError: A shape is none of these.
+            ShapeError: The input or a state has another shape.
         """
         check_pair("LSTM", hx, "(h_0, c_0)")
         widths = [self.proj_size or self.hidden_size, self.hidden_size]

@@ -156,7 +156,7 @@ class RNNCell(_Cell):
             h', of h's shape.
 
         Raises:
-            ShapeError: A shape is none of these.
+            ShapeError: The input or a state has another shape.
         """
         check_nonlinearity(self.nonlinearity)
         input, h = self._inputs(input, None if hx is None else [hx], 1)
@@ -210,7 +210,7 @@ class LSTMCell(_Cell):
             h' and c', of the same shapes.
 
         Raises:
-            ShapeError: A shape is none of these.
+            ShapeError: The input or a state has another shape.
         """
         check_pair("LSTMCell", hx, "(h, c)")
         input, h, c = self._inputs(input, hx, 2)

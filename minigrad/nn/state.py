@@ -51,7 +51,7 @@ def raw_array(value: Any) -> Array:
         value: A Tensor, an array, or anything else with `__array__`.
 
     Raises:
-        TypeError: The value is none of these, or NumPy lacks its dtype.
+        TypeError: The value is something else, or NumPy lacks its dtype.
     """
     if isinstance(value, Tensor):
         return value._data

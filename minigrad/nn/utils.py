@@ -104,7 +104,7 @@ def clip_grad_norm_(
     if error_if_nonfinite and not np.isfinite(total):
         raise RuntimeError(
             f"clip_grad_norm_: the norm of order {norm_type} is {float(total)}; pass "
-            "error_if_nonfinite=False to scale by it all the same"
+            "error_if_nonfinite=False to scale by it anyway"
         )
     for vector in vectors:
         clip_norm(vector, total, max_norm)

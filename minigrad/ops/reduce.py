@@ -373,7 +373,7 @@ def norm(x: Any, ord: Any = None, axis: Axis = None, keepdims: bool = False) -> 
         keepdims: Keep the axes with size 1.
 
     Raises:
-        ValueError: `ord` is none of these.
+        ValueError: `ord` is something else, such as the name of a matrix norm.
 
     Example:
         >>> import minigrad as mg

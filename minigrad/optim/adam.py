@@ -18,7 +18,7 @@ __all__ = ["Adam", "AdamW"]
 
 
 class Adam(Optimizer):
-    """Steps along a running mean of the gradients, divided by the root of one of their squares.
+    """Steps along a running mean of the gradients, divided by the root of a mean of their squares.
 
     With the gradient g of step t:
     `m <- beta1 m + (1 - beta1) g`, `v <- beta2 v + (1 - beta2) g^2`,

@@ -130,7 +130,7 @@ def refuse_foreign(states: Mapping[Tensor, OwnState], names: Collection[str]) ->
         if arrays and names and arrays.keys().isdisjoint(names):
             raise ValueError(
                 f"load_state_dict: expected a state with {', '.join(names)}, got one with "
-                f"{', '.join(arrays)}: that of another kind of optimizer"
+                f"{', '.join(arrays)}: the state of another kind of optimizer"
             )
 
 

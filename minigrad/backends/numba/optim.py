@@ -1,6 +1,6 @@
 """The optimizers' updates in one pass over parameters, gradients and state.
 
-The equations are those of `minigrad/optim/`. The numbers that an update takes from its options are
+The equations are in `minigrad/optim/`. The numbers that an update takes from its options are
 described at each optimizer's `numbers`. Each option is an `if` that the compiler moves out of the
 loop.
 """

@@ -142,7 +142,7 @@ def lstm_kernel(cell_step: Callable[..., object], cell_back: Callable[..., objec
 
     Args:
         cell_step: `(gates, before, cell, tanh_cell, h)`, all feature-major. On entry `gates`
-            (4H, N) holds the pre-activations, those of the sigmoid gates halved, and `before`
+            (4H, N) holds the pre-activations, halved for the sigmoid gates, and `before`
             (H, N) the cell state before the step. The function overwrites `gates` with the gates'
             values, and fills `cell`, `tanh_cell` (tanh of `cell`) and `h`, each (H, N).
         cell_back: `(gates, before, tanh_cell, dh, dc, dz)`. The function fills `dz` (4H, N), the

@@ -103,7 +103,7 @@ class LRScheduler:
             )
 
     def get_lr(self) -> list[float]:
-        """The learning rate of each group in epoch `last_epoch`, from that of the epoch before."""
+        """The learning rate of each group in epoch `last_epoch`, from its rate one epoch before."""
         raise NotImplementedError(f"{type(self).__name__} defines no `get_lr`")
 
     def step(self) -> None:
