@@ -262,27 +262,19 @@ class Optimizer:
         def step() -> int:
             return vector.steps[first] + 1
 
-        def part(begin: int, end: int) -> tuple[Array, Array, dict[str, Array]]:
-            state = {name: vector.state[name][begin:end] for name in names}
-            place = slice(begin - start, end - start)
-            return run.data[place], run.gradient[place], state
-
+        state = {name: vector.state[name][start:stop] for name in names}
         for kernel in update_kernels(type(self), type(vector.data)):
             numbers = thread.observer.replay_values(
                 lambda: self.numbers(step(), group), None, np.float64, vector.device, "update"
             )
-            if kernel.forward(*part(start, stop), numbers) is not NotImplemented:
+            if kernel.forward(run.data, run.gradient, state, numbers) is not NotImplemented:
                 break
         else:
             thread.observer.refuse(
                 f"{type(self).__name__} has no kernel for a {vector.dtype} vector on this device, "
                 "so its learning rate would stay what it is now"
             )
-            update, block = in_float32(self.update, vector.dtype), vector.scratch.shape[1]
-            for begin in range(start, stop, max(block, 1)):
-                end = min(begin + block, stop)
-                scratch = vector.scratch[:, : end - begin]
-                update(*part(begin, end), step(), group, scratch)
+            self._update_in_blocks(run, state, step(), group, vector.scratch)
 
         def count() -> None:
             thread.observer.changes(vector.steps)
@@ -291,6 +283,17 @@ class Optimizer:
         note_write(run.data, *vector.state.values())
         if names:
             thread.observer.repeat(count)
+
+    def _update_in_blocks(
+        self, run: Run, state: dict[str, Array], step: int, group: Group, scratch: Array
+    ) -> None:
+        update = in_float32(self.update, run.data.dtype)
+        size, longest = run.data.size, scratch.shape[1]
+        for begin in range(0, size, longest or 1):
+            end = min(begin + longest, size)
+            p, g = run.data[begin:end], run.gradient[begin:end]
+            part = {name: array[begin:end] for name, array in state.items()}
+            update(p, g, part, step, group, scratch[:, : end - begin])
 
     # the state
 
