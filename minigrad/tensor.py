@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import builtins
+import reprlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Protocol, Self, TypeAlias
 
@@ -590,14 +591,14 @@ def array_of(value: Any) -> Any:
 
 
 def described(value: object) -> str:
-    """A description of a value for a message: kind, dtype and shape, or the number itself."""
-    if value is None or isinstance(value, int | float | complex):
-        return repr(value)
-    if isinstance(value, Tensor) or is_array(value):
-        kind = "a Tensor" if isinstance(value, Tensor) else "an array"
-        return f"{kind} {value.dtype}{list(value.shape)}"  # type: ignore[attr-defined]
+    """A value as messages show it: an array's dtype and shape, or its shortened repr and type."""
+    if value is None:
+        return "None"
     kind = f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")
-    return f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}"
+    if isinstance(value, np.generic) or not (hasattr(value, "shape") and hasattr(value, "dtype")):
+        return f"{reprlib.repr(value)} ({kind})"
+    kind = {Tensor: "a Tensor", np.ndarray: "an array"}.get(type(value), f"a {kind}")
+    return f"{kind} {value.dtype}{list(value.shape)}"
 
 
 def as_tensor(value: Any, name: str) -> Tensor:

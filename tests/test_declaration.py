@@ -326,11 +326,11 @@ def with_rule(rule, definition=lambda x: x * 2):
 @pytest.mark.parametrize(
     ("rule", "message"),
     [
-        (lambda g: 2.0, r"squash: the rule of 'x' returned 2.0; .*shape \(2,\), or None"),
+        (lambda g: 2.0, r"squash: the rule of 'x' returned 2.0 \(float\); .*shape \(2,\), or None"),
         (lambda g: 0, "squash: the rule of 'x' returned 0"),
-        (lambda g: "g", "squash: the rule of 'x' returned a str"),
-        (lambda g: [g], "squash: the rule of 'x' returned a list"),
-        (lambda g: (g, g), "squash: the rule of 'x' returned a tuple"),
+        (lambda g: "g", r"squash: the rule of 'x' returned 'g' \(str\)"),
+        (lambda g: [g], r"squash: the rule of 'x' returned \[.*\(list\)"),
+        (lambda g: (g, g), r"squash: the rule of 'x' returned \(.*\(tuple\)"),
         (lambda g: np.ones(3), r"squash: the rule of 'x' returned a gradient of shape \(3,\)"),
         (lambda g: mg.ones(3), r"squash: the rule of 'x' returned a gradient of shape \(3,\)"),
         (lambda g: np.float32(1), r"squash: the rule of 'x' returned a gradient of shape \(\)"),

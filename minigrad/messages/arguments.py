@@ -15,7 +15,7 @@ import numpy as np
 
 from minigrad.backends import Array, is_array, on_host, to_numpy
 from minigrad.errors import DTypeError, ShapeError
-from minigrad.tensor import Tensor
+from minigrad.tensor import Tensor, described
 
 __all__ = [
     "array_in",
@@ -27,7 +27,6 @@ __all__ = [
     "number",
     "plain",
     "probability",
-    "quoted",
 ]
 
 
@@ -45,16 +44,6 @@ def plain(value: Any) -> Any:
         return value
     array = array_in(value)
     return value if array is None or array.size != 1 else array.item()
-
-
-def quoted(value: Any) -> str:
-    """A value as a message shows it: its shortened repr and type, or an array's type and shape."""
-    if value is None:
-        return "None"
-    kind, shape = type(value).__name__, getattr(value, "shape", None)
-    if isinstance(shape, tuple):
-        return f"{kind} of shape {tuple(shape)}"
-    return f"{reprlib.repr(value)} ({kind})"
 
 
 def number(
@@ -84,7 +73,7 @@ def number(
     allowed = " and ".join(bounds)
     wanted = f"a number {allowed}".rstrip()
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        got = quoted(value)
+        got = described(value)
         if isinstance(getattr(value, "shape", None), tuple):
             raise ShapeError(f"{name}: expected {wanted}, so exactly one element, got {got}")
         raise TypeError(f"{name}: expected {wanted}, got {got}")
@@ -107,7 +96,7 @@ def flag(name: str, value: Any) -> bool:
     """
     value = plain(value)
     if not isinstance(value, bool | int) or value not in (0, 1):
-        raise TypeError(f"{name}: expected True or False, got {quoted(value)}")
+        raise TypeError(f"{name}: expected True or False, got {described(value)}")
     return bool(value)
 
 
@@ -131,7 +120,7 @@ def integer(name: str, value: Any) -> int:
         TypeError: `value` is not an integer.
     """
     if isinstance(value, bool) or not isinstance(value, int | np.integer):
-        raise TypeError(f"{name} must be an int, got {quoted(value)}")
+        raise TypeError(f"{name} must be an int, got {described(value)}")
     return int(value)
 
 

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from minigrad.backends import Array
-from minigrad.messages.arguments import array_in, number, quoted
+from minigrad.messages.arguments import array_in, number
 from minigrad.optim.groups import Group, at_least_zero, check_implementation, true_or_false
 from minigrad.optim.optimizer import Optimizer, Parameters
 from minigrad.optim.update import descent_direction, direction
+from minigrad.tensor import described
 
 __all__ = ["Adam", "AdamW"]
 
@@ -196,7 +197,7 @@ def _two_betas(given: Any) -> tuple[float, float]:
         given = array.tolist()
     if not isinstance(given, tuple | list) or len(given) != 2:
         kind = ValueError if isinstance(given, tuple | list) else TypeError
-        raise kind(f"betas: expected two numbers, as (0.9, 0.999), got {quoted(given)}")
+        raise kind(f"betas: expected two numbers, as (0.9, 0.999), got {described(given)}")
     first, second = given
     betas = number("betas[0]", first, 0, 1), number("betas[1]", second, 0, 1)
     return given if type(given) is tuple and all(map(is_, betas, given)) else betas

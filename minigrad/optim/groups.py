@@ -8,8 +8,8 @@ from typing import Any, NoReturn, TypeAlias
 import numpy as np
 
 from minigrad.backends import Array
-from minigrad.messages.arguments import flag, number, plain, quoted
-from minigrad.tensor import Tensor
+from minigrad.messages.arguments import flag, number, plain
+from minigrad.tensor import Tensor, described
 
 __all__ = [
     "Group",
@@ -152,7 +152,8 @@ def loaded(
     """
     if not isinstance(state_dict, Mapping):
         raise TypeError(
-            f"load_state_dict: expected a dictionary, as of state_dict(), got {quoted(state_dict)}"
+            "load_state_dict: expected a dictionary, as of state_dict(), got "
+            f"{described(state_dict)}"
         )
     for name in ("param_groups", "state"):
         if name not in state_dict:
@@ -181,8 +182,8 @@ def loaded(
     unknown = [n for n in states if not any(n in group["params"] for group in saved)]
     if unknown:
         raise ValueError(
-            f"load_state_dict: the state has entries for {quoted(unknown)}, which no group lists "
-            "among its 'params'"
+            f"load_state_dict: the state has entries for {described(unknown)}, which no group "
+            "lists among its 'params'"
         )
     found = []
     for own, options in zip(groups, saved, strict=True):
@@ -201,7 +202,8 @@ def _own_state(entry: Mapping[str, Any], parameter: Tensor, n: int) -> OwnState:
         array = value._data if isinstance(value, Tensor) else np.asarray(value)
         if array.dtype.kind not in "fiu":
             raise TypeError(
-                f"load_state_dict: {name} of parameter {n}: expected numbers, got {quoted(value)}"
+                f"load_state_dict: {name} of parameter {n}: expected numbers, got "
+                f"{described(value)}"
             )
         if array.shape != parameter.shape:
             raise ValueError(

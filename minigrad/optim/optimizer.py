@@ -12,7 +12,6 @@ import numpy as np
 
 from minigrad.backends import Array
 from minigrad.grad_mode import enable_grad
-from minigrad.messages.arguments import quoted
 from minigrad.observers import NOBODY, thread
 from minigrad.optim.flat import FlatVector, Run, is_laid_out, lay_out, release
 from minigrad.optim.groups import (
@@ -26,7 +25,7 @@ from minigrad.optim.groups import (
     refuse_repeated,
 )
 from minigrad.optim.update import in_float32, update_kernels
-from minigrad.tensor import Tensor, new_leaf, wrap
+from minigrad.tensor import Tensor, described, new_leaf, wrap
 from minigrad.versions import note_write
 
 __all__ = ["Optimizer"]
@@ -192,7 +191,7 @@ class Optimizer:
             if not callable(closure):
                 raise TypeError(
                     "step: closure: expected a function that computes the loss, got "
-                    f"{quoted(closure)}; of a loss call .backward(), then step()"
+                    f"{described(closure)}; of a loss call .backward(), then step()"
                 )
             with enable_grad():
                 loss = closure()

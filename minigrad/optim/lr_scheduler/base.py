@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
-from minigrad.messages.arguments import array_in, number, quoted
+from minigrad.messages.arguments import array_in, number
 from minigrad.observers import thread
 from minigrad.optim.optimizer import Optimizer
+from minigrad.tensor import described
 
 __all__ = ["LRScheduler"]
 
@@ -137,7 +138,7 @@ class LRScheduler:
         if not several or isinstance(rates, str):
             raise TypeError(
                 f"{name}.get_lr: expected a list with the learning rate of each parameter group, "
-                f"got {quoted(rates)}"
+                f"got {described(rates)}"
             )
         listed, groups = list(rates), len(self.optimizer.param_groups)
         if len(listed) != groups:
@@ -181,7 +182,7 @@ class LRScheduler:
         if not isinstance(state_dict, Mapping):
             raise TypeError(
                 "load_state_dict: expected a dictionary, as of state_dict(), got "
-                f"{quoted(state_dict)}"
+                f"{described(state_dict)}"
             )
         lacks = [key for key in self.state_dict() if key[0] != "_" and key not in state_dict]
         if lacks:
@@ -195,7 +196,7 @@ class LRScheduler:
             if not isinstance(state[name], list | tuple) or len(state[name]) != groups:
                 raise ValueError(
                     f"load_state_dict: {name}: expected a list with one number for each of the "
-                    f"optimizer's {groups} parameter groups, got {quoted(state[name])}"
+                    f"optimizer's {groups} parameter groups, got {described(state[name])}"
                 )
             place = f"load_state_dict: {name}"
             state[name] = [number(f"{place}[{i}]", lr) for i, lr in enumerate(state[name])]

@@ -8,9 +8,10 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
-from minigrad.messages.arguments import number, plain, quoted
+from minigrad.messages.arguments import number, plain
 from minigrad.optim.lr_scheduler.base import LRScheduler
 from minigrad.optim.optimizer import Optimizer
+from minigrad.tensor import described
 
 __all__ = ["CosineAnnealingLR", "ExponentialLR", "LambdaLR", "LinearLR", "MultiStepLR", "StepLR"]
 
@@ -50,7 +51,7 @@ class LambdaLR(LRScheduler):
             if not callable(factor):
                 raise TypeError(
                     "lr_lambda: expected a function of the epoch, or a list with one for each "
-                    f"parameter group, got {quoted(factor)}"
+                    f"parameter group, got {described(factor)}"
                 )
         super().__init__(optimizer, last_epoch)
 
@@ -130,7 +131,7 @@ class MultiStepLR(LRScheduler):
         last_epoch: int = -1,
     ) -> None:
         if not isinstance(milestones, Iterable):
-            raise TypeError(f"milestones: expected a list of epochs, got {quoted(milestones)}")
+            raise TypeError(f"milestones: expected a list of epochs, got {described(milestones)}")
         self.milestones = Counter(number("milestones", epoch) for epoch in milestones)
         self.gamma = number("gamma", gamma, 0)
         super().__init__(optimizer, last_epoch)
