@@ -144,7 +144,7 @@ class Tensor(TensorHints):
     def grad(self, value: Tensor | None) -> None:
         if value is not None:
             if not isinstance(value, Tensor):
-                raise TypeError(f"grad: expected a Tensor or None, got {type(value).__name__}")
+                raise TypeError(f"grad: expected a Tensor or None, got {described(value)}")
             if value.shape != self.shape:
                 raise ShapeError(f"grad: shape {value.shape} for a Tensor of shape {self.shape}")
             if value.dtype != self.dtype:

@@ -15,7 +15,7 @@ from minigrad.ops.activation import relu, tanh
 from minigrad.ops.creation import zeros
 from minigrad.ops.linear import linear
 from minigrad.ops.shape import zeros_of
-from minigrad.tensor import Tensor, as_tensor
+from minigrad.tensor import Tensor, as_tensor, described
 
 __all__ = ["GRUCell", "LSTMCell", "RNNCell"]
 
@@ -44,7 +44,7 @@ def as_state(layer: str, name: str, state: Tensor, expected: tuple[int, ...]) ->
 def check_pair(layer: str, hx: object, names: str) -> None:
     """Raise TypeError if an LSTM's initial states are no pair."""
     if hx is not None and not (isinstance(hx, tuple | list) and len(hx) == 2):
-        raise TypeError(f"{layer}: hx must be a pair {names}, got {type(hx).__name__}")
+        raise TypeError(f"{layer}: hx must be a pair {names}, got {described(hx)}")
 
 
 class _Cell(Module):

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minigrad.backends import Array, is_array, to_device
-from minigrad.tensor import Tensor
+from minigrad.tensor import Tensor, described
 
 __all__ = ["IncompatibleKeys", "array_for", "replacement_error"]
 
@@ -56,7 +56,7 @@ def raw_array(value: Any) -> Array:
     if isinstance(value, Tensor):
         return value._data
     if not hasattr(value, "__array__"):
-        raise TypeError(f"expected a Tensor or an array, got {type(value).__name__}")
+        raise TypeError(f"expected a Tensor or an array, got {described(value)}")
     try:
         array = value if is_array(value) else np.asarray(value)
     except TypeError as error:

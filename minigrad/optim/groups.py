@@ -98,15 +98,16 @@ def listed_parameters(params: Any, group: Group) -> list[Tensor]:
     if isinstance(params, set):
         raise TypeError("params: a set has no order; pass a list")
     if not isinstance(params, Iterable):
-        kind = type(params).__name__
-        raise TypeError(f"params: a group needs a list of Tensors as its 'params', got a {kind}")
+        raise TypeError(
+            f"params: a group needs a list of Tensors as its 'params', got {described(params)}"
+        )
     listed: list[Any] = [params] if isinstance(params, Tensor) else list(params)
     if listed and all(isinstance(p, tuple) for p in listed):
         group["param_names"] = [name for name, _ in listed]
         listed = [p for _, p in listed]
     for p in listed:
         if not isinstance(p, Tensor):
-            raise TypeError(f"params: an optimizer changes Tensors, got {type(p).__name__}")
+            raise TypeError(f"params: an optimizer changes Tensors, got {described(p)}")
         if p._record is not None:
             raise ValueError("params: an optimizer changes leaves; one of these is a result")
     return listed

@@ -73,7 +73,7 @@ class Optimizer:
     def __init__(self, params: Parameters, defaults: Group) -> None:
         if isinstance(params, Tensor | set) or not isinstance(params, Iterable):
             raise TypeError(
-                f"params: expected a list of Tensors or dictionaries, got a {type(params).__name__}"
+                f"params: expected a list of Tensors or dictionaries, got {described(params)}"
             )
         self.defaults = defaults
         self.param_groups: list[Group] = []
@@ -132,7 +132,7 @@ class Optimizer:
             ValueError: A parameter occurs twice or is not a leaf, or an option is out of its range.
         """
         if not isinstance(param_group, dict):
-            raise TypeError(f"param_group: expected a dictionary, got {type(param_group).__name__}")
+            raise TypeError(f"param_group: expected a dictionary, got {described(param_group)}")
         group = self.defaults | param_group
         group["params"] = listed_parameters(param_group.get("params"), group)
         group = self._checked(group, f"param_groups[{len(self.param_groups)}]")

@@ -79,7 +79,7 @@ class LRScheduler:
 
     def _attach(self, optimizer: Optimizer) -> None:
         if not isinstance(optimizer, Optimizer):
-            raise TypeError(f"optimizer: expected an Optimizer, got {type(optimizer).__name__}")
+            raise TypeError(f"optimizer: expected an Optimizer, got {described(optimizer)}")
         self.optimizer = optimizer
 
     def _for_each_group(self, value: Any, name: str) -> list[Any]:
