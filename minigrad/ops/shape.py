@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -218,8 +219,9 @@ def stack(arrays: Sequence[Array], *, axis: int = 0) -> Array:
 
 def _join(g: Any, x_shape: tuple[int, ...], sections: Any, axis: int) -> Any:
     """The gradients of the parts, joined; zeros for a part without a gradient."""
+    axis %= len(x_shape)
     n = x_shape[axis]
-    if isinstance(sections, int | np.integer):
+    if isinstance(sections, Integral):
         sizes = [n // int(sections)] * int(sections)
     else:
         bounds = [slice(c).indices(n)[1] for c in sections]
@@ -228,9 +230,8 @@ def _join(g: Any, x_shape: tuple[int, ...], sections: Any, axis: int) -> Any:
     known = next(part for part in g if part is not None)
     filled = []
     for part, size in zip(g, sizes, strict=True):
-        shape = list(x_shape)
-        shape[axis] = size
-        filled.append(zeros_of(known, tuple(shape)) if part is None else part)
+        shape = (*x_shape[:axis], size, *x_shape[axis + 1 :])
+        filled.append(zeros_of(known, shape) if part is None else part)
     return concatenate(filled, axis=axis)
 
 
