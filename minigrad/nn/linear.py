@@ -42,10 +42,10 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
             f"linear: the weight has shape {weight.shape}; expected (out_features, in_features), "
             "or (in_features,) for a single output"
         )
-    return _checked(input, weight, None if bias is None else as_tensor(bias, "linear: bias"))
+    return _affine(input, weight, None if bias is None else as_tensor(bias, "linear: bias"))
 
 
-def _checked(input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+def _affine(input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     input = as_tensor(input, "linear: input")
     if input.ndim == 0 or input.shape[-1] != weight.shape[-1]:
         features = "in_features" if weight.ndim == 1 else f"in_features={weight.shape[-1]}"
@@ -108,7 +108,7 @@ class Linear(Module):
         Raises:
             ShapeError: The last axis of the input is not in_features long.
         """
-        return _checked(input, self.weight, self.bias)
+        return _affine(input, self.weight, self.bias)
 
     def extra_repr(self) -> str:
         """The sizes."""
