@@ -595,10 +595,11 @@ def described(value: object) -> str:
     if value is None:
         return "None"
     kind = f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")
-    if isinstance(value, np.generic) or not (hasattr(value, "shape") and hasattr(value, "dtype")):
+    shape, dtype = getattr(value, "shape", None), getattr(value, "dtype", None)
+    if dtype is None or not isinstance(shape, tuple) or isinstance(value, np.generic):
         return f"{reprlib.repr(value)} ({kind})"
     kind = {Tensor: "a Tensor", np.ndarray: "an array"}.get(type(value), f"a {kind}")
-    return f"{kind} {value.dtype}{list(value.shape)}"
+    return f"{kind} {dtype}{list(shape)}"
 
 
 def as_tensor(value: Any, name: str) -> Tensor:

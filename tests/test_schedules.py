@@ -198,7 +198,7 @@ class Own(LRScheduler):
     [
         (None, TypeError, "Own.get_lr: expected a list.*got None"),
         (0.5, TypeError, "Own.get_lr: expected a list.*0.5"),
-        (np.array(0.5), TypeError, "Own.get_lr: expected a list.*ndarray"),
+        (np.array(0.5), TypeError, r"Own.get_lr: expected a list.*an array float64\[\]"),
         ("ab", TypeError, "Own.get_lr: expected a list.*'ab'"),
         ([0.5], ValueError, r"Own.get_lr: 1 learning rates for 2 parameter group\(s\)"),
         ([0.5] * 3, ValueError, r"Own.get_lr: 3 learning rates for 2 parameter group\(s\)"),
