@@ -706,12 +706,12 @@ def test_parameters_that_cannot_be_are_refused():
     optimizer = optim.SGD([p])
     for params, error, message in [
         ([], ValueError, "at least one"),
-        (p, TypeError, r"Parameter float32\[2\]"),
+        (p, TypeError, r"Parameter float64\[2\]"),
         ({p, q}, TypeError, r"\(set\)"),
         ([{"params": {p, q}}], TypeError, "no order"),
         ([p, p], ValueError, "twice"),
         ([{"params": [p]}, {"params": [q, p]}], ValueError, "twice"),
-        ([p.data], TypeError, "got ndarray"),
+        ([p.data], TypeError, "got an array"),
         ([p * 2], ValueError, "leaves"),
     ]:
         with pytest.raises(error, match=message):
