@@ -15,7 +15,7 @@ import numpy as np
 
 from minigrad.backends import Array, is_array, on_host, to_numpy
 from minigrad.errors import DTypeError, ShapeError
-from minigrad.tensor import Tensor, described
+from minigrad.tensor import Tensor, as_tensor, described
 
 __all__ = [
     "array_in",
@@ -23,6 +23,7 @@ __all__ = [
     "check_sizes",
     "check_switches",
     "flag",
+    "floating_input",
     "integer",
     "number",
     "plain",
@@ -122,6 +123,21 @@ def integer(name: str, value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int | np.integer):
         raise TypeError(f"{name} must be an int, got {described(value)}")
     return int(value)
+
+
+def floating_input(name: str, value: Any) -> Tensor:
+    """The input of a layer or loss as a Tensor of floats.
+
+    Raises:
+        DTypeError: It holds integers.
+        TypeError: It is no Tensor or array.
+    """
+    x = as_tensor(value, f"{name}: input")
+    if x.dtype.kind != "f":
+        raise DTypeError(
+            f"{name}: the input must be floating-point, got {x.dtype}; use .astype('float32')"
+        )
+    return x
 
 
 def check_changeable(name: str, array: Array, floating: bool = True) -> None:

@@ -9,8 +9,8 @@ import numpy as np
 
 from minigrad.backends import Array, on_host
 from minigrad.errors import DTypeError, ShapeError
-from minigrad.messages.arguments import integer, probability
-from minigrad.nn.loss import Loss, Reduction, as_floating, check_reduction, floating_input, reduced
+from minigrad.messages.arguments import floating_input, integer, probability
+from minigrad.nn.loss import Loss, Reduction, as_floating, check_reduction, reduced
 from minigrad.ops.activation import log_softmax
 from minigrad.ops.elementwise import where
 from minigrad.ops.loss import cross_entropy_of_classes, mean_cross_entropy

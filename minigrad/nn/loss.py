@@ -12,7 +12,8 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from minigrad.backends import on_host
-from minigrad.errors import DTypeError, ShapeError
+from minigrad.errors import ShapeError
+from minigrad.messages.arguments import floating_input
 from minigrad.nn.module import Buffer, Module
 from minigrad.ops import loss as elementwise_loss
 from minigrad.ops.precision import narrowed, widened
@@ -48,16 +49,6 @@ def check_reduction(reduction: str) -> None:
     """Raise ValueError for an unknown reduction."""
     if reduction not in ("none", "mean", "sum"):
         raise ValueError(f"reduction: {reduction!r}; expected 'none', 'mean' or 'sum'")
-
-
-def floating_input(name: str, input: Tensor) -> Tensor:
-    """A loss's input as a Tensor; raise DTypeError for integers."""
-    input = as_tensor(input, f"{name}: input")
-    if input.dtype.kind != "f":
-        raise DTypeError(
-            f"{name}: the input must be floating-point, got {input.dtype}; use .astype('float32')"
-        )
-    return input
 
 
 def as_floating(name: str, value: Tensor, like: Tensor) -> Tensor:
