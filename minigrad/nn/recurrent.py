@@ -26,8 +26,8 @@ class _Recurrent(Module):
     """
 
     gates: int
-    operation: Callable[..., Any]
-    parts: ClassVar[tuple[str, ...]] = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+    _operation: Callable[..., Any]
+    _parts: ClassVar[tuple[str, ...]] = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class _Recurrent(Module):
         if dropout > 0 and num_layers == 1:
             text = f"{name}: dropout={dropout} is between layers: none with num_layers=1"
             warnings.warn(text, stacklevel=3)
-        projects = "weight_hr" in self.parts
+        projects = "weight_hr" in self._parts
         if not 0 <= proj_size < (hidden_size if projects else 1):
             most = f"from 0 to {hidden_size - 1}" if projects else "0 but in nn.LSTM"
             raise ValueError(f"{name}: proj_size must be {most}, got {proj_size}")
@@ -95,7 +95,7 @@ class _Recurrent(Module):
 
     def _weights(self, suffix: str, width: int) -> dict[str, Any]:
         """The parameters of one layer in one direction; raise if the options call for others."""
-        weights = dict.fromkeys(self.parts)  # None for parts that are absent
+        weights = dict.fromkeys(self._parts)  # None for parts that are absent
         for part, shape in self._shapes(width).items():
             weight = getattr(self, part + suffix, None)
             if weight is None or weight.shape != shape:
@@ -145,7 +145,7 @@ class _Recurrent(Module):
                 start = [state[layer * len(suffixes) + direction] for state in states]
                 weights = self._weights(f"_l{layer}{suffix}", x.shape[-1])
                 options = self._options() | {"reverse": direction == 1}
-                y, *after = self.operation(x, *start, **weights, **options)
+                y, *after = self._operation(x, *start, **weights, **options)
                 outputs.append(y)
                 for kept, state in zip(finals, after, strict=True):
                     kept.append(state)
@@ -213,7 +213,7 @@ class RNN(_Recurrent):
     """
 
     gates = 1
-    operation = staticmethod(recurrent.rnn)
+    _operation = staticmethod(recurrent.rnn)
 
     def __init__(
         self,
@@ -305,8 +305,8 @@ class LSTM(_Recurrent):
     """
 
     gates = 4
-    operation = staticmethod(recurrent.lstm)
-    parts = (*_Recurrent.parts, "weight_hr")
+    _operation = staticmethod(recurrent.lstm)
+    _parts = (*_Recurrent._parts, "weight_hr")
 
     def __init__(
         self,
@@ -391,7 +391,7 @@ class GRU(_Recurrent):
     """
 
     gates = 3
-    operation = staticmethod(recurrent.gru)
+    _operation = staticmethod(recurrent.gru)
 
     def forward(self, input: Tensor, hx: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Run the layers over a sequence; arguments and results as for `RNN`."""
