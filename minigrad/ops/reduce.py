@@ -63,9 +63,6 @@ def mean(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
         axis: The axes to reduce; None for all.
         keepdims: Keep the axes with size 1.
 
-    Returns:
-        Of x's shape without those axes, or with size 1 there.
-
     Example:
         >>> import minigrad as mg
         >>> mg.mean(mg.tensor([[1.0, 3.0], [2.0, 0.0]]), axis=1)
@@ -83,9 +80,6 @@ def var(x: Any, axis: Axis = None, ddof: int = 0, keepdims: bool = False) -> Ten
         axis: The axes to reduce; None for all.
         ddof: 0 (NumPy's default), or 1 for the unbiased estimate (PyTorch's default).
         keepdims: Keep the axes with size 1.
-
-    Returns:
-        Of x's shape without those axes, or with size 1 there.
 
     Example:
         >>> import minigrad as mg
@@ -106,9 +100,6 @@ def std(x: Any, axis: Axis = None, ddof: int = 0, keepdims: bool = False) -> Ten
         axis: The axes to reduce; None for all.
         ddof: 0 (NumPy's default), or 1 (PyTorch's default).
         keepdims: Keep the axes with size 1.
-
-    Returns:
-        Of x's shape without those axes, or with size 1 there.
 
     Example:
         >>> import minigrad as mg
@@ -136,9 +127,6 @@ def max(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
         axis: The axes to reduce; None for all.
         keepdims: Keep the axes with size 1.
 
-    Returns:
-        Of x's shape without those axes, or with size 1 there.
-
     Raises:
         ShapeError: There are no elements to reduce.
 
@@ -158,9 +146,6 @@ def min(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
         x: Any shape.
         axis: The axes to reduce; None for all.
         keepdims: Keep the axes with size 1.
-
-    Returns:
-        Of x's shape without those axes, or with size 1 there.
 
     Raises:
         ShapeError: There are no elements to reduce.
@@ -245,9 +230,6 @@ def prod(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
         axis: The axes to reduce; None for all.
         keepdims: Keep the axes with size 1.
 
-    Returns:
-        Of x's shape without those axes, or with size 1 there.
-
     Example:
         >>> import minigrad as mg
         >>> mg.prod(mg.tensor([2.0, 3.0, 4.0])).item()
@@ -316,9 +298,6 @@ def logsumexp(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
         x: Any shape; integers are computed in float64.
         axis: The axes to reduce; None for all.
         keepdims: Keep the axes with size 1.
-
-    Returns:
-        Of x's shape without those axes, or with size 1 there.
 
     Example:
         >>> import minigrad as mg
