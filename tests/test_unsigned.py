@@ -146,7 +146,9 @@ def test_other_new_tensors_say_what_they_want():
 
 def test_an_array_of_a_dtype_that_numpy_lacks_is_refused_with_the_remedy():
     torch = pytest.importorskip("torch")
-    with pytest.raises(DTypeError, match=r"^tensor: a torch.Tensor .* gives no array.*x\.float\(\)"):
+    with pytest.raises(
+        DTypeError, match=r"^tensor: a torch.Tensor .* gives no array.*x\.float\(\)"
+    ):
         mg.tensor(torch.ones(2).bfloat16())
 
 
