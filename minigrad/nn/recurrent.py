@@ -93,8 +93,8 @@ class _Recurrent(Module):
         projection = {"weight_hr": (output_size, self.hidden_size)} if self.proj_size else {}
         return shapes | projection
 
-    def _weights(self, suffix: str, width: int) -> dict[str, Any]:
-        """The parameters of one layer in one direction; raise if the options call for others."""
+    def _weights(self, suffix: str, width: int) -> list[Any]:
+        """One layer's parameters in one direction, by part; raise if the options want others."""
         weights = dict.fromkeys(self._parts)  # None for parts that are absent
         for part, shape in self._shapes(width).items():
             weight = getattr(self, part + suffix, None)
@@ -106,7 +106,7 @@ class _Recurrent(Module):
                     "a new layer"
                 )
             weights[part] = weight
-        return weights
+        return list(weights.values())
 
     def _options(self) -> dict[str, Any]:
         """The operation's options besides `reverse`."""
@@ -145,7 +145,7 @@ class _Recurrent(Module):
                 start = [state[layer * len(suffixes) + direction] for state in states]
                 weights = self._weights(f"_l{layer}{suffix}", x.shape[-1])
                 options = self._options() | {"reverse": direction == 1}
-                y, *after = self._operation(x, *start, **weights, **options)
+                y, *after = self._operation(x, *start, *weights, **options)
                 outputs.append(y)
                 for kept, state in zip(finals, after, strict=True):
                     kept.append(state)
