@@ -30,12 +30,7 @@ from minigrad.observers import NOBODY, thread
 from minigrad.tensor import Tensor, described, listed, new_leaf, tensor, wrap
 from minigrad.versions import ages, last_write, was_changed
 
-__all__ = [
-    "Plan",
-    "Record",
-    "backpropagate",
-    "grad",
-]
+__all__ = ["Plan", "Record", "backpropagate", "grad"]
 
 
 class Plan(NamedTuple):
@@ -155,7 +150,7 @@ def node_of(value: Any) -> Node | None:
     return None
 
 
-# --- The backward pass ------------------------------------------------------------------------
+# The backward pass
 
 
 def backpropagate(
@@ -217,7 +212,7 @@ def backpropagate(
             found[record] = g
             summed.discard(record)  # from here on others may see its gradient
         if record.parents is None:
-            raise _freed(record)
+            raise _freed_error(record)
         if record.age < written:
             _check_unchanged(record)
         if observer is not NOBODY:
@@ -240,7 +235,7 @@ def _leading_to(targets: AbstractSet[Node], roots: Iterable[Node]) -> set[Node]:
         node = stack.pop()
         if isinstance(node, Record) and node not in reached:
             if node.parents is None:
-                raise _freed(node)
+                raise _freed_error(node)
             reached.add(node)
             stack += [parent for parent in node.parents if parent is not None]
     leading = set(targets)
@@ -271,7 +266,7 @@ def _check_unchanged(record: Record) -> None:
                 )
 
 
-def _freed(record: Record) -> GraphFreedError:
+def _freed_error(record: Record) -> GraphFreedError:
     return GraphFreedError(
         f"backward reached {record.plan.name!r}, whose saved values an earlier pass has freed; "
         "give that earlier pass retain_graph=True"
@@ -341,7 +336,7 @@ def _repeated_axes(shape: tuple[int, ...], longer: tuple[int, ...]) -> tuple[int
     return tuple(repeated)
 
 
-# --- Gradients on request ---------------------------------------------------------------------
+# Gradients on request
 
 
 def grad(

@@ -12,12 +12,12 @@ from minigrad.grad_mode import enable_grad, grad_switch
 from minigrad.observers import NOBODY, thread
 from minigrad.operation import (
     Operation,
-    complain,
-    dressed,
+    checked_outputs,
+    documented,
     is_floating,
     kernels_of,
-    tidied,
-    wrapped,
+    raise_explained,
+    wrap_outputs,
 )
 from minigrad.primitive import primitive
 from minigrad.tensor import Tensor, array_of, wrap
@@ -72,7 +72,7 @@ def fused(definition: Callable[P, R]) -> Callable[P, R]:
             try:
                 result = kernel.forward(*arrays, **full)
             except Exception as error:
-                complain(operation, args, error)
+                raise_explained(operation, args, error)
                 raise
             if result is not NotImplemented:
                 break
@@ -81,7 +81,7 @@ def fused(definition: Callable[P, R]) -> Callable[P, R]:
         y, residuals = result
         is_usual = type(y) is kind and y.dtype.kind == "f"
         if not is_usual:
-            y = tidied(y, operation, args)
+            y = checked_outputs(y, operation, args)
         parents = [node_of(arg) for arg in args]
         record = None
         wanted = any(parent is not None for parent in parents)
@@ -91,9 +91,9 @@ def fused(definition: Callable[P, R]) -> Callable[P, R]:
             record.definition, record.kernel = operation.definition, kernel.backward
         if thread.observer is not NOBODY:
             thread.observer.operation(operation.name, args, full, y, record)
-        return wrap(y, record) if is_usual else wrapped(y, record)
+        return wrap(y, record) if is_usual else wrap_outputs(y, record)
 
-    return cast("Callable[P, R]", dressed(call, operation))
+    return cast("Callable[P, R]", documented(call, operation))
 
 
 class FusedRecord(Record):

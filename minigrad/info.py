@@ -19,7 +19,6 @@ import sys
 import textwrap
 import warnings
 from collections.abc import Callable
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -52,13 +51,6 @@ def _try_call(what: Callable[[], Any]) -> tuple[Any, str]:
 
 def _installed(name: str) -> bool:
     return bool(_try_call(lambda: importlib.util.find_spec(name) is not None)[0])
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "of an unknown version"
 
 
 def _blas() -> Found:

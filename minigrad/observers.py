@@ -121,7 +121,7 @@ class Observer:
 
         Args:
             reason: What the step does and what to do instead, for the warning.
-            tensor: The Tensor that changes, if the step may change those that it has made itself.
+            tensor: The Tensor that changes, if the step may change Tensors that it has made itself.
         """
 
 

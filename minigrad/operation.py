@@ -17,14 +17,14 @@ from minigrad.tensor import Tensor, described, wrap
 __all__ = [
     "Operation",
     "Rule",
-    "complain",
-    "dressed",
+    "checked_outputs",
+    "documented",
+    "foreign_array_error",
     "is_floating",
     "is_foreign",
     "kernels_of",
-    "not_our_array",
-    "tidied",
-    "wrapped",
+    "raise_explained",
+    "wrap_outputs",
 ]
 
 
@@ -83,27 +83,25 @@ class Operation:
                 f"{self.name}: the inputs {by_name} stand behind a *, but inputs are passed by "
                 "position; put them before it, or give options a default"
             )
-        known = ["y", *self.inputs, *[f"{name}_shape" for name in self.inputs], *self.defaults]
-        self.rules: dict[str, Rule] = {}
-        for name, function in rules.items():
-            if not isinstance(function, FunctionType):
-                raise TypeError(
-                    f"{self.name}: the rule of {name!r} is {function!r}; a rule is a Python "
-                    "function, such as lambda g: 2 * g, and an input without one gets no gradient"
-                )
-            takes, _ = _signature(function)
-            needs = takes[1:]
-            if (
-                name not in self.inputs
-                or takes[:1] != ["g"]
-                or not set(known).issuperset(needs)
-                or _by_name_only(function)
-            ):
-                raise TypeError(
-                    f"{self.name}: the rule of {name!r} takes ({', '.join(takes)}); a rule "
-                    f"of one of {self.inputs} takes g first, then any of {known}, by position"
-                )
-            self.rules[name] = Rule(function, tuple(needs))
+        self.rules = {name: self._checked_rule(name, rule) for name, rule in rules.items()}
+
+    def _checked_rule(self, name: str, function: Callable[..., Any]) -> Rule:
+        """A rule and what it needs; raise where the operation has no such thing."""
+        if not isinstance(function, FunctionType):
+            raise TypeError(
+                f"{self.name}: the rule of {name!r} is {function!r}; a rule is a Python "
+                "function, such as lambda g: 2 * g, and an input without one gets no gradient"
+            )
+        known = ["y", *self.inputs, *[f"{each}_shape" for each in self.inputs], *self.defaults]
+        takes, _ = _signature(function)
+        first, needs = takes[:1], takes[1:]
+        is_known = name in self.inputs and first == ["g"] and set(known).issuperset(needs)
+        if not is_known or _by_name_only(function):
+            raise TypeError(
+                f"{self.name}: the rule of {name!r} takes ({', '.join(takes)}); a rule "
+                f"of one of {self.inputs} takes g first, then any of {known}, by position"
+            )
+        return Rule(function, tuple(needs))
 
     def bind(
         self, args: tuple[Any, ...], options: dict[str, Any]
@@ -156,14 +154,14 @@ def kernels_of(operation: Operation, kind: type) -> list[Kernel]:
 _OPERATIONS = f"{__name__.rpartition('.')[0]}.ops"
 
 
-def dressed(call: Callable[..., Any], operation: Operation) -> Any:
+def documented(call: Callable[..., Any], operation: Operation) -> Any:
     """Give a call its definition's name, signature and docstring, and the operation itself."""
     decorated: Any = update_wrapper(call, operation.definition)
     decorated.operation = operation
     return decorated
 
 
-def wrapped(y: Any, record: Record | None) -> Any:
+def wrap_outputs(y: Any, record: Record | None) -> Any:
     """Wrap an output as a Tensor, and several outputs as a tuple of Tensors."""
     if not isinstance(y, Slots):
         return wrap(y, record)
@@ -174,7 +172,7 @@ def wrapped(y: Any, record: Record | None) -> Any:
     )
 
 
-def tidied(y: Any, operation: Operation, args: Sequence[Any]) -> Any:
+def checked_outputs(y: Any, operation: Operation, args: Sequence[Any]) -> Any:
     """Check a result: NumPy's scalars become arrays, and several outputs become Slots.
 
     Raises:
@@ -186,7 +184,7 @@ def tidied(y: Any, operation: Operation, args: Sequence[Any]) -> Any:
         if not is_array_type(type(part)):
             foreign = next(filter(is_foreign, map(type, args)), None)
             if foreign is not None:
-                raise not_our_array(operation, foreign)
+                raise foreign_array_error(operation, foreign)
             remedy = "np.asarray(y) makes one of a number"
             if isinstance(part, Tensor):
                 remedy = "it computes with arrays, and an option that is a Tensor stays one"
@@ -195,7 +193,10 @@ def tidied(y: Any, operation: Operation, args: Sequence[Any]) -> Any:
                 f"array, or a tuple of arrays ({remedy})"
             )
         if part.dtype.kind not in "fbiu":
-            raise _not_real(operation, args, part)
+            raise DTypeError(
+                f"{_called(operation, args)}: the result is {described(part)}, but Tensors hold "
+                "real numbers; convert the inputs first, as by float(x) or x.astype(dtype)"
+            )
     return as_array(y) if parts is not y else Slots(map(as_array, parts))
 
 
@@ -204,19 +205,12 @@ def is_floating(y: Any) -> bool:
     return any(map(is_floating, y)) if isinstance(y, Slots) else y.dtype.kind == "f"
 
 
-def _not_real(operation: Operation, args: Sequence[Any], y: Any) -> DTypeError:
-    return DTypeError(
-        f"{_called(operation, args)}: the result is {described(y)}, but Tensors hold real numbers; "
-        "convert the inputs first, as by float(x) or x.astype(dtype)"
-    )
-
-
 def is_foreign(kind: type) -> bool:
     """Whether a type is an array type of another library."""
     return hasattr(kind, "__array__") and not issubclass(kind, Tensor) and not is_array_type(kind)
 
 
-def not_our_array(operation: Operation, kind: type) -> DTypeError:
+def foreign_array_error(operation: Operation, kind: type) -> DTypeError:
     """The error for an array of another library."""
     return DTypeError(
         f"{operation.name}: got a {kind.__module__}.{kind.__qualname__}; it takes Tensors, arrays "
@@ -227,14 +221,17 @@ def not_our_array(operation: Operation, kind: type) -> DTypeError:
 _SHAPE_WORDS = "shape", "dimension", "size", "axis", "axes", "broadcast", "division", "sequence"
 
 
-def complain(operation: Operation, args: Sequence[Any], error: Exception) -> None:
-    """Re-raise an array library's error with the operation, the shapes and the remedy."""
+def raise_explained(operation: Operation, args: Sequence[Any], error: Exception) -> None:
+    """Raise an array library's error again, with the operation, the shapes and the remedy.
+
+    An error that says all this itself is left for the caller to re-raise.
+    """
     is_ours = str(error).startswith(f"{operation.name}:")
     if is_ours or isinstance(error, ShapeError | DTypeError | DeviceError):
         return
     for arg in args:
         if is_foreign(type(arg)):
-            raise not_our_array(operation, type(arg)) from error
+            raise foreign_array_error(operation, type(arg)) from error
     devices = [arg.device for arg in args if isinstance(arg, Tensor)]
     if len(set(devices)) > 1:
         raise DeviceError(

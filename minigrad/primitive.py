@@ -19,14 +19,14 @@ from minigrad.grad_mode import grad_switch
 from minigrad.observers import NOBODY, thread
 from minigrad.operation import (
     Operation,
-    complain,
-    dressed,
+    checked_outputs,
+    documented,
+    foreign_array_error,
     is_floating,
     is_foreign,
     kernels_of,
-    not_our_array,
-    tidied,
-    wrapped,
+    raise_explained,
+    wrap_outputs,
 )
 from minigrad.tensor import Tensor, array_of, as_tensor, described, wrap
 
@@ -117,13 +117,13 @@ def primitive(
             try:
                 y = forward(*arrays, **options) if options else forward(*arrays)
             except Exception as error:
-                complain(operation, args, error)
+                raise_explained(operation, args, error)
                 raise
             if kind is None:
                 return y
             is_usual = type(y) is kind and y.dtype.kind == "f"
             if not is_usual:
-                y = tidied(y, operation, args)
+                y = checked_outputs(y, operation, args)
             record = None
             if wanted & has_rule and grad_switch.on and (is_usual or is_floating(y)):
                 saving = saving_for(wanted)
@@ -132,9 +132,9 @@ def primitive(
                 record = Record(saving.plan, parents, saved, y)
             if thread.observer is not NOBODY:
                 thread.observer.operation(operation.name, args, options, y, record)
-            return wrap(y, record) if is_usual else wrapped(y, record)
+            return wrap(y, record) if is_usual else wrap_outputs(y, record)
 
-        return cast("PrimitiveCall[P]", dressed(call, operation))
+        return cast("PrimitiveCall[P]", documented(call, operation))
 
     return decorate
 
@@ -184,11 +184,11 @@ def sequence_primitive(
             try:
                 y = operation.definition(arrays, **options)
             except Exception as error:
-                complain(operation, inputs, error)
+                raise_explained(operation, inputs, error)
                 raise
             if not any(isinstance(x, Tensor) for x in inputs):
                 return y
-            y = tidied(y, operation, inputs)
+            y = checked_outputs(y, operation, inputs)
             parents = [node_of(x) for x in inputs]
             record = None
             wanted = any(parent is not None for parent in parents)
@@ -196,9 +196,9 @@ def sequence_primitive(
                 record = SequenceRecord(saving.plan, parents, saving.save([arrays, y], options), y)
             if thread.observer is not NOBODY:
                 thread.observer.operation(operation.name, inputs, options, y, record)
-            return wrapped(y, record)
+            return wrap_outputs(y, record)
 
-        return cast("PrimitiveCall[P]", dressed(call, operation))
+        return cast("PrimitiveCall[P]", documented(call, operation))
 
     return decorate
 
@@ -291,30 +291,28 @@ class _Saving:
     def __init__(
         self, operation: Operation, numeric_rules: Mapping[str, Callable[..., Any]], wanted: int
     ) -> None:
-        self.operation = operation
-        positions = [i for i, name in enumerate(operation.inputs) if name in operation.rules]
+        inputs = operation.inputs
         rules: list[tuple[int, Callable[..., Any], slice]] = []
         numeric = []
         saves: list[str] = []
-        for position in positions:
-            if wanted >> position & 1:
-                name = operation.inputs[position]
-                rule = operation.rules[name]
-                places = slice(len(saves), len(saves) + len(rule.needs))
-                saves += rule.needs
-                rules.append((position, rule.function, places))
+        for position, name in enumerate(inputs):
+            if name in operation.rules and wanted >> position & 1:
+                function, needs = operation.rules[name]
+                places = slice(len(saves), len(saves) + len(needs))
+                saves += needs
+                rules.append((position, function, places))
                 numeric.append((position, numeric_rules[name], places))
-        inputs = {name: i for i, name in enumerate(operation.inputs)} | {"y": -1}
-        origins = [inputs.get(name) for name in saves]
-        self.plan = Plan(operation.name, rules, numeric, saves, origins, operation.inputs)
-        slots = [*operation.inputs, "y"]
-        self.shapes = [i for i, name in enumerate(operation.inputs) if f"{name}_shape" in saves]
+        positions = {name: i for i, name in enumerate(inputs)} | {"y": -1}
+        origins = [positions.get(name) for name in saves]
+        self.plan = Plan(operation.name, rules, numeric, saves, origins, inputs)
+        # what `save` picks from: all inputs, y, and the shapes and options that are needed
+        self.shapes = [i for i, name in enumerate(inputs) if f"{name}_shape" in saves]
         self.shape_of = _shapes_of if operation.takes_sequence else _shape_of
         self.options = [item for item in operation.defaults.items() if item[0] in saves]
-        slots += [f"{operation.inputs[i]}_shape" for i in self.shapes]
-        slots += [name for name, _ in self.options]
         self.only_arrays = not self.shapes and not self.options
-        chosen = [slots.index(name) for name in saves]
+        available = [*inputs, "y", *[f"{inputs[i]}_shape" for i in self.shapes]]
+        available += [name for name, _ in self.options]
+        chosen = [available.index(name) for name in saves]
         # itemgetter of one index would give no tuple, but of a slice it does
         one = slice(chosen[0], chosen[0] + 1) if chosen else slice(0, 0)
         self.pick = itemgetter(*chosen) if len(chosen) > 1 else itemgetter(one)
@@ -349,7 +347,7 @@ def as_operand(value: Any, name: str) -> Any:
         name: The argument's name for the message, such as "var: x".
 
     Raises:
-        TypeError: It is none of these; also a list of Tensors, which would lose their graph.
+        TypeError: It is something else; also a list of Tensors, which would lose their graph.
     """
     if isinstance(value, Tensor):
         return value
@@ -381,7 +379,7 @@ def _plain(operation: Operation, position: int, value: Any) -> Any:
     if name not in operation.rules:
         return value  # any object: without a gradient, the definition may use what it likes
     if is_foreign(type(value)):
-        raise not_our_array(operation, type(value))
+        raise foreign_array_error(operation, type(value))
     if isinstance(value, Sequence) and not isinstance(value, str | bytes):
         value = value if isinstance(value, list) else list(value)
         return as_operand(value, f"{operation.name}: {name!r}")

@@ -4,20 +4,13 @@
 from __future__ import annotations
 
 import builtins
+import reprlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Protocol, Self, TypeAlias
 
 import numpy as np
 
-from minigrad.backends import (
-    Array,
-    as_array,
-    device_of,
-    is_array,
-    on_host,
-    to_device,
-    to_numpy,
-)
+from minigrad.backends import Array, as_array, device_of, is_array, on_host, to_device, to_numpy
 from minigrad.errors import DeviceError, DTypeError, ShapeError
 from minigrad.messages.hints import TensorHints
 from minigrad.observers import NOBODY, thread
@@ -27,13 +20,7 @@ if TYPE_CHECKING:
     from minigrad.backends.memory import Place
     from minigrad.engine import Record
 
-__all__ = [
-    "Axis",
-    "GradientSlot",
-    "Operand",
-    "Tensor",
-    "tensor",
-]
+__all__ = ["Axis", "GradientSlot", "Operand", "Tensor", "tensor"]
 
 
 class _Ufuncs:
@@ -157,7 +144,7 @@ class Tensor(TensorHints):
     def grad(self, value: Tensor | None) -> None:
         if value is not None:
             if not isinstance(value, Tensor):
-                raise TypeError(f"grad: expected a Tensor or None, got {type(value).__name__}")
+                raise TypeError(f"grad: expected a Tensor or None, got {described(value)}")
             if value.shape != self.shape:
                 raise ShapeError(f"grad: shape {value.shape} for a Tensor of shape {self.shape}")
             if value.dtype != self.dtype:
@@ -604,14 +591,15 @@ def array_of(value: Any) -> Any:
 
 
 def described(value: object) -> str:
-    """A description of a value for a message: kind, dtype and shape, or the number itself."""
-    if value is None or isinstance(value, int | float | complex):
-        return repr(value)
-    if isinstance(value, Tensor) or is_array(value):
-        kind = "a Tensor" if isinstance(value, Tensor) else "an array"
-        return f"{kind} {value.dtype}{list(value.shape)}"  # type: ignore[attr-defined]
+    """A value as messages show it: an array's dtype and shape, or its shortened repr and type."""
+    if value is None:
+        return "None"
     kind = f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")
-    return f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}"
+    shape, dtype = getattr(value, "shape", None), getattr(value, "dtype", None)
+    if dtype is None or not isinstance(shape, tuple) or isinstance(value, np.generic):
+        return f"{reprlib.repr(value)} ({kind})"
+    kind = {Tensor: "a Tensor", np.ndarray: "an array"}.get(type(value), f"a {kind}")
+    return f"{kind} {dtype}{list(shape)}"
 
 
 def as_tensor(value: Any, name: str) -> Tensor:

@@ -399,7 +399,7 @@ def test_clipping_needs_three_launches_and_no_look(flat, most, gpu):
         total = nn.utils.clip_grad_norm_(model.parameters(), most)
         if gpu and device == "gpu":
             expected = [4, 1, 4] if not flat else [1, 1, 1]
-            names = "sums_of_squares", "root_of_sum", "shorten"
+            names = "sums_of_squares", "root_of_sum", "clip_norm"
             assert [gpu.log.launches.count(name) for name in names] == expected
             assert len(gpu.log.launches) == sum(expected)
             assert not gpu.log.syncs + gpu.log.uploads + gpu.log.downloads
@@ -466,7 +466,7 @@ def test_layers_and_losses_launch_no_more_than_they_must(gpu):
     x = mg.tensor(normal(6, 5).astype(np.float32), device="gpu")
     target = mg.ones(6, 1, device="gpu")
     y, forward = launches(gpu, lambda: layers(x))
-    norm_, linear_ = ["batch_norm", "follow_statistics"], ["gemm", "linear_bias"]
+    norm_, linear_ = ["batch_norm", "update_statistics"], ["gemm", "linear_bias"]
     assert forward == [*linear_, *norm_, "leaky_relu_forward", *linear_]
     error, mean = launches(gpu, lambda: nn.functional.binary_cross_entropy_with_logits(y, target))
     assert mean == ["binary_cross_entropy_with_logits", "row_sums"]

@@ -245,13 +245,13 @@ def test_a_sequence_that_gives_integers_has_no_gradient(x):
 @pytest.mark.parametrize(
     ("definition", "came"),
     [
-        (lambda x: float(x.sum()), "-1.0"),
-        (lambda x: 3, "3"),
+        (lambda x: float(x.sum()), r"-1.0 \(float\)"),
+        (lambda x: 3, r"3 \(int\)"),
         (lambda x: None, "None"),
         (lambda x: mg.ones(2), r"a Tensor float32\[2\]"),
-        (lambda x: {"y": x}, "a dict"),
-        (lambda x: "text", "a str"),
-        (lambda x: (x, 1.0), "1.0"),
+        (lambda x: {"y": x}, r"\{'y': array.*\(dict\)"),
+        (lambda x: "text", r"'text' \(str\)"),
+        (lambda x: (x, 1.0), r"1.0 \(float\)"),
         (lambda x: (x, None), "None"),
     ],
 )
@@ -273,7 +273,7 @@ def test_a_definition_that_gives_no_array_is_named_with_what_it_gave(
         (lambda x: x.astype(object), r"an array object\[2\]"),
         (lambda x: x.astype(str), r"an array <U32\[2\]"),
         (lambda x: x.astype("M8[s]"), r"an array datetime64\[s\]\[2\]"),
-        (lambda x: np.complex64(1), r"an array complex64\[\]|1\+0j"),
+        (lambda x: np.complex64(1), r"np\.complex64\(1\+0j\) .*"),
         (lambda x: (x, x * 1j), r"an array complex64\[2\]"),
     ],
 )
@@ -293,9 +293,9 @@ def test_a_matrix_and_a_masked_array_are_no_arrays_here(other, x):
     """The one multiplies by another rule, the other holds back values."""
     kind = type(other(np.ones(2))).__qualname__
     own = mg.primitive(x=lambda g: g)(lambda x: other(x))
-    with pytest.raises(TypeError, match=rf"its definition returned a numpy\.\S*{kind}; it must"):
+    with pytest.raises(TypeError, match=rf"its definition returned a numpy\.\S*{kind} .*; it must"):
         own(x)
-    with pytest.raises(TypeError, match=rf"rule of 'x' returned a numpy\.\S*{kind}; it must"):
+    with pytest.raises(TypeError, match=rf"rule of 'x' returned a numpy\.\S*{kind} .*; it must"):
         with_rule(lambda g: other(np.ones(2)))(x).sum().backward()
 
 
@@ -326,11 +326,11 @@ def with_rule(rule, definition=lambda x: x * 2):
 @pytest.mark.parametrize(
     ("rule", "message"),
     [
-        (lambda g: 2.0, r"squash: the rule of 'x' returned 2.0; .*shape \(2,\), or None"),
+        (lambda g: 2.0, r"squash: the rule of 'x' returned 2.0 \(float\); .*shape \(2,\), or None"),
         (lambda g: 0, "squash: the rule of 'x' returned 0"),
-        (lambda g: "g", "squash: the rule of 'x' returned a str"),
-        (lambda g: [g], "squash: the rule of 'x' returned a list"),
-        (lambda g: (g, g), "squash: the rule of 'x' returned a tuple"),
+        (lambda g: "g", r"squash: the rule of 'x' returned 'g' \(str\)"),
+        (lambda g: [g], r"squash: the rule of 'x' returned \[.*\(list\)"),
+        (lambda g: (g, g), r"squash: the rule of 'x' returned \(.*\(tuple\)"),
         (lambda g: np.ones(3), r"squash: the rule of 'x' returned a gradient of shape \(3,\)"),
         (lambda g: mg.ones(3), r"squash: the rule of 'x' returned a gradient of shape \(3,\)"),
         (lambda g: np.float32(1), r"squash: the rule of 'x' returned a gradient of shape \(\)"),
@@ -408,7 +408,7 @@ def test_an_error_within_a_rule_names_the_rule(create_graph, x):
     ("gives", "came"),
     [
         (lambda g, xs: g, r"an array float32\[2\]"),
-        (lambda g, xs: [g], "a list"),
+        (lambda g, xs: [g], r"\[array.*\(list\)"),
         (lambda g, xs: 1.0, "1.0"),
         (lambda g, xs: [g, 2.0], "2.0"),
     ],

@@ -108,7 +108,7 @@ def test_table_of_integers_can_be_looked_up_but_not_trained():
     [
         (np.ones(3), ShapeError, r"from_pretrained: expected a table \(V, D\), got shape \(3,\)"),
         (mg.ones(2, 2, 2), ShapeError, r"\(2, 2, 2\)"),
-        ([[1.0, 2.0]], TypeError, r"from_pretrained: embeddings: .*got a list; mg.tensor\(x\)"),
+        ([[1.0, 2.0]], TypeError, r"from_pretrained: embeddings: .*\(list\); mg.tensor\(x\)"),
         (None, TypeError, "from_pretrained: embeddings: .*got None"),
         (np.array([["a"]]), DTypeError, "from_pretrained: embeddings: .*<U1"),
     ],

@@ -448,7 +448,7 @@ def test_data_takes_arrays_and_says_what_came(value):
     p = nn.Parameter([1.0, 2.0])
     with pytest.raises(TypeError, match="data: expected"):
         p.data = value
-    with pytest.raises(TypeError, match=r"data: expected .* got a .*Foreign.*np\.asarray"):
+    with pytest.raises(TypeError, match=r"data: expected .* got .*Foreign.*np\.asarray"):
         p.data = Foreign()
     assert p.data.tolist() == [1, 2]
 

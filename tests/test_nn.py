@@ -172,7 +172,7 @@ def test_load_lists_everything_that_does_not_fit_and_changes_nothing():
     assert "missing: 0.weight, 1.running_var" in message
     assert "unexpected: extra" in message
     assert "0.bias: shape (4,), expected (5,)" in message
-    assert "3.bias: expected a Tensor or an array, got str" in message
+    assert "3.bias: expected a Tensor or an array, got 'text' (str)" in message
     assert "3.weight: expected numbers" in message
     assert_same(module, before)
 

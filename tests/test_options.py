@@ -114,9 +114,10 @@ def test_a_negative_length_does_not_turn_rows_round():
 
 def test_what_batch_norm_cannot_write_to_is_refused():
     integers, fixed = mg.zeros(3, dtype="int64"), np.broadcast_to(np.float32(1), (3,))
-    for running, said in ((integers, "int64"), (fixed, "read-only")):
+    for running, error in ((integers, mg.DTypeError), (fixed, ValueError)):
+        said = "int64" if error is mg.DTypeError else "read-only"
         for pair in ((running, mg.ones(3)), (mg.zeros(3), running)):
-            with pytest.raises(ValueError, match=f"batch_norm: training changes .*is {said}"):
+            with pytest.raises(error, match=f"batch_norm: training changes running_.*{said}"):
                 F.batch_norm(X, *pair, training=True)
             F.batch_norm(X, *pair)
     for momentum in ("0.1", None):

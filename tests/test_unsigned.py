@@ -131,7 +131,7 @@ def test_random_numbers_of_another_dtype_are_refused_by_name():
 
 def test_other_new_tensors_say_what_they_want():
     for size in (3.0, "3", None, mg.tensor(2)):
-        with pytest.raises(TypeError, match=r"^eye: expected integers as sizes, got"):
+        with pytest.raises(TypeError, match=r"^eye: [nm] must be an int, got"):
             mg.eye(size)
     with pytest.raises(mg.ShapeError, match=r"^eye: .*-1"):
         mg.eye(2, -1)
@@ -146,7 +146,9 @@ def test_other_new_tensors_say_what_they_want():
 
 def test_an_array_of_a_dtype_that_numpy_lacks_is_refused_with_the_remedy():
     torch = pytest.importorskip("torch")
-    with pytest.raises(DTypeError, match=r"^tensor: a torch.Tensor gives no array.*x\.float\(\)"):
+    with pytest.raises(
+        DTypeError, match=r"^tensor: a torch.Tensor .* gives no array.*x\.float\(\)"
+    ):
         mg.tensor(torch.ones(2).bfloat16())
 
 

@@ -16,14 +16,14 @@ import numpy as np
 from minigrad.backends import Array, Kernel, find_kernels, is_array
 
 __all__ = [
+    "clip_norm",
     "concatenate",
     "contract",
     "empty",
-    "follow_statistics",
-    "length",
-    "shorten",
+    "euclidean_norm",
     "stack",
     "sum_over",
+    "update_statistics",
     "with_kernels",
     "zeros",
 ]
@@ -97,20 +97,20 @@ def contract(operands: list[Array], subscripts: str) -> Array:
 
 
 @with_kernels
-def length(vectors: list[Array]) -> Array:
+def euclidean_norm(vectors: list[Array]) -> Array:
     """The Euclidean norm of all elements of one or more arrays, as an array of shape ()."""
     squares = [np.sum(x * x) for x in vectors]
     return np.sqrt(sum(squares[1:], start=squares[0]))
 
 
 @with_kernels
-def shorten(array: Array, size: Array, most: float) -> None:
-    """Multiply an array in place by `min(1, most / (size + 1e-6))`; size has shape ()."""
-    array *= np.minimum(most / (size + 1e-6), 1)
+def clip_norm(array: Array, norm: Array, max_norm: float) -> None:
+    """Multiply an array in place by `min(1, max_norm / (norm + 1e-6))`; norm has shape ()."""
+    array *= np.minimum(max_norm / (norm + 1e-6), 1)
 
 
 @with_kernels
-def follow_statistics(
+def update_statistics(
     mean: Array,
     var: Array,
     running_mean: Array | None,

@@ -13,20 +13,21 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.backends import is_array, to_numpy
-from minigrad.errors import ShapeError
-from minigrad.tensor import Tensor
+from minigrad.backends import Array, is_array, on_host, to_numpy
+from minigrad.errors import DTypeError, ShapeError
+from minigrad.tensor import Tensor, as_tensor, described
 
 __all__ = [
     "array_in",
+    "check_changeable",
     "check_sizes",
     "check_switches",
     "flag",
+    "floating_input",
     "integer",
     "number",
     "plain",
     "probability",
-    "quoted",
 ]
 
 
@@ -44,16 +45,6 @@ def plain(value: Any) -> Any:
         return value
     array = array_in(value)
     return value if array is None or array.size != 1 else array.item()
-
-
-def quoted(value: Any) -> str:
-    """A value as a message shows it: its shortened repr and type, or an array's type and shape."""
-    if value is None:
-        return "None"
-    kind, shape = type(value).__name__, getattr(value, "shape", None)
-    if isinstance(shape, tuple):
-        return f"{kind} of shape {tuple(shape)}"
-    return f"{reprlib.repr(value)} ({kind})"
 
 
 def number(
@@ -83,7 +74,7 @@ def number(
     allowed = " and ".join(bounds)
     wanted = f"a number {allowed}".rstrip()
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        got = quoted(value)
+        got = described(value)
         if isinstance(getattr(value, "shape", None), tuple):
             raise ShapeError(f"{name}: expected {wanted}, so exactly one element, got {got}")
         raise TypeError(f"{name}: expected {wanted}, got {got}")
@@ -102,11 +93,11 @@ def flag(name: str, value: Any) -> bool:
     """Check True or False, also given as 1 or 0, and return a bool.
 
     Raises:
-        TypeError: `value` is none of these.
+        TypeError: `value` is something else.
     """
     value = plain(value)
     if not isinstance(value, bool | int) or value not in (0, 1):
-        raise TypeError(f"{name}: expected True or False, got {quoted(value)}")
+        raise TypeError(f"{name}: expected True or False, got {described(value)}")
     return bool(value)
 
 
@@ -130,8 +121,39 @@ def integer(name: str, value: Any) -> int:
         TypeError: `value` is not an integer.
     """
     if isinstance(value, bool) or not isinstance(value, int | np.integer):
-        raise TypeError(f"{name} must be an int, got {quoted(value)}")
+        raise TypeError(f"{name} must be an int, got {described(value)}")
     return int(value)
+
+
+def floating_input(name: str, value: Any) -> Tensor:
+    """The input of a layer or loss as a Tensor of floats.
+
+    Raises:
+        DTypeError: It holds integers.
+        TypeError: It is no Tensor or array.
+    """
+    x = as_tensor(value, f"{name}: input")
+    if x.dtype.kind != "f":
+        raise DTypeError(
+            f"{name}: the input must be floating-point, got {x.dtype}; use .astype('float32')"
+        )
+    return x
+
+
+def check_changeable(name: str, array: Array, floating: bool = True) -> None:
+    """Raise an error unless an array can be changed in place and, if `floating`, holds floats.
+
+    Raises:
+        DTypeError: It holds integers.
+        ValueError: It is read-only.
+    """
+    if floating and array.dtype.kind != "f":
+        raise DTypeError(
+            f"{name}: expected a floating-point Tensor or array, got {array.dtype}, which cannot "
+            "hold the new values; use .astype('float32')"
+        )
+    if on_host(array) and not array.flags.writeable:
+        raise ValueError(f"{name}: the array is read-only; pass a copy of it")
 
 
 def check_sizes(layer: str, least: int = 0, **sizes: Any) -> None:

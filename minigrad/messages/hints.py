@@ -18,6 +18,100 @@ import numpy as np
 __all__ = ["ModuleHints", "TensorHints", "explain"]
 
 
+SHORT = {"minigrad": "mg", "minigrad.tools.check": "mg.check"}
+LISTED = 40  # the most names of a module for which the message lists all of them
+
+
+class _Absent:
+    """A descriptor for a name that a class lacks: reading it raises an error with what to use."""
+
+    def __init__(self, name: str, use: str) -> None:
+        self.name, self.use = name, use
+        self.__doc__ = f"Not there: use {use}"  # so help(Tensor) ends with a glossary
+
+    def __get__(self, instance: object, owner: type) -> NoReturn:
+        message = f"{owner.__name__!r} object has no attribute {self.name!r}; use {self.use}"
+        raise AttributeError(message, name=self.name)  # with `obj`, Python would add a guess
+
+
+class _Hints:
+    """The base of classes with hints; names that are absent are left out of `dir`.
+
+    A `__getattr__` would be simpler, but with it Python 3.11 reads every attribute of the class
+    more slowly, which costs a tenth of the time of an operation.
+    """
+
+    __slots__ = ()
+
+    def __dir__(self) -> list[str]:
+        absent = {
+            name
+            for cls in type(self).__mro__
+            for name, value in vars(cls).items()
+            if isinstance(value, _Absent)
+        }
+        return [name for name in super().__dir__() if name not in absent or hasattr(self, name)]
+
+
+class TensorHints(_Hints):
+    """Hints for PyTorch's and NumPy's methods that Tensor has under another name, or lacks."""
+
+    __slots__ = ()
+
+
+class ModuleHints(_Hints):
+    """Hints for methods of PyTorch's and others' modules that nn.Module lacks."""
+
+    __slots__ = ()
+
+
+def explain(module: str, names: Sequence[str]) -> None:
+    """Give a module a `__getattr__`, which says what to use for a name that the module lacks.
+
+    Args:
+        module: The module's `__name__`.
+        names: The names that the module has, its `__all__`.
+    """
+    # set from here: where a type checker sees a `__getattr__`, it accepts every name of the module
+    vars(sys.modules[module])["__getattr__"] = partial(_missing, module, names)
+
+
+def _missing(module: str, names: Sequence[str], name: str) -> NoReturn:
+    message = f"module {module!r} has no attribute {name!r}"
+    if not name.startswith("_"):
+        message += f"; {_advice(module, names, name)}"
+    raise AttributeError(message, name=name)
+
+
+def _advice(module: str, names: Sequence[str], name: str) -> str:
+    use = MODULES[module][name] if name in MODULES[module] else _elsewhere(name)
+    if use is None and module == "minigrad" and callable(getattr(np, name, None)):
+        use = f"np.{name} on x.detach().numpy(), without a gradient"
+    if use is None:
+        from difflib import get_close_matches  # seldom needed
+
+        alike = {known.lower(): known for known in names}
+        if close := get_close_matches(name.lower(), alike, 1, 0.75):
+            return f"did you mean {alike[close[0]]}?"
+        use = next((table[name] for table in MODULES.values() if name in table), None)
+    if use:
+        return f"use {use}"
+    if len(names) > LISTED:
+        return f"dir({module}) lists what there is"
+    return f"it has {', '.join(names)}"
+
+
+def _elsewhere(name: str) -> str | None:
+    """How to write a name that another module or Tensor has; None where none has it."""
+    for module in (*MODULES, "minigrad.tools.check"):
+        if name in getattr(sys.modules.get(module), "__all__", ()):
+            return f"{SHORT.get(module, module.removeprefix('minigrad.'))}.{name}"
+    tensor: Any = getattr(sys.modules.get("minigrad.tensor"), "Tensor", None)
+    if hasattr(tensor, name):
+        return f"x.{name}" + ("()" if callable(getattr(tensor, name)) else "")
+    return None
+
+
 def _by_name(table: dict[str, str]) -> dict[str, str]:
     """Turn {use: "names"} into {name: use}; "{}" in `use` becomes the name without its final _."""
     pairs = [(name, use) for use, names in table.items() for name in names.split()]
@@ -300,100 +394,7 @@ MODULES = {
     "minigrad.optim": _by_name({"": "Adamax NAdam RAdam Rprop ASGD"}),
     "minigrad.optim.lr_scheduler": {},
 }
-SHORT = {"minigrad": "mg", "minigrad.tools.check": "mg.check"}
-LISTED = 40  # the most names of a module for which the message lists all of them
-
-
-class _Absent:
-    """A descriptor for a name that a class lacks: reading it raises an error with what to use."""
-
-    def __init__(self, name: str, use: str) -> None:
-        self.name, self.use = name, use
-        self.__doc__ = f"Not there: use {use}"  # so help(Tensor) ends with a glossary
-
-    def __get__(self, instance: object, owner: type) -> NoReturn:
-        message = f"{owner.__name__!r} object has no attribute {self.name!r}; use {self.use}"
-        raise AttributeError(message, name=self.name)  # with `obj`, Python would add a guess
-
-
-class _Hints:
-    """The base of classes with hints; names that are absent are left out of `dir`.
-
-    A `__getattr__` would be simpler, but with it Python 3.11 reads every attribute of the class
-    more slowly, which costs a tenth of the time of an operation.
-    """
-
-    __slots__ = ()
-
-    def __dir__(self) -> list[str]:
-        absent = {
-            name
-            for cls in type(self).__mro__
-            for name, value in vars(cls).items()
-            if isinstance(value, _Absent)
-        }
-        return [name for name in super().__dir__() if name not in absent or hasattr(self, name)]
-
-
-class TensorHints(_Hints):
-    """Hints for PyTorch's and NumPy's methods that Tensor has under another name, or lacks."""
-
-    __slots__ = ()
-
-
-class ModuleHints(_Hints):
-    """Hints for methods of PyTorch's and others' modules that nn.Module lacks."""
-
-    __slots__ = ()
-
 
 for _cls, _table in ((TensorHints, TENSOR), (ModuleHints, MODULE)):
     for _name, _use in _table.items():
         setattr(_cls, _name, _Absent(_name, _use))
-
-
-def explain(module: str, names: Sequence[str]) -> None:
-    """Give a module a `__getattr__`, which says what to use for a name that the module lacks.
-
-    Args:
-        module: The module's `__name__`.
-        names: The names that the module has, its `__all__`.
-    """
-    # set from here: where a type checker sees a `__getattr__`, it accepts every name of the module
-    vars(sys.modules[module])["__getattr__"] = partial(_missing, module, names)
-
-
-def _missing(module: str, names: Sequence[str], name: str) -> NoReturn:
-    message = f"module {module!r} has no attribute {name!r}"
-    if not name.startswith("_"):
-        message += f"; {_advice(module, names, name)}"
-    raise AttributeError(message, name=name)
-
-
-def _advice(module: str, names: Sequence[str], name: str) -> str:
-    use = MODULES[module][name] if name in MODULES[module] else _elsewhere(name)
-    if use is None and module == "minigrad" and callable(getattr(np, name, None)):
-        use = f"np.{name} on x.detach().numpy(), without a gradient"
-    if use is None:
-        from difflib import get_close_matches  # seldom needed
-
-        alike = {known.lower(): known for known in names}
-        if close := get_close_matches(name.lower(), alike, 1, 0.75):
-            return f"did you mean {alike[close[0]]}?"
-        use = next((table[name] for table in MODULES.values() if name in table), None)
-    if use:
-        return f"use {use}"
-    if len(names) > LISTED:
-        return f"dir({module}) lists what there is"
-    return f"it has {', '.join(names)}"
-
-
-def _elsewhere(name: str) -> str | None:
-    """How to write a name that another module or Tensor has; None where none has it."""
-    for module in (*MODULES, "minigrad.tools.check"):
-        if name in getattr(sys.modules.get(module), "__all__", ()):
-            return f"{SHORT.get(module, module.removeprefix('minigrad.'))}.{name}"
-    tensor: Any = getattr(sys.modules.get("minigrad.tensor"), "Tensor", None)
-    if hasattr(tensor, name):
-        return f"x.{name}" + ("()" if callable(getattr(tensor, name)) else "")
-    return None

@@ -9,15 +9,8 @@ import numpy as np
 
 from minigrad.backends import Array, on_host
 from minigrad.errors import DTypeError, ShapeError
-from minigrad.messages.arguments import integer, probability
-from minigrad.nn.loss import (
-    Loss,
-    Reduction,
-    as_floating,
-    check_reduction,
-    floating_input,
-    reduced,
-)
+from minigrad.messages.arguments import floating_input, integer, probability
+from minigrad.nn.loss import Loss, Reduction, as_floating, check_reduction, reduced
 from minigrad.ops.activation import log_softmax
 from minigrad.ops.elementwise import where
 from minigrad.ops.loss import cross_entropy_of_classes, mean_cross_entropy
@@ -63,12 +56,13 @@ def nll_loss(
     ignore_index = integer("nll_loss: ignore_index", ignore_index)
     input = floating_input("nll_loss", input)
     wide = widened(input)
+    loss, weights = _of_classes("nll_loss", _picked, wide, target, weight, ignore_index)
+    return narrowed(reduced(loss, reduction, weights.sum()), input)
 
-    def loss_of(classes: Array, axis: int) -> Tensor:
-        return -take_along_axis(wide, np.expand_dims(classes, axis), axis).squeeze(axis)
 
-    loss, weights = _of_classes("nll_loss", loss_of, wide, target, weight, ignore_index)
-    return narrowed(reduced(loss, reduction, weights.sum()), input)  # type: ignore[no-any-return]
+def _picked(log_p: Tensor, classes: Array, *, axis: int) -> Tensor:
+    """Minus the log-probability of each target class."""
+    return -take_along_axis(log_p, np.expand_dims(classes, axis), axis).squeeze(axis)
 
 
 def cross_entropy(
@@ -122,15 +116,16 @@ def cross_entropy(
             classes = _checked_classes("cross_entropy", input, target, ignore_index)
             axis = _class_axis(input)
             return mean_cross_entropy(input, classes, axis=axis, ignore_index=ignore_index)
-        wide = widened(input)
-
-        def loss_of(classes: Array, axis: int) -> Tensor:
-            return cross_entropy_of_classes(wide, classes, axis=axis)
-
         loss, weights = _of_classes(
-            "cross_entropy", loss_of, wide, target, weight, ignore_index, label_smoothing
+            "cross_entropy",
+            cross_entropy_of_classes,
+            widened(input),
+            target,
+            weight,
+            ignore_index,
+            label_smoothing,
         )
-        return narrowed(reduced(loss, reduction, weights.sum()), input)  # type: ignore[no-any-return]
+        return narrowed(reduced(loss, reduction, weights.sum()), input)
     if target.dtype.kind != "f":
         raise DTypeError(
             f"cross_entropy: a target of the input's shape {input.shape} holds probabilities and "
@@ -149,7 +144,7 @@ def cross_entropy(
         weight = as_floating("cross_entropy: weight", weight, input)
         _check_weight("cross_entropy", input, weight)
     loss = _expected(widened(input), smoothed, weight)
-    return narrowed(reduced(loss, reduction), input, target, weight)  # type: ignore[no-any-return]
+    return narrowed(reduced(loss, reduction), input, target, weight)
 
 
 def _class_axis(log_p: Tensor) -> int:
@@ -167,7 +162,7 @@ def _expected(z: Tensor, p: Any, weight: Tensor | None) -> Tensor:
 
 def _of_classes(
     name: str,
-    loss_of: Callable[[Array, int], Tensor],
+    loss_of: Callable[..., Tensor],
     input: Tensor,
     target: Tensor,
     weight: Tensor | None,
@@ -183,7 +178,7 @@ def _of_classes(
     ignored = classes == ignore_index
     classes = np.where(ignored, 0, classes)
     weights = (~ignored).astype(input.dtype)
-    loss = loss_of(classes, axis)
+    loss = loss_of(input, classes, axis=axis)
     if weight is not None:
         weights = weights * weight._data[classes]
         loss = loss * weights
@@ -253,11 +248,7 @@ class NLLLoss(Loss):
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """The loss of log-probabilities (N, C, ...) against classes (N, ...)."""
         return nll_loss(
-            input,
-            target,
-            self.weight,
-            ignore_index=self.ignore_index,
-            reduction=self.reduction,
+            input, target, self.weight, ignore_index=self.ignore_index, reduction=self.reduction
         )
 
 

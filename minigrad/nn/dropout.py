@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.errors import DTypeError
-from minigrad.messages.arguments import probability
+from minigrad.messages.arguments import floating_input, probability
 from minigrad.nn.module import Module
 from minigrad.observers import thread
 from minigrad.ops.random import generator
@@ -42,11 +41,7 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool 
     input = as_tensor(input, "dropout: input")
     if not training or p == 0:
         return input
-    if input.dtype.kind != "f":
-        raise DTypeError(
-            f"dropout: expected a floating-point input, got {input.dtype}, which cannot hold "
-            "x / (1 - p); use .astype('float32')"
-        )
+    input = floating_input("dropout", input)
     shape, dtype = input.shape, input.dtype
     scale = 0.0 if p == 1 else 1 / (1 - p)
 

@@ -9,7 +9,7 @@ import numpy as np
 from minigrad.backends import Array, on_host
 from minigrad.errors import DTypeError, ShapeError
 from minigrad.grad_mode import no_grad
-from minigrad.messages.arguments import check_sizes, integer, number
+from minigrad.messages.arguments import check_changeable, check_sizes, integer, number
 from minigrad.nn import init
 from minigrad.nn.module import Module, Parameter
 from minigrad.ops.creation import zeros
@@ -74,8 +74,8 @@ def embedding(
         _shorten_rows(weight, rows, max_norm, norm_type)
     y = weight[rows]
     if scale_grad_by_freq:
-        often = np.bincount(rows.reshape(-1), minlength=weight.shape[0])[rows]
-        y = _with_gradient_times(y, (1 / often).astype(y.dtype)[..., None])
+        counts = np.bincount(rows.reshape(-1), minlength=weight.shape[0])[rows]
+        y = _with_gradient_times(y, (1 / counts).astype(y.dtype)[..., None])
     if padding_idx is not None:
         y = _with_gradient_times(y, (rows != padding_idx).astype(y.dtype)[..., None])
     return y
@@ -106,13 +106,7 @@ def _checked_padding(padding_idx: int | None, count: int) -> int | None:
 def _shorten_rows(weight: Tensor, rows: Array, max_norm: float, norm_type: float) -> None:
     max_norm = number("embedding: max_norm", max_norm, 0, finite=False)
     table = weight._data
-    if table.dtype.kind != "f":
-        raise DTypeError(f"embedding: max_norm shortens rows of floats, the table is {table.dtype}")
-    if on_host(table) and not table.flags.writeable:
-        raise ValueError(
-            "embedding: max_norm shortens rows in the table itself, whose memory is read-only; "
-            "pass a copy"
-        )
+    check_changeable("embedding: max_norm shortens rows in the table itself", table)
     with no_grad():
         picked = wrap(table[rows])
         length = norm(picked, norm_type, axis=-1, keepdims=True)
@@ -165,7 +159,7 @@ class Embedding(Module):
         self.padding_idx = _checked_padding(padding_idx, num_embeddings)
         self.max_norm, self.norm_type = max_norm, norm_type
         self.scale_grad_by_freq, self.sparse = scale_grad_by_freq, sparse
-        dtype, device = dtype or "float32", device or "cpu"
+        device = device or "cpu"
         self.weight = Parameter(zeros(num_embeddings, embedding_dim, dtype=dtype, device=device))
         self.reset_parameters()
 

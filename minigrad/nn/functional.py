@@ -9,11 +9,7 @@ from minigrad.nn.cross_entropy import cross_entropy, nll_loss
 from minigrad.nn.dropout import dropout
 from minigrad.nn.embedding import embedding
 from minigrad.nn.linear import linear
-from minigrad.nn.loss import (
-    binary_cross_entropy,
-    binary_cross_entropy_with_logits,
-    mse_loss,
-)
+from minigrad.nn.loss import binary_cross_entropy, binary_cross_entropy_with_logits, mse_loss
 from minigrad.nn.norm import batch_norm, layer_norm
 
 __all__ = [

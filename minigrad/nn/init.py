@@ -13,9 +13,10 @@ from typing import Any, Literal, TypeAlias, TypeVar
 
 import numpy as np
 
-from minigrad.backends import Array, device_of, on_host, to_device
+from minigrad.backends import Array, device_of, to_device
 from minigrad.errors import DTypeError, ShapeError
 from minigrad.messages import hints
+from minigrad.messages.arguments import check_changeable
 from minigrad.observers import thread
 from minigrad.ops.random import generator
 from minigrad.tensor import Operand, as_tensor, can_hold
@@ -47,13 +48,7 @@ def _array(name: str, tensor: Operand, floating: bool = True) -> Array:
     if isinstance(tensor, np.generic):
         raise TypeError(f"{name}: a NumPy scalar cannot be changed in place; pass an array")
     array = as_tensor(tensor, f"{name}: tensor")._data
-    if floating and array.dtype.kind != "f":
-        raise DTypeError(
-            f"{name}: expected a floating-point Tensor or array, got {array.dtype}, which cannot "
-            "hold what is drawn"
-        )
-    if on_host(array) and not array.flags.writeable:
-        raise ValueError(f"{name}: the array is read-only; fill a copy of it")
+    check_changeable(name, array, floating)
     return array
 
 

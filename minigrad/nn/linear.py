@@ -42,10 +42,10 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
             f"linear: the weight has shape {weight.shape}; expected (out_features, in_features), "
             "or (in_features,) for a single output"
         )
-    return _checked(input, weight, None if bias is None else as_tensor(bias, "linear: bias"))
+    return _affine(input, weight, None if bias is None else as_tensor(bias, "linear: bias"))
 
 
-def _checked(input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+def _affine(input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     input = as_tensor(input, "linear: input")
     if input.ndim == 0 or input.shape[-1] != weight.shape[-1]:
         features = "in_features" if weight.ndim == 1 else f"in_features={weight.shape[-1]}"
@@ -90,7 +90,7 @@ class Linear(Module):
         super().__init__()
         check_sizes("Linear", in_features=in_features, out_features=out_features)
         self.in_features, self.out_features = in_features, out_features
-        dtype, device = dtype or "float32", device or "cpu"
+        device = device or "cpu"
         self.weight = Parameter(zeros(out_features, in_features, dtype=dtype, device=device))
         self.bias = Parameter(zeros(out_features, dtype=dtype, device=device)) if bias else None
         self.reset_parameters()
@@ -108,7 +108,7 @@ class Linear(Module):
         Raises:
             ShapeError: The last axis of the input is not in_features long.
         """
-        return _checked(input, self.weight, self.bias)
+        return _affine(input, self.weight, self.bias)
 
     def extra_repr(self) -> str:
         """The sizes."""

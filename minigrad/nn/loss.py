@@ -12,7 +12,8 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from minigrad.backends import on_host
-from minigrad.errors import DTypeError, ShapeError
+from minigrad.errors import ShapeError
+from minigrad.messages.arguments import floating_input
 from minigrad.nn.module import Buffer, Module
 from minigrad.ops import loss as elementwise_loss
 from minigrad.ops.precision import narrowed, widened
@@ -48,16 +49,6 @@ def check_reduction(reduction: str) -> None:
     """Raise ValueError for an unknown reduction."""
     if reduction not in ("none", "mean", "sum"):
         raise ValueError(f"reduction: {reduction!r}; expected 'none', 'mean' or 'sum'")
-
-
-def floating_input(name: str, input: Tensor) -> Tensor:
-    """A loss's input as a Tensor; raise DTypeError for integers."""
-    input = as_tensor(input, f"{name}: input")
-    if input.dtype.kind != "f":
-        raise DTypeError(
-            f"{name}: the input must be floating-point, got {input.dtype}; use .astype('float32')"
-        )
-    return input
 
 
 def as_floating(name: str, value: Tensor, like: Tensor) -> Tensor:
@@ -113,8 +104,8 @@ def mse_loss(
         _check_same_shape("mse_loss", input, weight, "weight")
         loss = loss * weight
     if weight is None or reduction != "mean":
-        return narrowed(reduced(loss, reduction), input, target, weight)  # type: ignore[no-any-return]
-    return narrowed(sum(loss) / sum(widened(weight)), input, target, weight)  # type: ignore[no-any-return]
+        return narrowed(reduced(loss, reduction), input, target, weight)
+    return narrowed(sum(loss) / sum(widened(weight)), input, target, weight)
 
 
 def _check_same_shape(name: str, input: Tensor, other: Tensor, what: str = "target") -> None:
@@ -165,7 +156,7 @@ def binary_cross_entropy(
         )
     loss = widened(elementwise_loss.binary_cross_entropy(input, target))
     loss = _weighted("binary_cross_entropy", loss, weight)
-    return narrowed(reduced(loss, reduction), input, target)  # type: ignore[no-any-return]
+    return narrowed(reduced(loss, reduction), input, target)
 
 
 def _weighted(name: str, loss: Tensor, weight: Tensor | None) -> Tensor:
@@ -214,10 +205,10 @@ def binary_cross_entropy_with_logits(
         widened(input), target, pos_weight=pos_weight
     )
     loss = _weighted(name, loss, weight)
-    return narrowed(reduced(loss, reduction), input, target)  # type: ignore[no-any-return]
+    return narrowed(reduced(loss, reduction), input, target)
 
 
-# --- Layers -----------------------------------------------------------------------------------
+# Layers
 
 
 class Loss(Module):

@@ -15,18 +15,12 @@ from minigrad.backends import Array, require_device, to_device
 from minigrad.errors import StateDictError
 from minigrad.messages.hints import ModuleHints
 from minigrad.nn.parameter import Buffer, Parameter
-from minigrad.nn.state import IncompatibleKeys, fitting, not_in_place_of
+from minigrad.nn.state import IncompatibleKeys, array_for, replacement_error
 from minigrad.observers import thread
 from minigrad.tensor import Tensor, described, dtype_of, new_leaf
 from minigrad.versions import note_replaced, write
 
-__all__ = [
-    "Buffer",
-    "IncompatibleKeys",
-    "Module",
-    "Parameter",
-    "StateDictError",
-]
+__all__ = ["Buffer", "IncompatibleKeys", "Module", "Parameter", "StateDictError"]
 
 P = ParamSpec("P")
 R = TypeVar("R", covariant=True)
@@ -49,7 +43,7 @@ class Module(ModuleHints):
     or by None: otherwise it would vanish from `parameters()` and `state_dict()` without a word.
 
     A module may be a part of several others, but should not contain itself. If it does, methods
-    that visit each module once (`parameters()`, `train()`, `to()`) still work; those that go by
+    that visit each module once (`parameters()`, `train()`, `to()`) still work; methods that go by
     names (`state_dict()`, `load_state_dict()`, `remove_duplicate=False`) or from part to part
     (`apply()`) raise ValueError and name the cycle.
 
@@ -88,7 +82,7 @@ class Module(ModuleHints):
         old = self.__dict__.get(name)
         if isinstance(old, _OWNED) and not isinstance(value, _OWNED) and value is not None:
             kind = next(kind.__name__ for kind in _OWNED if isinstance(old, kind))
-            raise not_in_place_of(kind, type(self).__name__, name, value)
+            raise replacement_error(kind, type(self).__name__, name, value)
         thread.observer.changes(self.__dict__)
         object.__setattr__(self, name, value)
 
@@ -362,7 +356,7 @@ class Module(ModuleHints):
         for name, entry in entries.items():
             if name not in missing:
                 try:
-                    arrays[name] = fitting(state_dict[name], entry)
+                    arrays[name] = array_for(state_dict[name], entry)
                 except (TypeError, ValueError, RuntimeError) as error:
                     problems.append(f"{name}: {error}")
         if problems:

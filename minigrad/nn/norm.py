@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.backends import Array, is_array, on_host
-from minigrad.backends.arrays import follow_statistics
+from minigrad.backends import Array, is_array
+from minigrad.backends.arrays import update_statistics
 from minigrad.errors import ShapeError
-from minigrad.messages.arguments import check_sizes, integer, number
+from minigrad.messages.arguments import check_changeable, check_sizes, integer, number
 from minigrad.nn.module import Buffer, Module, Parameter
 from minigrad.ops import norm
 from minigrad.ops.creation import ones, ones_like, zeros, zeros_like
@@ -32,8 +32,8 @@ def batch_norm(
 ) -> Tensor:
     """Normalize each channel over the batch, then scale and shift.
 
-    `y = (x - mean) / sqrt(var + eps) * weight + bias`. In training, mean and variance are those of
-    the batch, and the running ones move towards them by `running += momentum (batch - running)`,
+    `y = (x - mean) / sqrt(var + eps) * weight + bias`. In training, mean and variance are the
+    batch's, and the running ones move towards them by `running += momentum (batch - running)`,
     where the batch's variance is the unbiased one. In evaluation they are the running ones.
 
     Args:
@@ -64,13 +64,9 @@ def batch_norm(
     momentum = momentum if is_array(momentum) else number("batch_norm: momentum", momentum)
     mean, var = (_or_none("batch_norm: running", x) for x in (running_mean, running_var))
     weight, bias = _or_none("batch_norm: weight", weight), _or_none("batch_norm: bias", bias)
-    for running in (x._data for x in (mean, var) if x is not None and training):
-        if running.dtype.kind != "f" or (on_host(running) and not running.flags.writeable):
-            what = running.dtype if running.dtype.kind != "f" else "read-only"
-            raise ValueError(
-                f"batch_norm: training changes running_mean and running_var in place, so they must "
-                f"be floating-point and writable, got one that is {what}"
-            )
+    for name, running in (("running_mean", mean), ("running_var", var)):
+        if running is not None and training:
+            check_changeable(f"batch_norm: training changes {name} in place", running._data)
     return _batch_norm(input, mean, var, weight, bias, training, momentum, eps, None)
 
 
@@ -92,8 +88,8 @@ def _batch_norm(
     """As `batch_norm`; `batches` counts the batches of training, and goes up by 1."""
     if input.ndim < 2:
         raise ShapeError(f"batch_norm: expected (N, C) or (N, C, L), got shape {input.shape}")
-    statistics = ("running_mean", running_mean), ("running_var", running_var)
-    for name, given in (*statistics, ("weight", weight), ("bias", bias)):
+    names = "running_mean", "running_var", "weight", "bias"
+    for name, given in zip(names, (running_mean, running_var, weight, bias), strict=True):
         if given is not None and given.shape != (input.shape[1],):
             raise ShapeError(
                 f"batch_norm: {name} has shape {given.shape}, but the input {input.shape} has "
@@ -120,7 +116,7 @@ def _batch_norm(
     own = [None if x is None else x._data for x in (running_mean, running_var, batches)]
     if written := [array for array in own if array is not None]:
         moving_mean, moving_var, tracked = own
-        follow_statistics(mean._data, var._data, moving_mean, moving_var, momentum, count, tracked)
+        update_statistics(mean._data, var._data, moving_mean, moving_var, momentum, count, tracked)
         note_write(*written)
     return y
 
@@ -224,7 +220,7 @@ class BatchNorm1d(Module):
         self.num_features, self.eps = num_features, number("BatchNorm1d: eps", eps)
         self.momentum = None if momentum is None else number("BatchNorm1d: momentum", momentum)
         self.affine, self.track_running_stats = affine, track_running_stats
-        dtype, device = dtype or "float32", device or "cpu"
+        device = device or "cpu"
         scale = ones(num_features, dtype=dtype, device=device)
         shift = zeros(num_features, dtype=dtype, device=device)
         self.weight = Parameter(scale) if affine else None
@@ -312,7 +308,7 @@ class LayerNorm(Module):
         shape = normalized_shape if isinstance(normalized_shape, Sequence) else [normalized_shape]
         self.normalized_shape = tuple([integer("LayerNorm: normalized_shape", n) for n in shape])
         self.eps, self.elementwise_affine = number("LayerNorm: eps", eps), elementwise_affine
-        dtype, device = dtype or "float32", device or "cpu"
+        device = device or "cpu"
         scale = ones(self.normalized_shape, dtype=dtype, device=device)
         self.weight = Parameter(scale) if elementwise_affine else None
         self.bias = Parameter(zeros_like(scale)) if elementwise_affine and bias else None

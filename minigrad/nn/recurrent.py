@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
 
 from minigrad.errors import ShapeError
-from minigrad.messages.arguments import check_sizes, check_switches
+from minigrad.messages.arguments import check_sizes, check_switches, probability
 from minigrad.nn.dropout import dropout
 from minigrad.nn.module import Module, Parameter
-from minigrad.nn.recurrent_cell import (
-    as_state,
-    check_nonlinearity,
-    check_pair,
-    checked_dropout,
-    draw_uniform,
-    fitting_weights,
-)
+from minigrad.nn.recurrent_cell import as_state, check_nonlinearity, check_pair, draw_uniform
 from minigrad.ops import recurrent
 from minigrad.ops.creation import zeros
 from minigrad.ops.shape import concatenate, expand_dims, squeeze, stack, swapaxes, zeros_of
@@ -28,11 +22,12 @@ __all__ = ["GRU", "LSTM", "RNN"]
 class _Recurrent(Module):
     """What RNN, LSTM and GRU share: parameters for each layer and direction, and the forward pass.
 
-    A subclass says how many gates it has and runs one layer in one direction.
+    A subclass names its number of gates, and the operation that runs one layer in one direction.
     """
 
     gates: int
-    projects = False
+    _operation: Callable[..., Any]
+    _parts: ClassVar[tuple[str, ...]] = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 
     def __init__(
         self,
@@ -53,14 +48,18 @@ class _Recurrent(Module):
         check_sizes(name, 1, input_size=input_size, hidden_size=hidden_size, num_layers=num_layers)
         check_sizes(name, proj_size=proj_size)
         check_switches(name, bias=bias, batch_first=batch_first, bidirectional=bidirectional)
-        dropout = checked_dropout(name, dropout, num_layers)
-        if not 0 <= proj_size < (hidden_size if self.projects else 1):
-            most = f"from 0 to {hidden_size - 1}" if self.projects else "0 but in nn.LSTM"
+        dropout = probability(f"{name}: dropout", dropout)
+        if dropout > 0 and num_layers == 1:
+            text = f"{name}: dropout={dropout} is between layers: none with num_layers=1"
+            warnings.warn(text, stacklevel=3)
+        projects = "weight_hr" in self._parts
+        if not 0 <= proj_size < (hidden_size if projects else 1):
+            most = f"from 0 to {hidden_size - 1}" if projects else "0 but in nn.LSTM"
             raise ValueError(f"{name}: proj_size must be {most}, got {proj_size}")
         self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
         self.bias, self.batch_first, self.dropout = bias, batch_first, float(dropout)
         self.bidirectional, self.proj_size = bidirectional, proj_size
-        width, dtype, device = input_size, dtype or "float32", device or "cpu"
+        width, device = input_size, device or "cpu"
         for layer in range(num_layers):
             for suffix in self._suffixes():
                 for part, shape in self._shapes(width).items():
@@ -94,11 +93,24 @@ class _Recurrent(Module):
         projection = {"weight_hr": (output_size, self.hidden_size)} if self.proj_size else {}
         return shapes | projection
 
-    def _direction(
-        self, x: Tensor, state: Sequence[Tensor], weights: Sequence[Any], reverse: bool
-    ) -> tuple[Tensor, ...]:
-        """Run one layer in one direction: the outputs (T, N, P), and the states after it."""
-        raise NotImplementedError
+    def _weights(self, suffix: str, width: int) -> list[Any]:
+        """One layer's parameters in one direction, by part; raise if the options want others."""
+        weights = dict.fromkeys(self._parts)  # None for parts that are absent
+        for part, shape in self._shapes(width).items():
+            weight = getattr(self, part + suffix, None)
+            if weight is None or weight.shape != shape:
+                found = "is missing" if weight is None else f"has shape {weight.shape}"
+                raise ShapeError(
+                    f"{type(self).__name__}({self.extra_repr()}): {part}{suffix} {found}; expected "
+                    f"{shape} by these options. For other sizes, layers, directions or biases make "
+                    "a new layer"
+                )
+            weights[part] = weight
+        return list(weights.values())
+
+    def _options(self) -> dict[str, Any]:
+        """The operation's options besides `reverse`."""
+        return {}
 
     def _run(
         self, input: Tensor, states: Sequence[Tensor] | None, widths: Sequence[int]
@@ -131,10 +143,9 @@ class _Recurrent(Module):
             outputs = []
             for direction, suffix in enumerate(suffixes):
                 start = [state[layer * len(suffixes) + direction] for state in states]
-                weights = fitting_weights(self, f"_l{layer}{suffix}", self._shapes(x.shape[-1]))
-                if not self.bias:
-                    weights[2:2] = [None, None]
-                y, *after = self._direction(x, start, weights, reverse=direction == 1)
+                weights = self._weights(f"_l{layer}{suffix}", x.shape[-1])
+                options = self._options() | {"reverse": direction == 1}
+                y, *after = self._operation(x, *start, *weights, **options)
                 outputs.append(y)
                 for kept, state in zip(finals, after, strict=True):
                     kept.append(state)
@@ -202,6 +213,7 @@ class RNN(_Recurrent):
     """
 
     gates = 1
+    _operation = staticmethod(recurrent.rnn)
 
     def __init__(
         self,
@@ -221,11 +233,9 @@ class RNN(_Recurrent):
         sizes = (input_size, hidden_size, num_layers)
         super().__init__(*sizes, bias, batch_first, dropout, bidirectional, device, dtype)
 
-    def _direction(
-        self, x: Tensor, state: Sequence[Tensor], weights: Sequence[Any], reverse: bool
-    ) -> tuple[Tensor, ...]:
+    def _options(self) -> dict[str, Any]:
         check_nonlinearity(self.nonlinearity)
-        return recurrent.rnn(x, *state, *weights, nonlinearity=self.nonlinearity, reverse=reverse)
+        return {"nonlinearity": self.nonlinearity}
 
     def forward(self, input: Tensor, hx: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Run the layers over a sequence.
@@ -239,7 +249,7 @@ class RNN(_Recurrent):
             The last layer's states at all steps, H * directions wide; every layer's last state.
 
         Raises:
-            ShapeError: A shape is none of these.
+            ShapeError: The input or a state has another shape.
         """
         output, [h] = self._run(input, None if hx is None else [hx], [self.hidden_size])
         return output, h
@@ -295,7 +305,8 @@ class LSTM(_Recurrent):
     """
 
     gates = 4
-    projects = True
+    _operation = staticmethod(recurrent.lstm)
+    _parts = (*_Recurrent._parts, "weight_hr")
 
     def __init__(
         self,
@@ -315,13 +326,6 @@ class LSTM(_Recurrent):
             *sizes, bias, batch_first, dropout, bidirectional, device, dtype, proj_size=proj_size
         )
 
-    def _direction(
-        self, x: Tensor, state: Sequence[Tensor], weights: Sequence[Any], reverse: bool
-    ) -> tuple[Tensor, ...]:
-        projection = weights[-1] if self.proj_size else None
-        weights = [*weights[:4], projection]
-        return recurrent.lstm(x, *state, *weights, reverse=reverse)
-
     def forward(
         self, input: Tensor, hx: tuple[Tensor, Tensor] | None = None
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
@@ -336,7 +340,7 @@ class LSTM(_Recurrent):
             The last layer's h at all steps, P * directions wide; every layer's last h and c.
 
         Raises:
-            ShapeError: A shape is none of these.
+            ShapeError: The input or a state has another shape.
         """
         check_pair("LSTM", hx, "(h_0, c_0)")
         widths = [self.proj_size or self.hidden_size, self.hidden_size]
@@ -387,11 +391,7 @@ class GRU(_Recurrent):
     """
 
     gates = 3
-
-    def _direction(
-        self, x: Tensor, state: Sequence[Tensor], weights: Sequence[Any], reverse: bool
-    ) -> tuple[Tensor, ...]:
-        return recurrent.gru(x, *state, *weights, reverse=reverse)
+    _operation = staticmethod(recurrent.gru)
 
     def forward(self, input: Tensor, hx: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Run the layers over a sequence; arguments and results as for `RNN`."""

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from minigrad.errors import ShapeError
-from minigrad.messages.arguments import check_sizes, check_switches, probability
+from minigrad.messages.arguments import check_sizes, check_switches
 from minigrad.nn import init
 from minigrad.nn.module import Module, Parameter
 from minigrad.ops import recurrent
@@ -16,7 +15,7 @@ from minigrad.ops.activation import relu, tanh
 from minigrad.ops.creation import zeros
 from minigrad.ops.linear import linear
 from minigrad.ops.shape import zeros_of
-from minigrad.tensor import Tensor, as_tensor
+from minigrad.tensor import Tensor, as_tensor, described
 
 __all__ = ["GRUCell", "LSTMCell", "RNNCell"]
 
@@ -34,31 +33,6 @@ def check_nonlinearity(nonlinearity: str) -> None:
         raise ValueError(f"nonlinearity: expected 'tanh' or 'relu', got {nonlinearity!r}")
 
 
-def checked_dropout(layer: str, dropout: float, num_layers: int) -> float:
-    """A dropout probability as a Python number; warn if a single layer leaves it without effect."""
-    dropout = probability(f"{layer}: dropout", dropout)
-    if dropout > 0 and num_layers == 1:
-        text = f"{layer}: dropout={dropout} is between layers: none with num_layers=1"
-        warnings.warn(text, stacklevel=4)
-    return dropout
-
-
-def fitting_weights(layer: Module, suffix: str, shapes: Mapping[str, Any]) -> list[Any]:
-    """A layer's parameters; raise unless they have the shapes that its present options call for."""
-    weights = []
-    for part, shape in shapes.items():
-        weight = getattr(layer, part + suffix, None)
-        if weight is None or weight.shape != shape:
-            found = "is missing" if weight is None else f"has shape {weight.shape}"
-            raise ShapeError(
-                f"{type(layer).__name__}({layer.extra_repr()}): {part}{suffix} {found}; expected "
-                f"{shape} by these options. For other sizes, layers, directions or biases make a "
-                "new layer"
-            )
-        weights.append(weight)
-    return weights
-
-
 def as_state(layer: str, name: str, state: Tensor, expected: tuple[int, ...]) -> Tensor:
     """An initial state as a Tensor; raise ShapeError for another shape than the expected one."""
     state = as_tensor(state, f"{layer}: {name}")
@@ -70,7 +44,7 @@ def as_state(layer: str, name: str, state: Tensor, expected: tuple[int, ...]) ->
 def check_pair(layer: str, hx: object, names: str) -> None:
     """Raise TypeError if an LSTM's initial states are no pair."""
     if hx is not None and not (isinstance(hx, tuple | list) and len(hx) == 2):
-        raise TypeError(f"{layer}: hx must be a pair {names}, got {type(hx).__name__}")
+        raise TypeError(f"{layer}: hx must be a pair {names}, got {described(hx)}")
 
 
 class _Cell(Module):
@@ -92,7 +66,7 @@ class _Cell(Module):
         check_sizes(name, 1, hidden_size=hidden_size)
         check_switches(name, bias=bias)
         self.input_size, self.hidden_size = input_size, hidden_size
-        rows, dtype, device = self.gates * hidden_size, dtype or "float32", device or "cpu"
+        rows, device = self.gates * hidden_size, device or "cpu"
 
         def empty(*size: int) -> Parameter:
             return Parameter(zeros(*size, dtype=dtype, device=device))
@@ -182,7 +156,7 @@ class RNNCell(_Cell):
             h', of h's shape.
 
         Raises:
-            ShapeError: A shape is none of these.
+            ShapeError: The input or a state has another shape.
         """
         check_nonlinearity(self.nonlinearity)
         input, h = self._inputs(input, None if hx is None else [hx], 1)
@@ -236,7 +210,7 @@ class LSTMCell(_Cell):
             h' and c', of the same shapes.
 
         Raises:
-            ShapeError: A shape is none of these.
+            ShapeError: The input or a state has another shape.
         """
         check_pair("LSTMCell", hx, "(h, c)")
         input, h, c = self._inputs(input, hx, 2)

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minigrad.backends import Array, is_array, to_device
-from minigrad.tensor import Tensor
+from minigrad.tensor import Tensor, described
 
-__all__ = ["IncompatibleKeys", "fitting", "not_in_place_of"]
+__all__ = ["IncompatibleKeys", "array_for", "replacement_error"]
 
 
 class IncompatibleKeys(NamedTuple):
@@ -24,7 +24,7 @@ class IncompatibleKeys(NamedTuple):
     unexpected_keys: list[str]
 
 
-def fitting(value: Any, entry: Tensor) -> Array:
+def array_for(value: Any, entry: Tensor) -> Array:
     """The raw array of a value from a state, on the device of the module's entry.
 
     Args:
@@ -51,12 +51,12 @@ def raw_array(value: Any) -> Array:
         value: A Tensor, an array, or anything else with `__array__`.
 
     Raises:
-        TypeError: The value is none of these, or NumPy lacks its dtype.
+        TypeError: The value is something else, or NumPy lacks its dtype.
     """
     if isinstance(value, Tensor):
         return value._data
     if not hasattr(value, "__array__"):
-        raise TypeError(f"expected a Tensor or an array, got {type(value).__name__}")
+        raise TypeError(f"expected a Tensor or an array, got {described(value)}")
     try:
         array = value if is_array(value) else np.asarray(value)
     except TypeError as error:
@@ -67,7 +67,7 @@ def raw_array(value: Any) -> Array:
     return array
 
 
-def not_in_place_of(kind: str, module: str, name: str, value: object) -> TypeError:
+def replacement_error(kind: str, module: str, name: str, value: object) -> TypeError:
     """The error for a value that would replace a module's parameter, buffer or part."""
     remedy = f"assign nn.{kind}(x) for a new one, or use .{name}.data = x for new values"
     if kind == "Module":

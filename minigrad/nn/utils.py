@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from minigrad.backends import Array, as_array, to_device
-from minigrad.backends.arrays import length, shorten, zeros
+from minigrad.backends.arrays import clip_norm, euclidean_norm, zeros
 from minigrad.errors import ShapeError
 from minigrad.messages import hints
 from minigrad.messages.arguments import number
@@ -19,12 +19,7 @@ from minigrad.ops.shape import concatenate, reshape
 from minigrad.tensor import Tensor, as_tensor, listed, wrap
 from minigrad.versions import note_write, write
 
-__all__ = [
-    "clip_grad_norm_",
-    "clip_grad_value_",
-    "parameters_to_vector",
-    "vector_to_parameters",
-]
+__all__ = ["clip_grad_norm_", "clip_grad_value_", "parameters_to_vector", "vector_to_parameters"]
 
 hints.explain(__name__, __all__)
 
@@ -54,7 +49,7 @@ def _norm(gradients: list[Array], norm_type: float) -> Array:
     """The norm of all elements of all arrays, taken as one vector; in any memory order."""
     wide = [widened(gradient) for gradient in gradients]
     if norm_type == 2:
-        return as_array(length(wide))
+        return as_array(euclidean_norm(wide))
     return as_array(norm(np.stack([norm(gradient, norm_type) for gradient in wide]), norm_type))
 
 
@@ -109,10 +104,10 @@ def clip_grad_norm_(
     if error_if_nonfinite and not np.isfinite(total):
         raise RuntimeError(
             f"clip_grad_norm_: the norm of order {norm_type} is {float(total)}; pass "
-            "error_if_nonfinite=False to scale by it all the same"
+            "error_if_nonfinite=False to scale by it anyway"
         )
     for vector in vectors:
-        shorten(vector, total, max_norm)
+        clip_norm(vector, total, max_norm)
     note_write(*vectors)
     return wrap(total)
 

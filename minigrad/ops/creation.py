@@ -8,9 +8,10 @@ import numpy as np
 
 from minigrad.backends import array_module
 from minigrad.errors import DTypeError, ShapeError
+from minigrad.messages.arguments import check_sizes
 from minigrad.ops.shape import copied, shape_of
 from minigrad.primitive import as_operand
-from minigrad.tensor import Tensor, array_of, as_tensor, described, dtype_of, new_leaf
+from minigrad.tensor import Tensor, array_of, as_tensor, dtype_of, new_leaf
 
 
 def full(
@@ -142,11 +143,7 @@ def eye(n: int, m: int | None = None, dtype: Any = np.float32, device: str = "cp
         tensor([[1., 0.],
                 [0., 1.]])
     """
-    for size in (n, n if m is None else m):
-        if not isinstance(size, int | np.integer):
-            raise TypeError(f"eye: expected integers as sizes, got {described(size)}")
-        if size < 0:
-            raise ShapeError(f"eye: expected sizes of at least 0, got {size}")
+    check_sizes("eye", n=n, m=n if m is None else m)
     return new_leaf(array_module(device).eye(n, m, dtype=dtype_of(dtype, "eye")))
 
 

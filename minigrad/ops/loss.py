@@ -62,7 +62,7 @@ def binary_cross_entropy_with_logits(z: Any, target: Any, *, pos_weight: Any = N
         y: Tensor = softplus(z) - target * z
     else:
         y = (1 - target) * z + (1 + (pos_weight - 1) * target) * softplus(-z)
-    return narrowed(y, *given)  # type: ignore[no-any-return]
+    return narrowed(y, *given)
 
 
 @fused
@@ -76,7 +76,7 @@ def cross_entropy_of_classes(z: Any, classes: Any, *, axis: int = 1) -> Tensor:
     """
     places = expand_dims(classes, axis)
     y = squeeze(-take_along_axis(log_softmax(widened(z), axis=axis), places, axis), axis=axis)
-    return narrowed(y, z)  # type: ignore[no-any-return]
+    return narrowed(y, z)
 
 
 @fused
@@ -93,4 +93,4 @@ def mean_cross_entropy(z: Any, classes: Any, *, axis: int = 1, ignore_index: int
     losses = cross_entropy_of_classes(wide, where(counted, classes, 0), axis=axis)
     count = sum(cast(counted, wide.dtype))
     y = sum(where(counted, losses, 0.0)) / where(count == 0, math.nan, count)
-    return narrowed(y, z)  # type: ignore[no-any-return]
+    return narrowed(y, z)

@@ -19,11 +19,7 @@ def _per_channel(x: Any, like: Any) -> Tensor:
 
 @fused
 def batch_norm(
-    x: Any,
-    weight: Any,
-    bias: Any,
-    *,
-    eps: float = 1e-5,
+    x: Any, weight: Any, bias: Any, *, eps: float = 1e-5
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Normalize each channel by the mean and variance of the batch, then scale and shift.
 
@@ -56,7 +52,7 @@ def batch_norm(
 
 
 def normalize_channels(
-    x: Tensor, mean: Any, var: Any, weight: Any, bias: Any, eps: float = 1e-5
+    x: Tensor, mean: Any, var: Any, weight: Any, bias: Any, eps: float
 ) -> Tensor:
     """Batch normalization with given statistics, as in the evaluation of a trained network.
 
@@ -74,7 +70,7 @@ def normalize_channels(
     y = (widened(x) - _per_channel(mean, x)) * _per_channel(scale, x)
     if bias is not None:
         y = y + _per_channel(bias, x)
-    return narrowed(y, x, mean, var, weight, bias)  # type: ignore[no-any-return]
+    return narrowed(y, x, mean, var, weight, bias)
 
 
 @fused
@@ -96,9 +92,9 @@ def layer_norm(x: Any, weight: Any, bias: Any, *, axes: int = 1, eps: float = 1e
     over = tuple(range(-axes, 0))
     given, x = (x, weight, bias), widened(x)
     centred = x - mean(x, axis=over, keepdims=True)
-    y = centred / sqrt(mean(centred * centred, axis=over, keepdims=True) + eps)
+    y: Tensor = centred / sqrt(mean(centred * centred, axis=over, keepdims=True) + eps)
     if weight is not None:
         y = y * weight
     if bias is not None:
         y = y + bias
-    return narrowed(y, *given)  # type: ignore[no-any-return]
+    return narrowed(y, *given)

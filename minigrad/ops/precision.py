@@ -1,4 +1,4 @@
-"""float16 is computed in float32, because its sums and squares soon overflow, at 65504."""
+"""float16 is computed in float32: its sums, and squares of more than 255, overflow at 65504."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from minigrad.ops.elementwise import cast
 from minigrad.primitive import as_operand
 
 F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
 
 _HALF = np.dtype(np.float16)
 
 
 def _is_half(x: Any) -> bool:
-    """Whether values are float16: at most 65504, so that sums, and squares above 255, overflow."""
     return getattr(x, "dtype", None) == _HALF
 
 
-def widened(x: Any) -> Any:
+def widened(x: T) -> T:
     """Convert float16 to float32; other values are returned unchanged."""
-    return cast(x, "float32") if _is_half(x) else x
+    return cast(x, "float32") if _is_half(x) else x  # type: ignore[return-value]
 
 
-def narrowed(y: Any, *inputs: Any) -> Any:
+def narrowed(y: T, *inputs: Any) -> T:
     """Convert a result to float16 where all inputs are float16 (or None)."""
-    return cast(y, "float16") if all(x is None or _is_half(x) for x in inputs) else y
+    return cast(y, "float16") if all(x is None or _is_half(x) for x in inputs) else y  # type: ignore[return-value]
 
 
 def in_float32(function: F) -> F:

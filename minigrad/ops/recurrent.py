@@ -122,8 +122,7 @@ def lstm(
         The outputs (T, N, P); h (N, P) and c (N, H) after the last step read.
 
     Source:
-        As `lstm_cell`; the projection is that of Sak, Senior and Beaufays 2014, arXiv 1402.1128,
-        eq. 12.
+        As `lstm_cell`; the projection is by Sak, Senior and Beaufays 2014, arXiv 1402.1128, eq. 12.
     """
     outputs = []
     for z in _steps(linear(x, weight_ih, _sum(bias_ih, bias_hh)), reverse):

@@ -27,13 +27,13 @@ from minigrad.primitive import primitive
 from minigrad.tensor import Axis, Tensor
 
 
-def _kept(g: Any, x_shape: tuple[int, ...], axis: Axis) -> Any:
+def _keepdims(g: Any, x_shape: tuple[int, ...], axis: Axis) -> Any:
     """A reduction's gradient (or result) with the reduced axes as size 1, to broadcast with x."""
     dropped = axes_of(x_shape, axis)
     return reshape(g, tuple(1 if i in dropped else n for i, n in enumerate(x_shape)))
 
 
-@primitive(x=lambda g, x_shape, axis: broadcast_to(_kept(g, x_shape, axis), x_shape))
+@primitive(x=lambda g, x_shape, axis: broadcast_to(_keepdims(g, x_shape, axis), x_shape))
 def sum(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
     """Sum over axes; every element gets the gradient of its sum.
 
@@ -52,7 +52,7 @@ def sum(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
 
 @primitive(
     x=lambda g, x_shape, axis: broadcast_to(
-        _kept(widened(g) / size_of(x_shape, axis), x_shape, axis), x_shape
+        _keepdims(widened(g) / size_of(x_shape, axis), x_shape, axis), x_shape
     )
 )
 def mean(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
@@ -62,9 +62,6 @@ def mean(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
         x: Any shape.
         axis: The axes to reduce; None for all.
         keepdims: Keep the axes with size 1.
-
-    Returns:
-        Of x's shape without those axes, or with size 1 there.
 
     Example:
         >>> import minigrad as mg
@@ -83,9 +80,6 @@ def var(x: Any, axis: Axis = None, ddof: int = 0, keepdims: bool = False) -> Ten
         axis: The axes to reduce; None for all.
         ddof: 0 (NumPy's default), or 1 for the unbiased estimate (PyTorch's default).
         keepdims: Keep the axes with size 1.
-
-    Returns:
-        Of x's shape without those axes, or with size 1 there.
 
     Example:
         >>> import minigrad as mg
@@ -107,9 +101,6 @@ def std(x: Any, axis: Axis = None, ddof: int = 0, keepdims: bool = False) -> Ten
         ddof: 0 (NumPy's default), or 1 (PyTorch's default).
         keepdims: Keep the axes with size 1.
 
-    Returns:
-        Of x's shape without those axes, or with size 1 there.
-
     Example:
         >>> import minigrad as mg
         >>> mg.std(mg.tensor([1.0, 3.0])).item()
@@ -117,14 +108,14 @@ def std(x: Any, axis: Axis = None, ddof: int = 0, keepdims: bool = False) -> Ten
     """
     centred = x - mean(x, axis=axis, keepdims=True)
     count = builtins.max(size_of(x.shape, axis) - ddof, 0)
-    return _length(centred, axis=axis, keepdims=keepdims) / math.sqrt(count)
+    return _euclidean_norm(centred, axis=axis, keepdims=keepdims) / math.sqrt(count)
 
 
 def _extreme_rule(g: Any, x: Any, y: Any, axis: Axis) -> Any:
     """The gradient goes to the extreme elements; several equal ones share it (PyTorch's amax)."""
     g = widened(g)
-    chosen = cast(x == _kept(y, x.shape, axis), g.dtype)
-    return chosen * (_kept(g, x.shape, axis) / sum(chosen, axis=axis, keepdims=True))
+    chosen = cast(x == _keepdims(y, x.shape, axis), g.dtype)
+    return chosen * (_keepdims(g, x.shape, axis) / sum(chosen, axis=axis, keepdims=True))
 
 
 @primitive(x=_extreme_rule)
@@ -135,9 +126,6 @@ def max(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
         x: Any shape.
         axis: The axes to reduce; None for all.
         keepdims: Keep the axes with size 1.
-
-    Returns:
-        Of x's shape without those axes, or with size 1 there.
 
     Raises:
         ShapeError: There are no elements to reduce.
@@ -158,9 +146,6 @@ def min(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
         x: Any shape.
         axis: The axes to reduce; None for all.
         keepdims: Keep the axes with size 1.
-
-    Returns:
-        Of x's shape without those axes, or with size 1 there.
 
     Raises:
         ShapeError: There are no elements to reduce.
@@ -245,9 +230,6 @@ def prod(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
         axis: The axes to reduce; None for all.
         keepdims: Keep the axes with size 1.
 
-    Returns:
-        Of x's shape without those axes, or with size 1 there.
-
     Example:
         >>> import minigrad as mg
         >>> mg.prod(mg.tensor([2.0, 3.0, 4.0])).item()
@@ -269,7 +251,7 @@ def prod(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
             pairs = concatenate([first, rest])
         y = pairs
     y = getitem(y, 0)
-    return _kept(y, shape, axis) if keepdims else y
+    return _keepdims(y, shape, axis) if keepdims else y
 
 
 @primitive(x=lambda g, axis: flip(running_sum(flip(g, axis=axis), axis), axis=axis))
@@ -305,7 +287,7 @@ def _logsumexp_rule(g: Any, x: Any, y: Any, axis: Axis) -> Any:
     wide = widened(x)
     if wide is not x:  # y in float16 is too coarse a shift
         x, y = wide, logsumexp(wide, axis=axis)
-    return _kept(g, x.shape, axis) * exp(x - _kept(y, x.shape, axis))
+    return _keepdims(g, x.shape, axis) * exp(x - _keepdims(y, x.shape, axis))
 
 
 @primitive(x=_logsumexp_rule)
@@ -316,9 +298,6 @@ def logsumexp(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
         x: Any shape; integers are computed in float64.
         axis: The axes to reduce; None for all.
         keepdims: Keep the axes with size 1.
-
-    Returns:
-        Of x's shape without those axes, or with size 1 there.
 
     Example:
         >>> import minigrad as mg
@@ -336,17 +315,17 @@ def logsumexp(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
 
 @primitive(
     x=lambda g, x, y, axis: (
-        _kept(g, x.shape, axis) * (x / _kept(where(y == 0, 1.0, y), x.shape, axis))
+        _keepdims(g, x.shape, axis) * (x / _keepdims(where(y == 0, 1.0, y), x.shape, axis))
     )
 )
-def _length(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
+def _euclidean_norm(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
     return np.sqrt(np.sum(x * x, axis=axis, keepdims=keepdims))
 
 
 def _power_norm_rule(g: Any, x: Any, y: Any, ord: float, axis: Axis) -> Any:
     size = where(x == 0, 1.0, abs(x))  # sign(x) makes the derivative at 0 zero
-    share = size / _kept(where(y == 0, 1.0, y), x.shape, axis)
-    return _kept(g, x.shape, axis) * sign(x) * power(share, ord - 1)
+    share = size / _keepdims(where(y == 0, 1.0, y), x.shape, axis)
+    return _keepdims(g, x.shape, axis) * sign(x) * power(share, ord - 1)
 
 
 @primitive(x=_power_norm_rule)
@@ -373,7 +352,7 @@ def norm(x: Any, ord: Any = None, axis: Axis = None, keepdims: bool = False) -> 
         keepdims: Keep the axes with size 1.
 
     Raises:
-        ValueError: `ord` is none of these.
+        ValueError: `ord` is something else, such as the name of a matrix norm.
 
     Example:
         >>> import minigrad as mg
@@ -382,7 +361,7 @@ def norm(x: Any, ord: Any = None, axis: Axis = None, keepdims: bool = False) -> 
     """
     x = floating(x)
     if ord is None or ord == 2:
-        return _length(x, axis=axis, keepdims=keepdims)
+        return _euclidean_norm(x, axis=axis, keepdims=keepdims)
     if ord == np.inf or ord == -np.inf:
         extreme = max if ord > 0 else min
         return extreme(abs(x), axis=axis, keepdims=keepdims)

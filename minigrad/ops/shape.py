@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -196,7 +197,7 @@ def _unstack(g: Any, axis: int) -> list[Any]:
     return [getitem(moveaxis(g, axis, 0), i) for i in range(g.shape[axis])]
 
 
-@sequence_primitive(arrays=lambda g, axis: _unstack(g, axis))
+@sequence_primitive(arrays=_unstack)
 def stack(arrays: Sequence[Array], *, axis: int = 0) -> Array:
     """Arrays of one shape joined along a new axis.
 
@@ -216,25 +217,25 @@ def stack(arrays: Sequence[Array], *, axis: int = 0) -> Array:
     return of_numbers(backend_arrays.stack(list(arrays), axis))
 
 
-def _join(parts: Any, x_shape: tuple[int, ...], sections: Any, axis: int) -> Any:
+def _join(g: Any, x_shape: tuple[int, ...], sections: Any, axis: int) -> Any:
     """The gradients of the parts, joined; zeros for a part without a gradient."""
+    axis %= len(x_shape)
     n = x_shape[axis]
-    if isinstance(sections, int | np.integer):
+    if isinstance(sections, Integral):
         sizes = [n // int(sections)] * int(sections)
     else:
         bounds = [slice(c).indices(n)[1] for c in sections]
         starts, stops = [0, *bounds], [*bounds, n]
         sizes = [max(stop - start, 0) for start, stop in zip(starts, stops, strict=True)]
-    known = next(part for part in parts if part is not None)
+    known = next(part for part in g if part is not None)
     filled = []
-    for part, size in zip(parts, sizes, strict=True):
-        shape = list(x_shape)
-        shape[axis] = size
-        filled.append(zeros_of(known, tuple(shape)) if part is None else part)
+    for part, size in zip(g, sizes, strict=True):
+        shape = (*x_shape[:axis], size, *x_shape[axis + 1 :])
+        filled.append(zeros_of(known, shape) if part is None else part)
     return concatenate(filled, axis=axis)
 
 
-@primitive(x=lambda g, x_shape, sections, axis: _join(g, x_shape, sections, axis))
+@primitive(x=_join)
 def split(x: Array, sections: Any, *, axis: int = 0) -> tuple[Array, ...]:
     """Parts along an axis, as `numpy.split`.
 

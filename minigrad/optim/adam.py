@@ -9,17 +9,17 @@ from typing import Any
 import numpy as np
 
 from minigrad.backends import Array
-from minigrad.messages.arguments import array_in, number, quoted
-from minigrad.optim.groups import Group
+from minigrad.messages.arguments import array_in, number
+from minigrad.optim.groups import Group, at_least_zero, check_implementation, true_or_false
 from minigrad.optim.optimizer import Optimizer, Parameters
-from minigrad.optim.options import at_least_zero, check_implementation, true_or_false
 from minigrad.optim.update import descent_direction, direction
+from minigrad.tensor import described
 
 __all__ = ["Adam", "AdamW"]
 
 
 class Adam(Optimizer):
-    """Steps along a running mean of the gradients, divided by the root of one of their squares.
+    """Steps along a running mean of the gradients, divided by the root of a mean of their squares.
 
     With the gradient g of step t:
     `m <- beta1 m + (1 - beta1) g`, `v <- beta2 v + (1 - beta2) g^2`,
@@ -109,13 +109,7 @@ class Adam(Optimizer):
         return sign, decay, keep, beta1, 1 - beta1, beta2, 1 - beta2, group["eps"] * c, rate
 
     def update(
-        self,
-        p: Array,
-        g: Array,
-        state: dict[str, Array],
-        step: int,
-        group: Group,
-        scratch: Array,
+        self, p: Array, g: Array, state: dict[str, Array], step: int, group: Group, scratch: Array
     ) -> None:
         """Change parameters in place, see `Optimizer.update`."""
         sign, decay, keep, beta1, rest1, beta2, rest2, eps, rate = self.numbers(step, group)
@@ -203,7 +197,7 @@ def _two_betas(given: Any) -> tuple[float, float]:
         given = array.tolist()
     if not isinstance(given, tuple | list) or len(given) != 2:
         kind = ValueError if isinstance(given, tuple | list) else TypeError
-        raise kind(f"betas: expected two numbers, as (0.9, 0.999), got {quoted(given)}")
+        raise kind(f"betas: expected two numbers, as (0.9, 0.999), got {described(given)}")
     first, second = given
     betas = number("betas[0]", first, 0, 1), number("betas[1]", second, 0, 1)
     return given if type(given) is tuple and all(map(is_, betas, given)) else betas

@@ -24,7 +24,7 @@ from minigrad.optim.groups import OwnState
 from minigrad.tensor import Tensor
 from minigrad.versions import write
 
-__all__ = ["FlatVector", "Run", "give_up", "is_laid_out", "lay_out", "owner_of"]
+__all__ = ["FlatVector", "Run", "is_laid_out", "lay_out", "owner_of", "release"]
 
 
 class Run(NamedTuple):
@@ -117,19 +117,16 @@ class FlatVector:
             return
         self.data = empty(first._data, (self.bounds[-1],))
         self.gradient = np.empty_like(self.data)
-        self.data_places = self._cut(self.data)
-        self.gradient_places = self._cut(self.gradient)
+        self.data_places = [*map(Place, self._parts(self.data))]
+        self.gradient_places = [*map(Place, self._parts(self.gradient))]
         for number, parameter in enumerate(self.parameters):
             self.adopt(number, parameter._data)
             parameter._slot = Slot(self, number)
 
-    def _cut(self, flat: Array) -> list[Place]:
-        return [
-            Place(flat[start:stop].reshape(p.shape))
-            for p, start, stop in zip(
-                self.parameters, self.bounds[:-1], self.bounds[1:], strict=True
-            )
-        ]
+    def _parts(self, flat: Array) -> list[Array]:
+        """Each parameter's part of an array as long as the vector, in the parameter's shape."""
+        cut = zip(self.parameters, self.bounds[:-1], self.bounds[1:], strict=True)
+        return [flat[start:stop].reshape(p.shape) for p, start, stop in cut]
 
     def zeros(self) -> Array:
         """A new array for the state: zeros, as long as the vector."""
@@ -137,14 +134,10 @@ class FlatVector:
 
     def own_states(self) -> dict[Tensor, OwnState]:
         """For each parameter that was updated: the number of updates, and views of its state."""
+        parts = {name: self._parts(flat) for name, flat in self.state.items()}
         return {
-            parameter: (
-                count,
-                {n: each[start:stop].reshape(parameter.shape) for n, each in self.state.items()},
-            )
-            for parameter, count, start, stop in zip(
-                self.parameters, self.steps, self.bounds[:-1], self.bounds[1:], strict=True
-            )
+            parameter: (count, {name: parts[name][i] for name in parts})
+            for i, (parameter, count) in enumerate(zip(self.parameters, self.steps, strict=True))
             if count
         }
 
@@ -270,7 +263,7 @@ def lay_out(parameters: list[Tensor]) -> list[FlatVector]:
     return [FlatVector(group) for group in together.values()]
 
 
-def give_up(vectors: Sequence[FlatVector]) -> None:
+def release(vectors: Sequence[FlatVector]) -> None:
     """Release the parameters of vectors, so that other vectors may own them."""
     for p in (p for vector in vectors for p in vector.parameters):
         if owner_of(p) in vectors:

@@ -1,4 +1,4 @@
-"""Checks of what a user gives an optimizer: parameter groups and saved state."""
+"""Checks of what a user gives an optimizer: options, parameter groups and saved state."""
 
 from __future__ import annotations
 
@@ -8,18 +8,21 @@ from typing import Any, NoReturn, TypeAlias
 import numpy as np
 
 from minigrad.backends import Array
-from minigrad.messages.arguments import number, plain, quoted
-from minigrad.tensor import Tensor
+from minigrad.messages.arguments import flag, number, plain
+from minigrad.tensor import Tensor, described
 
 __all__ = [
     "Group",
     "OwnState",
     "StateView",
+    "at_least_zero",
+    "check_implementation",
     "checked_options",
     "listed_parameters",
     "loaded",
     "refuse_foreign",
     "refuse_repeated",
+    "true_or_false",
 ]
 
 Group: TypeAlias = dict[str, Any]
@@ -41,6 +44,27 @@ class StateView(dict[Any, Any]):
 
     def __reduce__(self) -> tuple[Any, ...]:  # a copy is a plain dictionary
         return dict, (dict(self),)
+
+
+def at_least_zero(group: Group, *names: str) -> None:
+    """Make these options plain numbers; raise where one is negative or not a finite number."""
+    for name in names:
+        group[name] = number(name, group[name], 0)
+
+
+def true_or_false(group: Group, *names: str) -> None:
+    """Make these options True or False; raise where one is neither."""
+    for name in names:
+        group[name] = flag(name, group[name])
+
+
+def check_implementation(options: Mapping[str, bool | None]) -> None:
+    """Accept PyTorch's options about how to compute a step; raise TypeError for any other."""
+    for name, value in options.items():
+        if name not in ("foreach", "fused", "capturable", "differentiable"):
+            raise TypeError(f"an optimizer has no option {name!r}")
+        if name == "differentiable" and value:
+            raise ValueError("differentiable=True: steps are not recorded, and have no gradient")
 
 
 def checked_options(
@@ -74,15 +98,16 @@ def listed_parameters(params: Any, group: Group) -> list[Tensor]:
     if isinstance(params, set):
         raise TypeError("params: a set has no order; pass a list")
     if not isinstance(params, Iterable):
-        kind = type(params).__name__
-        raise TypeError(f"params: a group needs a list of Tensors as its 'params', got a {kind}")
+        raise TypeError(
+            f"params: a group needs a list of Tensors as its 'params', got {described(params)}"
+        )
     listed: list[Any] = [params] if isinstance(params, Tensor) else list(params)
     if listed and all(isinstance(p, tuple) for p in listed):
         group["param_names"] = [name for name, _ in listed]
         listed = [p for _, p in listed]
     for p in listed:
         if not isinstance(p, Tensor):
-            raise TypeError(f"params: an optimizer changes Tensors, got {type(p).__name__}")
+            raise TypeError(f"params: an optimizer changes Tensors, got {described(p)}")
         if p._record is not None:
             raise ValueError("params: an optimizer changes leaves; one of these is a result")
     return listed
@@ -106,7 +131,7 @@ def refuse_foreign(states: Mapping[Tensor, OwnState], names: Collection[str]) ->
         if arrays and names and arrays.keys().isdisjoint(names):
             raise ValueError(
                 f"load_state_dict: expected a state with {', '.join(names)}, got one with "
-                f"{', '.join(arrays)}: that of another kind of optimizer"
+                f"{', '.join(arrays)}: the state of another kind of optimizer"
             )
 
 
@@ -128,7 +153,8 @@ def loaded(
     """
     if not isinstance(state_dict, Mapping):
         raise TypeError(
-            f"load_state_dict: expected a dictionary, as of state_dict(), got {quoted(state_dict)}"
+            "load_state_dict: expected a dictionary, as of state_dict(), got "
+            f"{described(state_dict)}"
         )
     for name in ("param_groups", "state"):
         if name not in state_dict:
@@ -157,8 +183,8 @@ def loaded(
     unknown = [n for n in states if not any(n in group["params"] for group in saved)]
     if unknown:
         raise ValueError(
-            f"load_state_dict: the state has entries for {quoted(unknown)}, which no group lists "
-            "among its 'params'"
+            f"load_state_dict: the state has entries for {described(unknown)}, which no group "
+            "lists among its 'params'"
         )
     found = []
     for own, options in zip(groups, saved, strict=True):
@@ -177,7 +203,8 @@ def _own_state(entry: Mapping[str, Any], parameter: Tensor, n: int) -> OwnState:
         array = value._data if isinstance(value, Tensor) else np.asarray(value)
         if array.dtype.kind not in "fiu":
             raise TypeError(
-                f"load_state_dict: {name} of parameter {n}: expected numbers, got {quoted(value)}"
+                f"load_state_dict: {name} of parameter {n}: expected numbers, got "
+                f"{described(value)}"
             )
         if array.shape != parameter.shape:
             raise ValueError(

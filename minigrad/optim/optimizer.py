@@ -12,9 +12,8 @@ import numpy as np
 
 from minigrad.backends import Array
 from minigrad.grad_mode import enable_grad
-from minigrad.messages.arguments import quoted
 from minigrad.observers import NOBODY, thread
-from minigrad.optim.flat import FlatVector, Run, give_up, is_laid_out, lay_out
+from minigrad.optim.flat import FlatVector, Run, is_laid_out, lay_out, release
 from minigrad.optim.groups import (
     Group,
     OwnState,
@@ -26,7 +25,7 @@ from minigrad.optim.groups import (
     refuse_repeated,
 )
 from minigrad.optim.update import in_float32, update_kernels
-from minigrad.tensor import Tensor, new_leaf, wrap
+from minigrad.tensor import Tensor, described, new_leaf, wrap
 from minigrad.versions import note_write
 
 __all__ = ["Optimizer"]
@@ -74,14 +73,12 @@ class Optimizer:
     def __init__(self, params: Parameters, defaults: Group) -> None:
         if isinstance(params, Tensor | set) or not isinstance(params, Iterable):
             raise TypeError(
-                f"params: expected a list of Tensors or dictionaries, got a {type(params).__name__}"
+                f"params: expected a list of Tensors or dictionaries, got {described(params)}"
             )
         self.defaults = defaults
         self.param_groups: list[Group] = []
         self._vectors: list[list[FlatVector]] = []  # the vectors of each group
-        self._last_checked: dict[
-            int, list[object]
-        ] = {}  # the values in each group when last checked
+        self._last_checked: dict[int, list[object]] = {}  # by group number: the values in it
         given: list[Any] = list(params)
         if not given:
             raise ValueError("params: an optimizer needs at least one parameter, got none")
@@ -96,13 +93,7 @@ class Optimizer:
         return ()
 
     def update(
-        self,
-        p: Array,
-        g: Array,
-        state: dict[str, Array],
-        step: int,
-        group: Group,
-        scratch: Array,
+        self, p: Array, g: Array, state: dict[str, Array], step: int, group: Group, scratch: Array
     ) -> None:
         """Change parameters in place.
 
@@ -141,7 +132,7 @@ class Optimizer:
             ValueError: A parameter occurs twice or is not a leaf, or an option is out of its range.
         """
         if not isinstance(param_group, dict):
-            raise TypeError(f"param_group: expected a dictionary, got {type(param_group).__name__}")
+            raise TypeError(f"param_group: expected a dictionary, got {described(param_group)}")
         group = self.defaults | param_group
         group["params"] = listed_parameters(param_group.get("params"), group)
         group = self._checked(group, f"param_groups[{len(self.param_groups)}]")
@@ -200,7 +191,7 @@ class Optimizer:
             if not callable(closure):
                 raise TypeError(
                     "step: closure: expected a function that computes the loss, got "
-                    f"{quoted(closure)}; of a loss call .backward(), then step()"
+                    f"{described(closure)}; of a loss call .backward(), then step()"
                 )
             with enable_grad():
                 loss = closure()
@@ -240,7 +231,7 @@ class Optimizer:
             refuse_repeated(groups)
             states = self._own_states()  # of all groups: a parameter may have moved to another
             numbers = [*changed, *range(len(groups), len(self._vectors))]
-            give_up([vector for number in numbers for vector in self._vectors[number]])
+            release([vector for number in numbers for vector in self._vectors[number]])
             for number in changed:
                 self._vectors[number] = lay_out(groups[number]["params"])
                 self._set_own_states(number, states)
@@ -270,27 +261,19 @@ class Optimizer:
         def step() -> int:
             return vector.steps[first] + 1
 
-        def part(begin: int, end: int) -> tuple[Array, Array, dict[str, Array]]:
-            state = {name: vector.state[name][begin:end] for name in names}
-            place = slice(begin - start, end - start)
-            return run.data[place], run.gradient[place], state
-
+        state = {name: vector.state[name][start:stop] for name in names}
         for kernel in update_kernels(type(self), type(vector.data)):
             numbers = thread.observer.replay_values(
                 lambda: self.numbers(step(), group), None, np.float64, vector.device, "update"
             )
-            if kernel.forward(*part(start, stop), numbers) is not NotImplemented:
+            if kernel.forward(run.data, run.gradient, state, numbers) is not NotImplemented:
                 break
         else:
             thread.observer.refuse(
                 f"{type(self).__name__} has no kernel for a {vector.dtype} vector on this device, "
                 "so its learning rate would stay what it is now"
             )
-            update, block = in_float32(self.update, vector.dtype), vector.scratch.shape[1]
-            for begin in range(start, stop, max(block, 1)):
-                end = min(begin + block, stop)
-                scratch = vector.scratch[:, : end - begin]
-                update(*part(begin, end), step(), group, scratch)
+            self._update_in_blocks(run, state, step(), group, vector.scratch)
 
         def count() -> None:
             thread.observer.changes(vector.steps)
@@ -299,6 +282,17 @@ class Optimizer:
         note_write(run.data, *vector.state.values())
         if names:
             thread.observer.repeat(count)
+
+    def _update_in_blocks(
+        self, run: Run, state: dict[str, Array], step: int, group: Group, scratch: Array
+    ) -> None:
+        update = in_float32(self.update, run.data.dtype)
+        size, longest = run.data.size, scratch.shape[1]
+        for begin in range(0, size, longest or 1):
+            end = min(begin + longest, size)
+            p, g = run.data[begin:end], run.gradient[begin:end]
+            part = {name: array[begin:end] for name, array in state.items()}
+            update(p, g, part, step, group, scratch[:, : end - begin])
 
     # the state
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from minigrad.backends import Array
-from minigrad.optim.groups import Group
+from minigrad.optim.groups import Group, at_least_zero, check_implementation, true_or_false
 from minigrad.optim.optimizer import Optimizer, Parameters
-from minigrad.optim.options import at_least_zero, check_implementation, true_or_false
 from minigrad.optim.update import descent_direction, direction
 
 __all__ = ["RMSprop"]
@@ -98,13 +97,7 @@ class RMSprop(Optimizer):
         return *direction(group), alpha, 1 - alpha, eps, momentum, lr
 
     def update(
-        self,
-        p: Array,
-        g: Array,
-        state: dict[str, Array],
-        step: int,
-        group: Group,
-        scratch: Array,
+        self, p: Array, g: Array, state: dict[str, Array], step: int, group: Group, scratch: Array
     ) -> None:
         """Change parameters in place, see `Optimizer.update`."""
         sign, decay, alpha, rest, eps, momentum, lr = self.numbers(step, group)

@@ -6,9 +6,8 @@ import numpy as np
 
 from minigrad.backends import Array
 from minigrad.messages.arguments import number
-from minigrad.optim.groups import Group
+from minigrad.optim.groups import Group, at_least_zero, check_implementation, true_or_false
 from minigrad.optim.optimizer import Optimizer, Parameters
-from minigrad.optim.options import at_least_zero, check_implementation, true_or_false
 from minigrad.optim.update import descent_direction, direction
 
 __all__ = ["SGD"]
@@ -98,13 +97,7 @@ class SGD(Optimizer):
         return *direction(group), keep, rest, ahead, float(group["lr"])
 
     def update(
-        self,
-        p: Array,
-        g: Array,
-        state: dict[str, Array],
-        step: int,
-        group: Group,
-        scratch: Array,
+        self, p: Array, g: Array, state: dict[str, Array], step: int, group: Group, scratch: Array
     ) -> None:
         """Change parameters in place, see `Optimizer.update`."""
         sign, decay, keep, rest, ahead, lr = self.numbers(step, group)

@@ -100,7 +100,7 @@ def draw(tensor: Tensor, path: str | Path | None = None, /, **named: Tensor | Mo
     return picture
 
 
-# --- what is drawn ----------------------------------------------------------------------------
+# what is drawn
 
 
 def _boxes(tensor: Tensor, named: Mapping[str, Tensor | Module]) -> list[Box]:
@@ -202,16 +202,12 @@ def _names(records: Iterable[Record], named: Mapping[str, Tensor | Module]) -> d
             names[id(value)] = names[id(value._data)] = name
     nodes = (node for record in records for node in record.parents or ())
     nameless = {id(n) for n in nodes if isinstance(n, Parameter) and id(n) not in names}
-    owners = [module for module in _outermost_modules() if _owns(module, nameless)]
+    owners = [m for m in _outermost_modules() if any(id(p) in nameless for p in m.parameters())]
     for module in owners:
         prefix = f"{type(module).__name__}." if len(owners) > 1 else ""
         for path, parameter in module.named_parameters():
             names.setdefault(id(parameter), prefix + path)
     return names
-
-
-def _owns(module: Module, parameters: set[int]) -> bool:
-    return any(id(parameter) in parameters for parameter in module.parameters())
 
 
 def _outermost_modules() -> list[Module]:
@@ -221,7 +217,7 @@ def _outermost_modules() -> list[Module]:
     return [module for module in modules if module not in parts]
 
 
-# --- how it is drawn --------------------------------------------------------------------------
+# how it is drawn
 
 
 def _drawn(boxes: list[Box]) -> Picture:

@@ -12,9 +12,9 @@ from minigrad.backends.cupy.source import (
     CudaKernel,
     aligned,
     blocks_for,
-    in_a_row,
+    in_one_order,
+    is_supported,
     kernel,
-    served,
 )
 
 
@@ -68,7 +68,7 @@ _pull_backs = {
 
 
 def _value(name: str, x: Array, negative_slope: float = 0.0) -> Any:
-    if not served(x) or not in_a_row(x):
+    if not is_supported(x) or not in_one_order(x):
         return NotImplemented
     y = np.empty_like(x)
     _values[name]((blocks_for(x.size),), (BLOCK,), (x, y, float(negative_slope), x.size))
@@ -76,7 +76,7 @@ def _value(name: str, x: Array, negative_slope: float = 0.0) -> Any:
 
 
 def _pull_back(name: str, g: Array, y: Array, negative_slope: float = 0.0) -> Any:
-    if not served(y, g) or not in_a_row(y):
+    if not is_supported(y, g) or not in_one_order(y):
         return NotImplemented
     g, step = aligned(g, y)
     dz = np.empty_like(y)

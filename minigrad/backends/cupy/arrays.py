@@ -10,7 +10,7 @@ import numpy as np
 from minigrad.backends import Array, Kernel
 from minigrad.backends.arrays import empty
 from minigrad.backends.cupy.reduce import sum_of
-from minigrad.backends.cupy.source import BLOCK, blocks_for, kernel, served
+from minigrad.backends.cupy.source import BLOCK, blocks_for, is_supported, kernel
 
 
 def _sum_over(array: Array, axes: tuple[int, ...]) -> Any:
@@ -44,9 +44,9 @@ extern "C" __global__ void root_of_sum(const T* sums, T* y, Int n) {  // one blo
 )
 
 
-def _length(vectors: list[Array]) -> Any:
-    in_a_row = all(x.flags.c_contiguous or x.flags.f_contiguous for x in vectors)
-    if not in_a_row or not served(*vectors):
+def _euclidean_norm(vectors: list[Array]) -> Any:
+    contiguous = all(x.flags.c_contiguous or x.flags.f_contiguous for x in vectors)
+    if not contiguous or not is_supported(*vectors):
         return NotImplemented
     counts = [min(blocks_for(x.size, 4 * BLOCK), _PARTS) for x in vectors]
     sums = empty(vectors[0], (sum(counts),))
@@ -59,11 +59,11 @@ def _length(vectors: list[Array]) -> Any:
     return y
 
 
-_shorten_kernel = kernel(
-    "shorten",
+_clip = kernel(
+    "clip_norm",
     r"""
-extern "C" __global__ void shorten(T* x, const T* size, double most, Int n) {
-    T factor = (T)most / (*size + (T)1e-6);
+extern "C" __global__ void clip_norm(T* x, const T* norm, double max_norm, Int n) {
+    T factor = (T)max_norm / (*norm + (T)1e-6);
     if (factor >= 1) return;  // false for nan, so that nan spreads to x
     for EACH(i, n) x[i] *= factor;
 }
@@ -71,18 +71,18 @@ extern "C" __global__ void shorten(T* x, const T* size, double most, Int n) {
 )
 
 
-def _shorten(array: Array, size: Array, most: float) -> Any:
-    in_a_row = array.flags.c_contiguous or array.flags.f_contiguous
-    if not in_a_row or not served(array, size):
+def _clip_norm(array: Array, norm: Array, max_norm: float) -> Any:
+    contiguous = array.flags.c_contiguous or array.flags.f_contiguous
+    if not contiguous or not is_supported(array, norm):
         return NotImplemented
-    _shorten_kernel((blocks_for(array.size),), (BLOCK,), (array, size, float(most), array.size))
+    _clip((blocks_for(array.size),), (BLOCK,), (array, norm, float(max_norm), array.size))
     return None
 
 
-_follow = kernel(
-    "follow_statistics",
+_update = kernel(
+    "update_statistics",
     r"""
-extern "C" __global__ void follow_statistics(
+extern "C" __global__ void update_statistics(
     const T* mean, const T* var, T* running_mean, T* running_var, Int* batches,
     double momentum, double unbiased, Int n) {
     if (batches && blockIdx.x == 0 && threadIdx.x == 0) *batches += 1;
@@ -95,7 +95,7 @@ extern "C" __global__ void follow_statistics(
 )
 
 
-def _follow_statistics(
+def _update_statistics(
     mean: Array,
     var: Array,
     running_mean: Array | None,
@@ -105,13 +105,13 @@ def _follow_statistics(
     batches: Array | None,
 ) -> Any:
     given = [x for x in (mean, var, running_mean, running_var) if x is not None]
-    if not served(*given) or not all(x.flags.c_contiguous for x in given):
+    if not is_supported(*given) or not all(x.flags.c_contiguous for x in given):
         return NotImplemented
     if not isinstance(momentum, int | float):
         return NotImplemented
     unbiased = count / (count - 1)
     args = mean, var, running_mean, running_var, batches, float(momentum), unbiased, mean.size
-    _follow((blocks_for(mean.size),), (BLOCK,), args)
+    _update((blocks_for(mean.size),), (BLOCK,), args)
     return None
 
 
@@ -163,7 +163,7 @@ def _lender(memory: Array) -> Any:
 concatenate = Kernel(_concatenate)
 stack = Kernel(_stack)
 sum_over = Kernel(_sum_over)
-length = Kernel(_length)
-shorten = Kernel(_shorten)
-follow_statistics = Kernel(_follow_statistics)
+euclidean_norm = Kernel(_euclidean_norm)
+clip_norm = Kernel(_clip_norm)
+update_statistics = Kernel(_update_statistics)
 lender = Kernel(_lender)

@@ -11,8 +11,8 @@ from minigrad.backends.cupy.source import (
     BLOCK,
     blocks_for,
     in_c_order,
+    is_supported,
     kernel,
-    served,
 )
 
 _add_bias = kernel(
@@ -26,7 +26,7 @@ extern "C" __global__ void linear_bias(T* y, const T* bias, Int columns, Int n) 
 
 
 def _forward(x: Array, weight: Array, bias: Array | None) -> Any:
-    if not served(x, weight, bias) or weight.ndim != 2 or x.ndim < 2:
+    if not is_supported(x, weight, bias) or weight.ndim != 2 or x.ndim < 2:
         return NotImplemented
     if x.shape[-1] != weight.shape[1] or (bias is not None and bias.shape != weight.shape[:1]):
         return NotImplemented

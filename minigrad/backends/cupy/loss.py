@@ -13,10 +13,10 @@ from minigrad.backends.cupy.source import (
     BLOCK,
     aligned,
     blocks_for,
-    in_a_row,
     in_c_order,
+    in_one_order,
+    is_supported,
     kernel,
-    served,
 )
 
 # --- Two classes --------------------------------------------------------------------------------
@@ -46,9 +46,9 @@ extern "C" __global__ void binary_cross_entropy_with_logits_back(
 
 
 def _logits_forward(z: Array, target: Array, pos_weight: Array | None) -> Any:
-    if pos_weight is not None or z.shape != target.shape or not served(z, target):
+    if pos_weight is not None or z.shape != target.shape or not is_supported(z, target):
         return NotImplemented
-    if not in_a_row(z, target):
+    if not in_one_order(z, target):
         return NotImplemented
     y = np.empty_like(z)
     _logits((blocks_for(z.size),), (BLOCK,), (z, target, y, z.size))
@@ -101,7 +101,7 @@ extern "C" __global__ void binary_cross_entropy_back(
 
 
 def _entropy_forward(p: Array, target: Array) -> Any:
-    if p.shape != target.shape or not served(p, target) or not in_a_row(p, target):
+    if p.shape != target.shape or not is_supported(p, target) or not in_one_order(p, target):
         return NotImplemented
     y = np.empty_like(p)
     _entropy((blocks_for(p.size),), (BLOCK,), (p, target, y, p.size))
@@ -109,7 +109,11 @@ def _entropy_forward(p: Array, target: Array) -> Any:
 
 
 def _entropy_backward(g: Array, p: Array, target: Array) -> Any:
-    if g.shape != p.shape != target.shape or not served(g, p, target) or not in_a_row(p, target):
+    if (
+        g.shape != p.shape != target.shape
+        or not is_supported(g, p, target)
+        or not in_one_order(p, target)
+    ):
         return NotImplemented
     g, step = aligned(g, p)
     dp = np.empty_like(p)
@@ -195,7 +199,7 @@ def _losses(z: Array, classes: Array, axis: int, ignored: int) -> Any:
 
     NotImplemented where the logits or the classes are not supported.
     """
-    if z.ndim != 2 or axis not in (1, -1) or not served(z) or classes.dtype.kind not in "iu":
+    if z.ndim != 2 or axis not in (1, -1) or not is_supported(z) or classes.dtype.kind not in "iu":
         return NotImplemented
     rows, columns = z.shape
     chosen = in_c_order(classes.astype(np.int64, copy=False))

@@ -10,7 +10,7 @@ import numpy as np
 from minigrad.backends import Array, Kernel, Needs
 from minigrad.backends.arrays import empty
 from minigrad.backends.cupy.reduce import steps
-from minigrad.backends.cupy.source import BLOCK, COLUMNS, kernel, served
+from minigrad.backends.cupy.source import BLOCK, COLUMNS, is_supported, kernel
 
 _FORWARD = r"""
 extern "C" __global__ void batch_norm(
@@ -93,7 +93,7 @@ def _forward(
     bias: Array | None,
     eps: float,
 ) -> Any:
-    if x.ndim != 2 or not served(x, weight, bias) or not _are_contiguous(weight, bias):
+    if x.ndim != 2 or not is_supported(x, weight, bias) or not _are_contiguous(weight, bias):
         return NotImplemented
     rows, columns = x.shape
     y = np.empty_like(x, order="C")

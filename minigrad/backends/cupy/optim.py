@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from minigrad.backends import Array, Kernel
-from minigrad.backends.cupy.source import BLOCK, CudaKernel, blocks_for, kernel, served
+from minigrad.backends.cupy.source import BLOCK, CudaKernel, blocks_for, is_supported, kernel
 
 
 def _update(cuda: CudaKernel, *names: str) -> Kernel:
@@ -23,7 +23,7 @@ def _update(cuda: CudaKernel, *names: str) -> Kernel:
     """
 
     def forward(p: Array, g: Array, state: Mapping[str, Array], numbers: Array) -> Any:
-        if not served(p, g):
+        if not is_supported(p, g):
             return NotImplemented
         arrays = [state.get(name) for name in names]
         cuda((blocks_for(p.size),), (BLOCK,), (p, g, *arrays, numbers, p.size))

@@ -8,7 +8,7 @@ from typing import Any
 
 from minigrad.backends import Array, Kernel
 from minigrad.backends.arrays import empty
-from minigrad.backends.cupy.source import BLOCK, COLUMNS, kernel, parts_for, served
+from minigrad.backends.cupy.source import BLOCK, COLUMNS, is_supported, kernel, parts_for
 
 _SHARE = 8192  # elements of a row that one block sums
 _ROWS = 512  # elements of a column that one block sums
@@ -104,7 +104,7 @@ def sum_of(x: Array, axes: tuple[int, ...], mean: bool = False) -> Any:
         axes: The axes, not negative, in ascending order.
         mean: Whether to divide by the number of elements.
     """
-    if not served(x) or not axes:
+    if not is_supported(x) or not axes:
         return NotImplemented
     count = math.prod(x.shape[axis] for axis in axes)
     divisor = float(count) if mean else 1.0

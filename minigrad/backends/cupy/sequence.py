@@ -16,7 +16,7 @@ from minigrad.backends.arrays import empty
 from minigrad.backends.cupy import persistent
 from minigrad.backends.cupy.cublas import gemm
 from minigrad.backends.cupy.reduce import column_sums
-from minigrad.backends.cupy.source import BLOCK, CudaKernel, blocks_for, served
+from minigrad.backends.cupy.source import BLOCK, CudaKernel, blocks_for, is_supported
 
 Gradients: TypeAlias = list[Array | None]
 
@@ -57,7 +57,9 @@ def takes(
     expected: list[tuple[tuple[int, ...], Array]] = [((n, size), h), ((n, size), c)]
     expected += [((4 * size, width), weight_ih), ((4 * size, size), weight_hh)]
     expected += [((4 * size,), bias) for bias in (bias_ih, bias_hh) if bias is not None]
-    return all(a.shape == shape for shape, a in expected) and served(x, *[a for _, a in expected])
+    return all(a.shape == shape for shape, a in expected) and is_supported(
+        x, *[a for _, a in expected]
+    )
 
 
 def flat(x: Array) -> Array:

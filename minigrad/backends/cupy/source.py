@@ -23,8 +23,8 @@ __all__ = [
     "SOURCES",
     "CudaKernel",
     "blocks_for",
+    "is_supported",
     "kernel",
-    "served",
 ]
 
 PREAMBLE = r"""
@@ -183,7 +183,7 @@ def parts_for(n: int, each: int) -> tuple[int, int]:
     return -(-n // share), share
 
 
-def in_a_row(*arrays: Array) -> bool:
+def in_one_order(*arrays: Array) -> bool:
     """Whether all arrays are C-contiguous or all F-contiguous, so that they are read as vectors."""
     return all(a.flags.c_contiguous for a in arrays) or all(a.flags.f_contiguous for a in arrays)
 
@@ -196,7 +196,7 @@ def aligned(g: Array, x: Array) -> tuple[Array, int]:
     """
     if all(n == 1 or stride == 0 for n, stride in zip(g.shape, g.strides, strict=True)):
         return g, 0
-    if in_a_row(g, x):
+    if in_one_order(g, x):
         return g, 1
     y = np.empty_like(x)
     y[...] = g
@@ -212,7 +212,7 @@ def in_c_order(x: Array) -> Array:
     return y
 
 
-def served(*arrays: Array | None) -> bool:
+def is_supported(*arrays: Array | None) -> bool:
     """Whether all arrays have one dtype, float32 or float64, and none is empty; None is allowed."""
     given = [array for array in arrays if array is not None]
     char = given[0].dtype.char

@@ -9,7 +9,7 @@ import numpy as np
 
 from minigrad.backends import Array, Kernel, Needs
 from minigrad.backends.numba import compiled
-from minigrad.backends.numba.compiled import in_a_row, loop, ordered_like, served
+from minigrad.backends.numba.compiled import as_vectors, is_supported, loop, ordered_like
 
 _one = np.float32(1)
 
@@ -42,10 +42,10 @@ def _into_new(function: Callable[..., None]) -> Callable[..., Any]:
     """A kernel that runs a loop over its arrays and a new output like the last of them."""
 
     def kernel(*arrays: Array) -> Any:
-        if not served(arrays[-1]):
+        if not is_supported(arrays[-1]):
             return NotImplemented
         y = np.empty_like(arrays[-1])
-        rows = in_a_row(*arrays, y)
+        rows = as_vectors(*arrays, y)
         if rows is None:
             return NotImplemented
         function(*rows)
@@ -72,7 +72,7 @@ def _leaky_back(g: Any, x: Any, dx: Any, slope: Any) -> None:
 
 def _forward(x: Array, negative_slope: float) -> Any:
     y = np.empty_like(x)
-    rows = in_a_row(x, y) if served(x) else None
+    rows = as_vectors(x, y) if is_supported(x) else None
     if rows is None:
         return NotImplemented
     _leaky(rows[0], np.float32(negative_slope), rows[1])
@@ -83,7 +83,7 @@ def _backward(
     g: Array, needs: Needs, y: Array, residuals: None, x: Array, negative_slope: float
 ) -> list[Array]:
     dx = np.empty_like(x)
-    rows = in_a_row(ordered_like(x, g), x, dx)
+    rows = as_vectors(ordered_like(x, g), x, dx)
     assert rows is not None  # else the forward kernel would have returned NotImplemented
     _leaky_back(rows[0], rows[1], rows[2], np.float32(negative_slope))
     return [dx]

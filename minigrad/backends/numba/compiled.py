@@ -35,12 +35,12 @@ def summing_loop(function: F) -> F:
     return numba.njit(function, cache=True, error_model="numpy", fastmath=_SUM)  # type: ignore[no-any-return]
 
 
-def served(array: Array) -> bool:
+def is_supported(array: Array) -> bool:
     """Whether this is a float32 array of at least SMALL elements."""
     return bool(array.size >= SMALL and array.dtype == _FLOAT)
 
 
-def in_float32(kernel: Callable[..., Any]) -> Callable[..., Any]:
+def only_float32(kernel: Callable[..., Any]) -> Callable[..., Any]:
     """Wrap a kernel: return NotImplemented unless its first array is float32."""
 
     def call(array: Array, *others: Any, **options: Any) -> Any:
@@ -49,7 +49,7 @@ def in_float32(kernel: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-def in_a_row(*arrays: Array) -> list[Array] | None:
+def as_vectors(*arrays: Array) -> list[Array] | None:
     """Views of arrays of one shape as vectors in memory order; None where their orders differ.
 
     Args:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.backends import Array, Kernel, Needs
-from minigrad.backends.numba.compiled import served, summing_loop
+from minigrad.backends.numba.compiled import is_supported, summing_loop
 from minigrad.backends.numpy import norm as plain
 
 _one, _zero = np.float32(1), np.float32(0)
@@ -62,13 +62,8 @@ def _normalize_back(g: Any, normalized: Any, scale: Any, dx: Any, dweight: Any, 
             out[k] = scale[c] * (row[k] - mean_g - standard[k] * mean_gx)
 
 
-def _forward(
-    x: Array,
-    weight: Array | None,
-    bias: Array | None,
-    eps: float,
-) -> Any:
-    if x.ndim != 2 or not served(x):
+def _forward(x: Array, weight: Array | None, bias: Array | None, eps: float) -> Any:
+    if x.ndim != 2 or not is_supported(x):
         return NotImplemented
     channels = x.shape[1]
     scale = np.ones(channels, np.float32) if weight is None else weight

@@ -1,6 +1,6 @@
 """The optimizers' updates in one pass over parameters, gradients and state.
 
-The equations are those of `minigrad/optim/`. The numbers that an update takes from its options are
+The equations are in `minigrad/optim/`. The numbers that an update takes from its options are
 described at each optimizer's `numbers`. Each option is an `if` that the compiler moves out of the
 loop.
 """
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.backends import Array, Kernel
-from minigrad.backends.numba.compiled import in_float32, loop, loop_as_written
+from minigrad.backends.numba.compiled import loop, loop_as_written, only_float32
 
 _ABSENT = np.empty(0, np.float32)
 
@@ -124,15 +124,7 @@ def _rmsprop_update(p: Array, g: Array, state: Mapping[str, Array], numbers: Arr
 
 @loop
 def _sgd(
-    p: Any,
-    g: Any,
-    b: Any,
-    sign: Any,
-    decay: Any,
-    keep: Any,
-    rest: Any,
-    ahead: Any,
-    lr: Any,
+    p: Any, g: Any, b: Any, sign: Any, decay: Any, keep: Any, rest: Any, ahead: Any, lr: Any
 ) -> None:
     has_momentum = b.size > 0
     for i in range(p.size):
@@ -150,6 +142,6 @@ def _sgd_update(p: Array, g: Array, state: Mapping[str, Array], numbers: Array) 
     _sgd(p, g, state.get("momentum_buffer", _ABSENT), *numbers.astype(np.float32))
 
 
-Adam = Kernel(in_float32(_adam_update))
-RMSprop = Kernel(in_float32(_rmsprop_update))
-SGD = Kernel(in_float32(_sgd_update))
+Adam = Kernel(only_float32(_adam_update))
+RMSprop = Kernel(only_float32(_rmsprop_update))
+SGD = Kernel(only_float32(_sgd_update))

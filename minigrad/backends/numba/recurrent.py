@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.backends.numba.compiled import half_sigmoid, in_float32, loop, tanh
+from minigrad.backends.numba.compiled import half_sigmoid, loop, only_float32, tanh
 from minigrad.backends.numpy.recurrent import lstm_kernel
 
 _one = np.float32(1)
@@ -53,4 +53,4 @@ def _cell_back(gates: Any, before: Any, tanh_cell: Any, dh: Any, dc: Any, dz: An
 
 
 lstm = lstm_kernel(_cell_step, _cell_back)
-lstm = lstm._replace(forward=in_float32(lstm.forward))
+lstm = lstm._replace(forward=only_float32(lstm.forward))

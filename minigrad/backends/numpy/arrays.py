@@ -9,15 +9,15 @@ import numpy as np
 
 from minigrad.backends import Array, Kernel
 
-_KEPT = 4096  # elements; longer vectors of ones are not cached, so the 64 cached take <= 2 MiB
+_LONGEST = 4096  # elements; longer vectors of ones are not cached, so the 64 cached take <= 2 MiB
 
 
 def _ones(n: int, dtype: np.dtype[Any]) -> Array:
-    return _kept_ones(n, dtype) if n <= _KEPT else np.ones(n, dtype)
+    return _cached_ones(n, dtype) if n <= _LONGEST else np.ones(n, dtype)
 
 
 @lru_cache(64)
-def _kept_ones(n: int, dtype: np.dtype[Any]) -> Array:
+def _cached_ones(n: int, dtype: np.dtype[Any]) -> Array:
     return np.ones(n, dtype)
 
 
@@ -30,7 +30,7 @@ def _sum_over(array: Array, axes: tuple[int, ...]) -> Any:
     return NotImplemented
 
 
-def _length(vectors: list[Array]) -> Any:
+def _euclidean_norm(vectors: list[Array]) -> Any:
     rows = [x.ravel(order="K") for x in vectors]
     if any(row.dtype.kind != "f" for row in rows):
         return NotImplemented
@@ -38,4 +38,4 @@ def _length(vectors: list[Array]) -> Any:
 
 
 sum_over = Kernel(_sum_over)
-length = Kernel(_length)
+euclidean_norm = Kernel(_euclidean_norm)

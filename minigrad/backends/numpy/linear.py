@@ -23,13 +23,7 @@ def _forward(x: Array, weight: Array, bias: Array | None) -> Any:
 
 
 def _backward(
-    g: Array,
-    needs: Needs,
-    y: Array,
-    residuals: None,
-    x: Array,
-    weight: Array,
-    bias: Array | None,
+    g: Array, needs: Needs, y: Array, residuals: None, x: Array, weight: Array, bias: Array | None
 ) -> list[Array | None]:
     return [
         product(g, weight) if needs[0] else None,

@@ -10,9 +10,7 @@ from minigrad.backends import Array, Kernel, Needs
 
 
 def _classes_forward(z: Array, classes: Array, axis: int) -> Any:
-    if z.ndim != 2 or axis not in (1, -1) or z.size == 0:
-        return NotImplemented
-    if z.dtype.kind != "f" or z.itemsize < 4:
+    if z.ndim != 2 or axis not in (1, -1) or z.size == 0 or z.dtype.char not in "fd":
         return NotImplemented
     shifted = z - z.max(axis=1, keepdims=True)
     p = np.exp(shifted)
@@ -71,9 +69,8 @@ mean_cross_entropy = Kernel(_mean_forward, _mean_backward)
 
 
 def _logits_forward(z: Array, target: Array, pos_weight: Array | None) -> Any:
-    if pos_weight is not None or z.shape != target.shape or not z.dtype == target.dtype:
-        return NotImplemented
-    if z.dtype.kind != "f" or z.itemsize < 4:
+    is_supported = z.dtype == target.dtype and z.dtype.char in "fd"
+    if pos_weight is not None or z.shape != target.shape or not is_supported:
         return NotImplemented
     small = np.exp(-np.abs(z))  # at most 1: nothing overflows
     y = np.maximum(z, 0)

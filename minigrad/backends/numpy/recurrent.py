@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from minigrad.backends import Array, Kernel, Needs
 
-Inputs = tuple[Array, Array, Array, Array, Array | None, Array | None]  # x, h, weights, biases
+Inputs: TypeAlias = Sequence[Any]  # x, h, weight_ih, weight_hh, bias_ih, bias_hh
 
 
 def _stack(inputs: Inputs, reverse: bool) -> tuple[Array, Array] | None:
@@ -86,22 +86,12 @@ class _BackwardPass:
         return [g if need else None for g, need in zip(found, self.needs, strict=True)]
 
 
-# --- the LSTM ---------------------------------------------------------------------------------
+# the LSTM
 
 
-def _lstm_forward(
-    cell_step: Callable[..., object],
-    x: Array,
-    h: Array,
-    c: Array,
-    weight_ih: Array,
-    weight_hh: Array,
-    bias_ih: Array | None,
-    bias_hh: Array | None,
-    weight_hr: Array | None,
-    reverse: bool,
-) -> Any:
-    found = _stack((x, h, weight_ih, weight_hh, bias_ih, bias_hh), reverse)
+def _lstm_forward(cell_step: Callable[..., object], *inputs: Any, reverse: bool) -> Any:
+    x, h, c, *weights, weight_hr = inputs
+    found = _stack((x, h, *weights), reverse)
     if found is None or weight_hr is not None or c.dtype != x.dtype:
         return NotImplemented
     weight, stacked = found
@@ -126,21 +116,15 @@ def _lstm_backward(
     needs: Needs,
     y: Sequence[Array],
     residuals: tuple[Any, ...],
-    x: Array,
-    h: Array,
-    c: Array,
-    weight_ih: Array,
-    weight_hh: Array,
-    bias_ih: Array | None,
-    bias_hh: Array | None,
-    weight_hr: Array | None,
+    *inputs: Any,
     reverse: bool,
 ) -> list[Array | None]:
     weight, stacked, gates, cells, tanh_cells = residuals
+    x, h, _, *weights, _ = inputs
     g_outputs, g_h, g_c = g
     n, size = x.shape[1], h.shape[1]
-    inputs = (x, h, weight_ih, weight_hh, bias_ih, bias_hh)
-    backward = _BackwardPass(weight, stacked, [*needs[:2], *needs[3:7]], inputs, reverse)
+    needed = [*needs[:2], *needs[3:7]]
+    backward = _BackwardPass(weight, stacked, needed, (x, h, *weights), reverse)
     dh = np.zeros((size, n), x.dtype) if g_h is None else g_h.T.copy()
     dc = np.zeros((size, n), x.dtype) if g_c is None else g_c.T.copy()
     dz = np.empty((4 * size, n), x.dtype)
@@ -158,7 +142,7 @@ def lstm_kernel(cell_step: Callable[..., object], cell_back: Callable[..., objec
 
     Args:
         cell_step: `(gates, before, cell, tanh_cell, h)`, all feature-major. On entry `gates`
-            (4H, N) holds the pre-activations, those of the sigmoid gates halved, and `before`
+            (4H, N) holds the pre-activations, halved for the sigmoid gates, and `before`
             (H, N) the cell state before the step. The function overwrites `gates` with the gates'
             values, and fills `cell`, `tanh_cell` (tanh of `cell`) and `h`, each (H, N).
         cell_back: `(gates, before, tanh_cell, dh, dc, dz)`. The function fills `dz` (4H, N), the
@@ -205,23 +189,15 @@ def _cell_back(
 
 lstm = lstm_kernel(_cell_step, _cell_back)
 
-# --- the vanilla network ----------------------------------------------------------------------
+# the vanilla network
 
 
-def _rnn_forward(
-    x: Array,
-    h: Array,
-    weight_ih: Array,
-    weight_hh: Array,
-    bias_ih: Array | None,
-    bias_hh: Array | None,
-    nonlinearity: str,
-    reverse: bool,
-) -> Any:
-    found = _stack((x, h, weight_ih, weight_hh, bias_ih, bias_hh), reverse)
+def _rnn_forward(*inputs: Any, nonlinearity: str, reverse: bool) -> Any:
+    found = _stack(inputs, reverse)
     if found is None:
         return NotImplemented
     weight, stacked = found
+    x, h, *_ = inputs
     size = h.shape[1]
     for t in range(len(x)):
         state = np.matmul(weight, stacked[t], out=stacked[t + 1, :size])
@@ -237,19 +213,14 @@ def _rnn_backward(
     needs: Needs,
     y: Sequence[Array],
     residuals: tuple[Array, Array],
-    x: Array,
-    h: Array,
-    weight_ih: Array,
-    weight_hh: Array,
-    bias_ih: Array | None,
-    bias_hh: Array | None,
+    *inputs: Any,
     nonlinearity: str,
     reverse: bool,
 ) -> list[Array | None]:
     weight, stacked = residuals
+    x, h, *_ = inputs
     g_outputs, g_h = g
     n, size = x.shape[1], h.shape[1]
-    inputs = (x, h, weight_ih, weight_hh, bias_ih, bias_hh)
     backward = _BackwardPass(weight, stacked, needs, inputs, reverse)
     dh = np.zeros((size, n), x.dtype) if g_h is None else g_h.T.copy()
     dz = np.empty((size, n), x.dtype)

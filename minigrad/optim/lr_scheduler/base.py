@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
-from minigrad.messages.arguments import array_in, number, quoted
+from minigrad.messages.arguments import array_in, number
 from minigrad.observers import thread
 from minigrad.optim.optimizer import Optimizer
+from minigrad.tensor import described
 
 __all__ = ["LRScheduler"]
 
@@ -42,6 +43,7 @@ class LRScheduler:
     """
 
     _for_groups: ClassVar[tuple[str, ...]] = ()  # attributes that are lists, one value per group
+    _not_saved: ClassVar[tuple[str, ...]] = ("optimizer", "_initial")  # left out by state_dict
     _how_to_go_on: ClassVar[str] = (
         " (to go on where this one is: give the added group an 'initial_lr', and the new schedule "
         "last_epoch=schedule.last_epoch - 1)"
@@ -77,7 +79,7 @@ class LRScheduler:
 
     def _attach(self, optimizer: Optimizer) -> None:
         if not isinstance(optimizer, Optimizer):
-            raise TypeError(f"optimizer: expected an Optimizer, got {type(optimizer).__name__}")
+            raise TypeError(f"optimizer: expected an Optimizer, got {described(optimizer)}")
         self.optimizer = optimizer
 
     def _for_each_group(self, value: Any, name: str) -> list[Any]:
@@ -102,7 +104,7 @@ class LRScheduler:
             )
 
     def get_lr(self) -> list[float]:
-        """The learning rate of each group in epoch `last_epoch`, from that of the epoch before."""
+        """The learning rate of each group in epoch `last_epoch`, from its rate one epoch before."""
         raise NotImplementedError(f"{type(self).__name__} defines no `get_lr`")
 
     def step(self) -> None:
@@ -136,7 +138,7 @@ class LRScheduler:
         if not several or isinstance(rates, str):
             raise TypeError(
                 f"{name}.get_lr: expected a list with the learning rate of each parameter group, "
-                f"got {quoted(rates)}"
+                f"got {described(rates)}"
             )
         listed, groups = list(rates), len(self.optimizer.param_groups)
         if len(listed) != groups:
@@ -162,8 +164,8 @@ class LRScheduler:
         return self._last_lr
 
     def state_dict(self) -> dict[str, Any]:
-        """The attributes of the schedule, without the optimizer."""
-        return {key: value for key, value in vars(self).items() if key not in _NOT_SAVED}
+        """The attributes of the schedule, without the optimizer and without functions."""
+        return {key: value for key, value in vars(self).items() if key not in self._not_saved}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Load a state. The optimizer's learning rates are saved in the optimizer's own state.
@@ -180,7 +182,7 @@ class LRScheduler:
         if not isinstance(state_dict, Mapping):
             raise TypeError(
                 "load_state_dict: expected a dictionary, as of state_dict(), got "
-                f"{quoted(state_dict)}"
+                f"{described(state_dict)}"
             )
         lacks = [key for key in self.state_dict() if key[0] != "_" and key not in state_dict]
         if lacks:
@@ -188,19 +190,16 @@ class LRScheduler:
                 f"load_state_dict: the state has no {', '.join(lacks)}; pass what state_dict() of "
                 f"a {type(self).__name__} gave"
             )
-        state = {key: value for key, value in state_dict.items() if key not in _NOT_SAVED}
+        state = {key: value for key, value in state_dict.items() if key not in self._not_saved}
         groups = len(self.optimizer.param_groups)
         for name in {*self._for_groups, "_last_lr"} & state.keys():
             if not isinstance(state[name], list | tuple) or len(state[name]) != groups:
                 raise ValueError(
                     f"load_state_dict: {name}: expected a list with one number for each of the "
-                    f"optimizer's {groups} parameter groups, got {quoted(state[name])}"
+                    f"optimizer's {groups} parameter groups, got {described(state[name])}"
                 )
             place = f"load_state_dict: {name}"
             state[name] = [number(f"{place}[{i}]", lr) for i, lr in enumerate(state[name])]
         if "last_epoch" in state:
             state["last_epoch"] = int(number("load_state_dict: last_epoch", state["last_epoch"]))
         vars(self).update(state)
-
-
-_NOT_SAVED = ("optimizer", "_initial")

@@ -8,18 +8,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
-from minigrad.messages.arguments import number, plain, quoted
+from minigrad.messages.arguments import number, plain
 from minigrad.optim.lr_scheduler.base import LRScheduler
 from minigrad.optim.optimizer import Optimizer
+from minigrad.tensor import described
 
-__all__ = [
-    "CosineAnnealingLR",
-    "ExponentialLR",
-    "LambdaLR",
-    "LinearLR",
-    "MultiStepLR",
-    "StepLR",
-]
+__all__ = ["CosineAnnealingLR", "ExponentialLR", "LambdaLR", "LinearLR", "MultiStepLR", "StepLR"]
 
 Factor: TypeAlias = Callable[[int], float]
 
@@ -46,6 +40,7 @@ class LambdaLR(LRScheduler):
     """
 
     _for_groups = ("base_lrs", "lr_lambdas")
+    _not_saved = (*LRScheduler._not_saved, "lr_lambdas")
 
     def __init__(
         self, optimizer: Optimizer, lr_lambda: Factor | Sequence[Factor], last_epoch: int = -1
@@ -56,7 +51,7 @@ class LambdaLR(LRScheduler):
             if not callable(factor):
                 raise TypeError(
                     "lr_lambda: expected a function of the epoch, or a list with one for each "
-                    f"parameter group, got {quoted(factor)}"
+                    f"parameter group, got {described(factor)}"
                 )
         super().__init__(optimizer, last_epoch)
 
@@ -69,18 +64,6 @@ class LambdaLR(LRScheduler):
         value = plain(factor(self.last_epoch))
         value = int(value) if isinstance(value, bool) else value  # such as `epoch < 5`
         return number(f"lr_lambda of param_groups[{i}] in epoch {self.last_epoch}", value)
-
-    def state_dict(self) -> dict[str, Any]:
-        """The state without the functions, which cannot be saved."""
-        return _without_functions(super().state_dict())
-
-    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """See `LRScheduler.load_state_dict`; the functions are not changed."""
-        super().load_state_dict(_without_functions(state_dict))
-
-
-def _without_functions(state_dict: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in state_dict.items() if key != "lr_lambdas"}
 
 
 class StepLR(LRScheduler):
@@ -148,7 +131,7 @@ class MultiStepLR(LRScheduler):
         last_epoch: int = -1,
     ) -> None:
         if not isinstance(milestones, Iterable):
-            raise TypeError(f"milestones: expected a list of epochs, got {quoted(milestones)}")
+            raise TypeError(f"milestones: expected a list of epochs, got {described(milestones)}")
         self.milestones = Counter(number("milestones", epoch) for epoch in milestones)
         self.gamma = number("gamma", gamma, 0)
         super().__init__(optimizer, last_epoch)
