@@ -120,6 +120,7 @@ def test_a_sweep_is_drawn_as_its_trainer_draws_it(tmp_path: Path) -> None:
     assert contents(run) == before
 
 
+@pytest.mark.usefixtures("quick_pictures")
 def test_where_the_real_digits_are_gone_their_line_is_left_out_and_that_is_said(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -224,13 +225,14 @@ def test_a_comparison_is_drawn(
     assert len(capsys.readouterr().out.splitlines()) == 1
 
 
+@pytest.mark.usefixtures("quick_pictures")
 def test_runs_that_were_not_judged_yet_are_compared(tmp_path: Path) -> None:
     runs = [make_run(tmp_path / str(n), "train.gan", r1=float(n)) for n in range(2)]
     for run in runs:
         lines = (run / "metrics.jsonl").read_text().splitlines()
         (run / "metrics.jsonl").write_text("\n".join(lines[:-1]) + "\n")
     assert plot.main([*map(str, runs), "--out", str(tmp_path), "--quiet"]) == 0
-    assert (tmp_path / "comparison.png").stat().st_size > 10_000
+    assert (tmp_path / "comparison.png").exists()
 
 
 def make_sweep(folder: Path, rows: Sequence[tuple[str, int, float]], **settings: Any) -> Path:
@@ -335,6 +337,7 @@ def test_a_message_does_not_hold_a_whole_file(
     assert "its measurements are damaged: 'utf-16-le' codec can't" in error and len(error) < 500
 
 
+@pytest.mark.usefixtures("quick_pictures")
 def test_each_kind_of_run_has_a_picture_of_its_own(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -349,9 +352,10 @@ def test_each_kind_of_run_has_a_picture_of_its_own(
         *("train.gan:", f"recipe best: {runs[2]}", "train.lstm sweeps:", f"recipe best: {runs[3]}"),
         f"Results: {', '.join(str(out / name) for name in names)}",
     ]
-    assert all((out / name).stat().st_size > 10_000 for name in names)
+    assert all((out / name).exists() for name in names)
 
 
+@pytest.mark.usefixtures("quick_pictures")
 def test_a_folder_of_runs_is_compared(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any
 ) -> None:
@@ -375,10 +379,11 @@ def test_a_folder_of_runs_is_compared(
     assert plot.main([str(empty), str(tmp_path / "runs" / "notes")]) == 2
 
 
+@pytest.mark.usefixtures("quick_pictures")
 def test_a_folder_with_one_run_is_that_run(tmp_path: Path) -> None:
     run = make_run(tmp_path / "runs" / "lstm" / "today")
     assert plot.main([str(tmp_path / "runs"), "--quiet"]) == 0
-    assert (run / "curves.png").stat().st_size > 10_000
+    assert (run / "curves.png").exists()
 
 
 def test_a_folder_without_a_run_that_was_measured_is_refused(
@@ -428,6 +433,7 @@ def test_a_table_of_anything_else_is_refused(
     assert capsys.readouterr().err.startswith(f"error: RUN {sweep}: ")
 
 
+@pytest.mark.usefixtures("quick_pictures")
 def test_files_that_windows_has_saved_anew_are_drawn(tmp_path: Path) -> None:
     run, sweep = make_run(tmp_path / "run"), make_sweep(tmp_path / "s", [("lstm", 5, 1.0)])
     for file in (run / "metrics.jsonl", run / "config.json", sweep / "sweep.csv"):
@@ -439,6 +445,7 @@ def test_files_that_windows_has_saved_anew_are_drawn(tmp_path: Path) -> None:
     assert plot.main([str(run), "--quiet"]) == 0
 
 
+@pytest.mark.usefixtures("quick_pictures")
 def test_a_config_that_leaves_defaults_out_is_drawn(tmp_path: Path) -> None:
     for program in PROGRAMS:
         run = make_run(tmp_path / program, program)
@@ -446,6 +453,7 @@ def test_a_config_that_leaves_defaults_out_is_drawn(tmp_path: Path) -> None:
         assert plot.main([str(run), "--quiet"]) == 0
 
 
+@pytest.mark.usefixtures("quick_pictures")
 def test_a_picture_that_is_no_step_is_left_alone(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", "train.gan")
     (run / "samples").mkdir()
@@ -453,12 +461,13 @@ def test_a_picture_that_is_no_step_is_left_alone(tmp_path: Path) -> None:
     assert plot.main([str(run), "--quiet"]) == 0
 
 
-@pytest.mark.parametrize("name", ["$x_$", "a$b", "n-\udcff", "\\frac{", "_x"])
-def test_settings_are_drawn_as_they_stand(name: str, tmp_path: Path) -> None:
-    judges = [Path(name), Path(f"{name}{name}")]
+def test_settings_are_drawn_as_they_stand(tmp_path: Path) -> None:
+    names = ["$x_$", "a$b", "\\frac{", "_x", "n-\udcff"]
+    judges = [Path(name * times) for name in names for times in (1, 2)]
     runs = [make_run(tmp_path / str(n), "train.gan", judge=judge) for n, judge in enumerate(judges)]
-    assert plot.main([*map(str, runs), "--out", str(tmp_path / name)]) == 0
-    assert (tmp_path / name / "comparison.png").stat().st_size > 10_000
+    out = tmp_path / names[-1]
+    assert plot.main([*map(str, runs), "--out", str(out)]) == 0
+    assert (out / "comparison.png").stat().st_size > 10_000
 
 
 @pytest.mark.parametrize("path", ["a\0b", "\ud800"])
@@ -495,7 +504,7 @@ def test_help_explains_itself(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_every_trainer_can_be_drawn() -> None:
     assert (
-        set(plot.KINDS)
+        set(plot.TRAINERS)
         == set(PROGRAMS)
         == {each.trainer.program for each in (lstm, gan, classifier)}
     )
