@@ -23,7 +23,8 @@ from train.run import CHECKPOINT, RunFolder
 ROOT = Path(__file__).parent.parent
 SMALL = {  # 4 steps an epoch
     lstm: "--data-size 200 --epochs 3 --hidden 8 --batch-size 40".split(),
-    gan: "--limit 100 --epochs 3 --batch-size 25 --save-interval 5".split(),
+    gan: "--limit 100 --epochs 3 --batch-size 25 --save-interval 5"
+    " --generator-hidden 16 32 --discriminator-hidden 16".split(),
     classifier: "--limit 100 --epochs 3 --batch-size 25".split(),
 }
 NEVER = ["--checkpoint-minutes", "1000"]

@@ -22,7 +22,11 @@ over_trainers = pytest.mark.parametrize(
 
 def words_of(options: dict[str, Any]) -> list[str]:
     """Options as words of a command line."""
-    return [w for name, v in options.items() for w in (f"--{name.replace('_', '-')}", str(v))]
+    words = []
+    for name, value in options.items():
+        values = value if isinstance(value, tuple) else (value,)
+        words += [f"--{name.replace('_', '-')}", *map(str, values)]
+    return words
 
 
 def only_run(out: Path) -> Path:

@@ -46,9 +46,11 @@ class Trainer(Generic[Config]):
     program: str
     config: type[Config]
     train: Callable[[Config, Callable[..., RunFolder]], Run]
-    draw: Callable[[Config, RunFolder, RunFolder, Callable[[str], None]], list[str]]
-    x: str
-    panels: Sequence[Panel]
+    draw: Callable[[Config, RunFolder, RunFolder, Callable[[str], None]], list[str]] = (
+        lambda config, run, into, say: []
+    )
+    x: str = "epoch"
+    panels: Sequence[Panel] = ()
 
     def main(self, args: Sequence[str] | None = None) -> int:
         """Run the command; a mistake of the user's is one message and no traceback.
