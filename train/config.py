@@ -240,11 +240,7 @@ def config_of(run: Path, cls: type[Config], program: str, flag: str) -> Config:
 
 
 def program_of(run: Path, flag: str) -> str:
-    """Read which program made a run.
-
-    Args:
-        run: Its folder.
-        flag: How the user named the folder, for messages.
+    """Read which program made the run in a folder, which the user named by `flag`.
 
     Raises:
         BadInput: If it is not a run.

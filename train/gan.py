@@ -185,14 +185,10 @@ def step(game: Game, real: Tensor, latent: Tensor, r1: float = 0.0) -> dict[str,
 
 
 def slope(discriminator: Discriminator, real: Tensor) -> Tensor:
-    """Return how steep the discriminator is at real digits: the mean of |dD(x)/dx|^2.
+    """Return how steep the discriminator is at real digits x (N, 784): the mean of |dD(x)/dx|^2.
 
     Where the discriminator is flat, it no longer pushes the generator away from digits that are as
     good as real ones, so the game can come to rest. D(x) is the logit.
-
-    Args:
-        discriminator: The discriminator.
-        real: Digits (N, 784).
 
     Source: Mescheder, Geiger and Nowozin 2018, "Which training methods for GANs do actually
     converge?", equation 9 (R1). That it need not be paid at each step is from Karras et al. 2020,
@@ -336,12 +332,7 @@ def draw_digits(
 
 
 def summary(lines: Sequence[Mapping[str, float]], floor: float) -> list[str]:
-    """Say how the game stands, and what the judge found last.
-
-    Args:
-        lines: The metrics.
-        floor: The FID of as many real digits.
-    """
+    """Say how the game stands, and what the judge found last; `floor` is the FID of real digits."""
     if not lines:
         return []
     recent = drawing.evened(drawing.selected(lines, ("d_real", "d_fake")))[-1]

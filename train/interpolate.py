@@ -123,13 +123,7 @@ def interpolate(config: InterpolateConfig) -> int:
 
 
 def load_generator(run: Path) -> tuple[Generator, int]:
-    """Read a run's generator: the moving average if the run has one.
-
-    Args:
-        run: The run's folder.
-
-    Returns:
-        The generator, and the number of dimensions of its latent space.
+    """Read a run's generator, or its moving average if there is one, and its latent dimensions.
 
     Raises:
         BadInput: If it is not a run of train.gan, or has no usable weights.

@@ -66,14 +66,7 @@ class RunFolder:
 
     @contextmanager
     def replacing(self, name: str) -> Iterator[Path]:
-        """Give a path to write to, and put the file written there in the place of `name` at once.
-
-        Args:
-            name: A file name, or a path relative to the run folder.
-
-        Yields:
-            The path of a temporary file beside it, with the same ending.
-        """
+        """Give a path to write to, as `files.replacing` does, for a file in the folder."""
         target = self.path / name
         target.parent.mkdir(exist_ok=True)
         with replacing(target) as temporary:

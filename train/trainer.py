@@ -125,14 +125,9 @@ class Trainer(Generic[Config]):
 
 
 def environment(command: str) -> dict[str, Any]:
-    """Describe what a run runs on.
+    """Describe what a run runs on: the command, time, commit, versions and machine.
 
-    Args:
-        command: What was called.
-
-    Returns:
-        The command, the time of the start, the code's commit (None if it is not in a git
-        checkout), versions and machine.
+    The commit is None if the code is not in a git checkout.
     """
     return {
         "command": command,
