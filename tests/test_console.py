@@ -32,13 +32,6 @@ class OnlyWrite:
         self.text += text
 
 
-class Terminal(io.StringIO):
-    """Takes itself for a terminal."""
-
-    def isatty(self) -> bool:
-        return True
-
-
 class Raising:
     """A stream whose every method and attribute is an error."""
 

@@ -11,6 +11,7 @@ import pytest
 from idx_files import write_digits
 from matplotlib.figure import Figure
 from PIL import Image
+from trainings import contents, damaged
 
 from minigrad.data import sample_digits
 from train import classifier, drawing, gan, lstm, plot
@@ -64,10 +65,6 @@ def make_run(
     for line in make(100 if program == "train.gan" else count, level):
         run.log(**line)
     return folder
-
-
-def contents(folder: Path) -> dict[Path, bytes]:
-    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def labels(*runs: Path) -> list[str]:
@@ -261,24 +258,9 @@ def test_sweeps_are_compared_by_length(tmp_path: Path, monkeypatch: pytest.Monke
 # --- what cannot be drawn -------------------------------------------------------------------------
 
 
-def no_config(run: Path) -> None:
-    (run / "config.json").unlink()
-
-
-def damaged(name: str, text: str) -> Callable[[Path], None]:
-    def damage(run: Path) -> None:
-        (run / name).write_text(text)
-
-    return damage
-
-
 def with_a_foreign_line(run: Path) -> None:
     with (run / "metrics.jsonl").open("a") as file:
         file.write('{"loss": 1}\n')
-
-
-def not_measured(run: Path) -> None:
-    (run / "metrics.jsonl").unlink()
 
 
 def to_a_sweep(run: Path) -> None:
@@ -290,26 +272,26 @@ def to_a_sweep(run: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
-        (no_config, "config.json cannot be read: No such file or directory"),
-        (damaged("config.json", "{"), "config.json is neither TOML nor"),
-        (damaged("config.json", "{}"), "this is not a run: its config.json names no program"),
-        (damaged("config.json", '{"program": "train.poet"}'), "this is a run of train.poet; allo"),
-        (damaged("config.json", '{"program": "train.lstm", "x": 1}'), "unknown option 'x'"),
-        (not_measured, "nothing has been measured yet"),
-        (damaged("metrics.jsonl", ""), "nothing has been measured yet"),
-        (damaged("metrics.jsonl", '{"epoch": 1'), "its measurements are damaged: JSONDecodeError"),
-        (damaged("metrics.jsonl", "[1]"), "its measurements are damaged: AttributeError"),
-        (damaged("metrics.jsonl", '{"epoch": "a"}'), "its measurements are damaged"),
-        (damaged("metrics.jsonl", '{"epoch": 1, "loss": 2}'), "metrics.jsonl lacks accuracy, val"),
-        (damaged("metrics.jsonl", '{"epoch": null}'), "damaged: a line has no epoch"),
-        (damaged("metrics.jsonl", '{"epoch": 1' + "0" * 400 + "}"), "damaged: ValueError"),
-        (damaged("metrics.jsonl", '{"epoch": true}'), "damaged: ValueError"),
-        (damaged("metrics.jsonl", "[" * 9999), "damaged: RecursionError"),
-        (damaged("metrics.jsonl", "\0" * 99), "damaged: JSONDecodeError"),
+        (damaged("config.json", None), "config.json cannot be read: No such file or directory"),
+        (damaged("config.json", b"{"), "config.json is neither TOML nor"),
+        (damaged("config.json", b"{}"), "this is not a run: its config.json names no program"),
+        (damaged("config.json", b'{"program": "train.poet"}'), "this is a run of train.poet; allo"),
+        (damaged("config.json", b'{"program": "train.lstm", "x": 1}'), "unknown option 'x'"),
+        (damaged("metrics.jsonl", None), "nothing has been measured yet"),
+        (damaged("metrics.jsonl", b""), "nothing has been measured yet"),
+        (damaged("metrics.jsonl", b'{"epoch": 1'), "its measurements are damaged: JSONDecodeError"),
+        (damaged("metrics.jsonl", b"[1]"), "its measurements are damaged: AttributeError"),
+        (damaged("metrics.jsonl", b'{"epoch": "a"}'), "its measurements are damaged"),
+        (damaged("metrics.jsonl", b'{"epoch": 1, "loss": 2}'), "metrics.jsonl lacks accuracy, val"),
+        (damaged("metrics.jsonl", b'{"epoch": null}'), "damaged: a line has no epoch"),
+        (damaged("metrics.jsonl", b'{"epoch": 1' + b"0" * 400 + b"}"), "damaged: ValueError"),
+        (damaged("metrics.jsonl", b'{"epoch": true}'), "damaged: ValueError"),
+        (damaged("metrics.jsonl", b"[" * 9999), "damaged: RecursionError"),
+        (damaged("metrics.jsonl", b"\0" * 99), "damaged: JSONDecodeError"),
         (with_a_foreign_line, "metrics.jsonl lacks accuracy, epoch, val_accuracy, val_loss"),
-        (damaged("environment.json", "{"), "damaged: JSONDecodeError"),
-        (damaged("environment.json", "[1]"), "damaged: ValueError"),
-        (damaged("environment.json", '{"digits": 3}'), "damaged: AttributeError"),
+        (damaged("environment.json", b"{"), "damaged: JSONDecodeError"),
+        (damaged("environment.json", b"[1]"), "damaged: ValueError"),
+        (damaged("environment.json", b'{"digits": 3}'), "damaged: AttributeError"),
         (to_a_sweep, "nothing has been measured yet"),
     ],
 )

@@ -14,6 +14,7 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
+from trainings import Terminal
 
 from train.progress import Progress, make_bar, terminal_columns, where
 
@@ -116,13 +117,6 @@ def test_quiet_is_quiet(clock: Clock, capsys: pytest.CaptureFixture[str]) -> Non
 
 
 # --- on a terminal --------------------------------------------------------------------------------
-
-
-class Terminal(io.StringIO):
-    """Takes itself for a terminal, of unknown width."""
-
-    def isatty(self) -> bool:
-        return True
 
 
 def screens(text: str) -> list[str]:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from trainings import before_step, only_run, over_trainers, stop_before_step
+from trainings import before_step, damaged, only_run, over_trainers, stop_before_step
 
 import minigrad as mg
 from train import classifier, files, gan, lstm
@@ -173,15 +173,6 @@ def test_what_may_not_change_is_refused_by_name(
 def test_another_trainers_run_is_refused(unbroken: Any, capsys: pytest.CaptureFixture[str]) -> None:
     assert gan.main(["--resume", str(unbroken(lstm))]) == 2
     assert "this is a run of train.lstm, not of train.gan" in capsys.readouterr().err
-
-
-def damaged(name: str, content: bytes | None) -> Callable[[Path], None]:
-    """What replaces a file's content, or takes the file away."""
-
-    def damage(run: Path) -> None:
-        (run / name).unlink() if content is None else (run / name).write_bytes(content)
-
-    return damage
 
 
 @pytest.mark.parametrize(

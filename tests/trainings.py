@@ -1,5 +1,6 @@
 """What the tests of the trainers share: short trainings, their folders, and steps that end them."""
 
+import io
 import os
 import signal
 from collections.abc import Callable
@@ -33,6 +34,27 @@ def only_run(out: Path) -> Path:
     """The one run folder under out."""
     [run] = out.glob("*/*")
     return run
+
+
+def contents(folder: Path) -> dict[Path, bytes]:
+    """All files below a folder."""
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def damaged(name: str, content: bytes | None) -> Callable[[Path], None]:
+    """What replaces the content of a run's file, or takes the file away."""
+
+    def damage(run: Path) -> None:
+        (run / name).unlink() if content is None else (run / name).write_bytes(content)
+
+    return damage
+
+
+class Terminal(io.StringIO):
+    """Takes itself for a terminal, of unknown width."""
+
+    def isatty(self) -> bool:
+        return True
 
 
 def write_random_digits(folder: Path, count: int = 70, prefix: str = "train") -> Bytes:
