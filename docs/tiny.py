@@ -8,8 +8,8 @@ Run it: `python docs/tiny.py`. Four sentences explain it all.
    values that the rules name.
 3. Gradients go back through the records, *youngest first*. A result is younger than its inputs, so
    when a record's turn comes, everything that used its result has already sent its gradient.
-4. A rule takes *arrays or Tensors*. With arrays it computes numbers. With Tensors its operations leave
-   records of their own, so the gradient can be differentiated again, to any order.
+4. A rule takes *arrays or Tensors*. With arrays it computes numbers. With Tensors its operations
+   leave records of their own, so the gradient can be differentiated again, to any order.
 """
 
 import inspect

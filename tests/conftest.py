@@ -94,3 +94,26 @@ def replays(gpu, monkeypatch):
 
     monkeypatch.setattr(graphs, "launch", counting)
     return launched
+
+
+@pytest.fixture
+def elsewhere(tmp_path, monkeypatch):
+    """A new working folder, so that ./data is not there."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def no_torchvision(monkeypatch):
+    """Make torchvision impossible to import."""
+    monkeypatch.setitem(sys.modules, "torchvision", None)
+    monkeypatch.setitem(sys.modules, "torchvision.datasets", None)
+
+
+@pytest.fixture
+def quick_pictures(monkeypatch):
+    """Figures are composed but not rendered, which takes most of the time of a short training."""
+    from matplotlib.figure import Figure
+    from PIL import Image
+
+    monkeypatch.setattr(Figure, "savefig", lambda figure, path: Image.new("L", (1, 1)).save(path))

@@ -15,7 +15,7 @@ def idx(array: Bytes) -> bytes:
 def write_digits(folder: Path, images: Bytes, labels: Bytes, prefix: str = "train") -> Path:
     """Write both files plain under folder/MNIST/raw and return that folder."""
     raw = folder / "MNIST" / "raw"
-    raw.mkdir(parents=True)
+    raw.mkdir(parents=True, exist_ok=True)
     (raw / f"{prefix}-images-idx3-ubyte").write_bytes(idx(images))
     (raw / f"{prefix}-labels-idx1-ubyte").write_bytes(idx(labels))
     return raw

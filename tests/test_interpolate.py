@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from idx_files import write_digits
 from PIL import Image
+from trainings import contents, damaged
 
 import minigrad as mg
 from minigrad.data import sample_digits
@@ -67,11 +68,6 @@ def run(tmp_path: Path) -> Path:
 @pytest.fixture(scope="module")
 def reader() -> Reader:
     return Reader.load()
-
-
-def contents(folder: Path) -> dict[Path, bytes]:
-    """All files below a folder."""
-    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def random() -> np.random.Generator:
@@ -284,26 +280,17 @@ def test_bad_input_is_one_message_and_touches_nothing(
     assert contents(run) == before
 
 
-def no_config(run: Path) -> None:
-    (run / "config.json").unlink()
-
-
 def another_program(run: Path) -> None:
     settings = {"program": "train.lstm"} | lstm.LSTMConfig().settings()
     (run / "config.json").write_text(json.dumps(settings))
 
 
-def no_weights(run: Path) -> None:
-    (run / "last.safetensors").unlink()
+WEIGHTS, ANOTHER_SIZE = "last.safetensors", b'{"program": "train.gan", "latent_dim": 6}'
 
 
 def half_weights(run: Path) -> None:
     file = run / "last.safetensors"
     file.write_bytes(file.read_bytes()[:-1])
-
-
-def other_weights(run: Path) -> None:
-    (run / "last.safetensors").write_bytes(BUNDLED.read_bytes())
 
 
 def infinite_weights(run: Path) -> None:
@@ -312,20 +299,16 @@ def infinite_weights(run: Path) -> None:
     mg.save(weights, run / "last.safetensors")
 
 
-def another_size(run: Path) -> None:
-    (run / "config.json").write_text('{"program": "train.gan", "latent_dim": 6}')
-
-
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
-        (no_config, "config.json cannot be read: No such file or directory"),
+        (damaged("config.json", None), "config.json cannot be read: No such file or directory"),
         (another_program, "this is a run of train.lstm, not of train.gan"),
-        (no_weights, "there are no weights yet; they come with its first epoch"),
+        (damaged(WEIGHTS, None), "there are no weights yet; they come with its first epoch"),
         (half_weights, "is damaged or no safetensors file"),
-        (other_weights, "the state does not fit Generator"),
+        (damaged(WEIGHTS, BUNDLED.read_bytes()), "the state does not fit Generator"),
         (infinite_weights, "weights in last.safetensors are nan or infinite"),
-        (another_size, "the state does not fit Generator"),
+        (damaged("config.json", ANOTHER_SIZE), "the state does not fit Generator"),
     ],
 )
 def test_what_is_no_run_with_a_generator_is_refused(

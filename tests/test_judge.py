@@ -13,7 +13,7 @@ from minigrad import nn
 from minigrad.data import load_digits, sample_digits
 from models.classifier import Classifier
 from train import judge as judging
-from train.judge import Array, Judge, class_shares, frechet_distance, precision_recall, radii
+from train.judge import NEIGHBOURS, Array, Judge, frechet_distance, radii
 
 IMAGES, LABELS = sample_digits()
 needs_mnist = pytest.mark.skipif(
@@ -122,6 +122,10 @@ def test_distance_of_what_is_no_sample_is_refused(a: Array, b: Array, words: str
 # --- precision and recall -------------------------------------------------------------------------
 
 
+def precision_recall(real: Array, fake: Array, k: int = NEIGHBOURS) -> tuple[float, float]:
+    return judging.precision_recall(real, fake, radii(real, k), radii(fake, k))
+
+
 def by_definition(real: Array, fake: Array, k: int) -> tuple[float, float]:
     """Kynkaanniemi et al. 2019, eq. 1 and 2, word by word."""
 
@@ -194,12 +198,6 @@ def test_too_few_points_are_refused(random: np.random.Generator) -> None:
             precision_recall(real, fake)
     with pytest.raises(ValueError, match=r"shapes \(9, 2\) and \(9, 1\)"):
         precision_recall(sample, sample[:, :1])
-
-
-def test_class_shares_name_every_class() -> None:
-    np.testing.assert_array_equal(
-        class_shares(np.eye(10)[[3, 3, 7, 3]])[[3, 7, 9]], [0.75, 0.25, 0]
-    )
 
 
 # --- the judge ------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ import pytest
 from idx_files import write_digits
 from matplotlib.figure import Figure
 from PIL import Image
+from trainings import contents, damaged
 
 from minigrad.data import sample_digits
 from train import classifier, drawing, gan, lstm, plot
@@ -66,10 +67,6 @@ def make_run(
     return folder
 
 
-def contents(folder: Path) -> dict[Path, bytes]:
-    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
 def labels(*runs: Path) -> list[str]:
     """Under what a comparison shows runs, in order."""
     return list(plot.grouped([plot.read(run) for run in runs]))
@@ -120,6 +117,7 @@ def test_a_sweep_is_drawn_as_its_trainer_draws_it(tmp_path: Path) -> None:
     assert contents(run) == before
 
 
+@pytest.mark.usefixtures("quick_pictures")
 def test_where_the_real_digits_are_gone_their_line_is_left_out_and_that_is_said(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -224,13 +222,14 @@ def test_a_comparison_is_drawn(
     assert len(capsys.readouterr().out.splitlines()) == 1
 
 
+@pytest.mark.usefixtures("quick_pictures")
 def test_runs_that_were_not_judged_yet_are_compared(tmp_path: Path) -> None:
     runs = [make_run(tmp_path / str(n), "train.gan", r1=float(n)) for n in range(2)]
     for run in runs:
         lines = (run / "metrics.jsonl").read_text().splitlines()
         (run / "metrics.jsonl").write_text("\n".join(lines[:-1]) + "\n")
     assert plot.main([*map(str, runs), "--out", str(tmp_path), "--quiet"]) == 0
-    assert (tmp_path / "comparison.png").stat().st_size > 10_000
+    assert (tmp_path / "comparison.png").exists()
 
 
 def make_sweep(folder: Path, rows: Sequence[tuple[str, int, float]], **settings: Any) -> Path:
@@ -259,24 +258,9 @@ def test_sweeps_are_compared_by_length(tmp_path: Path, monkeypatch: pytest.Monke
 # --- what cannot be drawn -------------------------------------------------------------------------
 
 
-def no_config(run: Path) -> None:
-    (run / "config.json").unlink()
-
-
-def damaged(name: str, text: str) -> Callable[[Path], None]:
-    def damage(run: Path) -> None:
-        (run / name).write_text(text)
-
-    return damage
-
-
 def with_a_foreign_line(run: Path) -> None:
     with (run / "metrics.jsonl").open("a") as file:
         file.write('{"loss": 1}\n')
-
-
-def not_measured(run: Path) -> None:
-    (run / "metrics.jsonl").unlink()
 
 
 def to_a_sweep(run: Path) -> None:
@@ -288,26 +272,26 @@ def to_a_sweep(run: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
-        (no_config, "config.json cannot be read: No such file or directory"),
-        (damaged("config.json", "{"), "config.json is neither TOML nor"),
-        (damaged("config.json", "{}"), "this is not a run: its config.json names no program"),
-        (damaged("config.json", '{"program": "train.poet"}'), "this is a run of train.poet; allo"),
-        (damaged("config.json", '{"program": "train.lstm", "x": 1}'), "unknown option 'x'"),
-        (not_measured, "nothing has been measured yet"),
-        (damaged("metrics.jsonl", ""), "nothing has been measured yet"),
-        (damaged("metrics.jsonl", '{"epoch": 1'), "its measurements are damaged: JSONDecodeError"),
-        (damaged("metrics.jsonl", "[1]"), "its measurements are damaged: AttributeError"),
-        (damaged("metrics.jsonl", '{"epoch": "a"}'), "its measurements are damaged"),
-        (damaged("metrics.jsonl", '{"epoch": 1, "loss": 2}'), "metrics.jsonl lacks accuracy, val"),
-        (damaged("metrics.jsonl", '{"epoch": null}'), "damaged: a line has no epoch"),
-        (damaged("metrics.jsonl", '{"epoch": 1' + "0" * 400 + "}"), "damaged: ValueError"),
-        (damaged("metrics.jsonl", '{"epoch": true}'), "damaged: ValueError"),
-        (damaged("metrics.jsonl", "[" * 9999), "damaged: RecursionError"),
-        (damaged("metrics.jsonl", "\0" * 99), "damaged: JSONDecodeError"),
+        (damaged("config.json", None), "config.json cannot be read: No such file or directory"),
+        (damaged("config.json", b"{"), "config.json is neither TOML nor"),
+        (damaged("config.json", b"{}"), "this is not a run: its config.json names no program"),
+        (damaged("config.json", b'{"program": "train.poet"}'), "this is a run of train.poet; allo"),
+        (damaged("config.json", b'{"program": "train.lstm", "x": 1}'), "unknown option 'x'"),
+        (damaged("metrics.jsonl", None), "nothing has been measured yet"),
+        (damaged("metrics.jsonl", b""), "nothing has been measured yet"),
+        (damaged("metrics.jsonl", b'{"epoch": 1'), "its measurements are damaged: JSONDecodeError"),
+        (damaged("metrics.jsonl", b"[1]"), "its measurements are damaged: AttributeError"),
+        (damaged("metrics.jsonl", b'{"epoch": "a"}'), "its measurements are damaged"),
+        (damaged("metrics.jsonl", b'{"epoch": 1, "loss": 2}'), "metrics.jsonl lacks accuracy, val"),
+        (damaged("metrics.jsonl", b'{"epoch": null}'), "damaged: a line has no epoch"),
+        (damaged("metrics.jsonl", b'{"epoch": 1' + b"0" * 400 + b"}"), "damaged: ValueError"),
+        (damaged("metrics.jsonl", b'{"epoch": true}'), "damaged: ValueError"),
+        (damaged("metrics.jsonl", b"[" * 9999), "damaged: RecursionError"),
+        (damaged("metrics.jsonl", b"\0" * 99), "damaged: JSONDecodeError"),
         (with_a_foreign_line, "metrics.jsonl lacks accuracy, epoch, val_accuracy, val_loss"),
-        (damaged("environment.json", "{"), "damaged: JSONDecodeError"),
-        (damaged("environment.json", "[1]"), "damaged: ValueError"),
-        (damaged("environment.json", '{"digits": 3}'), "damaged: AttributeError"),
+        (damaged("environment.json", b"{"), "damaged: JSONDecodeError"),
+        (damaged("environment.json", b"[1]"), "damaged: ValueError"),
+        (damaged("environment.json", b'{"digits": 3}'), "damaged: AttributeError"),
         (to_a_sweep, "nothing has been measured yet"),
     ],
 )
@@ -335,6 +319,7 @@ def test_a_message_does_not_hold_a_whole_file(
     assert "its measurements are damaged: 'utf-16-le' codec can't" in error and len(error) < 500
 
 
+@pytest.mark.usefixtures("quick_pictures")
 def test_each_kind_of_run_has_a_picture_of_its_own(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -349,9 +334,10 @@ def test_each_kind_of_run_has_a_picture_of_its_own(
         *("train.gan:", f"recipe best: {runs[2]}", "train.lstm sweeps:", f"recipe best: {runs[3]}"),
         f"Results: {', '.join(str(out / name) for name in names)}",
     ]
-    assert all((out / name).stat().st_size > 10_000 for name in names)
+    assert all((out / name).exists() for name in names)
 
 
+@pytest.mark.usefixtures("quick_pictures")
 def test_a_folder_of_runs_is_compared(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any
 ) -> None:
@@ -375,10 +361,11 @@ def test_a_folder_of_runs_is_compared(
     assert plot.main([str(empty), str(tmp_path / "runs" / "notes")]) == 2
 
 
+@pytest.mark.usefixtures("quick_pictures")
 def test_a_folder_with_one_run_is_that_run(tmp_path: Path) -> None:
     run = make_run(tmp_path / "runs" / "lstm" / "today")
     assert plot.main([str(tmp_path / "runs"), "--quiet"]) == 0
-    assert (run / "curves.png").stat().st_size > 10_000
+    assert (run / "curves.png").exists()
 
 
 def test_a_folder_without_a_run_that_was_measured_is_refused(
@@ -428,6 +415,7 @@ def test_a_table_of_anything_else_is_refused(
     assert capsys.readouterr().err.startswith(f"error: RUN {sweep}: ")
 
 
+@pytest.mark.usefixtures("quick_pictures")
 def test_files_that_windows_has_saved_anew_are_drawn(tmp_path: Path) -> None:
     run, sweep = make_run(tmp_path / "run"), make_sweep(tmp_path / "s", [("lstm", 5, 1.0)])
     for file in (run / "metrics.jsonl", run / "config.json", sweep / "sweep.csv"):
@@ -439,6 +427,7 @@ def test_files_that_windows_has_saved_anew_are_drawn(tmp_path: Path) -> None:
     assert plot.main([str(run), "--quiet"]) == 0
 
 
+@pytest.mark.usefixtures("quick_pictures")
 def test_a_config_that_leaves_defaults_out_is_drawn(tmp_path: Path) -> None:
     for program in PROGRAMS:
         run = make_run(tmp_path / program, program)
@@ -446,6 +435,7 @@ def test_a_config_that_leaves_defaults_out_is_drawn(tmp_path: Path) -> None:
         assert plot.main([str(run), "--quiet"]) == 0
 
 
+@pytest.mark.usefixtures("quick_pictures")
 def test_a_picture_that_is_no_step_is_left_alone(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", "train.gan")
     (run / "samples").mkdir()
@@ -453,12 +443,13 @@ def test_a_picture_that_is_no_step_is_left_alone(tmp_path: Path) -> None:
     assert plot.main([str(run), "--quiet"]) == 0
 
 
-@pytest.mark.parametrize("name", ["$x_$", "a$b", "n-\udcff", "\\frac{", "_x"])
-def test_settings_are_drawn_as_they_stand(name: str, tmp_path: Path) -> None:
-    judges = [Path(name), Path(f"{name}{name}")]
+def test_settings_are_drawn_as_they_stand(tmp_path: Path) -> None:
+    names = ["$x_$", "a$b", "\\frac{", "_x", "n-\udcff"]
+    judges = [Path(name * times) for name in names for times in (1, 2)]
     runs = [make_run(tmp_path / str(n), "train.gan", judge=judge) for n, judge in enumerate(judges)]
-    assert plot.main([*map(str, runs), "--out", str(tmp_path / name)]) == 0
-    assert (tmp_path / name / "comparison.png").stat().st_size > 10_000
+    out = tmp_path / names[-1]
+    assert plot.main([*map(str, runs), "--out", str(out)]) == 0
+    assert (out / "comparison.png").stat().st_size > 10_000
 
 
 @pytest.mark.parametrize("path", ["a\0b", "\ud800"])
@@ -495,7 +486,7 @@ def test_help_explains_itself(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_every_trainer_can_be_drawn() -> None:
     assert (
-        set(plot.KINDS)
+        set(plot.TRAINERS)
         == set(PROGRAMS)
         == {each.trainer.program for each in (lstm, gan, classifier)}
     )

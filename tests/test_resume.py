@@ -8,38 +8,32 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
+from trainings import before_step, damaged, only_run, over_trainers, stop_before_step
 
 import minigrad as mg
 from train import classifier, files, gan, lstm
 from train.run import CHECKPOINT, RunFolder
 
 ROOT = Path(__file__).parent.parent
-LSTM = "--data-size 200 --epochs 3 --hidden 8 --batch-size 40".split()  # 4 steps an epoch
-GAN = "--limit 100 --epochs 3 --batch-size 25 --save-interval 5".split()  # 4 steps an epoch
-CLASSIFIER = "--limit 100 --epochs 3 --batch-size 25".split()  # 4 steps an epoch
-TRAINERS = [(lstm, LSTM), (gan, GAN), (classifier, CLASSIFIER)]
+SMALL = {  # 4 steps an epoch
+    lstm: "--data-size 200 --epochs 3 --hidden 8 --batch-size 40".split(),
+    gan: "--limit 100 --epochs 3 --batch-size 25 --save-interval 5"
+    " --generator-hidden 16 32 --discriminator-hidden 16".split(),
+    classifier: "--limit 100 --epochs 3 --batch-size 25".split(),
+}
 NEVER = ["--checkpoint-minutes", "1000"]
 
-over_trainers = pytest.mark.parametrize(
-    ("module", "args"), TRAINERS, ids=["lstm", "gan", "classifier"]
-)
+pytestmark = pytest.mark.usefixtures("quick_pictures")
 
 
 class Crash(BaseException):
-    """Stands for the end of the process: nothing handles it."""
-
-
-def run_of(out: Path) -> Path:
-    """The one run folder."""
-    [path] = out.glob("*/*")
-    return path
+    """Stands for the end of the process, as by kill -9: nothing handles it."""
 
 
 def results(run: Path) -> dict[str, bytes]:
@@ -54,32 +48,30 @@ def results(run: Path) -> dict[str, bytes]:
     return contents
 
 
-def crash_at(monkeypatch: pytest.MonkeyPatch, module: ModuleType, number: int) -> None:
-    """Let the training end in its step of this number, counted from 1, as if by kill -9."""
-    step, seen = module.step, []
-
-    def crashing(*args: Any) -> Any:
-        seen.append(1)
-        if len(seen) == number:
-            raise Crash
-        return step(*args)
-
-    monkeypatch.setattr(module, "step", crashing)
+def crash() -> None:
+    raise Crash
 
 
 @pytest.fixture(scope="module")
-def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Any, Sequence[str]], Path]:
-    """Runs that nothing has disturbed."""
-    done: dict[str, Path] = {}
+def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Any], Path]:
+    """By trainer, a run that nothing has disturbed."""
+    done: dict[Any, Path] = {}
 
-    def run(module: Any, args: Sequence[str]) -> Path:
-        if module.__name__ not in done:
+    def run(module: Any) -> Path:
+        if module not in done:
             out = tmp_path_factory.mktemp("unbroken")
-            assert module.main([*args, "--quiet", "--out", str(out)]) == 0
-            done[module.__name__] = run_of(out)
-        return done[module.__name__]
+            assert module.main([*SMALL[module], "--quiet", "--out", str(out)]) == 0
+            done[module] = only_run(out)
+        return done[module]
 
     return run
+
+
+@pytest.fixture
+def run(unbroken: Any, tmp_path: Path) -> Path:
+    """A copy of the LSTM's finished run."""
+    copy: Path = shutil.copytree(unbroken(lstm), tmp_path / "run")
+    return copy
 
 
 @over_trainers
@@ -87,45 +79,36 @@ def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Any, Sequenc
 @pytest.mark.parametrize("every", [1, 3])
 def test_a_crashed_run_goes_on_as_if_nothing_had_happened(
     module: Any,
-    args: list[str],
     at: int,
     every: int,
     tmp_path: Path,
     unbroken: Any,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    words = [*SMALL[module], *NEVER, "--checkpoint-steps", str(every), "--out", str(tmp_path)]
     with monkeypatch.context() as patch:
-        crash_at(patch, module, at)
+        before_step(patch, module, at, crash)
         with pytest.raises(Crash):
-            module.main([*args, *NEVER, "--checkpoint-steps", str(every), "--out", str(tmp_path)])
-    run = run_of(tmp_path)
+            module.main(words)
+    run = only_run(tmp_path)
     assert module.main(["--resume", str(run), "--quiet"]) == 0
-    assert results(run) == results(unbroken(module, args))
+    assert results(run) == results(unbroken(module))
 
 
 @over_trainers
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_stopped_run_says_how_to_go_on_and_does(
     module: Any,
-    args: list[str],
     number: signal.Signals,
     tmp_path: Path,
     unbroken: Any,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    step, seen = module.step, []
-
-    def stopping(*args: Any) -> Any:
-        seen.append(1)
-        if len(seen) == 6:
-            os.kill(os.getpid(), number)
-        return step(*args)
-
     with monkeypatch.context() as patch:
-        patch.setattr(module, "step", stopping)
-        assert module.main([*args, "--out", str(tmp_path)]) == 128 + number
-    run = run_of(tmp_path)
+        stop_before_step(patch, module, 6, number)
+        assert module.main([*SMALL[module], "--out", str(tmp_path)]) == 128 + number
+    run = only_run(tmp_path)
     name = "Ctrl-C" if number == signal.SIGINT else "SIGTERM"
     said = capsys.readouterr().out.splitlines()[-1]
     assert said == (
@@ -133,14 +116,12 @@ def test_a_stopped_run_says_how_to_go_on_and_does(
         f"--resume {run}"
     )
     assert module.main(["--resume", str(run), "--quiet"]) == 0
-    assert results(run) == results(unbroken(module, args))
+    assert results(run) == results(unbroken(module))
 
 
 @over_trainers
-def test_a_killed_process_loses_nothing(
-    module: Any, args: list[str], tmp_path: Path, unbroken: Any
-) -> None:
-    words = [*args, *NEVER, "--checkpoint-steps", "2", "--out", str(tmp_path)]
+def test_a_killed_process_loses_nothing(module: Any, tmp_path: Path, unbroken: Any) -> None:
+    words = [*SMALL[module], *NEVER, "--checkpoint-steps", "2", "--out", str(tmp_path)]
     process = subprocess.Popen(
         [sys.executable, "-m", module.__name__, *words], cwd=ROOT, stderr=subprocess.DEVNULL
     )
@@ -148,17 +129,16 @@ def test_a_killed_process_loses_nothing(
         time.sleep(0.002)  # it is touched by the first checkpoint
     process.kill()
     process.wait()
-    run = run_of(tmp_path)
+    run = only_run(tmp_path)
     assert module.main(["--resume", str(run), "--quiet"]) == 0
-    assert results(run) == results(unbroken(module, args))
+    assert results(run) == results(unbroken(module))
 
 
 @over_trainers
 def test_a_finished_run_can_be_given_more_epochs(
-    module: Any, args: list[str], tmp_path: Path, unbroken: Any
+    module: Any, tmp_path: Path, unbroken: Any
 ) -> None:
-    run = tmp_path / "toy" / "run"
-    shutil.copytree(unbroken(module, args), run)
+    run = shutil.copytree(unbroken(module), tmp_path / "run")
     first = (run / "metrics.jsonl").read_bytes()
     assert module.main(["--resume", str(run), "--quiet"]) == 0  # there is nothing to do
     assert (run / "metrics.jsonl").read_bytes() == first
@@ -183,7 +163,7 @@ def test_a_finished_run_can_be_given_more_epochs(
 def test_what_may_not_change_is_refused_by_name(
     args: str, words: str, unbroken: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run = unbroken(lstm, LSTM)
+    run = unbroken(lstm)
     before = results(run)
     assert lstm.main(["--resume", str(run), *args.split()]) == 2
     assert words.format(run=run) in capsys.readouterr().err
@@ -191,17 +171,8 @@ def test_what_may_not_change_is_refused_by_name(
 
 
 def test_another_trainers_run_is_refused(unbroken: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    assert gan.main(["--resume", str(unbroken(lstm, LSTM))]) == 2
+    assert gan.main(["--resume", str(unbroken(lstm))]) == 2
     assert "this is a run of train.lstm, not of train.gan" in capsys.readouterr().err
-
-
-def damaged(name: str, content: bytes | None) -> Callable[[Path], None]:
-    """What replaces a file's content, or takes the file away."""
-
-    def damage(run: Path) -> None:
-        (run / name).unlink() if content is None else (run / name).write_bytes(content)
-
-    return damage
 
 
 @pytest.mark.parametrize(
@@ -215,16 +186,12 @@ def damaged(name: str, content: bytes | None) -> Callable[[Path], None]:
     ],
 )
 def test_a_damaged_run_is_bad_input(
-    damage: Any, words: str, tmp_path: Path, unbroken: Any, capsys: pytest.CaptureFixture[str]
+    damage: Any, words: str, run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run = tmp_path / "run"
-    shutil.copytree(unbroken(lstm, LSTM), run)
     damage(run)
     assert lstm.main(["--resume", str(run)]) == 2
     error = capsys.readouterr().err
-    assert "Traceback" not in error
-
-    assert re.search(words, error), error
+    assert "Traceback" not in error and re.search(words, error), error
 
 
 def test_weights_in_the_place_of_a_checkpoint_are_refused(tmp_path: Path) -> None:
@@ -236,7 +203,7 @@ def test_weights_in_the_place_of_a_checkpoint_are_refused(tmp_path: Path) -> Non
 def test_two_processes_do_not_train_in_one_folder(
     unbroken: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run = unbroken(lstm, LSTM)
+    run = unbroken(lstm)
     with RunFolder(run).in_use(tensorboard=False):
         assert lstm.main(["--resume", str(run)]) == 2
     assert "another process is training in it" in capsys.readouterr().err
@@ -263,8 +230,8 @@ def test_a_state_comes_back_as_it_was(tmp_path: Path) -> None:
 
 def test_tensorboard_gets_the_measurements(tmp_path: Path) -> None:
     pytest.importorskip("tensorboardX")
-    assert lstm.main([*LSTM, "--quiet", "--tensorboard", "--out", str(tmp_path)]) == 0
-    [file] = (run_of(tmp_path) / "tensorboard").iterdir()
+    assert lstm.main([*SMALL[lstm], "--quiet", "--tensorboard", "--out", str(tmp_path)]) == 0
+    [file] = (only_run(tmp_path) / "tensorboard").iterdir()
     content = file.read_bytes()
     assert all(name in content for name in (b"val_accuracy", b"loss"))
 
@@ -281,13 +248,13 @@ def test_checkpoints_take_a_small_share_of_the_time(
         write(self, state)
 
     monkeypatch.setattr(RunFolder, "write_checkpoint", slow)
-    words = [*LSTM, "--quiet", "--checkpoint-minutes", "1e-9", "--out", str(tmp_path)]
+    words = [*SMALL[lstm], "--quiet", "--checkpoint-minutes", "1e-9", "--out", str(tmp_path)]
     assert lstm.main(words) == 0
     assert written == [0, 12]  # for more the run, of less than 5 seconds, is too short
 
 
 def test_metrics_are_a_table_too(unbroken: Any) -> None:
-    run = unbroken(gan, GAN)
+    run = unbroken(gan)
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     head, *rows = (run / "metrics.csv").read_text().splitlines()
     assert head.split(",")[:2] == ["epoch", "step"]
@@ -303,24 +270,18 @@ NO_JSON = [b"", b"{", b'{"command": "x', b"[1, 2]", b"null", b"\xff\xfe{", b"\x8
 
 @pytest.mark.parametrize("content", NO_JSON)
 def test_a_damaged_environment_ends_no_run(
-    content: bytes, tmp_path: Path, unbroken: Any, capsys: pytest.CaptureFixture[str]
+    content: bytes, run: Path, unbroken: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run = tmp_path / "run"
-    shutil.copytree(unbroken(lstm, LSTM), run)
     (run / "environment.json").write_bytes(content)
     assert lstm.main(["--resume", str(run), "--quiet"]) == 0
     assert "environment.json is damaged, and written anew" in capsys.readouterr().err
-    assert results(run) == results(unbroken(lstm, LSTM))
+    assert results(run) == results(unbroken(lstm))
     written = RunFolder(run).read_json("environment.json")
     assert written["platform"] and [each["command"] for each in written["resumed"]]
 
 
 @pytest.mark.parametrize("resumed", [None, 3, "x", {"a": 1}])
-def test_an_environment_of_other_values_ends_no_run(
-    resumed: Any, tmp_path: Path, unbroken: Any
-) -> None:
-    run = tmp_path / "run"
-    shutil.copytree(unbroken(lstm, LSTM), run)
+def test_an_environment_of_other_values_ends_no_run(resumed: Any, run: Path) -> None:
     (run / "environment.json").write_text("\ufeff" + json.dumps({"a": 1, "resumed": resumed}))
     assert lstm.main(["--resume", str(run), "--quiet"]) == 0
     written = RunFolder(run).read_json("environment.json")
@@ -328,10 +289,8 @@ def test_an_environment_of_other_values_ends_no_run(
 
 
 def test_an_environment_that_cannot_be_written_ends_no_run(
-    tmp_path: Path, unbroken: Any, capsys: pytest.CaptureFixture[str]
+    run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run = tmp_path / "run"
-    shutil.copytree(unbroken(lstm, LSTM), run)
     (run / "environment.json").unlink()
     (run / "environment.json").mkdir()
     assert lstm.main(["--resume", str(run), "--quiet"]) == 0
@@ -361,10 +320,8 @@ def state_of(content: dict[str, Any]) -> dict[str, Any]:
     ],
 )
 def test_a_checkpoint_of_other_content_is_bad_input_and_nothing_is_lost(
-    change: Any, tmp_path: Path, unbroken: Any, capsys: pytest.CaptureFixture[str]
+    change: Any, run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run = tmp_path / "run"
-    shutil.copytree(unbroken(lstm, LSTM), run)
     content = files.read_state(run / CHECKPOINT)
     change(content)
     files.write_state(content, run / CHECKPOINT)
@@ -398,10 +355,8 @@ def test_a_checkpoint_of_another_structure_is_refused(structure: bytes, tmp_path
     ],
 )
 def test_metrics_that_were_changed_are_bad_input(
-    change: Any, tmp_path: Path, unbroken: Any, capsys: pytest.CaptureFixture[str]
+    change: Any, run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run = tmp_path / "run"
-    shutil.copytree(unbroken(lstm, LSTM), run)
     changed = change((run / "metrics.jsonl").read_bytes())
     (run / "metrics.jsonl").write_bytes(changed)
     assert lstm.main(["--resume", str(run)]) == 2
@@ -410,10 +365,8 @@ def test_metrics_that_were_changed_are_bad_input(
 
 
 def test_metrics_whose_lines_end_elsewhere_are_bad_input(
-    tmp_path: Path, unbroken: Any, capsys: pytest.CaptureFixture[str]
+    run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run = tmp_path / "run"
-    shutil.copytree(unbroken(lstm, LSTM), run)
     # an editor on Windows has saved it: what was its end lies within a line's end now
     changed = (run / "metrics.jsonl").read_bytes().replace(b"\n", b"\r\n", 1)
     (run / "metrics.jsonl").write_bytes(changed)
@@ -423,11 +376,7 @@ def test_metrics_whose_lines_end_elsewhere_are_bad_input(
 
 
 @pytest.mark.parametrize("content", [None, b"", b"{", b"\xff" * 9999])
-def test_times_that_are_gone_end_no_run(
-    content: bytes | None, tmp_path: Path, unbroken: Any
-) -> None:
-    run = tmp_path / "run"
-    shutil.copytree(unbroken(lstm, LSTM), run)
+def test_times_that_are_gone_end_no_run(content: bytes | None, run: Path) -> None:
     damaged("timing.jsonl", content)(run)
     assert lstm.main(["--resume", str(run), "--epochs", "4", "--quiet"]) == 0
     assert len((run / "metrics.jsonl").read_text().splitlines()) == 4
@@ -436,24 +385,20 @@ def test_times_that_are_gone_end_no_run(
 def test_metrics_that_somebody_changes_meanwhile_end_no_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    step = lstm.step
+    def change() -> None:
+        (only_run(tmp_path) / "metrics.jsonl").write_text("my notes\n")
 
-    def changing(*args: Any) -> Any:
-        (run_of(tmp_path) / "metrics.jsonl").write_text("my notes\n")
-        return step(*args)
-
-    monkeypatch.setattr(lstm, "step", changing)
-    assert lstm.main([*LSTM, "--out", str(tmp_path)]) == 0
+    before_step(monkeypatch, lstm, 2, change)
+    assert lstm.main([*SMALL[lstm], "--out", str(tmp_path)]) == 0
     error = capsys.readouterr().err
     assert "There is no new metrics.csv" in error and "There are no curves" in error
-    assert (run_of(tmp_path) / "last.safetensors").exists()
+    assert (only_run(tmp_path) / "last.safetensors").exists()
 
 
 def test_a_picture_that_was_damaged_meanwhile_ends_no_run(
     tmp_path: Path, unbroken: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run = tmp_path / "run"
-    shutil.copytree(unbroken(gan, GAN), run)
+    run = shutil.copytree(unbroken(gan), tmp_path / "run")
     first = run / "samples" / "step-0000000.png"
     first.write_bytes(first.read_bytes()[:300])
     shutil.copy(run / "samples" / "step-0000005.png", run / "samples" / "step-best.png")
@@ -471,10 +416,10 @@ def test_a_folder_whose_name_is_not_utf8_holds_a_run(
         out.mkdir()
     except OSError:
         pytest.skip("this file system has no such names")
-    assert lstm.main([*LSTM, "--quiet", "--out", str(out)]) == 0
-    run = run_of(out)
+    assert lstm.main([*SMALL[lstm], "--quiet", "--out", str(out)]) == 0
+    run = only_run(out)
     assert RunFolder(run).read_json("config.json")["out"] == str(out)
     assert b"\\udcff" in (run / "config.json").read_bytes()
-    assert results(run) == results(unbroken(lstm, LSTM))
+    assert results(run) == results(unbroken(lstm))
     assert lstm.main(["--resume", str(run), "--epochs", "4"]) == 0
     assert lstm.main(["--config", str(run / "config.json"), "--dry-run"]) == 0

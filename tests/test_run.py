@@ -1,6 +1,5 @@
 """What both trainers share: options, run folders, averages, the loop, stopping, pictures."""
 
-import io
 import json
 import math
 import os
@@ -159,14 +158,6 @@ def test_a_file_with_a_mistake_is_refused_by_name(text: str, words: str, tmp_pat
         options("--config", str(file))
 
 
-@pytest.mark.parametrize("text", ["[1, 2]", "{", '"best"'])
-def test_a_json_file_that_is_no_config_is_refused(text: str, tmp_path: Path) -> None:
-    file = tmp_path / "config.json"
-    file.write_text(text)
-    with pytest.raises(BadInput, match=r"config\.json"):
-        options("--config", str(file))
-
-
 def test_a_name_that_a_json_file_gives_twice_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "config.json"
     file.write_text('{"epochs": 3, "seed": 1, "epochs": 4}')
@@ -203,6 +194,9 @@ def test_a_file_may_have_a_byte_order_mark(
         b'{"a":' * 99_999,
         b'"a',
         b"null",
+        b"[1, 2]",
+        b"{",
+        b'"best"',
         b'{"learning_rate": 1' + b"0" * 400 + b"}",
         b"learning_rate = 1" + b"0" * 400,
         b'{"epochs": ' + b"1" * 5000 + b"}",
@@ -404,26 +398,6 @@ def test_progress_in_a_file_is_ten_plain_lines(
     ), lines[4]
 
 
-def test_progress_on_a_terminal_fits_into_80_columns(
-    state: State, run: RunFolder, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class Terminal(io.StringIO):
-        def isatty(self) -> bool:
-            return True
-
-    terminal = Terminal()
-    monkeypatch.setattr("sys.stderr", terminal)
-    with training(state, run, Toy(epochs=200, quiet=False), 3) as loop:
-        for _ in walk(loop):
-            means = {name: mg.tensor(0.5) for name in ("g_loss", "d_loss", "d_real", "d_fake")}
-            state.meter = Meter()
-            loop.meter.add(1, **means)
-    last = terminal.getvalue().split("\r")[-1].rstrip()
-    shown = "d_loss 0.500 d_real 0.500 d_fake 0.500"
-    assert re.fullmatch(rf"epoch 200/200, 00:00 left, [\d.]+/s, {shown}", last), last
-    assert len(last) <= 80
-
-
 @pytest.mark.parametrize(
     ("error", "code", "words"),
     [
@@ -504,7 +478,7 @@ def test_pictures_have_the_right_pixels(tmp_path: Path) -> None:
     np.testing.assert_array_equal(drawing.read_grey(tmp_path / "sheet.png"), sheet)
 
 
-@pytest.mark.parametrize("count", [1, 3, 1000])
+@pytest.mark.parametrize("count", [1, 1000])
 def test_curves_are_drawn_from_few_and_many_lines(count: int, tmp_path: Path) -> None:
     numbers = [float(i) for i in range(count)]
     learning = ("loss", "accuracy", "val_loss", "val_accuracy")

@@ -2,45 +2,20 @@
 
 import json
 import os
-import re
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from idx_files import write_digits
+from trainings import only_run, write_random_digits
 
 import minigrad as mg
 from minigrad import optim
-from minigrad.data import Bytes, DataError, MissingDataError, sample_digits
+from minigrad.data import DataError, MissingDataError, sample_digits
 from models.classifier import Classifier
 from train import classifier, digits, evaluation
 from train.console import BadInput
 
-
-def write_random_digits(folder: Path, count: int = 70, prefix: str = "train") -> Bytes:
-    """Write random digits under folder/MNIST/raw, and return the images."""
-    images = np.random.default_rng(count).integers(0, 256, (count, 28, 28), np.uint8)
-    write_digits(folder / prefix, images, np.arange(count, dtype=np.uint8) % 10, prefix)
-    raw = folder / "MNIST" / "raw"
-    raw.mkdir(parents=True, exist_ok=True)
-    for path in (folder / prefix / "MNIST" / "raw").iterdir():
-        path.rename(raw / path.name)
-    return images
-
-
-@pytest.fixture
-def no_torchvision(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make torchvision impossible to import."""
-    monkeypatch.setitem(sys.modules, "torchvision", None)
-    monkeypatch.setitem(sys.modules, "torchvision.datasets", None)
-
-
-@pytest.fixture
-def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A new working folder, so that ./data is not there."""
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("quick_pictures")
 
 
 def find(folder: Path | None, limit: int | None = None) -> tuple[digits.Digits, digits.Digits]:
@@ -188,12 +163,6 @@ def train_small(out: Path, *options: str) -> int:
     return classifier.main([*small, *options])
 
 
-def only_run(out: Path) -> Path:
-    """The single run folder under out."""
-    (run,) = (out / "classifier").iterdir()
-    return run
-
-
 def metrics(run: Path) -> list[dict[str, float]]:
     """The run's measurements."""
     return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
@@ -227,23 +196,11 @@ def test_a_run_leaves_everything_behind(tmp_path: Path, capsys: pytest.CaptureFi
     assert f"read {best:.2%}.\nResults: {run}\n" in text
 
 
-def test_the_same_seed_gives_the_same_run_and_another_does_not(tmp_path: Path) -> None:
-    write_random_digits(tmp_path)
-    results = []
-    for name, seed in (("a", "1"), ("b", "1"), ("c", "2")):
-        options = ["--data-dir", str(tmp_path), "--seed", seed, "--quiet"]
-        assert train_small(tmp_path / name, *options) == 0
-        run = only_run(tmp_path / name)
-        files = ("metrics.jsonl", "last.safetensors", "best.safetensors")
-        results.append([(run / file).read_bytes() for file in files])
-    assert results[0] == results[1]
-    assert results[0][0] != results[2][0]
-
-
 def test_the_best_weights_are_those_that_read_most(tmp_path: Path) -> None:
     write_random_digits(tmp_path)
-    assert train_small(tmp_path, "--data-dir", str(tmp_path), "--epochs", "6", "--quiet") == 0
-    run = only_run(tmp_path)
+    options = ["--data-dir", str(tmp_path), "--epochs", "6", "--quiet"]
+    assert train_small(tmp_path / "runs", *options) == 0
+    run = only_run(tmp_path / "runs")
     model = Classifier()
     model.load_state_dict(mg.load(run / "best.safetensors"))
     best = max(metrics(run), key=lambda line: (line["val_accuracy"], -line["val_loss"]))
@@ -284,26 +241,3 @@ def test_it_learns_all_of_mnist(tmp_path: Path) -> None:
     options = ["--data-dir", os.environ["MINIGRAD_MNIST"], "--epochs", "3", "--quiet"]
     assert classifier.main([*options, "--out", str(tmp_path)]) == 0
     assert metrics(only_run(tmp_path))[-1]["val_accuracy"] > 0.96
-
-
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        ("--limit 0", "--limit is 0; allowed: a whole number of at least 1"),
-        ("--dropout 1", "--dropout is 1.0"),
-        ("--shift 28", "--shift is 28; allowed: a whole number from 0 to 27"),
-        ("--shift -1", "--shift is -1"),
-        ("--lr 0", "--learning-rate is 0.0"),
-        ("--epochs none", "--epochs"),
-        ("--data-dir nowhere", "--data-dir nowhere"),
-    ],
-)
-@pytest.mark.usefixtures("no_torchvision")
-def test_bad_input_is_one_message_and_makes_nothing(
-    options: str, words: str, elsewhere: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert train_small(elsewhere / "runs", *options.split()) == 2
-    captured = capsys.readouterr()
-    assert words in re.sub(r"[\n│ ]+", " ", captured.err)
-    assert captured.out == ""
-    assert list(elsewhere.iterdir()) == []

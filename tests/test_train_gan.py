@@ -1,6 +1,5 @@
 """Finding MNIST, and the GAN's trainer."""
 
-import gzip
 import json
 import socket
 import subprocess
@@ -12,12 +11,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from idx_files import write_digits
 from PIL import Image
+from trainings import only_run, write_random_digits
 
 import minigrad as mg
 from minigrad import nn
-from minigrad.data import Bytes, DataError
+from minigrad.data import DataError
 from models.gan import Discriminator, Generator
 from train import digits, drawing, gan
 from train.average import Average
@@ -28,17 +27,8 @@ from train.judge import Reader
 from train.latent import draw
 
 ROOT = Path(__file__).parent.parent
+pytestmark = pytest.mark.usefixtures("quick_pictures")
 NO_SERVER = "http://127.0.0.1:9/mnist/"
-
-
-def write_random_digits(folder: Path, count: int = 70) -> Bytes:
-    """Write random digits under folder/MNIST/raw, the images compressed, and return the images."""
-    images = np.random.default_rng(0).integers(0, 256, (count, 28, 28), np.uint8)
-    raw = write_digits(folder, images, np.arange(count, dtype=np.uint8) % 10)
-    plain = raw / "train-images-idx3-ubyte"
-    (raw / f"{plain.name}.gz").write_bytes(gzip.compress(plain.read_bytes()))
-    plain.unlink()
-    return images
 
 
 def install_torchvision(
@@ -61,20 +51,6 @@ def install_torchvision(
     monkeypatch.setitem(sys.modules, "torchvision.datasets", datasets)
 
 
-@pytest.fixture
-def no_torchvision(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make torchvision impossible to import."""
-    monkeypatch.setitem(sys.modules, "torchvision", None)
-    monkeypatch.setitem(sys.modules, "torchvision.datasets", None)
-
-
-@pytest.fixture
-def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A new working folder, so that ./data is not there."""
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
 def test_the_named_folder_is_read(tmp_path: Path) -> None:
     images = write_random_digits(tmp_path)
     said: list[str] = []
@@ -92,9 +68,9 @@ def test_the_folder_data_is_read_if_none_is_named(elsewhere: Path) -> None:
 @pytest.mark.parametrize("named", [True, False])
 def test_a_damaged_file_is_never_passed_over(named: bool, elsewhere: Path) -> None:
     write_random_digits(elsewhere / "data")
-    path = elsewhere / "data" / "MNIST" / "raw" / "train-images-idx3-ubyte.gz"
+    path = elsewhere / "data" / "MNIST" / "raw" / "train-images-idx3-ubyte"
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(DataError, match=r"train-images-idx3-ubyte\.gz is truncated"):
+    with pytest.raises(DataError, match="train-images-idx3-ubyte is truncated"):
         digits.training_digits(Path("data") if named else None, print)
 
 
@@ -418,12 +394,6 @@ def train_small(out: Path, *options: str) -> int:
     return gan.main([*small, "--out", str(out), *options])
 
 
-def only_run(out: Path) -> Path:
-    """The single run folder under out."""
-    (run,) = (out / "gan").iterdir()
-    return run
-
-
 def test_a_run_leaves_everything_behind(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_random_digits(tmp_path)
     assert train_small(tmp_path / "runs", "--data-dir", str(tmp_path)) == 0
@@ -466,46 +436,10 @@ def test_a_run_leaves_everything_behind(tmp_path: Path, capsys: pytest.CaptureFi
     assert "After 10 steps the discriminator recognises" in text
 
 
-def test_the_same_seed_gives_the_same_run(tmp_path: Path) -> None:
-    write_random_digits(tmp_path)
-    results = []
-    for name, seed in (("a", "1"), ("b", "1"), ("c", "2")):
-        options = ["--data-dir", str(tmp_path), "--seed", seed, "--quiet"]
-        assert train_small(tmp_path / name, *options) == 0
-        run = only_run(tmp_path / name)
-        files = ("metrics.jsonl", "last.safetensors", "samples/step-0000010.png")
-        results.append([(run / file).read_bytes() for file in files])
-    assert results[0] == results[1]
-    assert results[0][0] != results[2][0]
-
-
 def test_a_last_batch_of_one_digit_works(tmp_path: Path) -> None:
     write_random_digits(tmp_path)
     assert train_small(tmp_path, "--data-dir", str(tmp_path), "--limit", "17", "--quiet") == 0
     assert train_small(tmp_path, "--data-dir", str(tmp_path), "--limit", "1", "--quiet") == 0
-
-
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        ("--batch-size 1", "--batch-size is 1; allowed: a whole number of at least 2"),
-        ("--limit 0", "--limit is 0"),
-        ("--betas 0.5 1", "--betas is 0.5 1.0"),
-        ("--save-interval 0", "--save-interval is 0"),
-        ("--latent-dim -1", "--latent-dim is -1"),
-        ("--data-dir nowhere", "--data-dir nowhere"),
-    ],
-)
-@pytest.mark.usefixtures("no_torchvision")
-def test_bad_input_is_one_message_and_makes_nothing(
-    options: str, words: str, elsewhere: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert train_small(elsewhere / "runs", *options.split()) == 2
-    captured = capsys.readouterr()
-    assert words in captured.err
-    assert len(captured.err.splitlines()) == 1
-    assert captured.out == ""
-    assert list(elsewhere.iterdir()) == []
 
 
 def test_a_corrupted_file_stops_the_command_and_stays_as_it_is(tmp_path: Path) -> None:

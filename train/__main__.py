@@ -24,9 +24,6 @@ def commands() -> dict[str, str]:
 def main(args: Sequence[str] | None = None) -> int:
     """List the commands, or say how to run the one that the user probably meant.
 
-    Args:
-        args: The words of the command line, None for those of the process.
-
     Returns:
         The exit code: 0 for the list, 1 if it cannot be written, 2 for an unknown command.
     """

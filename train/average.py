@@ -40,12 +40,9 @@ class Average:
 
 
 def mix(average: nn.Module, network: nn.Module, decay: Tensor) -> None:
-    """Move the weights and buffers of an average towards those of a network.
+    """Move the weights and buffers a of an average towards a network's, w: a <- d a + (1 - d) w.
 
-    Args:
-        average: The network that moves.
-        network: The network it moves towards.
-        decay: The share of the average that remains, a number on the average's device.
+    The decay d, the share of the average that remains, is a number on the average's device.
     """
     averages = {**dict(average.named_parameters()), **dict(average.named_buffers())}
     values = {**dict(network.named_parameters()), **dict(network.named_buffers())}

@@ -55,11 +55,6 @@ class ClassifierConfig(RunConfig):
     limit: Annotated[int | None, DATA, COUNT, N] = None
     """Train on the first N digits only."""
 
-    @property
-    def title(self) -> str:
-        """The title of its curves."""
-        return "Reading handwritten digits"
-
 
 def step(
     model: nn.Module, optimizer: optim.Optimizer, x: Tensor, labels: Tensor
@@ -124,15 +119,7 @@ def find(config: ClassifierConfig, say: Callable[[str], None]) -> tuple[Digits, 
 
 
 def train(config: ClassifierConfig, make_run: Callable[..., RunFolder]) -> Run:
-    """Train as configured, draw the curves, and say how well it went.
-
-    Args:
-        config: What to do.
-        make_run: Makes the run folder.
-
-    Returns:
-        The run.
-    """
+    """Train as configured, draw the curves, and say how well it went."""
     say = talker(config.quiet)
     learnt, unseen = find(config, say)
     digits = f"{len(learnt):,} digits of {learnt.source}"
@@ -166,13 +153,22 @@ def train(config: ClassifierConfig, make_run: Callable[..., RunFolder]) -> Run:
     return loop.result()
 
 
+def draw(
+    config: ClassifierConfig, run: RunFolder, into: RunFolder, say: Callable[[str], None]
+) -> list[str]:
+    """Draw the curves of a run; see `Trainer.draw`."""
+    lines = run.read_lines("metrics.jsonl")
+    figure = drawing.learning_curves(lines, "Reading handwritten digits")
+    return [drawing.save(figure, into, "curves.png")]
+
+
 def finish(config: ClassifierConfig, unseen: Digits, model: Classifier, run: RunFolder) -> None:
     """Draw the curves and the mistakes, and say how it went."""
     lines = run.measured()
     if not lines:
         return
     if not config.no_plots:
-        drawing.save(drawing.learning_curves(lines, config.title), run, "curves.png")
+        draw(config, run, run, talker(config.quiet))
         _, read = Reader(model).look(unseen.images)
         when = f"after epoch {lines[-1]['epoch']}"
         drawing.save(drawing.confusion(unseen.labels, read, when), run, "confusion.png")
@@ -188,7 +184,8 @@ def finish(config: ClassifierConfig, unseen: Digits, model: Classifier, run: Run
     )
 
 
-trainer = Trainer("train.classifier", ClassifierConfig, train)
+panels = drawing.learning_panels()
+trainer = Trainer("train.classifier", ClassifierConfig, train, draw, "epoch", panels)
 main, run = trainer.main, trainer.run
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from typing import (
 import docstring_parser
 import tyro
 
-from .console import BadInput
+from .console import BadInput, cause, guarded
 from .files import named_values, read_json, typed
 
 # --- the options that every trainer has -----------------------------------------------------------
@@ -139,11 +139,6 @@ class RunConfig:
         """Return what a recipe changes; recipe "best" is the defaults as they stand."""
         return {"quick": cls.QUICK, "report": cls.REPORT}.get(recipe, {})
 
-    @property
-    def title(self) -> str:
-        """The title of its curves."""
-        return type(self).__name__.removesuffix("Config")
-
 
 Config = TypeVar("Config", bound=RunConfig)
 Options = TypeVar("Options")
@@ -245,11 +240,7 @@ def config_of(run: Path, cls: type[Config], program: str, flag: str) -> Config:
 
 
 def program_of(run: Path, flag: str) -> str:
-    """Read which program made a run.
-
-    Args:
-        run: Its folder.
-        flag: How the user named the folder, for messages.
+    """Read which program made the run in a folder, which the user named by `flag`.
 
     Raises:
         BadInput: If it is not a run.
@@ -260,21 +251,27 @@ def program_of(run: Path, flag: str) -> str:
     return program
 
 
-def parse_tool(cls: type[Options], args: Sequence[str] | None, prog: str) -> Options:
-    """Read the options of a command that works on runs; there are no recipes and files.
+def command(program: str, cls: type[Options], run: Callable[[Options], int]) -> Callable[..., int]:
+    """Return the `main` of a command that works on runs; it has no recipes and files.
 
     Args:
-        cls: A dataclass of options.
-        args: The words of the command line, None for those of the process.
-        prog: How the program is called, for the help.
-
-    Raises:
-        BadInput: If a value is out of its range.
-        SystemExit: By tyro, as for `parse`.
+        program: Its module, as "train.plot".
+        cls: A dataclass of its options.
+        run: Does what the options say, and returns the exit code.
     """
-    options = tyro.cli(cls, args=args, prog=prog, config=(tyro.conf.FlagCreatePairsOff,))
-    _check_ranges(options)
-    return options
+
+    def main(args: Sequence[str] | None = None) -> int:
+        """Run the command; `args` are its words, None for those of the process."""
+
+        def parse_and_run() -> int:
+            prog, marks = f"python -m {program}", (tyro.conf.FlagCreatePairsOff,)
+            options = tyro.cli(cls, args=args, prog=prog, config=marks)
+            _check_ranges(options)
+            return run(options)
+
+        return guarded(parse_and_run)
+
+    return main
 
 
 def _command_line(default: Config, args: Sequence[str] | None, program: str) -> Config:
@@ -380,8 +377,7 @@ def _load(path: Path, flag: str) -> dict[str, Any]:
     try:
         content = path.read_bytes()
     except (OSError, ValueError) as error:  # ValueError: a path that no file can have
-        why = getattr(error, "strerror", None) or error
-        raise BadInput(f"{flag} {path} cannot be read: {why}") from None
+        raise BadInput(f"{flag} {path} cannot be read: {cause(error)}") from None
     try:
         return named_values(content, read_json if path.suffix == ".json" else tomllib.loads)
     except ValueError as error:

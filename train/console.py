@@ -66,6 +66,11 @@ def _say_nothing(*_: object) -> None:
     pass
 
 
+def cause(error: Exception) -> str:
+    """Return why a file cannot be used, without its name and the number of the error."""
+    return getattr(error, "strerror", None) or str(error)
+
+
 def leave(code: int) -> NoReturn:
     """End the process with an exit code, whatever its streams still hold and cannot write.
 

@@ -5,8 +5,8 @@ import socket
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
@@ -105,11 +105,14 @@ def _fetch(folder: Path, say: Callable[[str], None]) -> str | None:
     if not _answers(server):
         return f"{server} does not answer"
     say(f"Fetching MNIST into {folder} ...")
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(4 * PATIENCE)
     try:
-        with _socket_timeout(4 * PATIENCE):
-            mnist(folder, download=True)
+        mnist(folder, download=True)
     except (RuntimeError, OSError) as error:
         return " ".join(str(error).split())
+    finally:
+        socket.setdefaulttimeout(before)
     return None
 
 
@@ -129,13 +132,3 @@ def _answers(url: str) -> bool:
     thread.start()
     thread.join(PATIENCE)
     return answered.is_set()
-
-
-@contextmanager
-def _socket_timeout(seconds: float) -> Iterator[None]:
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(seconds)
-    try:
-        yield
-    finally:
-        socket.setdefaulttimeout(before)

@@ -43,6 +43,7 @@ TITLES = {
     "rnn": "Plain recurrent network",
 }
 GUESSING: Guide = (10, "10 %: guessing")
+HALF: Guide = (50, "50 %: guessing")
 MOST_POINTS = 80  # of a curve; more would be noise in a panel of 4 inches
 MOST_FRAMES = 100
 PAPER = 255
@@ -308,11 +309,13 @@ def literal(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode().replace("$", r"\$")
 
 
-def new_figure(width: float, height: float, rows: int = 1, columns: int = 1) -> tuple[Figure, Any]:
+def new_figure(
+    width: float, height: float, rows: int = 1, columns: int = 1, **shape: Any
+) -> tuple[Figure, Any]:
     """Return a figure, sizes in inches, and its axes as an array (rows, columns)."""
     figure = Figure(figsize=(width, height), dpi=150, layout="constrained")
     FigureCanvasAgg(figure)
-    return figure, figure.subplots(rows, columns, squeeze=False)
+    return figure, figure.subplots(rows, columns, squeeze=False, **shape)
 
 
 def save(figure: Figure, run: RunFolder, name: str) -> str:
@@ -365,8 +368,7 @@ def gan_curves(lines: Lines, floor: float | None) -> Figure:
         curve(measured, "step", "d_real", "real digits taken for real", "real", percent=True),
         curve(measured, "step", "d_fake", "fakes taken for fakes", "generator", percent=True),
     ]
-    guessing = (50, "50 %: guessing")
-    panel(shares, "How often the discriminator is right", right, x, "right (%)", guessing)
+    panel(shares, "How often the discriminator is right", right, x, "right (%)", HALF)
     known = None if floor is None else (floor, f"as many real digits: {floor:.1f}")
     for distance, overlap in rest:
         fid = [curve(judged, "step", "fid", "fakes", "generator")]
@@ -403,6 +405,16 @@ class Panel:
 
     moment: bool = False
     """Measured at a moment, now and then; else averaged over all that is between two lines."""
+
+
+def learning_panels(guide: Guide | None = None) -> list[Panel]:
+    """Return what is compared of networks that classify; the guide is an accuracy in %."""
+    return [
+        Panel("loss", "Training loss", "loss (nats)"),
+        Panel("accuracy", "Training accuracy", "accuracy (%)", guide=guide),
+        Panel("val_loss", "Validation loss", "loss (nats)"),
+        Panel("val_accuracy", "Validation accuracy", "accuracy (%)", guide=guide),
+    ]
 
 
 def comparison(
@@ -485,9 +497,9 @@ def memory(found: Memory, network: str) -> Figure:
         network: Which network it is, a key of `TITLES`.
     """
     heights = [2.9] + [0.7] * len(found.cells)
-    figure = Figure(figsize=(9, sum(heights) + 1.6), dpi=150, layout="constrained")
-    FigureCanvasAgg(figure)
-    top, *rows = figure.subplots(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
+    height = sum(heights) + 1.6
+    figure, axes = new_figure(9, height, len(heights), 1, height_ratios=heights)
+    top, *rows = axes[:, 0]
     own, steps = LOOKS[network], len(found.digits)
     looks = (own, LOOKS["validation"], LOOKS["real"]._replace(dashes="-", marker="s"))
     curves = [
@@ -709,13 +721,12 @@ class Strip:
     """N, of one letter or two."""
 
 
-def strips(rows: Sequence[Strip], title: str, caption: str) -> Figure:
-    """Draw strips below each other; what their ends are called stands in bold.
+def strips(rows: Sequence[Strip], digits: Sequence[int]) -> Figure:
+    """Draw strips on the way through these digits below each other; their ends stand in bold.
 
     Args:
-        rows: At least one, all of the same length.
-        title: What they show.
-        caption: What the captions say.
+        rows: At least one, all of the same length; captions say what a classifier reads.
+        digits: The digits that were looked for, in order.
     """
     count = len(rows[0].images)
     size = min(0.75, STRIP_WIDTH / count)  # of an image, in inches
@@ -732,6 +743,8 @@ def strips(rows: Sequence[Strip], title: str, caption: str) -> Figure:
         axis.set_yticks([])
         axis.set_ylabel(row.name, rotation="horizontal", ha="right", va="center")
         axis.spines[:].set_visible(False)
+    caption = "what the classifier reads in each picture (bold: the points that were looked for)"
     figure.supxlabel(caption, fontsize=9)
+    title = f"The way from {' to '.join(map(str, digits))} in the generator's latent space"
     figure.suptitle(textwrap.fill(title, int(9 * width)))
     return figure

@@ -21,7 +21,10 @@ STRUCTURE = "structure"  # the array in a state's file that holds, as JSON, all 
 
 @contextmanager
 def replacing(target: Path) -> Iterator[Path]:
-    """Give a path to write to, and put the file written there in the place of `target` at once."""
+    """Give a path to write to, and put the file written there in the place of `target` at once.
+
+    The temporary file stands beside it, and its name has the same ending.
+    """
     temporary = target.with_name(f".unfinished-{target.name}")
     try:
         yield temporary

@@ -31,21 +31,11 @@ from .config import (
     N,
     RunConfig,
 )
-from .console import BadInput, conclude, leave, talker, warn
+from .console import conclude, leave, talker, warn
 from .digits import training_digits
-from .judge import Judge
-from .latent import (
-    CAPTION,
-    CONFIDENT,
-    DIGITS,
-    STEPS,
-    choose,
-    clearest,
-    sample,
-    search,
-    strips,
-    way_through,
-)
+from .drawing import HALF, Panel
+from .judge import Judge, judge_option
+from .latent import CONFIDENT, DIGITS, choose, clearest, sample, search, strips
 from .loop import Loop, State, training
 from .run import Run, RunFolder
 from .trainer import Trainer
@@ -195,14 +185,10 @@ def step(game: Game, real: Tensor, latent: Tensor, r1: float = 0.0) -> dict[str,
 
 
 def slope(discriminator: Discriminator, real: Tensor) -> Tensor:
-    """Return how steep the discriminator is at real digits: the mean of |dD(x)/dx|^2.
+    """Return how steep the discriminator is at real digits x (N, 784): the mean of |dD(x)/dx|^2.
 
     Where the discriminator is flat, it no longer pushes the generator away from digits that are as
     good as real ones, so the game can come to rest. D(x) is the logit.
-
-    Args:
-        discriminator: The discriminator.
-        real: Digits (N, 784).
 
     Source: Mescheder, Geiger and Nowozin 2018, "Which training methods for GANs do actually
     converge?", equation 9 (R1). That it need not be paid at each step is from Karras et al. 2020,
@@ -226,19 +212,12 @@ def to_tensor(images: Bytes, device: str = "cpu") -> Tensor:
 
 
 def train(config: GANConfig, make_run: Callable[..., RunFolder]) -> Run:
-    """Train as configured, and draw what the generator has learnt.
-
-    Args:
-        config: What to do.
-        make_run: Makes the run folder.
-
-    Returns:
-        The run.
-    """
+    """Train as configured, and draw what the generator has learnt."""
     say = talker(config.quiet)
     learnt = training_digits(config.data_dir, say)[: config.limit]
     images, digits = learnt.images, f"{len(learnt)} digits of {learnt.source}"
-    judge = load_judge(config)
+    with judge_option(config.judge):
+        judge = Judge.load(config.judge, config.data_dir)
     run = make_run(digits=digits, judged_against=judge.source)
     say(f"Learning from {digits}; judged against {judge.source}.")
 
@@ -273,23 +252,9 @@ def train(config: GANConfig, make_run: Callable[..., RunFolder]) -> Run:
     if not config.no_plots:
         if lines:
             drawing.save(drawing.gan_curves(lines, judge.floor), run, "curves.png")
-        draw(artist, shown, run, loop, judge)
+        draw_digits(artist, shown, run, loop, judge)
     conclude(config.quiet, *summary(lines, judge.floor), f"Results: {run.path}")
     return loop.result()
-
-
-def load_judge(config: GANConfig) -> Judge:
-    """Return the classifier that judges the fakes.
-
-    Raises:
-        BadInput: If the weights that the user named cannot be used.
-    """
-    try:
-        return Judge.load(config.judge, config.data_dir)
-    except (OSError, ValueError, nn.StateDictError) as error:
-        if config.judge is None:
-            raise
-        raise BadInput(f"--judge {config.judge}: {error}") from None
 
 
 def make_game(config: GANConfig) -> Game:
@@ -329,7 +294,30 @@ def save_samples(generator: nn.Module, latent: Tensor, run: RunFolder, step: int
         drawing.write_grey(drawing.grid(sample(generator, latent), GRID_SIDE), path)
 
 
-def draw(generator: nn.Module, shown: Tensor, run: RunFolder, loop: Loop, judge: Judge) -> None:
+def draw(
+    config: GANConfig, run: RunFolder, into: RunFolder, say: Callable[[str], None]
+) -> list[str]:
+    """Draw the curves and the progress of a run; see `Trainer.draw`."""
+    lines, floor = run.read_lines("metrics.jsonl"), floor_of(config, run)
+    if any("fid" in line for line in lines) and floor is None:
+        say("The FID of real digits is left out: those it was judged against are not here.")
+    figure = drawing.gan_curves(lines, floor)
+    return [drawing.save(figure, into, "curves.png"), *drawing.gan_progress(run, into)]
+
+
+def floor_of(config: GANConfig, run: RunFolder) -> float | None:
+    """Return the FID of the real digits that a run was judged against; None if they are gone."""
+    try:
+        found = Judge.load(config.judge, config.data_dir)
+    except (OSError, ValueError, nn.StateDictError, DataError):
+        return None
+    same = found.source == run.read_json("environment.json").get("judged_against")
+    return found.floor if same else None
+
+
+def draw_digits(
+    generator: nn.Module, shown: Tensor, run: RunFolder, loop: Loop, judge: Judge
+) -> None:
     """Draw the samples, their progress, and the way from one digit to another."""
     if loop.stopped_by is None:
         save_samples(generator, shown, run, loop.state.step)
@@ -339,19 +327,12 @@ def draw(generator: nn.Module, shown: Tensor, run: RunFolder, loop: Loop, judge:
         warn(f"There is no picture of the progress: {error}")
     found = search(generator, judge, shown.shape[1], TRIES, 1, np.random.default_rng(0))
     ends = clearest(found, DIGITS, CONFIDENT)
-    points = choose(found, ends, 0)
-    rows = strips(generator, judge, points, ends, STEPS, ("spherical", "linear"))
-    figure = drawing.strips(rows, way_through(ends), CAPTION)
-    drawing.save(figure, run, "interpolation.png")
+    rows = strips(generator, judge, choose(found, ends, 0), ends)
+    drawing.save(drawing.strips(rows, ends), run, "interpolation.png")
 
 
 def summary(lines: Sequence[Mapping[str, float]], floor: float) -> list[str]:
-    """Say how the game stands, and what the judge found last.
-
-    Args:
-        lines: The metrics.
-        floor: The FID of as many real digits.
-    """
+    """Say how the game stands, and what the judge found last; `floor` is the FID of real digits."""
     if not lines:
         return []
     recent = drawing.evened(drawing.selected(lines, ("d_real", "d_fake")))[-1]
@@ -370,7 +351,15 @@ def summary(lines: Sequence[Mapping[str, float]], floor: float) -> list[str]:
     return said
 
 
-trainer = Trainer("train.gan", GANConfig, train)
+PANELS = (
+    Panel("g_loss", "Generator's loss", "loss (nats)"),
+    Panel("d_loss", "Discriminator's loss (real + fake)", "loss (nats)"),
+    Panel("fid", "Distance from real digits", "FID", log=True, moment=True),
+    Panel("d_real", "Real digits taken for real", "right (%)", guide=HALF),
+    Panel("d_fake", "Fakes taken for fakes", "right (%)", guide=HALF),
+    Panel("recall", "Recall: real digits that fakes cover", "share (%)", moment=True),
+)
+trainer = Trainer("train.gan", GANConfig, train, draw, "step", PANELS)
 main, run = trainer.main, trainer.run
 
 if __name__ == "__main__":

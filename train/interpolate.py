@@ -15,11 +15,11 @@ from minigrad import nn
 from models.gan import Generator
 
 from . import drawing, latent
-from .config import COUNT, SEED, Allowed, config_of, parse_tool
-from .console import DONE, BadInput, answer, conclude, guarded, leave, talker
+from .config import COUNT, FILE, SEED, Allowed, N, command, config_of
+from .console import DONE, BadInput, answer, cause, conclude, leave, talker
 from .files import replacing
 from .gan import GANConfig
-from .judge import Reader
+from .judge import Reader, judge_option
 
 PROGRAM = "train.interpolate"
 MOST = 20  # digits in one picture
@@ -47,22 +47,22 @@ class InterpolateConfig:
     path: Literal["both", "spherical", "linear"] = "both"
     """Along a great circle, whose points are all as probable, in a straight line, or both."""
 
-    steps: Annotated[int, LENGTH, tyro.conf.arg(metavar="N")] = latent.STEPS
+    steps: Annotated[int, LENGTH, N] = latent.STEPS
     """Number of pictures from one digit to the next, with both of them."""
 
     seed: Annotated[int, SEED] = 0
     """Seed of the latent points; the same seed draws the same picture."""
 
-    tries: Annotated[int, COUNT, tyro.conf.arg(metavar="N")] = 10_000
+    tries: Annotated[int, COUNT, N] = 10_000
     """Number of latent points to try."""
 
     confidence: Annotated[float, SURE] = latent.CONFIDENT
     """Least probability, from 0 to 1, that the classifier gives to each digit."""
 
-    judge: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    judge: Annotated[Path | None, FILE] = None
     """Weights of the classifier, from train.classifier. Without this option the bundled one."""
 
-    out: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    out: Annotated[Path | None, FILE] = None
     """PNG file to write. Without this option one in the run's folder, named after the digits."""
 
     gif: bool = False
@@ -75,26 +75,8 @@ class InterpolateConfig:
     """No messages, only one line with the result."""
 
 
-def main(args: Sequence[str] | None = None) -> int:
-    """Run the command.
-
-    Args:
-        args: Its words, None for those of the process.
-
-    Returns:
-        The exit code.
-    """
-    return guarded(lambda: interpolate(parse_tool(InterpolateConfig, args, f"python -m {PROGRAM}")))
-
-
 def interpolate(config: InterpolateConfig) -> int:
-    """Find the digits, draw the ways between them, and say where the picture is.
-
-    Args:
-        config: What to do.
-
-    Returns:
-        The exit code.
+    """Find the digits, draw the ways between them, say where the picture is; return the exit code.
 
     Raises:
         BadInput: If something that the user gave cannot be used.
@@ -105,10 +87,11 @@ def interpolate(config: InterpolateConfig) -> int:
     config = replace(config, out=config.out or config.run / f"{name}.png")
     assert config.out is not None
     generator, size = load_generator(config.run)
-    reader = load_reader(config.judge)
+    with judge_option(config.judge):
+        reader = Reader.load(config.judge)
     _check_target(config.out)
-    animation = config.out.with_suffix(".gif") if config.gif else None
-    if animation is not None and animation.is_dir():
+    animation = config.out.with_suffix(".gif")
+    if config.gif and animation.is_dir():
         raise BadInput(f"--gif: {animation} is a folder; allowed: another --out")
     if config.dry_run:
         return answer(json.dumps(asdict(config), indent=2, default=str))
@@ -126,31 +109,21 @@ def interpolate(config: InterpolateConfig) -> int:
     sure = [f"{digit} ({read[i, digit]:.1%})" for i, digit in enumerate(config.digits)]
     ways = tuple(latent.WAYS) if config.path == "both" else (config.path,)
     rows = latent.strips(generator, reader, points, config.digits, config.steps, ways)
-    written = [config.out]
     try:
         with replacing(config.out) as path:
-            title = latent.way_through(config.digits)
-            drawing.strips(rows, title, latent.CAPTION).savefig(path)
-        if animation is not None:
-            written.append(animation)
+            drawing.strips(rows, config.digits).savefig(path)
+        if config.gif:
             with replacing(animation) as path:
                 drawing.animation(_frames(rows, len(ways)), path)
     except (OSError, ValueError) as error:  # ValueError: a path that no file can have
-        why = getattr(error, "strerror", None) or error
-        raise BadInput(f"--out {config.out}: cannot be written: {why}") from None
-    results = " and ".join(map(str, written))
-    conclude(config.quiet, f"Found {', '.join(sure)}.", f"Results: {results}")
+        raise BadInput(f"--out {config.out}: cannot be written: {cause(error)}") from None
+    results = f"Results: {config.out}" + f" and {animation}" * config.gif
+    conclude(config.quiet, f"Found {', '.join(sure)}.", results)
     return DONE
 
 
 def load_generator(run: Path) -> tuple[Generator, int]:
-    """Read a run's generator: the moving average if the run has one.
-
-    Args:
-        run: The run's folder.
-
-    Returns:
-        The generator, and the number of dimensions of its latent space.
+    """Read a run's generator, or its moving average if there is one, and its latent dimensions.
 
     Raises:
         BadInput: If it is not a run of train.gan, or has no usable weights.
@@ -161,9 +134,8 @@ def load_generator(run: Path) -> tuple[Generator, int]:
         raise BadInput(f"RUN {run}: there are no weights yet; they come with its first epoch")
     try:
         weights = mg.load(file)
-        prefix = (
-            "average." if any(name.startswith("average.") for name in weights) else "generator."
-        )
+        averaged = any(name.startswith("average.") for name in weights)
+        prefix = "average." if averaged else "generator."
         own = {n.removeprefix(prefix): v for n, v in weights.items() if n.startswith(prefix)}
         generator = Generator(config.latent_dim, config.generator_hidden)
         generator.load_state_dict(own)
@@ -174,60 +146,36 @@ def load_generator(run: Path) -> tuple[Generator, int]:
     return generator, config.latent_dim
 
 
-def load_reader(path: Path | None) -> Reader:
-    """Read the classifier.
-
-    Raises:
-        BadInput: If the weights that the user named cannot be used.
-    """
-    try:
-        return Reader.load(path)
-    except (OSError, ValueError, nn.StateDictError) as error:
-        if path is None:
-            raise
-        raise BadInput(f"--judge {path}: {error}") from None
-
-
 def _check_target(out: Path) -> None:
-    problem = (
-        "is not named .png"
-        if out.suffix.lower() != ".png"
-        else "is a folder"
-        if out.is_dir()
-        else f"{out.parent} is not a folder"
-        if not out.parent.is_dir()
-        else ""
-    )
-    if problem:
-        raise BadInput(f"--out {out}: {problem}; allowed: a PNG file in a folder that exists")
+    problems = {
+        "is not named .png": out.suffix.lower() != ".png",
+        "is a folder": out.is_dir(),
+        f"{out.parent} is not a folder": not out.parent.is_dir(),
+    }
+    for problem, found in problems.items():
+        if found:
+            raise BadInput(f"--out {out}: {problem}; allowed: a PNG file in a folder that exists")
 
 
 def _frames(rows: Sequence[drawing.Strip], ways: int) -> list[drawing.Grey]:
     """Each picture on the way over the name of its way; the digits asked for are there twice."""
-    legs = [rows[start : start + ways] for start in range(0, len(rows), ways)]
     return [
-        np.hstack(
-            [
-                drawing.captioned(
-                    drawing.grid(row.images[i : i + 1], 1, scale=6), row.name.replace("\n", ", ")
-                )
-                for row in leg
-            ]
-        )
-        for leg in legs
-        for i in range(len(leg[0].images))
+        np.hstack([_labelled(row.images[i], row.name) for row in rows[leg : leg + ways]])
+        for leg in range(0, len(rows), ways)
+        for i in range(len(rows[leg].images))
     ]
+
+
+def _labelled(image: drawing.Grey, name: str) -> drawing.Grey:
+    """A picture, large, over the name of its way."""
+    return drawing.captioned(drawing.grid(image[None], 1, scale=6), name.replace("\n", ", "))
 
 
 def _hint(config: InterpolateConfig, found: dict[int, latent.Found], error: str) -> str:
-    drawn = [
-        str(digit)
-        for digit, each in found.items()
-        if len(each.confidence) and each.confidence[0] >= config.confidence
-    ]
+    clear = (str(digit) for digit, each in found.items() if each.confidence[0] >= config.confidence)
     return (
         f"--digits {_words(config.digits)}: {error} ({config.tries:,} tried); this generator draws "
-        f"{', '.join(drawn) or 'no digit'} so clearly; more --tries or a smaller --confidence may "
+        f"{', '.join(clear) or 'no digit'} so clearly; more --tries or a smaller --confidence may "
         "help"
     )
 
@@ -235,6 +183,8 @@ def _hint(config: InterpolateConfig, found: dict[int, latent.Found], error: str)
 def _words(numbers: Sequence[int]) -> str:
     return " ".join(map(str, numbers))
 
+
+main = command(PROGRAM, InterpolateConfig, interpolate)
 
 if __name__ == "__main__":
     leave(main())

@@ -8,6 +8,7 @@ Its floor is 3.24, or 12.76 where the reference is 2,000 bundled digits, on whic
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from copy import deepcopy
 from functools import cached_property
 from os import PathLike
@@ -21,6 +22,7 @@ from minigrad import nn
 from minigrad.data import Bytes, MissingDataError, sample_digits
 from models.classifier import Classifier
 
+from .console import BadInput
 from .digits import HELD_OUT, unseen_digits
 
 Array = npt.NDArray[np.float64]
@@ -175,8 +177,8 @@ class Judge(Reader):
             ValueError: If the images have another shape or dtype, or are fewer than 4.
         """
         features, probabilities = self.look(images)
-        shares = class_shares(probabilities)
-        precision, recall = _overlap(self._features, features, self._radii, radii(features))
+        shares = np.bincount(probabilities.argmax(axis=1), minlength=10) / len(images)
+        precision, recall = precision_recall(self._features, features, self._radii, radii(features))
         return {
             "fid": frechet_distance(self._features, features),
             "precision": precision,
@@ -188,15 +190,15 @@ class Judge(Reader):
         }
 
 
-def class_shares(probabilities: Array) -> Array:
-    """Return the share of the rows of probabilities (N, C) in which each class is likeliest, (C,).
-
-    >>> class_shares(np.array([[0.9, 0.1], [0.7, 0.3], [0.2, 0.8], [1.0, 0.0]]))
-    array([0.75, 0.25])
-    """
-    count, classes = probabilities.shape
-    shares: Array = np.bincount(probabilities.argmax(axis=1), minlength=classes) / count
-    return shares
+@contextmanager
+def judge_option(path: Path | None) -> Iterator[None]:
+    """Load weights inside it: where the user named them, what is wrong with them is bad input."""
+    try:
+        yield
+    except (OSError, ValueError, nn.StateDictError) as error:
+        if path is None:
+            raise
+        raise BadInput(f"--judge {path}: {error}") from None
 
 
 def frechet_distance(a: Array, b: Array) -> float:
@@ -232,51 +234,55 @@ def _gaussian(sample: Array, other: Array) -> tuple[Array, Array]:
     return mean, root
 
 
-def precision_recall(real: Array, fake: Array, k: int = NEIGHBOURS) -> tuple[float, float]:
+def precision_recall(
+    real: Array, fake: Array, real_radii: Array, fake_radii: Array
+) -> tuple[float, float]:
     """Return how many fakes look real, and how much of the real points the fakes cover.
 
     A sample covers a point if one of the sample's points is near it: no farther away than that
     point's own k-th nearest neighbour in the sample.
 
     Args:
-        real: (N, D), N above k.
-        fake: (M, D), M above k.
-        k: Which neighbour sets the reach of a point.
+        real: (N, D).
+        fake: (M, D).
+        real_radii: The `radii` of the real points (N,).
+        fake_radii: Those of the fakes (M,).
 
     Returns:
         The share of the fakes that the real points cover, and the share of the real points that
         the fakes cover.
 
     Raises:
-        ValueError: If the shapes do not fit, there are too few points, or a value is not finite.
+        ValueError: If the shapes do not fit, or a value is not finite.
 
     Source: Kynkaanniemi et al. 2019, "Improved precision and recall metric for assessing
     generative models", eq. 1 and 2.
 
-    >>> line = np.arange(10.0)[:, None]
-    >>> precision_recall(line, line[:5] / 2)
+    >>> real = np.arange(10.0)[:, None]
+    >>> fake = real[:5] / 2
+    >>> precision_recall(real, fake, radii(real), radii(fake))
     (1.0, 0.4)
     """
-    return _overlap(real, fake, radii(real, k), radii(fake, k))
+    _check(real, fake, 1)
+    precise, recalled = np.zeros(len(fake), bool), np.zeros(len(real), bool)
+    for rows, distances in _squared_distances(fake, real):
+        precise[rows] = (distances <= real_radii).any(axis=1)
+        recalled |= (distances <= fake_radii[rows, None]).any(axis=0)
+    return float(precise.mean()), float(recalled.mean())
 
 
 def radii(sample: Array, k: int = NEIGHBOURS) -> Array:
-    """Return the squared distance of each point (N, D) to its k-th nearest neighbour, (N,)."""
+    """Return the squared distance of each point (N, D) to its k-th nearest neighbour, (N,).
+
+    Raises:
+        ValueError: If there are not more than k points, or a value is not finite.
+    """
     _check(sample, sample, k + 1)
     found = np.empty(len(sample))
     for rows, distances in _squared_distances(sample, sample):
         distances.partition(k, axis=1)
         found[rows] = distances[:, k]  # not k - 1: each point is the nearest to itself
     return found
-
-
-def _overlap(real: Array, fake: Array, reach: Array, fake_reach: Array) -> tuple[float, float]:
-    _check(real, fake, 1)
-    precise, recalled = np.zeros(len(fake), bool), np.zeros(len(real), bool)
-    for rows, distances in _squared_distances(fake, real):
-        precise[rows] = (distances <= reach).any(axis=1)
-        recalled |= (distances <= fake_reach[rows, None]).any(axis=0)
-    return float(precise.mean()), float(recalled.mean())
 
 
 def _squared_distances(a: Array, b: Array) -> Iterator[tuple[slice, Array]]:

@@ -2,7 +2,8 @@
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,7 +24,6 @@ DIGITS = (3, 4)  # the ends of the way if the user names no digits
 CONFIDENT = 0.9
 KEPT = 50  # number of points for each digit to choose from
 STEPS = 11
-CAPTION = "what the classifier reads in each picture (bold: the points that were looked for)"
 
 
 class Found(NamedTuple):
@@ -90,7 +90,9 @@ def search(
 
 
 def choose(found: Mapping[int, Found], digits: Sequence[int], least: float) -> Array:
-    """Return a latent point for each digit (N, D); a repeated digit gets points far apart.
+    """Return a latent point for each digit (N, D), the surest.
+
+    For a digit that comes again it is the sure point farthest from those taken.
 
     Args:
         found: The result of `search`.
@@ -110,24 +112,16 @@ def choose(found: Mapping[int, Found], digits: Sequence[int], least: float) -> A
                 f"drew can be read as a {digit} with {100 * least:.3g} % confidence, and {needed} "
                 f"{'is' if needed == 1 else 'are'} needed; the best reached {reached}"
             )
-    chosen: dict[int, list[Array]] = {}
-    points = []
+    points: list[Array] = []
     for digit in digits:
-        before = chosen.setdefault(digit, [])
-        before.append(_another(found[digit], before, least))
-        points.append(before[-1])
+        taken = [point for point, other in zip(points, digits, strict=False) if other == digit]
+        if not taken:
+            points.append(found[digit].points[0])
+            continue
+        clear = found[digit].points[found[digit].confidence >= least]
+        distances = np.linalg.norm(clear[:, None] - np.stack(taken), axis=2).min(axis=1)
+        points.append(clear[distances.argmax()])
     return np.stack(points)
-
-
-def _another(found: Found, before: Sequence[Array], least: float) -> Array:
-    """The surest point; if it is taken, the sure one farthest from those taken."""
-    if not before:
-        surest: Array = found.points[0]
-        return surest
-    sure = found.points[found.confidence >= least]
-    distances = np.linalg.norm(sure[:, None] - np.stack(before), axis=2).min(axis=1)
-    farthest: Array = sure[distances.argmax()]
-    return farthest
 
 
 def clearest(found: Mapping[int, Found], wanted: tuple[int, int], least: float) -> tuple[int, int]:
@@ -148,7 +142,7 @@ def great_arc(start: Array, end: Array, count: int) -> Array:
     angle = math.acos(max(-1.0, min(cosine, 1.0)))
     if math.sin(angle) < 1e-3:  # on one line with the origin no arc is defined
         return straight_line(start, end, count)
-    way: Array = np.linspace(0, 1, count, dtype=start.dtype)[:, None]
+    way = np.linspace(0, 1, count, dtype=start.dtype)[:, None]
     arc: Array = (np.sin((1 - way) * angle) * start + np.sin(way * angle) * end) / math.sin(angle)
     return arc
 
@@ -159,7 +153,7 @@ def straight_line(start: Array, end: Array, count: int) -> Array:
     Its middle is nearer to the origin than the random numbers the generator was trained on, by a
     factor of about sqrt(2).
     """
-    way: Array = np.linspace(0, 1, count, dtype=start.dtype)[:, None]
+    way = np.linspace(0, 1, count, dtype=start.dtype)[:, None]
     line: Array = (1 - way) * start + way * end
     return line
 
@@ -167,18 +161,13 @@ def straight_line(start: Array, end: Array, count: int) -> Array:
 WAYS: dict[str, Way] = {"spherical": great_arc, "linear": straight_line}
 
 
-def way_through(digits: Sequence[int]) -> str:
-    """Return the title of strips."""
-    return f"The way from {' to '.join(map(str, digits))} in the generator's latent space"
-
-
 def strips(
     generator: nn.Module,
     reader: Reader,
     points: Array,
     digits: Sequence[int],
-    steps: int,
-    ways: Sequence[str],
+    steps: int = STEPS,
+    ways: Iterable[str] = WAYS,
 ) -> list[drawing.Strip]:
     """Draw the ways between points: a strip for each pair of neighbours and each kind of way.
 
@@ -191,10 +180,9 @@ def strips(
         ways: Names in `WAYS`.
     """
     found = []
-    for leg in range(len(points) - 1):
+    for (start, first), (end, last) in pairwise(zip(points, digits, strict=True)):
         for way in ways:
-            images = draw(generator, WAYS[way](points[leg], points[leg + 1], steps))
+            images = draw(generator, WAYS[way](start, end, steps))
             read = reader.look(images)[1].argmax(axis=1)
-            name = f"{digits[leg]} to {digits[leg + 1]}\n{way}"
-            found.append(drawing.Strip(name, images, [str(digit) for digit in read]))
+            found.append(drawing.Strip(f"{first} to {last}\n{way}", images, [*map(str, read)]))
     return found

@@ -25,6 +25,7 @@ from .run import Run, RunFolder
 
 MOST_OF_TIME = 0.01  # the share of a run's time that its checkpoints may take
 MOST_WAITING = 1000  # batches whose measurements a meter leaves on the GPU
+PARTS = ("networks", "optimizers", "schedulers")  # of what is trained; each has a state
 SHOWN_STEPS = 20  # the progress shows averages over so many steps, or over an epoch if it has fewer
 
 
@@ -116,18 +117,11 @@ class State:
             for name, value in network.state_dict().items()
         }
 
-    def _parts(self) -> dict[str, dict[str, Any]]:
-        return {
-            "networks": self.networks,
-            "optimizers": self.optimizers,
-            "schedulers": self.schedulers,
-        }
-
     def state_dict(self) -> dict[str, Any]:
         """Return everything: weights, optimizers, schedules, counts, random numbers."""
-        parts = {
-            kind: {name: part.state_dict() for name, part in parts.items()}
-            for kind, parts in self._parts().items()
+        parts: dict[str, Any] = {
+            kind: {name: part.state_dict() for name, part in getattr(self, kind).items()}
+            for kind in PARTS
         }
         return parts | {
             "epoch": self.epoch,
@@ -141,8 +135,8 @@ class State:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue from a state; the order of the current epoch is to be drawn again."""
-        for kind, parts in self._parts().items():
-            for name, part in parts.items():
+        for kind in PARTS:
+            for name, part in getattr(self, kind).items():
                 part.load_state_dict(state[kind][name])
         self.epoch, self.step, self.batch = state["epoch"], state["step"], state["batch"]
         self.best = state["best"]
@@ -267,7 +261,7 @@ class Loop:
 
     def _write_table(self) -> None:
         try:
-            self._run.write_csv("metrics")
+            self._run.write_csv("metrics.csv", self._run.read_lines("metrics.jsonl"))
         except (OSError, DataError) as error:  # no computation reads it
             self._progress.note(f"There is no new metrics.csv: {error}")
 

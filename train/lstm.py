@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -32,16 +31,16 @@ from .config import (
     RunConfig,
 )
 from .console import BadInput, conclude, leave, talker
-from .drawing import GUESSING, TITLES
+from .drawing import GUESSING, TITLES, learning_panels
 from .evaluation import accuracy, criterion, evaluate
 from .insight import Recurrent, gradient_norms
 from .loop import Loop, State, training
 from .palindromes import Examples
 from .run import Run, RunFolder
-from .sweep import Part, sweep
+from .sweep import draw as draw_sweep
+from .sweep import sweep
 from .trainer import Trainer
 
-PROGRAM = "train.lstm"
 SHOWN = 64  # the picture of gradients averages over so many palindromes
 TAUGHT, TESTED = 300, 100  # palindromes to find out with which step knows the first digit
 TOO_FEW = 1000  # from fewer palindromes a network learns each of them rather than the rule
@@ -121,12 +120,6 @@ class LSTMConfig(RunConfig):
     seeds: Annotated[int, SWEEP, COUNT, N] = 3
     """Number of seeds for each network and length of a sweep, from --seed on."""
 
-    @property
-    def title(self) -> str:
-        """The title of its curves."""
-        digits = "digit" if self.input_length == 1 else "digits"
-        return f"{TITLES[self.model]} on palindromes: {self.input_length} {digits} read"
-
     def decided(self) -> Self:
         """Choose the initial weights if the user has not, and check what must go together."""
         if self.sweep:
@@ -187,41 +180,17 @@ def to_tensors(examples: Examples, chosen: Any, device: str = "cpu") -> tuple[Te
 
 
 def train(config: LSTMConfig, make_run: Callable[..., RunFolder]) -> Run:
-    """Train as configured, draw the pictures, and say how well it went.
-
-    Args:
-        config: What to do.
-        make_run: Makes the run folder.
-
-    Returns:
-        The run.
-    """
+    """Train as configured, draw the pictures, and say how well it went."""
     if config.sweep:
-        return sweep_of(config, make_run)
+        for part in config.parts():
+            make_examples(part)  # if one is impossible, none is trained
+        return sweep(config, learn, make_run())
     examples = make_examples(config)
     run = make_run()
     talker(config.quiet)(describe(config, *map(len, examples)))
     loop = learn(config, run)
     finish(config, run, loop, *examples)
     return loop.result()
-
-
-def sweep_of(config: LSTMConfig, make_run: Callable[..., RunFolder]) -> Run:
-    """Train every network for every length and seed."""
-    configs = config.parts()
-    for each in configs:
-        make_examples(each)  # if one is impossible, none is trained
-    parts = [
-        Part(
-            each.model,
-            each.input_length,
-            each.seed,
-            {"program": PROGRAM} | each.settings(),
-            partial(learn, each),
-        )
-        for each in configs
-    ]
-    return sweep(parts, make_run(), config.quiet, not config.no_plots)
 
 
 def make_examples(config: LSTMConfig) -> tuple[Examples, Examples]:
@@ -330,6 +299,18 @@ def describe(config: LSTMConfig, learnt: int, unseen: int) -> str:
     return text
 
 
+def draw(
+    config: LSTMConfig, run: RunFolder, into: RunFolder, say: Callable[[str], None]
+) -> list[str]:
+    """Draw the curves of a run, or a sweep's accuracies; see `Trainer.draw`."""
+    if config.sweep:
+        return draw_sweep(run, into)
+    digits = "1 digit" if config.input_length == 1 else f"{config.input_length} digits"
+    title = f"{TITLES[config.model]} on palindromes: {digits} read"
+    figure = drawing.learning_curves(run.read_lines("metrics.jsonl"), title, GUESSING)
+    return [drawing.save(figure, into, "curves.png")]
+
+
 def finish(
     config: LSTMConfig, run: RunFolder, loop: Loop, learnt: Examples, unseen: Examples
 ) -> None:
@@ -338,8 +319,7 @@ def finish(
     if not lines:
         return
     if not config.no_plots:
-        figure = drawing.learning_curves(lines, config.title, GUESSING)
-        drawing.save(figure, run, "curves.png")
+        draw(config, run, run, talker(config.quiet))
         look_inside(config, run, loop.state.networks[""], learnt, unseen)
     last = lines[-1]
     conclude(
@@ -377,7 +357,7 @@ def look_inside(
     drawing.save(figure, run, "gradients.png")
 
 
-trainer = Trainer(PROGRAM, LSTMConfig, train)
+trainer = Trainer("train.lstm", LSTMConfig, train, draw, "epoch", learning_panels(GUESSING))
 main, run = trainer.main, trainer.run
 
 if __name__ == "__main__":

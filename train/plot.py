@@ -4,73 +4,28 @@ import csv
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import tyro
-
-from minigrad import nn
-from minigrad.data import DataError
+from matplotlib.figure import Figure
 
 from . import classifier, drawing, gan, lstm, sweep
-from .config import RunConfig, config_of, parse_tool, program_of
-from .console import DONE, BadInput, guarded, leave, talker, tell
-from .drawing import GUESSING, LOOKS, Panel
-from .judge import Judge
+from .config import RunConfig, command, config_of, program_of
+from .console import DONE, BadInput, cause, leave, talker, tell
+from .drawing import LOOKS
 from .run import DAMAGE, RunFolder, read_lines
+from .trainer import Trainer
 
-Names = TypeVar("Names", str, list[str])
-
-PROGRAM = "train.plot"
-LEARNING = (
-    Panel("loss", "Training loss", "loss (nats)"),
-    Panel("accuracy", "Training accuracy", "accuracy (%)"),
-    Panel("val_loss", "Validation loss", "loss (nats)"),
-    Panel("val_accuracy", "Validation accuracy", "accuracy (%)"),
-)
+TRAINERS: dict[str, Trainer[Any]] = {
+    each.trainer.program: each.trainer for each in (lstm, classifier, gan)
+}
 # what does not shape what is measured; of data_dir only how many digits it has
 BESIDES = {
     *("out", "device", "checkpoint_minutes", "checkpoint_steps", "tensorboard", "quiet", "config"),
     *("resume", "dry_run", "save_interval", "judge_interval", "data_dir"),
     *("name", "no_plots", "log_interval"),
-}
-
-
-@dataclass(frozen=True)
-class Kind:
-    """What a program's runs have to be compared by."""
-
-    config: type[RunConfig]
-
-    x: str
-    """What stands on the horizontal axis."""
-
-    panels: Sequence[Panel]
-
-
-KINDS = {
-    lstm.trainer.program: Kind(
-        lstm.LSTMConfig,
-        "epoch",
-        [replace(each, guide=GUESSING if "%" in each.y else None) for each in LEARNING],
-    ),
-    classifier.trainer.program: Kind(classifier.ClassifierConfig, "epoch", LEARNING),
-    gan.trainer.program: Kind(
-        gan.GANConfig,
-        "step",
-        (
-            Panel("g_loss", "Generator's loss", "loss (nats)"),
-            Panel("d_loss", "Discriminator's loss (real + fake)", "loss (nats)"),
-            Panel("fid", "Distance from real digits", "FID", log=True, moment=True),
-            Panel(
-                "d_real", "Real digits taken for real", "right (%)", guide=(50, "50 %: guessing")
-            ),
-            Panel("d_fake", "Fakes taken for fakes", "right (%)", guide=(50, "50 %: guessing")),
-            Panel("recall", "Recall: real digits that fakes cover", "share (%)", moment=True),
-        ),
-    ),
 }
 
 
@@ -99,7 +54,7 @@ class Run:
 
     folder: RunFolder
 
-    program: str
+    trainer: Trainer[Any]
 
     config: RunConfig
 
@@ -115,26 +70,8 @@ class Run:
         return bool(getattr(self.config, "sweep", ()))
 
 
-def main(args: Sequence[str] | None = None) -> int:
-    """Run the command.
-
-    Args:
-        args: Its words, None for those of the process.
-
-    Returns:
-        The exit code.
-    """
-    return guarded(lambda: plot(parse_tool(PlotConfig, args, f"python -m {PROGRAM}")))
-
-
 def plot(config: PlotConfig) -> int:
-    """Draw as configured, and say what was drawn.
-
-    Args:
-        config: What to do.
-
-    Returns:
-        The exit code.
+    """Draw as configured, and say what was drawn; return the exit code.
 
     Raises:
         BadInput: If a folder holds no run that can be drawn, or the pictures cannot be written.
@@ -154,22 +91,15 @@ def plot(config: PlotConfig) -> int:
             say(f"Left out: {error}")
     if not runs:
         raise BadInput(f"RUN {config.runs[0]}: no run in this folder can be drawn")
-    kinds: dict[str, list[Run]] = {}
-    for run in runs:
-        kinds.setdefault(run.program + " sweeps" * run.is_sweep, []).append(run)
-    into = _folder(config.out or (runs[0].folder.path if len(runs) == 1 else Path()))
-    if len(runs) == 1:
-        names = _written(into, partial(draw, runs[0], into, say))
-    else:
-        names = []
-        for kind, members in kinds.items():
-            groups = grouped(members)
-            if len(kinds) > 1:
-                say(f"{kind}:")
-            for label, group in groups.items():
-                say(f"{label}: {', '.join(str(run.folder.path) for run in group)}")
-            own = "-" + kind.removeprefix("train.").replace(" ", "-") if len(kinds) > 1 else ""
-            names.append(_written(into, partial(compare, groups, into, f"comparison{own}.png")))
+    first = runs[0]
+    into = _folder(config.out or (first.folder.path if len(runs) == 1 else Path()))
+    try:
+        if len(runs) == 1:
+            names = first.trainer.draw(first.config, first.folder, into, say)
+        else:
+            names = compare(runs, into, say)
+    except OSError as error:
+        raise BadInput(f"cannot draw into {into.path}: {error}") from None
     tell(f"Results: {', '.join(str(into.path / name) for name in names)}")
     return DONE
 
@@ -194,15 +124,15 @@ def read(path: Path) -> Run:
         BadInput: If it is no run, a file is damaged, or nothing has been measured yet.
     """
     program = program_of(path, "RUN")
-    if program not in KINDS:
-        raise BadInput(f"RUN {path}: this is a run of {program}; allowed: {', '.join(KINDS)}")
-    kind = KINDS[program]
-    config = config_of(path, kind.config, program, "RUN")
+    if program not in TRAINERS:
+        raise BadInput(f"RUN {path}: this is a run of {program}; allowed: {', '.join(TRAINERS)}")
+    trainer = TRAINERS[program]
+    config = config_of(path, trainer.config, program, "RUN")
     folder = RunFolder(path)
     try:
         digits = folder.read_json("environment.json").get("digits", "").partition(" ")[0]
         choices = {"recipe": config.recipe, "digits": digits} | own_choices(config)
-        run = Run(folder, program, config, choices, [])
+        run = Run(folder, trainer, config, choices, [])
         found: Sequence[Any] = (
             sweep.read_rows(folder) if run.is_sweep else read_lines(path / "metrics.jsonl")
         )
@@ -214,43 +144,18 @@ def read(path: Path) -> Run:
         raise BadInput(f"RUN {path}: nothing has been measured yet")
     if run.is_sweep:
         return run
-    needed = {kind.x, *(panel.name for panel in kind.panels if not panel.moment)}
-    if not all(math.isfinite(line.get(kind.x, 0)) for line in found):
-        raise BadInput(f"RUN {path}: its measurements are damaged: a line has no {kind.x}")
-    whole = [line for line in found if line.keys() >= needed]
-    if not whole or not all(line.keys() >= needed or kind.x in line for line in found):
-        cut = (line for line in found if not whole or not (line.keys() >= needed or kind.x in line))
-        missing = ", ".join(sorted(needed - next(cut).keys()))
-        raise BadInput(f"RUN {path}: its measurements are damaged: metrics.jsonl lacks {missing}")
+    x, damage = trainer.x, f"RUN {path}: its measurements are damaged"
+    if not all(math.isfinite(line.get(x, 0)) for line in found):
+        raise BadInput(f"{damage}: a line has no {x}")
+    needed = {x, *(panel.name for panel in trainer.panels if not panel.moment)}
+    # measurements of a moment may stand in lines of their own, but not in all lines
+    cut = [line for line in found if x not in line]
+    if not any(line.keys() >= needed for line in found):
+        cut = list(found)
+    if cut:
+        missing = ", ".join(sorted(needed - cut[0].keys()))
+        raise BadInput(f"{damage}: metrics.jsonl lacks {missing}")
     return replace(run, lines=list(found))
-
-
-def draw(run: Run, into: RunFolder, say: Callable[[str], None]) -> list[str]:
-    """Draw everything that a run's files give; return the names of the pictures."""
-    if run.is_sweep:
-        return sweep.draw(run.folder, into)
-    if not isinstance(run.config, gan.GANConfig):
-        guide = GUESSING if isinstance(run.config, lstm.LSTMConfig) else None
-        figure = drawing.learning_curves(run.lines, run.config.title, guide)
-        return [drawing.save(figure, into, "curves.png")]
-    floor = floor_of(run.folder, run.config)
-    if any("fid" in line for line in run.lines) and floor is None:
-        say("The FID of real digits is left out: those it was judged against are not here.")
-    figure = drawing.gan_curves(run.lines, floor)
-    return [drawing.save(figure, into, "curves.png"), *drawing.gan_progress(run.folder, into)]
-
-
-def floor_of(run: RunFolder, config: gan.GANConfig) -> float | None:
-    """Return the FID of the real digits that a run of train.gan was judged against.
-
-    It is None where those digits, or the judge, are not at hand.
-    """
-    try:
-        found = Judge.load(config.judge, config.data_dir)
-    except (OSError, ValueError, nn.StateDictError, DataError):
-        return None
-    same = found.source == run.read_json("environment.json").get("judged_against")
-    return found.floor if same else None
 
 
 def own_choices(config: RunConfig) -> dict[str, Any]:
@@ -316,12 +221,29 @@ def _value(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else "none" if value is None else str(value)
 
 
-def compare(groups: Mapping[str, Sequence[Run]], into: RunFolder, name: str) -> str:
-    """Draw groups of runs of one kind, by label, beside each other.
+def compare(runs: Sequence[Run], into: RunFolder, say: Callable[[str], None]) -> list[str]:
+    """Draw runs beside each other, a picture for each kind; return the names of the pictures.
 
     Raises:
-        DataError: If the runs have nothing in common.
+        DataError: If the runs of a kind have nothing in common.
     """
+    kinds: dict[str, list[Run]] = {}
+    for run in runs:
+        kinds.setdefault(run.trainer.program + " sweeps" * run.is_sweep, []).append(run)
+    names = []
+    for kind, members in kinds.items():
+        groups = grouped(members)
+        if len(kinds) > 1:
+            say(f"{kind}:")
+        for label, group in groups.items():
+            say(f"{label}: {', '.join(str(run.folder.path) for run in group)}")
+        own = "-" + kind.removeprefix("train.").replace(" ", "-") if len(kinds) > 1 else ""
+        names.append(drawing.save(beside_each_other(groups), into, f"comparison{own}.png"))
+    return names
+
+
+def beside_each_other(groups: Mapping[str, Sequence[Run]]) -> Figure:
+    """Draw groups of runs of one kind, by label."""
     runs = [run for group in groups.values() for run in group]
     if runs[0].is_sweep:
         results: dict[str, dict[int, list[float]]] = {}
@@ -329,17 +251,16 @@ def compare(groups: Mapping[str, Sequence[Run]], into: RunFolder, name: str) -> 
             rows = [row for run in group for row in sweep.read_rows(run.folder)]
             for model, lengths in sweep.by_model_and_length(rows).items():
                 results[f"{model}, {label}"] = lengths
-        return drawing.save(drawing.accuracy_by_length(results), into, name)
-    kind = KINDS[runs[0].program]
+        return drawing.accuracy_by_length(results)
+    trainer = runs[0].trainer
     measured = {label: [run.lines for run in group] for label, group in groups.items()}
     models = [getattr(group[0].config, "model", "") for group in groups.values()]
     one_each = "" not in models and 1 < len(models) == len(set(models))
     looks = [LOOKS[m] if one_each else drawing.numbered(i) for i, m in enumerate(models)]
     bands = any(len(group) > 1 for group in groups.values())
     count = "1 run" if len(runs) == 1 else f"{len(runs)} runs"
-    title = f"{count} of {runs[0].program}" + ": mean and range over seeds" * bands
-    figure = drawing.comparison(measured, looks, kind.panels, kind.x, title)
-    return drawing.save(figure, into, name)
+    title = f"{count} of {trainer.program}" + ": mean and range over seeds" * bands
+    return drawing.comparison(measured, looks, trainer.panels, trainer.x, title)
 
 
 def _folder(path: Path) -> RunFolder:
@@ -347,18 +268,13 @@ def _folder(path: Path) -> RunFolder:
         path.mkdir(parents=True, exist_ok=True)
     except (OSError, ValueError) as error:  # ValueError: a path that no folder can have
         raise BadInput(
-            f"--out {path}: cannot make this folder: {getattr(error, 'strerror', None) or error}; "
+            f"--out {path}: cannot make this folder: {cause(error)}; "
             "allowed: a folder in which you may write"
         ) from None
     return RunFolder(path)
 
 
-def _written(into: RunFolder, draw: Callable[[], Names]) -> Names:
-    try:
-        return draw()
-    except OSError as error:
-        raise BadInput(f"cannot draw into {into.path}: {error}") from None
-
+main = command("train.plot", PlotConfig, plot)
 
 if __name__ == "__main__":
     leave(main())

@@ -7,7 +7,7 @@ import json
 import math
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -25,7 +25,7 @@ try:
 except ImportError:
     fcntl = None  # type: ignore[assignment]
 
-from .console import DONE, BadInput, warn
+from .console import DONE, BadInput, cause, warn
 from .files import named_values, read_state, replacing, text_of, to_disk, write_state
 from .progress import in_notebook
 
@@ -66,14 +66,7 @@ class RunFolder:
 
     @contextmanager
     def replacing(self, name: str) -> Iterator[Path]:
-        """Give a path to write to, and put the file written there in the place of `name` at once.
-
-        Args:
-            name: A file name, or a path relative to the run folder.
-
-        Yields:
-            The path of a temporary file beside it, with the same ending.
-        """
+        """Give a path to write to, as `files.replacing` does, for a file in the folder."""
         target = self.path / name
         target.parent.mkdir(exist_ok=True)
         with replacing(target) as temporary:
@@ -138,21 +131,16 @@ class RunFolder:
             warn(f"There are no curves: {error}")
             return []
 
-    def write_csv(self, name: str) -> None:
-        """Write the lines of name.jsonl as a table, name.csv; empty where a line lacks a number.
-
-        Raises:
-            DataError: If they are damaged.
-        """
-        lines = self.read_lines(f"{name}.jsonl")
-        columns = list(dict.fromkeys(key for line in lines for key in line))
+    def write_csv(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Write rows as a table; a place is empty where a row lacks the column."""
+        columns = list(dict.fromkeys(key for row in rows for key in row))
         with (
-            self.replacing(f"{name}.csv") as path,
+            self.replacing(name) as path,
             path.open("w", encoding="utf-8", newline="") as file,
         ):
             table = csv.DictWriter(file, columns)
             table.writeheader()
-            table.writerows(lines)
+            table.writerows(rows)
 
     def save(self, name: str, weights: Mapping[str, Tensor]) -> None:
         """Write weights as a safetensors file."""
@@ -301,8 +289,7 @@ def new_folder(out: Path, task: str, name: str | None = None) -> Path:
             number += 1
         except (OSError, ValueError) as error:  # ValueError: a path that no folder can have
             raise BadInput(
-                f"--out {out}: cannot make the run folder {path}: "
-                f"{getattr(error, 'strerror', None) or error}; "
+                f"--out {out}: cannot make the run folder {path}: {cause(error)}; "
                 "allowed: a folder in which you may write"
             ) from None
 

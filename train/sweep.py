@@ -1,10 +1,11 @@
 """A sweep: train every model for every length with several seeds; a table and a picture."""
 
+from __future__ import annotations
+
 import csv
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from statistics import fmean
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import drawing
 from .console import talker, tell
@@ -12,75 +13,53 @@ from .files import text_of
 from .loop import Loop
 from .run import Run, RunFolder
 
-
-@dataclass(frozen=True)
-class Part:
-    """One training of a sweep."""
-
-    model: str
-
-    length: int
-
-    seed: int
-
-    settings: Mapping[str, Any]
-    """The content of its config.json."""
-
-    learn: Callable[[RunFolder], Loop]
-    """Trains in a folder, and returns the loop when it has ended."""
-
-    @property
-    def name(self) -> str:
-        """The name of its folder."""
-        return f"{self.model}-{self.length}-seed{self.seed}"
-
-    def __str__(self) -> str:
-        """Say what is trained."""
-        return f"{self.model}, {self.length} digits, seed {self.seed}"
+if TYPE_CHECKING:
+    from .lstm import LSTMConfig
 
 
-def sweep(parts: list[Part], run: RunFolder, quiet: bool, plots: bool = True) -> Run:
+def sweep(
+    config: LSTMConfig, learn: Callable[[LSTMConfig, RunFolder], Loop], run: RunFolder
+) -> Run:
     """Do every training that is not done yet; after each, write the table and draw it.
 
     Args:
-        parts: The trainings.
-        run: The sweep's folder; each part has a folder in it.
-        quiet: Whether to say nothing in between.
-        plots: Whether to draw.
+        config: Its `parts` are the trainings.
+        learn: Trains in a folder, and returns the loop when it has ended.
+        run: The sweep's folder; each training has a folder in it.
 
     Returns:
         The run, without networks.
     """
-    say = talker(quiet)
+    say = talker(config.quiet)
     rows: list[dict[str, Any]] = []
+    parts = config.parts()
     for number, part in enumerate(parts, start=1):
-        folder = run.path / part.name
-        begun = folder.exists()
+        said = f"{part.model}, {part.input_length} digits, seed {part.seed}"
+        folder = run.path / f"{part.model}-{part.input_length}-seed{part.seed}"
+        own = RunFolder(folder, resumed=folder.exists())
         folder.mkdir(exist_ok=True)
-        own = RunFolder(folder, resumed=begun)
-        own.write_json("config.json", part.settings)
-        say(f"Run {number} of {len(parts)}: {part}")
-        loop = part.learn(own)
+        own.write_json("config.json", {"program": "train.lstm"} | part.settings())
+        say(f"Run {number} of {len(parts)}: {said}")
+        loop = learn(part, own)
         if loop.stopped_by is not None:
             return Run(run.path, {}, loop.state.step, loop.stopped_by)
         lines = own.read_lines("metrics.jsonl")
         accuracies = [line["val_accuracy"] for line in lines]
+        good = [int(line["epoch"]) for line in lines if line["val_accuracy"] >= 0.99]
         rows.append(
             {
                 "model": part.model,
-                "length": part.length,
+                "length": part.input_length,
                 "seed": part.seed,
                 "epochs": int(lines[-1]["epoch"]),
                 "final_accuracy": accuracies[-1],
                 "best_accuracy": max(accuracies),
-                "epoch_of_99_percent": next(
-                    (int(line["epoch"]) for line in lines if line["val_accuracy"] >= 0.99), ""
-                ),
+                "epoch_of_99_percent": good[0] if good else "",
             }
         )
-        say(f"{part}: {accuracies[-1]:.1%} of the palindromes that it has never seen")
+        say(f"{said}: {accuracies[-1]:.1%} of the palindromes that it has never seen")
         _write(rows, run)
-        if plots:
+        if not config.no_plots:
             draw(run, run)
     tell(table(rows))
     tell(f"Results: {run.path}")
@@ -100,12 +79,11 @@ def table(rows: list[dict[str, Any]]) -> str:
     """Return final accuracies as a table in Markdown: the mean over seeds, and their range."""
     found = by_model_and_length(rows)
     lengths = sorted({length for each in found.values() for length in each})
-    lines = ["| accuracy | " + " | ".join(f"T = {length}" for length in lengths) + " |"]
-    lines.append("|---" * (len(lengths) + 1) + "|")
+    lines = [["accuracy", *(f"T = {length}" for length in lengths)]]
     for model, each in found.items():
-        cells = [_cell(each.get(length, [])) for length in lengths]
-        lines.append(f"| {model} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+        lines.append([model, *(_cell(each.get(length, [])) for length in lengths)])
+    head, *body = (f"| {' | '.join(line)} |" for line in lines)
+    return "\n".join([head, "|---" * (len(lengths) + 1) + "|", *body])
 
 
 def _cell(values: list[float]) -> str:
@@ -116,10 +94,7 @@ def _cell(values: list[float]) -> str:
 
 
 def _write(rows: list[dict[str, Any]], run: RunFolder) -> None:
-    with run.replacing("sweep.csv") as path, path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
+    run.write_csv("sweep.csv", rows)
     with run.replacing("sweep.md") as path:
         path.write_text(table(rows) + "\n", encoding="utf-8")
 
@@ -133,12 +108,9 @@ def read_rows(run: RunFolder) -> list[dict[str, Any]]:
     path = run.path / "sweep.csv"
     if not path.exists():
         return []
+    types: dict[str, Callable[[str], Any]] = {"model": str, "length": int, "final_accuracy": float}
     return [
-        {
-            "model": row["model"],
-            "length": int(row["length"]),
-            "final_accuracy": float(row["final_accuracy"]),
-        }
+        {name: read(row[name]) for name, read in types.items()}
         for row in csv.DictReader(text_of(path.read_bytes()).splitlines())
     ]
 

@@ -18,6 +18,7 @@ import minigrad as mg
 
 from .config import Config, from_keywords, parse
 from .console import BadInput, answer, guarded, tell
+from .drawing import Panel
 from .run import Run, RunFolder, new_folder, summary_writer
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -35,11 +36,21 @@ class Trainer(Generic[Config]):
         train: Trains, and returns the run. It is given the config and a function that makes the
             run folder, to be called once everything the user gave is known to be good; the
             function's keywords are notes for environment.json.
+        draw: Draws all that the files of a run give, and returns the names of the pictures. It is
+            given the config, the run's folder, the folder for the pictures, and a function that
+            tells the user what is left out.
+        x: What stands on the horizontal axis where runs are compared: "epoch" or "step".
+        panels: The measurements that are compared.
     """
 
     program: str
     config: type[Config]
     train: Callable[[Config, Callable[..., RunFolder]], Run]
+    draw: Callable[[Config, RunFolder, RunFolder, Callable[[str], None]], list[str]] = (
+        lambda config, run, into, say: []
+    )
+    x: str = "epoch"
+    panels: Sequence[Panel] = ()
 
     def main(self, args: Sequence[str] | None = None) -> int:
         """Run the command; a mistake of the user's is one message and no traceback.
@@ -114,14 +125,9 @@ class Trainer(Generic[Config]):
 
 
 def environment(command: str) -> dict[str, Any]:
-    """Describe what a run runs on.
+    """Describe what a run runs on: the command, time, commit, versions and machine.
 
-    Args:
-        command: What was called.
-
-    Returns:
-        The command, the time of the start, the code's commit (None if it is not in a git
-        checkout), versions and machine.
+    The commit is None if the code is not in a git checkout.
     """
     return {
         "command": command,

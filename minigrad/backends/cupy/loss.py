@@ -109,11 +109,7 @@ def _entropy_forward(p: Array, target: Array) -> Any:
 
 
 def _entropy_backward(g: Array, p: Array, target: Array) -> Any:
-    if (
-        g.shape != p.shape != target.shape
-        or not is_supported(g, p, target)
-        or not in_one_order(p, target)
-    ):
+    if g.shape != p.shape or not is_supported(g, p, target) or not in_one_order(p, target):
         return NotImplemented
     g, step = aligned(g, p)
     dp = np.empty_like(p)
