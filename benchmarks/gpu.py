@@ -9,6 +9,7 @@ the next one gets ready.
 from __future__ import annotations
 
 import importlib.util
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -112,6 +113,7 @@ def main(
         print(f"--device {device}: {here['gpu']['problem']}", file=sys.stderr)
         raise SystemExit(2)
     left = chosen(CONTESTANTS, only)
+    workers: list[Measuring] = []  # all that have begun, and those of them that can
     found: list[Measuring] = []
     ready: Answers = {}
     wrong: dict[tuple[str, str], str] = {}
@@ -134,36 +136,42 @@ def main(
         (out / "gpu.md").write_text(text, encoding="utf-8")
         return text
 
-    for wave in WAVES:
-        mine = [c for c in left if c.name.endswith(wave.names)]
-        left = [c for c in left if c not in mine]
-        if time.time() > until(wave.ready):
-            result["left_out"] |= {c.name: "no time was left" for c in mine}
-            continue
-        new, reasons = started([Measuring(contestant, threads, device) for contestant in mine])
-        result["left_out"] |= reasons
-        if not new:
-            continue
-        print(f"Getting ready: {'; '.join(worker.name for worker in new)}.", flush=True)
-        found += new
-        result["versions"] |= {worker.name: worker.version for worker in new}
-        ready |= get_ready(new, steps, until(wave.ready))
-        for (name, step), reason in differing(CONTESTANTS, ready).items():
-            wrong[name, step] = reason
-            ready[name][step] = {"reason": reason}
-        measure(new, ready, {step: {} for step in steps}, 0, until(LAST))  # how many fill a time
-        for _ in range(rounds):
-            began_round = time.time()
-            measure(found, ready, result["times"], result["rounds"], until(LAST))
-            result["rounds"] += 1
-            save()  # each time, as what follows could take longer than there is time
-            if 2 * time.time() - began_round > until(wave.measured):
-                break
-        if device == "gpu":
-            result["counts"] |= count(new, ready, until(wave.counted))
-            save()
-    for worker in found:
-        worker.close()
+    try:
+        for wave in WAVES:
+            mine = [c for c in left if c.name.endswith(wave.names)]
+            left = [c for c in left if c not in mine]
+            if time.time() > until(wave.ready):
+                result["left_out"] |= {c.name: "no time was left" for c in mine}
+                continue
+            begun = [Measuring(contestant, threads, device) for contestant in mine]
+            workers += begun
+            new, reasons = started(begun, max(1.0, until(wave.ready) - time.time()))
+            result["left_out"] |= reasons
+            if not new:
+                continue
+            print(f"Getting ready: {'; '.join(worker.name for worker in new)}.", flush=True)
+            found += new
+            result["versions"] |= {worker.name: worker.version for worker in new}
+            ready |= get_ready(new, steps, until(wave.ready))
+            for (name, step), reason in differing(CONTESTANTS, ready).items():
+                wrong[name, step] = reason
+                ready[name][step] = {"reason": reason}
+            measure(
+                new, ready, {step: {} for step in steps}, 0, until(LAST)
+            )  # how many fill a time
+            for _ in range(rounds):
+                began_round = time.time()
+                measure(found, ready, result["times"], result["rounds"], until(LAST))
+                result["rounds"] += 1
+                save()  # each time, as what follows could take longer than there is time
+                if 2 * time.time() - began_round > until(wave.measured):
+                    break
+            if device == "gpu":
+                result["counts"] |= count(new, ready, until(wave.counted))
+                save()
+    finally:
+        for worker in workers:
+            worker.close(1.0)
     result["ceilings"] = ceilings(device, max(1.0, until(1.0) - time.time()))
     print(f"\n{save()}")
     if importlib.util.find_spec("matplotlib"):  # a GPU machine may be without
@@ -246,5 +254,6 @@ def ceilings(device: str, left: float) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends the contestants, too
     given = gpu_options("benchmarks.gpu", seconds=240).parse_args()
     main(given.device, minutes=given.seconds / 60, out=given.out)

@@ -2,8 +2,8 @@
 
 `python -m benchmarks.measuring LIBRARY FORM MODE DEVICE CHECKOUT` says the library's version, then
 answers questions, each a line of JSON: ["prepare", STEP, END] makes the first steps, ["wait", STEP]
-and ["time", STEP] take times, ["count", STEP, END] counts kernels, ["cost", STEP] tells what such
-a process costs, and ["ceilings"] what the device can do.
+and ["time", STEP] take times, ["count", STEP, END] counts kernels, and ["cost", STEP] tells what
+such a process costs.
 """
 
 from __future__ import annotations

@@ -156,16 +156,18 @@ class Measuring(Worker):
         super().__init__(["benchmarks.measuring", *words], variables | dict(environment))
         self.version: str = ""
 
-    def greet(self) -> str:
+    def greet(self, patience: float = PATIENCE) -> str:
         """Learn the library's version; why there is none, if there is none."""
-        greeting = self.answer()
+        greeting = self.answer(patience)
         self.version = greeting.get("version", "")
         return str(greeting.get("reason", ""))
 
 
-def started(workers: Sequence[Measuring]) -> tuple[list[Measuring], dict[str, str]]:
-    """Those that are there, and why the others are not."""
-    reasons = {worker.name: worker.greet() for worker in workers}
+def started(
+    workers: Sequence[Measuring], patience: float = PATIENCE
+) -> tuple[list[Measuring], dict[str, str]]:
+    """Those that are there after so many seconds each, and why the others are not."""
+    reasons = {worker.name: worker.greet(patience) for worker in workers}
     return [w for w in workers if w.version], {n: why for n, why in reasons.items() if why}
 
 

@@ -1,4 +1,4 @@
-"""The emulator of CUDA C: it computes what a GPU would, and finds what would go wrong there."""
+"""The emulator of CUDA C finds what would go wrong on a GPU; the kernels show that it computes."""
 
 import needs
 import numpy as np
@@ -47,15 +47,6 @@ def run(body, block=64, grid=1, parameters="float* y", args=None, size=64, **opt
     return y.get()
 
 
-@pytest.mark.parametrize("block", [32, 256, 1024])
-def test_reduction_with_shuffles_and_shared_memory_sums(block):
-    x = np.random.RandomState(0).randint(-50, 50, 5000).astype(np.float32)
-    y = cupy.empty(3, np.float32)
-    total = cupy.RawKernel(SUM, "total")
-    total((3,), (block,), (cupy.asarray(x), y, np.int32(x.size)))
-    assert y.get().sum() == x.sum()
-
-
 def test_missing_barrier_shows_in_another_order_of_threads():
     total = cupy.RawKernel(SUM.replace("__syncthreads();", ""), "total")
     x, y = cupy.ones(1000, np.float32), cupy.empty(1, np.float32)
@@ -98,22 +89,9 @@ def test_barrier_that_some_threads_do_not_reach_is_an_error(what):
     assert "\n" not in str(found.value)
 
 
-def test_threads_that_have_ended_hold_nobody_up():
-    body = "if (threadIdx.x >= 40) return; __syncthreads(); y[threadIdx.x] = 1;"
-    assert run(body).sum() == 40
-
-
 def test_lane_that_is_not_there_gives_nan():
     y = run("y[threadIdx.x] = __shfl_xor_sync(~0u, 1.0f, 8);", block=40)
     assert np.isnan(y[32:40]).all() and (y[:32] == 1).all() and (y[40:] == 0).all()
-
-
-@pytest.mark.parametrize("kind", ["float", "double", "int"])
-def test_a_shuffle_gives_the_value_of_the_lane_apart(kind):
-    y = run(
-        f"{kind} v = threadIdx.x; y[threadIdx.x] = __shfl_xor_sync(~0u, v, 9);", block=32, size=32
-    )
-    np.testing.assert_array_equal(y, np.arange(32) ^ 9)
 
 
 def test_shared_memory_begins_as_nan_in_each_block():
@@ -156,28 +134,6 @@ def test_reading_beyond_an_array_gives_nan():
     assert np.isnan(y.get()[3])
 
 
-def test_vectors_functions_and_intrinsics_compute():
-    body = """
-    float4 v = ((const float4*)x)[threadIdx.x];
-    y[4 * threadIdx.x] = fmaf(v.x, v.y, v.z);
-    y[4 * threadIdx.x + 1] = __expf(v.y) + tanh(v.x);
-    y[4 * threadIdx.x + 2] = fmaxf(v.x, v.y) + v.z;
-    y[4 * threadIdx.x + 3] = fabs(-v.x) + __fdividef(1, 2) + 1.0f / (1 + exp(-v.w));
-    """
-    x = np.arange(16, dtype=np.float32) / 8
-    y = cupy.empty(16, np.float32)
-    kernel(body, "const float* x, float* y")((1,), (4,), (cupy.asarray(x), y))
-    a, b, c, d = x.reshape(4, 4).astype(np.float64).T
-    expected = [
-        a * b + c,
-        np.exp(b) + np.tanh(a),
-        np.maximum(a, b) + c,
-        a + 0.5 + 1 / (1 + np.exp(-d)),
-    ]
-    within = 8 * np.finfo(np.float32).eps  # of a handful of operations
-    np.testing.assert_allclose(y.get().reshape(4, 4).T, expected, rtol=within)
-
-
 def test_arguments_must_be_what_the_kernel_declares():
     y, z = cupy.zeros(4, np.float32), cupy.zeros(4, np.float64)
     typed = kernel("", "float* y, int n, float a, double b, long long m, bool c, const char* t")
@@ -202,14 +158,6 @@ def test_arguments_must_be_what_the_kernel_declares():
                 typed((1,), (1,), args)
     with pytest.raises(TypeError, match="6 arguments; the kernel declares 7"):
         typed((1,), (1,), good[:-1])
-
-
-def test_pointer_of_a_view_is_where_the_view_begins():
-    x = cupy.asarray(np.arange(24, dtype=np.float32).reshape(4, 6))
-    y = cupy.empty(1, np.float32)
-    k = kernel("y[0] = x[step];", "const float* x, float* y, int step")
-    k((1,), (1,), (x[1:, 2:].T, y, np.int32(6)))
-    assert y.get()[0] == 14
 
 
 LIMITS = {
@@ -257,14 +205,3 @@ def test_compiler_options_define_names_and_errors_name_the_line():
     assert (y == 7).all()
     with pytest.raises(CompileException, match=r"k\.cu:3:.*fiberIdx"):
         run("\n y[fiberIdx.x] = 1;")
-
-
-def test_three_dimensions_are_counted_as_cuda_counts():
-    body = """
-    int t = threadIdx.x + blockDim.x * (threadIdx.y + blockDim.y * threadIdx.z);
-    int b = blockIdx.x + gridDim.x * (blockIdx.y + gridDim.y * blockIdx.z);
-    y[b * blockDim.x * blockDim.y * blockDim.z + t] += 1 + t;
-    """
-    y = cupy.zeros(24 * 6, np.float32)
-    kernel(body)((1, 2, 3), (2, 3, 4), (y,))
-    np.testing.assert_array_equal(y.get(), np.tile(np.arange(1, 25), 6))

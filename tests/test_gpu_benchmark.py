@@ -346,7 +346,7 @@ class Peer:
     def __init__(self, contestant, threads=1, device="cpu"):
         self.contestant, self.name = contestant, contestant.name
 
-    def greet(self):
+    def greet(self, patience):
         return ""
 
     def ask(self, what, step, *_, patience=None):
@@ -358,7 +358,7 @@ class Peer:
             "time": {"queued": seconds, "device": seconds, "latency": seconds},
         }[what]
 
-    def close(self):
+    def close(self, patience):
         self.asked.append((self.name, "close", ""))
 
 

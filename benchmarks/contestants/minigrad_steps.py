@@ -104,8 +104,10 @@ def _chain(kind: str) -> Step:
     operation, seed = operations(mg.tanh, mg.tensor(FACTOR), w)[kind], mg.tensor(START)
 
     def step() -> Any:
-        x.grad = w.grad = None
+        for leaf in (x, w):
+            leaf.grad = None
         chained(operation, x).backward(seed)
+        assert x.grad is not None
         return x.grad[0]
 
     return step
