@@ -77,7 +77,7 @@ def test_extremes_are_as_in_numpy(name):
 
 PROGRAM = """
 import sys, numpy as np, minigrad as mg
-from minigrad import nn
+from minigrad import nn, optim
 mg.manual_seed(0)
 model, x = nn.LSTM(3, 32), mg.randn(7, 16, 3)
 optimizer = optim.Adam(model.parameters())
