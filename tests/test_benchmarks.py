@@ -302,12 +302,12 @@ def runs(tmp_path_factory):
     out = tmp_path_factory.mktemp("runs")
     for seed in ("0", "1"):
         words = ["--epochs", "2", "--data-size", "20", "--hidden", "4", "--seed", seed]
-        assert lstm.main([*words, "--quiet", "--out", str(out)]) == 0
+        words += ["--name", f"seed {seed}"]
+        assert lstm.main([*words, "--quiet", "--no-plots", "--out", str(out)]) == 0
     words = ["--recipe", "report", "--epochs", "1", "--limit", "64", "--lr", "0.001"]
-    with pytest.MonkeyPatch.context() as patch:  # to judge, and to look through, fewer digits
-        patch.setattr(judge, "HELD_OUT", 200)
-        patch.setattr(gan, "TRIES", 200)
-        assert gan.main([*words, "--quiet", "--out", str(out)]) == 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(judge, "HELD_OUT", 200)  # fewer digits to judge
+        assert gan.main([*words, "--quiet", "--no-plots", "--out", str(out)]) == 0
     return [*sorted(out.glob("lstm/*")), *out.glob("gan/*")]
 
 
@@ -333,7 +333,7 @@ def test_results_of_runs_are_gathered_with_the_commands_that_repeat_them(runs, t
 
 def test_parts_of_a_sweep_are_results_too(tmp_path):
     words = ["--sweep", "1", "--models", "rnn", "--seeds", "1", "--epochs", "1", "--hidden", "4"]
-    assert lstm.main([*words, "--quiet", "--out", str(tmp_path)]) == 0
+    assert lstm.main([*words, "--quiet", "--no-plots", "--out", str(tmp_path)]) == 0
     [part] = tmp_path.glob("lstm/*/rnn-1-seed0")
     found = results.record(part)
     options = "--epochs 1 --model rnn --input-length 1 --hidden 4"

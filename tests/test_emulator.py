@@ -94,6 +94,12 @@ def test_lane_that_is_not_there_gives_nan():
     assert np.isnan(y[32:40]).all() and (y[:32] == 1).all() and (y[40:] == 0).all()
 
 
+@pytest.mark.parametrize("kind", ["float", "double", "int"])
+def test_a_shuffle_gives_each_lane_the_value_of_the_one_apart(kind):
+    body = f"{kind} v = threadIdx.x; y[threadIdx.x] = __shfl_xor_sync(~0u, v, 9);"
+    np.testing.assert_array_equal(run(body, block=32, size=32), np.arange(32) ^ 9)
+
+
 def test_shared_memory_begins_as_nan_in_each_block():
     body = "__shared__ float s[2]; y[blockIdx.x] = s[0]; __syncthreads(); s[0] = 1;"
     assert np.isnan(run(body, block=1, grid=3)[:3]).all()
