@@ -226,7 +226,7 @@ class RawKernel:
                 and size == like.itemsize
                 and (kind.lower() == like.kind or {kind.lower(), like.kind} <= set("iubp"))
             )
-            came = f"array of {like}"
+            came = "array of"
         else:
             if arg is None:
                 raise TypeError(
@@ -249,10 +249,10 @@ class RawKernel:
             pointer = kind.isupper() and like.kind in "iu" and like.itemsize == 8
             alike = kind == like.kind or {kind, like.kind} <= set("iu") or kind + like.kind == "sV"
             fits = pointer or (not kind.isupper() and alike and size == like.itemsize)
-            came = f"{type(arg).__name__}, which is passed as {like}"
+            came = f"{type(arg).__name__}, which is passed as"
         if not fits:
             raise TypeError(
-                f"{self.name}: argument {i} is a {came}; the kernel declares a "
+                f"{self.name}: argument {i} is a {came} {like}; the kernel declares a "
                 f"{described(kind, size)}"
             )
         return np.frombuffer(value.tobytes(), np.uint8).copy()

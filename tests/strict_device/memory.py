@@ -236,7 +236,8 @@ def allocate_like(array):
 
 def owner_of(address, nbytes=1):
     """The allocation in use that holds these bytes, or None."""
-    for allocation in list(live.values()):
+    begins = live.get(address)
+    for allocation in list(live.values()) if begins is None else [begins]:
         if allocation.ptr <= address and address + nbytes <= allocation.ptr + allocation.nbytes:
             return allocation
     return None
