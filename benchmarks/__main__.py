@@ -8,12 +8,11 @@ from typing import Literal
 
 import tyro
 
-from benchmarks import gpu, overhead, results, steps
+from benchmarks import gpu, results, steps
+from benchmarks.tables import OUT
 
 
-def everything(
-    threads: int = 2, out: Path = steps.OUT, device: Literal["cpu", "gpu"] = "cpu"
-) -> None:
+def everything(threads: int = 2, out: Path = OUT, device: Literal["cpu", "gpu"] = "cpu") -> None:
     """Measure all there is: on the CPU in about half an hour, on the GPU in minutes.
 
     Args:
@@ -26,7 +25,7 @@ def everything(
         return
     steps.main(threads=threads, out=out)
     steps.costs(threads=threads, out=out)
-    overhead.main(out=out)
+    steps.overhead(out=out)
 
 
 def arguments(given: list[str]) -> list[str]:
@@ -42,7 +41,7 @@ if __name__ == "__main__":
             "all": everything,
             "steps": steps.main,
             "costs": steps.costs,
-            "overhead": overhead.main,
+            "overhead": steps.overhead,
             "gpu": gpu.main,
             "results": results.main,
         },

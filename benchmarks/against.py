@@ -12,32 +12,30 @@ memory lies, so all processes are started afresh every 8 rounds.
 
 from __future__ import annotations
 
-import importlib
 import math
 import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
-from datetime import date
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from benchmarks.contestants.task import Queue, Task
-from benchmarks.steps import CHECKED, CONTESTANTS, STEPS, measured, refuse, write
+from benchmarks.measuring import CHECKED, PACKAGES
+from benchmarks.steps import CONTESTANTS, STEPS, refuse
+from benchmarks.tables import markdown, write
 from benchmarks.workers import (
+    CLOSE,
+    ROOT,
+    Answer,
     Contestant,
-    Worker,
-    machine,
-    reserved_stdout,
-    serve,
+    Measuring,
+    chosen,
     warn_of_openblas,
 )
 
-HERE = Path(__file__).resolve().parent.parent
-PACKAGES = ("minigrad", "models")
 COPIES = ("this", "other", "again", "itself")
 ORDERS = ((0, 1, 2, 3), (3, 2, 1, 0), (1, 0, 3, 2), (2, 3, 0, 1))  # a pair stays side by side
 TEXTBOOK = ("lstm 20",)  # of the default steps, the only one of the textbook form
@@ -48,6 +46,7 @@ MARGIN = 0.02
 FEW = 12  # fewer rounds make a spread that means little
 
 Times = dict[str, list[float]]  # of each copy, seconds in each round
+Rows = Sequence[tuple[Contestant, str]]  # contestants and their steps
 
 
 class Row(NamedTuple):
@@ -103,34 +102,25 @@ def spread(ratios: np.ndarray[Any, Any]) -> float:
     return float(max(high, 1 / low)) - 1
 
 
-def rows_of(steps: Sequence[str], only: Sequence[str]) -> list[tuple[Contestant, str]]:
+def rows_of(steps: Sequence[str], only: Sequence[str]) -> Rows:
     """The contestants that run minigrad's code, each with its steps.
 
     Args:
         steps: Their names.
         only: Words, one of which a contestant's name must contain; none for all.
     """
-    rows = []
-    for contestant in CONTESTANTS:
-        library, form, _, kinds = contestant.words
-        if library != "minigrad" or (only and not any(word in contestant.name for word in only)):
-            continue
-        for step in steps:
-            if Task.named(step).kind not in kinds.split():
-                continue
-            if form == "textbook" and tuple(steps) == STEPS and step not in TEXTBOOK:
-                continue
-            rows.append((contestant, step))
-    return rows
+    is_short = tuple(steps) == STEPS
+    return [
+        (contestant, step)
+        for contestant in chosen(CONTESTANTS, only)
+        if contestant.library == "minigrad"
+        for step in filter(contestant.makes, steps)
+        if not (is_short and contestant.form == "textbook" and step not in TEXTBOOK)
+    ]
 
 
 def compare(
-    other: Path,
-    rows: Sequence[tuple[Contestant, str]],
-    rounds: int,
-    threads: int,
-    out: Path,
-    this: Path = HERE,
+    other: Path, rows: Rows, rounds: int, threads: int, out: Path, this: Path = ROOT
 ) -> bool:
     """Measure the rows with the code of both checkouts, print a table and write against.json.
 
@@ -153,56 +143,49 @@ def compare(
     this, other = (absolute(folder) for folder in (this, other))
     times, losses = measure(this, other, rows, rounds, threads)
     judged = [row_of(each) for each in times]
+    names = [f"{contestant.name}: {step}" for contestant, step in rows]
     commits = {"this": commit(this), "other": commit(other)}
+    print(f"this  = {this}, commit {commits['this']}\nother = {other}, commit {commits['other']}")
+    print(f"\nMilliseconds of a step are lower quartiles of {rounds} rounds, threads: {threads}.")
+    print("Ratios are medians of the rounds' ratios, in brackets those of the lower quartiles.\n")
+    print(shown(names, judged))
+    warn_of_openblas()
+    if rounds < FEW:
+        print(f"A spread of fewer than {FEW} rounds means little.\n")
+    for name, (ours, theirs) in zip(names, losses, strict=True):
+        if not math.isclose(ours, theirs, rel_tol=CLOSE):
+            print(f"{name}: after {CHECKED} steps the losses are {ours} and")
+            print(f"{theirs}, so the two checkouts do not compute the same.\n")
+    slower = [name for name, row in zip(names, judged, strict=True) if row.slower]
+    print(f"Slower by more than the spread and {MARGIN:.0%}: {', '.join(slower) or 'none'}.")
     found = [
         {"contestant": contestant.name, "step": step, **row._asdict()}
         | {"limit": row.limit, "slower": row.slower, "losses": loss, "seconds": seconds}
         for (contestant, step), row, loss, seconds in zip(rows, judged, losses, times, strict=True)
     ]
-    result = {
-        "unit": "seconds",
-        "date": date.today().isoformat(),
-        "rounds": rounds,
-        "threads": threads,
-        "machine": machine(),
-        "commits": commits,
-        "rows": found,
-    }
-    print(f"this  = {this}, commit {commits['this']}\nother = {other}, commit {commits['other']}")
-    print(f"\nMilliseconds of a step are lower quartiles of {rounds} rounds, threads: {threads}.")
-    print("Ratios are medians of the rounds' ratios, in brackets those of the lower quartiles.\n")
-    print_table(found)
-    warn_of_openblas()
-    if rounds < FEW:
-        print(f"A spread of fewer than {FEW} rounds means little.\n")
-    for (contestant, step), (ours, theirs) in zip(rows, losses, strict=True):
-        if not math.isclose(ours, theirs, rel_tol=1e-4):
-            print(f"{contestant.name}: {step}: after {CHECKED} steps the losses are {ours} and")
-            print(f"{theirs}, so the two checkouts do not compute the same.\n")
-    slower = [f"{each['contestant']}: {each['step']}" for each in found if each["slower"]]
-    print(f"Slower by more than the spread and {MARGIN:.0%}: {', '.join(slower) or 'none'}.")
-    write(result, out / "against.json")
+    write(out / "against.json", rounds=rounds, threads=threads, commits=commits, rows=found)
+    print(out / "against.json")
     return not slower
 
 
-def print_table(found: Sequence[dict[str, Any]]) -> None:
-    """A line for each contestant's step."""
-    heads = ("this ms", "other ms", "this / other", "other / other", "spread", "limit")
-    print(f"{'':<34}" + "".join(f"{head:>17}" for head in heads))
-    for row in found:
-        this, other, again, itself = row["quartiles"].values()
-        cells = (
-            f"{1e3 * this:.3f}",
-            f"{1e3 * other:.3f}",
-            f"{row['ratio']:.3f} ({this / other:.3f})",
-            f"{row['itself']:.3f} ({again / itself:.3f})",
-            f"{row['spread']:.1%}",
-            f"{row['limit']:.3f}",
+def shown(names: Sequence[str], rows: Sequence[Row]) -> str:
+    """A row for each contestant's step."""
+    cells = []
+    for name, row in zip(names, rows, strict=True):
+        this, other, again, itself = row.quartiles.values()
+        cells.append(
+            [
+                name,
+                f"{1e3 * this:.3f}",
+                f"{1e3 * other:.3f}",
+                f"{row.ratio:.3f} ({this / other:.3f})",
+                f"{row.itself:.3f} ({again / itself:.3f})",
+                f"{row.spread:.1%}",
+                f"{row.limit:.3f}" + (", slower" if row.slower else ""),
+            ]
         )
-        name = f"{row['contestant']}: {row['step']}"
-        line = f"{name:<34}" + "".join(f"{cell:>17}" for cell in cells)
-        print(line + ("   slower" if row["slower"] else ""))
-    print()
+    heads = ("", "this ms", "other ms", "this / other", "other / other", "spread", "limit")
+    return markdown(heads, cells)
 
 
 def absolute(checkout: Path) -> Path:
@@ -232,11 +215,7 @@ def commit(checkout: Path) -> str | None:
 
 
 def measure(
-    this: Path,
-    other: Path,
-    rows: Sequence[tuple[Contestant, str]],
-    rounds: int,
-    threads: int,
+    this: Path, other: Path, rows: Rows, rounds: int, threads: int
 ) -> tuple[list[Times], list[tuple[float, float]]]:
     """Ask the four copies of every row once in each round.
 
@@ -265,20 +244,20 @@ def measure(
                 }
                 losses = []
                 for contestant, step in rows:  # every copy makes its first steps, and so warms up
-                    ours, theirs, *_ = (
-                        ask(worker, f"loss {step}") for worker in workers[contestant.name]
-                    )
-                    losses.append((ours, theirs))
+                    answers = [
+                        asked(worker, "prepare", step) for worker in workers[contestant.name]
+                    ]
+                    losses.append((answers[0]["loss"], answers[1]["loss"]))
                 for turn in range(first, min(first + RENEWED, rounds)):
                     for (contestant, step), row in zip(rows, times, strict=True):
                         for number in ORDERS[turn % len(ORDERS)]:
-                            seconds = ask(workers[contestant.name][number], step)
-                            row[COPIES[number]].append(seconds)
+                            answer = asked(workers[contestant.name][number], "wait", step)
+                            row[COPIES[number]].append(answer["latency"])
             print(f"{len(times[0]['this'])} of {rounds} rounds", file=sys.stderr)
     return times, losses
 
 
-def start(contestant: Contestant, checkout: Path, compiled: str, threads: int) -> Worker:
+def start(contestant: Contestant, checkout: Path, compiled: str, threads: int) -> Measuring:
     """A process that measures a contestant with the code of a checkout.
 
     What Python and Numba compile goes to a temporary folder, where both file it by the path of its
@@ -289,77 +268,17 @@ def start(contestant: Contestant, checkout: Path, compiled: str, threads: int) -
         "PYTHONPYCACHEPREFIX": compiled,
         "PYTHONDONTWRITEBYTECODE": "",  # where it is set, every start would compile again
     }
-    worker = Worker(
-        __name__,
-        Contestant(
-            f"{checkout}: {contestant.name}",
-            (str(checkout), contestant.words[1]),
-            {**contestant.environment, **caches},
-        ),
-        threads,
-    )
-    if worker.version != str(checkout):
+    named = contestant._replace(name=f"{checkout}: {contestant.name}")
+    worker = Measuring(named, threads, checkout=str(checkout), environment=caches)
+    if why := worker.greet():
         worker.close()
-        refuse(f"{worker.name}: {worker.version or 'its process ended'}")
+        refuse(f"{worker.name}: {why}")
     return worker
 
 
-def ask(worker: Worker, question: str) -> float:
-    """A number from a worker; ends the program if it has none."""
-    answer = worker.say(question)
-    try:
-        return float(answer)
-    except ValueError:
-        refuse(f"{worker.name}, {question}: {answer or 'its process ended'}")
-
-
-# --- the worker's side ------------------------------------------------------------------------
-
-
-def import_from(checkout: Path) -> None:
-    """Import the packages of a checkout, wherever else they are installed.
-
-    Args:
-        checkout: Its absolute path.
-
-    Raises:
-        ImportError: What was imported lies elsewhere.
-    """
-    sys.path.insert(0, str(checkout))
-    for package in PACKAGES:
-        file = importlib.import_module(package).__file__
-        if file is None or not Path(file).is_relative_to(checkout):
-            raise ImportError(f"{package} was imported from {file}, not from {checkout}")
-
-
-def answer(checkout: Path, form: str) -> None:
-    """Say the checkout once its packages are imported, then answer the driver's questions.
-
-    The question "loss STEP" makes the first steps and is answered with the loss, then STEP with
-    the seconds of a step. An error is the last answer.
-
-    Args:
-        checkout: Whose code is to be measured.
-        form: "textbook" or "layer".
-    """
-    answers = reserved_stdout()
-    queues: dict[str, Queue] = {}
-
-    def reply(question: str) -> float:
-        step = question.removeprefix("loss ")
-        if step == question:
-            return measured(queues[step])
-        make = importlib.import_module("benchmarks.contestants.minigrad_steps").queue
-        queues[step] = make(Task.named(step), form, "eager", "cpu")
-        return [queues[step].run() for _ in range(CHECKED)][-1]
-
-    try:
-        import_from(checkout)
-        serve(answers, str(checkout), reply)
-    except Exception as error:
-        text = f"{type(error).__name__}: {error}"
-        print(" ".join(text.split()), file=answers, flush=True)
-
-
-if __name__ == "__main__":
-    answer(Path(sys.argv[1]), sys.argv[2])
+def asked(worker: Measuring, what: str, step: str) -> Answer:
+    """A worker's answer; ends the program if it has none."""
+    answer = worker.ask(what, step)
+    if "reason" in answer:
+        refuse(f"{worker.name}, {step}: {answer['reason']}")
+    return answer

@@ -28,11 +28,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import minigrad as mg
-from benchmarks import gpu_worker, kernels
+from benchmarks import kernels
 from benchmarks.contact_checks import Check, Findings, calls_of, distance, longest_sum, tolerance
 from benchmarks.contestants import minigrad_steps, torch_steps
 from benchmarks.contestants.task import LATENT, Array, Task, Unable, batch
-from benchmarks.workers import reserved_stdout
+from benchmarks.measuring import CHECKED, Asked, installed
+from benchmarks.workers import reserved_stdout, tell
 from minigrad.backends.cupy import one_line
 from models.gan import Discriminator, Generator
 
@@ -56,7 +57,7 @@ PERSISTENT = re.compile(r"_\d+_\d+$")
 def device(where: str) -> Findings:
     """What there is: the GPU and its clock, the driver, the libraries and what is missing."""
     found = importlib.import_module("minigrad.info").report()
-    gpu, torch = found["gpu"], gpu_worker.installed("torch")
+    gpu, torch = found["gpu"], installed("torch")
     missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
     facts = found | {"torch": torch, "missing": missing, "nvidia-smi": nvidia_smi()}
     told = [f"{d['name']} ({d['memory'] / 2**30:.0f} GiB)" for d in gpu.get("devices", ())]
@@ -226,25 +227,23 @@ def times(where: str) -> Findings:
     contestants = {"minigrad": (minigrad_steps, "captured"), "PyTorch": (torch_steps, "graph")}
     checks, told, facts = [], [], dict[str, Any]()
     for name in TASKS:
-        queues, losses, found = {}, {}, dict[str, Any]()
-        for who, (module, mode) in contestants.items():
-            make = partial(module.queue, form="layer", mode=mode, device=where)
-            try:
-                queues[who], answer = gpu_worker.prepare(make, name)
-                losses[who] = answer["loss"]
-            except Exception as error:
-                found[who] = str(error) if isinstance(error, Unable) else one_line(error)
-        rounds = [{w: gpu_worker.timed(q, 1) for w, q in queues.items()} for _ in range(ROUNDS)]
-        for who in queues:
-            found[who] = 1e6 * statistics.median(each[who]["queued"] for each in rounds)
-        shown = [f"{w} {x:.1f} µs" if w in queues else f"no {w}: {x}" for w, x in found.items()]
+        asked = {
+            who: Asked(partial(module.queue, form="layer", mode=mode, device=where))
+            for who, (module, mode) in contestants.items()
+        }
+        ready = {who: each.reply("prepare", name) for who, each in asked.items()}
+        able = [who for who in asked if "loss" in ready[who]]
+        rounds = [{who: asked[who].time(name)["queued"] for who in able} for _ in range(ROUNDS)]
+        found = {who: 1e6 * statistics.median(each[who] for each in rounds) for who in able}
+        shown = [f"{who} {time:.1f} µs" for who, time in found.items()]
+        shown += [f"no {who}: {ready[who]['reason']}" for who in asked if who not in able]
         told.append(f"{name}: {', '.join(shown)}")
         facts[name] = found
-        if "minigrad" not in losses:
-            checks.append(Check(f"{name} is not measured: {found['minigrad']}", 1))
-        elif "PyTorch" in losses:
-            off = distance(losses["minigrad"], losses["PyTorch"])
-            allowed = tolerance(longest_sum(Task.named(name)), gpu_worker.CHECKED)
+        if "minigrad" not in able:
+            checks.append(Check(f"{name} is not measured: {ready['minigrad']['reason']}", 1))
+        elif "PyTorch" in able:
+            off = distance(ready["minigrad"]["loss"], ready["PyTorch"]["loss"])
+            allowed = tolerance(longest_sum(Task.named(name)), CHECKED)
             checks.append(Check(f"{name}: off PyTorch's loss by", off, allowed))
     return Findings("\n".join(told), checks, facts)
 
@@ -368,7 +367,7 @@ def main(name: str, where: str, end: float) -> None:
         sys.stderr.flush()
         os._exit(1)  # on a lost GPU each of CuPy's destructors would say so once more
     checks = [{**check._asdict(), "passed": check.passed} for check in found.checks]
-    print(json.dumps({**found._asdict(), "checks": checks}), file=answer, flush=True)
+    tell(answer, **{**found._asdict(), "checks": checks})
 
 
 if __name__ == "__main__":

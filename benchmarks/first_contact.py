@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -19,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.contact_stages import STAGES
-from benchmarks.workers import end_group, gpu_options
+from benchmarks.workers import Worker, gpu_options
 
 MODULE = "benchmarks.contact_stages"  # what a stage's process runs
 LEAST = 4.0  # seconds: with fewer left a stage is not begun
@@ -38,32 +37,24 @@ def run_stage(name: str, where: str, limit: float) -> Outcome:
         an error, or "late".
     """
     began = time.monotonic()
-    command = [sys.executable, "-X", "faulthandler", "-m", MODULE]
-    process = subprocess.Popen(
-        [*command, name, where, str(time.time() + limit)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,  # so that those whom it has started can be ended with it
-    )
+    worker = Worker([MODULE, name, where, str(time.time() + limit)])
     try:
-        told, said = process.communicate(timeout=limit + 1)  # by then it has said where it was
-        state = "failed"
-    except subprocess.TimeoutExpired:
-        end_group(process)
-        (_, said), told, state = process.communicate(), "", "late"
+        found = worker.answer(limit + 1)  # by then it has said where it was
     except KeyboardInterrupt:
-        end_group(process)
+        worker.end()
         raise
-    outcome: Outcome = {"stage": name, "state": state, "code": process.returncode}
+    code = worker.close(max(0, began + limit + 1 - time.monotonic()))
+    seconds, said = time.monotonic() - began, worker.said
+    if "checks" in found:
+        state = "passed" if all(check["passed"] for check in found["checks"]) else "wrong"
+    else:
+        found, state = {}, "late" if seconds > limit else "failed"
     stack = said.rfind(STACK)  # which begins with where it was
     said = said[stack:][:KEPT] if state == "late" and stack >= 0 else said[-KEPT:]
-    outcome |= {"seconds": round(time.monotonic() - began, 1), "stderr": said}
-    if told:
-        outcome |= json.loads(told)
-        right = all(check["passed"] for check in outcome["checks"])
-        outcome["state"] = "passed" if right else "wrong"
-    return outcome
+    return {"stage": name, "state": state, "code": code, "seconds": round(seconds, 1)} | {
+        "stderr": said,
+        **found,
+    }
 
 
 def shown(outcome: Outcome) -> str:

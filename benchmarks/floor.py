@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import importlib
-import json
 import math
 import sys
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from benchmarks.contestants.products_steps import pairs_of
+from benchmarks.contestants.numpy_steps import pairs_of
 from benchmarks.contestants.task import CLASSES, GAN_BATCH, WIDTHS, Task, batch, layers
+from benchmarks.workers import reserved_stdout, tell
 
 FLOAT = 4  # bytes
 NODES = 1000  # of the graph that measures what a node costs
@@ -73,80 +72,14 @@ def seconds(needed: Work, ceilings: Ceilings) -> float:
     return max(needed.operations / ceilings.operations, needed.bytes / ceilings.bandwidth)
 
 
-def best(ceilings: list[Ceilings]) -> Ceilings:
-    """Of several measurements the best of each."""
-    nodes = [c.node for c in ceilings if not math.isnan(c.node)]
-    return Ceilings(
-        max(c.bandwidth for c in ceilings),
-        max(c.operations for c in ceilings),
-        min(nodes, default=float("nan")),
-    )
-
-
-# --- the worker's side: python -m benchmarks.floor torch gpu ----------------------------------
-
-
-class Library(NamedTuple):
-    """What is needed of an array library to measure a device."""
-
-    empty: Callable[[tuple[int, ...]], Any]
-    copy: Callable[[Any, Any], Any]  # into the first
-    product: Callable[[Any, Any, Any], Any]  # of the first two, into the third
-    wait: Callable[[], Any]
-    chain: Callable[[], Callable[[], Any] | None]  # a graph of `NODES` kernels, to be launched
-
-
-def library(name: str, device: str) -> Library:
-    """The functions of NumPy, CuPy or PyTorch."""
-    module = importlib.import_module(name)
-    if name == "torch":
-        place = "cuda" if device == "gpu" else "cpu"
-        module.backends.cuda.matmul.allow_tf32 = False
-        return Library(
-            lambda shape: module.ones(shape, device=place),
-            lambda to, x: to.copy_(x),
-            lambda a, b, to: module.mm(a, b, out=to),
-            module.cuda.synchronize if device == "gpu" else lambda: None,
-            (lambda: _torch_chain(module)) if device == "gpu" else lambda: None,
-        )
-    return Library(
-        lambda shape: module.ones(shape, dtype="float32"),
-        module.copyto,
-        lambda a, b, to: module.matmul(a, b, out=to),
-        module.cuda.Device().synchronize if name == "cupy" else lambda: None,
-        (lambda: _cupy_chain(module)) if name == "cupy" else lambda: None,
-    )
-
-
-def _torch_chain(torch: Any) -> Callable[[], Any]:
-    x = torch.zeros(1, device="cuda")
-    x.add_(1)
-    torch.cuda.synchronize()
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        for _ in range(NODES):
-            x.add_(1)
-    return lambda: graph.replay()
-
-
-def _cupy_chain(cupy: Any) -> Callable[[], Any]:
-    stream = cupy.cuda.Stream(non_blocking=True)
-    with stream:
-        x = cupy.zeros(1, dtype="float32")
-        x += 1
-        stream.synchronize()
-        stream.begin_capture()
-        for _ in range(NODES):
-            x += 1
-        graph = stream.end_capture()
-    return lambda: graph.launch(stream) or x  # which lives as long as its graph
+# --- the worker's side: python -m benchmarks.floor gpu ------------------------------------------
 
 
 def fastest(run: Callable[[], Any], wait: Callable[[], Any], calls: int = 5) -> float:
     """Seconds of a call, the best of as many measurements as fill `LEAST`."""
     run()
     wait()
-    found = float("inf")
+    found = math.inf
     end = time.perf_counter() + LEAST
     while time.perf_counter() < end:
         start = time.perf_counter()
@@ -157,18 +90,34 @@ def fastest(run: Callable[[], Any], wait: Callable[[], Any], calls: int = 5) -> 
     return found
 
 
-def measure(name: str, device: str) -> Ceilings:
-    """Measure a device by a library."""
+def measure(device: str) -> Ceilings:
+    """Measure a device by PyTorch's copies, products and graphs."""
+    import torch
+
+    is_gpu = device == "gpu"
+    wait = torch.cuda.synchronize if is_gpu else lambda: None
+    torch.backends.cuda.matmul.allow_tf32 = False
+
+    def ones(*shape: int) -> Any:
+        return torch.ones(shape, device="cuda" if is_gpu else "cpu")
+
     numbers, rows = SIZES[device]
-    module = library(name, device)
-    there, back = module.empty((numbers,)), module.empty((numbers,))
-    copied = fastest(lambda: module.copy(there, back), module.wait)
-    a, b, to = (module.empty((rows, rows)) for _ in "abc")
-    multiplied = fastest(lambda: module.product(a, b, to), module.wait)
-    chain = module.chain()
-    node = fastest(chain, module.wait) / NODES if chain else float("nan")
+    there, back = ones(numbers), ones(numbers)
+    copied = fastest(lambda: there.copy_(back), wait)
+    a, b, to = (ones(rows, rows) for _ in "abc")
+    multiplied = fastest(lambda: torch.mm(a, b, out=to), wait)
+    node = math.nan
+    if is_gpu:
+        x, graph = ones(1), torch.cuda.CUDAGraph()
+        x.add_(1)
+        wait()
+        with torch.cuda.graph(graph):
+            for _ in range(NODES):
+                x.add_(1)
+        node = fastest(graph.replay, wait) / NODES
     return Ceilings(2 * FLOAT * numbers / copied, 2 * rows**3 / multiplied, node)
 
 
 if __name__ == "__main__":
-    print(json.dumps(measure(*sys.argv[1:3])))
+    answers = reserved_stdout()
+    tell(answers, **measure(sys.argv[1])._asdict())

@@ -37,9 +37,9 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 python=${PYTHON:-python3}
 device=${DEVICE:-gpu}
 case $part in
-    contact) seconds=${CONTACT_SECONDS:-120} ;;
-    tests) seconds=${TESTS_SECONDS:-200} ;;
-    times) seconds=${TIMES_SECONDS:-220} ;;
+    contact) program=first_contact seconds=${CONTACT_SECONDS:-120} ;;
+    tests) program=gpu_tests seconds=${TESTS_SECONDS:-200} ;;
+    times) program=gpu seconds=${TIMES_SECONDS:-220} ;;
 esac
 
 unpacked=$(mktemp -d)
@@ -58,14 +58,6 @@ if [[ -n $wheels ]]; then
     done
 fi
 
-case $part in
-    contact) program=(-m benchmarks.first_contact --device "$device" --out "$out" --seconds) ;;
-    tests) program=(-m benchmarks.gpu_tests --device "$device" --out "$out" --seconds) ;;
-    times) # without the command line of `python -m benchmarks`, which needs tyro
-        program=(-c 'import sys; from pathlib import Path; from benchmarks import gpu
-gpu.main(device=sys.argv[1], out=Path(sys.argv[2]), minutes=float(sys.argv[3]) / 60)'
-            "$device" "$out") ;;
-esac
 # programs end by themselves when their seconds are over; one that does not is ended
-timeout --kill-after=10 "$seconds" "$python" "${program[@]}" "$((seconds - 10))" 2>&1 |
-    tee "$out/$part.log"
+timeout --kill-after=10 "$seconds" "$python" -m "benchmarks.$program" \
+    --device "$device" --out "$out" --seconds "$((seconds - 10))" 2>&1 | tee "$out/$part.log"

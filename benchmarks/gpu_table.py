@@ -4,28 +4,38 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 from benchmarks import floor
-from benchmarks.steps import draw
+from benchmarks.tables import draw, number, title
+from benchmarks.tables import markdown as table
 
 EAGER = "PyTorch, eager"
+BY_HAND = "captured by hand"
 OURS = "minigrad, captured"
 # the ways in which PyTorch makes a step, and how many times their speed we want
-TARGETS = {"eager": 5.0, "reduce-overhead": 2.0, "captured by hand": 1.0}
+TARGETS = {"eager": 5.0, "reduce-overhead": 2.0, BY_HAND: 1.0}
+COLUMNS = ("", "queued", "x eager", f"x {BY_HAND}", "waited for", "device", "busy", "kernels")
+LEGEND = """\
+Of each step microseconds when many are queued; its speed as a multiple of PyTorch eager's and of \
+PyTorch's whole step captured
+by hand (the faster of nn.LSTM and textbook); microseconds when it is waited for, by the device's \
+clock from the first to the last
+of many, and in which a kernel runs (by the profiler); the kernels that it launches.
+"""
 
-Entry = Mapping[str, Any]  # queued, device and latency; rounds: what was queued, by round
+Entry = Mapping[str, Mapping[str, float]]  # by round: queued, device and latency, in seconds
 Row = Mapping[str, Entry]  # by contestant
-Table = Mapping[str, Row]  # by step
 Result = Mapping[str, Any]
 
 
 def ratio(first: Entry, second: Entry) -> float:
     """The ratio of two times: the median over the rounds in which both were measured, or NaN."""
-    one, other = first["rounds"], second["rounds"]
-    return float(statistics.median([one[n] / other[n] for n in one if n in other] or [math.nan]))
+    both = [first[n]["queued"] / second[n]["queued"] for n in first if n in second]
+    return float(statistics.median(both or [math.nan]))
 
 
 def against(row: Row, way: str, name: str = OURS) -> float:
@@ -41,26 +51,17 @@ def against(row: Row, way: str, name: str = OURS) -> float:
     return min((x for x in found if not math.isnan(x)), default=math.nan)
 
 
-def title(step: str) -> str:
-    """A step, as it stands above its column."""
-    return step.replace("lstm", "LSTM, T =").replace("gan", "GAN")
-
-
-def lines(head: list[str], rows: list[list[str]]) -> str:
-    """A table in Markdown."""
-    every = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in every) + "\n"
-
-
-def number(value: float, form: str) -> str:
-    """A number, nothing for NaN."""
-    return "" if math.isnan(value) else format(value, form)
+def median(entry: Entry, what: str) -> float:
+    """Microseconds, over all rounds; NaN without any."""
+    return 1e6 * statistics.median([answer[what] for answer in entry.values()] or [math.nan])
 
 
 def markdown(result: Result) -> str:
     """All tables, with what they were measured on."""
-    parts = [setting(result), times(result), targets(result), clocks(result)]
-    return "\n".join([*parts, floors(result), remarks(result)])
+    steps = [f"**{title(step)}**\n\n{of_step(result, step)}" for step in result["times"]]
+    return "\n".join([setting(result), LEGEND, *steps, targets(result), floors(result)]) + remarks(
+        result
+    )
 
 
 def setting(result: Result) -> str:
@@ -74,31 +75,24 @@ def setting(result: Result) -> str:
     told |= {"CUDA": gpu.get("cuda"), "Python": here["python"], "NumPy": here["numpy"]["version"]}
     packages += [f"{name} {value}" for name, value in told.items() if value]
     with_what = ", ".join(dict.fromkeys(packages))
-    return f"Medians of {result['rounds']} rounds on {result['date']}, {what}. {with_what}.\n"
+    return f"Medians of {result['rounds']} rounds on {date.today()}, {what}. {with_what}.\n"
 
 
-def times(result: Result) -> str:
-    """Time, speed and kernels of every contestant."""
-    table, counts = result["times"], result["counts"]
+def of_step(result: Result, step: str) -> str:
+    """Times, speed and kernels of every contestant that made a step."""
     rows = []
-    for name in result["versions"]:
-        cells = []
-        for step, row in table.items():
-            kernels = counts.get(name, {}).get(step, {}).get("kernels", math.nan)
-            cell = ""
-            if name in row:
-                ratios = [against(row, way, name) for way in ("eager", "captured by hand")]
-                told = [number(row[name]["queued"], ".0f"), *(number(r, ".2f") for r in ratios)]
-                cell = ", ".join(text or "-" for text in told)
-                cell += f"; {kernels:.0f}" if not math.isnan(kernels) else ""
-            cells.append(cell)
+    for name, entry in result["times"][step].items():
+        counted = result["counts"].get(name, {}).get(step, {})
+        ratios = [against(result["times"][step], way, name) for way in ("eager", BY_HAND)]
+        cells = [
+            number(median(entry, "queued"), ".0f"),
+            *(number(x, ".2f") for x in ratios),
+            *(number(median(entry, what), ".0f") for what in ("latency", "device")),
+            number(1e6 * counted.get("busy", math.nan), ".0f"),
+            number(counted.get("kernels", math.nan), ".0f"),
+        ]
         rows.append([f"**{name}**" if name == OURS else name, *cells])
-    legend = (
-        "Microseconds of a step when many are queued, its speed as a multiple of PyTorch eager's "
-        "and of PyTorch's\nwhole step captured by hand (the faster of nn.LSTM and textbook), and "
-        "after the semicolon the kernels it launches.\n"
-    )
-    return f"{legend}\n{lines(['', *map(title, table)], rows)}"
+    return table(COLUMNS, rows)
 
 
 def targets(result: Result) -> str:
@@ -106,67 +100,42 @@ def targets(result: Result) -> str:
     rows = []
     for way, wanted in TARGETS.items():
         ratios = [against(row, way) for row in result["times"].values()]
-        cells = [
-            "" if math.isnan(r) else f"{r:.2f}" if r >= wanted else f"{r:.2f} missed"
-            for r in ratios
-        ]
+        cells = [number(r, ".2f") + (" missed" if r < wanted else "") for r in ratios]
         rows.append([f"PyTorch, {way}", f"{wanted:.1f}", *cells])
-    head = [f"{OURS}, as a multiple of", "wanted", *map(title, result["times"])]
-    return lines(head, rows)
-
-
-def clocks(result: Result) -> str:
-    """One step that is waited for, the device's own clock, and how long it is busy."""
-    rows = []
-    for name in result["versions"]:
-        cells = []
-        for step, row in result["times"].items():
-            busy = 1e6 * result["counts"].get(name, {}).get(step, {}).get("busy", math.nan)
-            told = [row[name]["latency"], row[name]["device"], busy] if name in row else []
-            cells.append(" / ".join(number(x, ".0f") or "-" for x in told))
-        rows.append([name, *cells])
-    legend = (
-        "Microseconds of one step that is waited for / of a step by the device's clock, from the "
-        "first to the last of many /\nin which a kernel runs (by the profiler).\n"
-    )
-    return f"{legend}\n{lines(['', *map(title, result['times'])], rows)}"
+    return table([f"{OURS}, as a multiple of", "wanted", *map(title, result["times"])], rows)
 
 
 def floors(result: Result) -> str:
     """What no program can be faster than."""
     if not result["ceilings"]:
         return "The device's ceilings could not be measured.\n"
-    best = floor.Ceilings(**result["ceilings"]["best"])
-    work = {step: floor.Work(**needed) for step, needed in result["work"].items()}
-
-    def row(name: str, value: Callable[[str], float], form: str) -> list[str]:
-        return [name, *(number(value(step), form) for step in work)]
-
-    def least(step: str) -> float:
-        return 1e6 * floor.seconds(work[step], best)
-
-    def launches(step: str) -> float:
-        answer = result["counts"].get(OURS, {}).get(step, {})
-        return 1e6 * best.node * float(answer.get("kernels", math.nan))
-
-    def reached(step: str) -> float:
-        entry = result["times"][step].get(OURS, {})
-        return float(entry.get("queued", math.nan)) / least(step)
-
-    rows = [
-        row("operations of the products, millions", lambda s: work[s].operations / 1e6, ".0f"),
-        row("bytes, MB", lambda s: work[s].bytes / 1e6, ".1f"),
-        row("**the floor, µs**", least, ".1f"),
-        row(f"{OURS}, as a multiple of the floor", reached, ".1f"),
-        row(f"kernels of {OURS} x the time from node to node, µs", launches, ".0f"),
-    ]
+    most = floor.Ceilings(**result["ceilings"])
+    rows: dict[str, list[str]] = {}
+    for step, needed in result["work"].items():
+        work = floor.Work(**needed)
+        least = 1e6 * floor.seconds(work, most)
+        kernels = result["counts"].get(OURS, {}).get(step, {}).get("kernels", math.nan)
+        reached = median(result["times"][step].get(OURS, {}), "queued") / least
+        for name, value, form in (
+            ("operations of the products, millions", work.operations / 1e6, ".0f"),
+            ("bytes, MB", work.bytes / 1e6, ".1f"),
+            ("**the floor, µs**", least, ".1f"),
+            (f"{OURS}, as a multiple of the floor", reached, ".1f"),
+            (
+                f"kernels of {OURS} x the time from node to node, µs",
+                1e6 * most.node * kernels,
+                ".0f",
+            ),
+        ):
+            rows.setdefault(name, []).append(number(value, form))
     legend = (
-        f"Ceilings, measured: a copy moves {best.bandwidth / 1e9:,.0f} GB/s, a large float32 "
-        f"product makes {best.operations / 1e12:.2f} TFLOP/s"
+        f"Ceilings, measured: a copy moves {most.bandwidth / 1e9:,.0f} GB/s, a large float32 "
+        f"product makes {most.operations / 1e12:.2f} TFLOP/s"
     )
-    if not math.isnan(best.node):
-        legend += f", a node of a graph takes {1e6 * best.node:.2f} µs"
-    return f"{legend}.\n\n{lines(['', *map(title, work)], rows)}"
+    if not math.isnan(most.node):
+        legend += f", a node of a graph takes {1e6 * most.node:.2f} µs"
+    head = ["", *map(title, result["work"])]
+    return f"{legend}.\n\n{table(head, [[name, *cells] for name, cells in rows.items()])}"
 
 
 def remarks(result: Result) -> str:
@@ -176,18 +145,23 @@ def remarks(result: Result) -> str:
     def say(text: str, name: str) -> None:
         said.setdefault(text, []).append(name)
 
-    for name, why in result["missing"].items():
-        reasons = {"": why} if isinstance(why, str) else why
-        for reason in dict.fromkeys(reasons.values()):
-            where = ", ".join(title(step) for step, each in reasons.items() if each == reason)
-            say(f"left out{f' of {where}' if where else ''}, as {reason}", name)
-    for name, answers in result["losses"].items():
+    for name, reason in result["left_out"].items():
+        say(f"left out, as {reason}", name)
+    for name, answers in result["ready"].items():
+        absent = {
+            step: answer.get("reason", "no time was left")
+            for step, answer in answers.items()
+            if name not in result["times"][step]
+        }
+        for reason in dict.fromkeys(absent.values()):
+            where = ", ".join(title(step) for step, each in absent.items() if each == reason)
+            say(f"left out of {where}, as {reason[:200]}", name)
         for note in dict.fromkeys(n for a in answers.values() for n in a.get("notes", ())):
             say(note, name)
     for name, answers in result["counts"].items():
         for reason in dict.fromkeys(a["reason"] for a in answers.values() if a.get("reason")):
-            say(f"not all its kernels are counted, as {reason}", name)
-    return "".join(f"- {'; '.join(names)}: {text}\n" for text, names in said.items())
+            say(f"not all its kernels are counted, as {reason[:200]}", name)
+    return "\n" * bool(said) + "".join(f"- {'; '.join(n)}: {text}\n" for text, n in said.items())
 
 
 def draw_times(result: Result, path: Path) -> None:
@@ -197,8 +171,8 @@ def draw_times(result: Result, path: Path) -> None:
     everywhere = [name for name in first if all(name in row for row in rows.values())]
     reference = EAGER if EAGER in everywhere else next(iter(everywhere), "")
     if reference:
-        table = {
-            step: {name: {"median": ratio(entry, row[reference])} for name, entry in row.items()}
+        ratios = {
+            step: {name: ratio(entry, row[reference]) for name, entry in row.items()}
             for step, row in rows.items()
         }
-        draw(table, reference, path)
+        draw(ratios, reference, path)

@@ -4,34 +4,28 @@
 
 Each file, or each share of a long one, has a process of its own: a kernel that reads where it must
 not makes CUDA useless for its process, but for no other; then another process goes on behind that
-test. Failures are printed as they happen. DIR/tests.xml, in JUnit's form, is written every few
-seconds, so it is there when the time is up. The exit code is 0 if all tests ran and none failed, 2
-if there is no GPU that can be used, else 1.
+test. Failures are printed as they happen. DIR/tests.jsonl has a line for each test that has ended,
+so it is there when the time is up. The exit code is 0 if all tests ran and none failed, 2 if there
+is no GPU that can be used, else 1.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
-import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
-from typing import Any, NamedTuple
-from xml.etree import ElementTree
+from typing import IO, NamedTuple
 
-from benchmarks.gpu import environment
 from benchmarks.gpu_tests_plugin import LOST
-from benchmarks.workers import end_group, gpu_options
+from benchmarks.workers import ROOT, Answer, Worker, environment, gpu_options
 
-ROOT = Path(__file__).parent.parent
 FILES = {  # those with tests for a GPU, the slowest first, and how many processes share each
     "test_ops_torch": 5,
     "test_gpu": 3,
@@ -56,16 +50,8 @@ FILES = {  # those with tests for a GPU, the slowest first, and how many process
     "test_init": 1,
 }
 TRIED = 100  # of the tests that need no GPU, every hundredth tries the program
-OPTIONS = [
-    *("-p", "benchmarks.gpu_tests_plugin", "-p", "no:cacheprovider", "-q", "--tb=short"),
-    *("--strict-markers", "-o", "addopts=", "-o", "filterwarnings=default"),
-]
 BAD = ("failed", "error")
-NOT_IN_XML = re.compile(r"[^\t\n\x20-\ud7ff\ue000-\ufffd]")
-EACH = 5.0  # seconds from one writing of tests.xml to the next
 KEPT, SHOWN = 3000, 4  # letters of what a process prints, and lines of a failure
-
-Event = dict[str, Any]
 
 
 class Part(NamedTuple):
@@ -80,26 +66,29 @@ class Part(NamedTuple):
         """Of the file, from the repository's root."""
         return f"tests/{self.file}.py"
 
+    def __str__(self) -> str:
+        return f"{self.path}, {self.number + 1} of {self.of}"
+
 
 class Run:
     """Runs parts, many at a time, and collects what comes of them.
 
     Args:
         device: "gpu"; or "cpu" for a few of the tests that need no GPU.
-        folder: For what the processes print.
+        results: Where a line goes for each test that has ended.
 
     Attributes:
-        results: What has been told of each test that has ended.
+        outcomes: How many tests have ended how.
         not_done: What has not been done, by part.
     """
 
-    def __init__(self, device: str, folder: Path) -> None:
-        self.results: list[Event] = []
+    def __init__(self, device: str, results: IO[str]) -> None:
+        self.outcomes = Counter[str]()
         self.not_done: dict[Part, str] = {}
         self._which = "gpu" if device == "gpu" else "not gpu and not slow"
-        self._folder = folder
+        self._results = results
         self._lock = threading.Lock()
-        self._processes: set[subprocess.Popen[bytes]] = set()
+        self._workers: set[Worker] = set()
         self._is_over = False
         self._left_out: set[str] = set()
 
@@ -124,47 +113,36 @@ class Run:
             failure = {"outcome": "error", "seconds": 0.0, "text": f"exit code {code}\n{text}"}
             if running:
                 self._take({"test": running[0], **failure})
-            elif code != LOST:  # it has failed before its first test, or behind its last
+            elif code != LOST:  # it died before its first test, or after its last
                 self._take({"test": part.path, **failure})
                 return
 
-    def _process(self, part: Part, begun: int) -> tuple[list[Event], int, str]:
+    def _process(self, part: Part, begun: int) -> tuple[list[Answer], int, str]:
         """What a process tells, its exit code, and the end of what it prints."""
-        reading, writing = os.pipe()
-        share = ["--share", f"{part.number}/{part.of}", "--skip-first", str(begun)]
-        words = [*OPTIONS, "-m", self._which, "--tell", str(writing), *share]
-        log = self._folder / f"{part.file}-{part.number}-{begun}.log"
-        with open(log, "wb") as file, self._lock:
-            process = subprocess.Popen(
-                [sys.executable, "-X", "faulthandler", "-m", "pytest", *words, part.path],
-                cwd=ROOT,
-                stdout=file,
-                stderr=subprocess.STDOUT,
-                pass_fds=(writing,),
-                start_new_session=True,
-            )
-            self._processes.add(process)
-        os.close(writing)
-        if self._is_over:
-            self.stop()  # the one that has just begun, too
-        told = []
-        with os.fdopen(reading, encoding="utf-8") as lines:
-            for line in lines:
-                told.append(json.loads(line))
-                if "test" in told[-1]:
-                    self._take(told[-1])
-        code = process.wait()
+        words = part.path, self._which, *map(str, (part.number, part.of, begun))
         with self._lock:
-            self._processes.discard(process)
-        return told, code, log.read_text(encoding="utf-8", errors="replace")[-KEPT:]
+            worker = Worker(["benchmarks.gpu_tests_plugin", *words], folder=ROOT)
+            self._workers.add(worker)
+        if self._is_over:
+            worker.end()  # as it has just begun
+        told = []
+        for event in worker.lines():
+            told.append(event)
+            if "test" in event:
+                self._take(event)
+        code = worker.close()
+        with self._lock:
+            self._workers.discard(worker)
+        return told, code, worker.said[-KEPT:]
 
-    def _take(self, event: Event) -> None:
+    def _take(self, event: Answer) -> None:
         """Keep a test's result; print a failure."""
         test, outcome, lines = event["test"], event["outcome"], event["text"].splitlines()
         package = missing_package(event["text"]) if test.endswith(".py") else None
         with self._lock:
             if package is None:
-                self.results.append(event)
+                self.outcomes[outcome] += 1
+                print(json.dumps(event), file=self._results, flush=True)
             if package is None and outcome in BAD:
                 reasons = [line for line in lines if line.startswith("E ")] or lines
                 print("\n    ".join([f"{outcome.upper()} {test}", *reasons[-SHOWN:]]), flush=True)
@@ -176,8 +154,8 @@ class Run:
         """End all processes at once: what they have told is here already."""
         self._is_over = True
         with self._lock:
-            for process in self._processes:
-                end_group(process)
+            for worker in self._workers:
+                worker.end()
 
 
 def missing_package(text: str) -> str | None:
@@ -185,27 +163,6 @@ def missing_package(text: str) -> str | None:
     match = re.search(r"^E +ModuleNotFoundError: No module named '([^'.]+)", text, re.MULTILINE)
     ours = [*ROOT.iterdir(), *(ROOT / "tests").iterdir()]
     return match[1] if match and match[1] not in {path.stem for path in ours} else None
-
-
-def write_junit(results: Sequence[Event], path: Path) -> None:
-    """Write results as one file in JUnit's form."""
-    count = Counter(event["outcome"] for event in results)
-    seconds = sum(event["seconds"] for event in results)
-    suite = ElementTree.Element("testsuite", name="gpu", time=f"{seconds:.3f}")
-    named = {"failures": "failed", "errors": "error", "skipped": "skipped"}
-    suite.attrib |= {name: str(count[outcome]) for name, outcome in named.items()}
-    suite.set("tests", str(len(results)))
-    for event in results:
-        file, _, name = event["test"].partition("::")
-        case = ElementTree.SubElement(suite, "testcase", classname=file, name=name or file)
-        case.set("time", f"{event['seconds']:.3f}")
-        if event["outcome"] != "passed":
-            tag = "failure" if event["outcome"] == "failed" else event["outcome"]
-            found = ElementTree.SubElement(case, str(tag), message=str(event["outcome"]))
-            found.text = NOT_IN_XML.sub("?", event["text"])
-    fresh = path.with_suffix(".new")
-    ElementTree.ElementTree(suite).write(fresh, "utf-8", xml_declaration=True)
-    fresh.replace(path)
 
 
 def run_tests(parts: Sequence[Part], device: str, seconds: float, processes: int, out: Path) -> int:
@@ -216,34 +173,33 @@ def run_tests(parts: Sequence[Part], device: str, seconds: float, processes: int
         device: "gpu", or "cpu" to try the program.
         seconds: Until the tests that are running are broken off.
         processes: How many at a time.
-        out: Where tests.xml goes.
+        out: Where tests.jsonl goes.
 
     Returns:
         The exit code.
     """
-    end = time.monotonic() + seconds
     out.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(processes) as pool:
-        run = Run(device, Path(folder))
+    with (
+        open(out / "tests.jsonl", "w", encoding="utf-8") as results,
+        ThreadPoolExecutor(processes) as pool,
+    ):
+        run = Run(device, results)
         futures = {pool.submit(run.part, part): part for part in parts}
         try:
-            while not all(future.done() for future in futures) and time.monotonic() < end:
-                wait(futures, timeout=min(EACH, max(0, end - time.monotonic())))
-                write_junit([*run.results], out / "tests.xml")
+            wait(futures, timeout=max(0, seconds))
         except KeyboardInterrupt:
             print("interrupted", flush=True)
         run.stop()
         pool.shutdown(cancel_futures=True)
     not_done = {part: "not begun" for future, part in futures.items() if future.cancelled()}
     not_done |= run.not_done
-    write_junit(run.results, out / "tests.xml")
     for part, what in not_done.items():
-        print(f"not done: {part.path}, {part.number + 1} of {part.of}: {what}")
-    count = Counter(event["outcome"] for event in run.results)
+        print(f"not done: {part}: {what}")
+    count = run.outcomes
     print(", ".join(f"{n} {outcome}" for outcome, n in count.items()) or "no test has run")
-    errors = [future.exception() for future in futures if not future.cancelled()]
-    for error in filter(None, errors):
-        raise error
+    for future in futures:
+        if not future.cancelled():
+            future.result()  # raises what went wrong here
     return 1 if not_done or count["failed"] or count["error"] or not count["passed"] else 0
 
 

@@ -1,73 +1,76 @@
-"""A pytest plugin of `gpu_tests.py`: it runs a share of the tests, and tells of each as it ends.
+"""A process of `gpu_tests.py`: pytest on a share of a file's tests, which tells of each at its end.
 
-It writes lines of JSON to a pipe: {"collected": N}, {"began": TEST}, {"test": TEST, "outcome": ...,
-"seconds": ..., "text": ...}, {"ended": true}.
+`python -m benchmarks.gpu_tests_plugin PATH MARK K N SKIPPED` runs every Nth test, from number K on,
+without the first ones of these that are to be skipped. Lines of JSON: {"collected": N},
+{"began": TEST}, {"test": TEST, "outcome": ..., "seconds": ..., "text": ...}, {"ended": true}.
 """
 
 from __future__ import annotations
 
 import importlib
-import json
 import os
-from typing import Any
+import sys
+from typing import IO
 
 import pytest
 
+from benchmarks.workers import reserved_stdout, tell
+
 LOST = 3  # exit code where the GPU answers no more in this process
+OPTIONS = [
+    *("-p", "no:cacheprovider", "-q", "--tb=short", "--strict-markers"),
+    *("-o", "addopts=", "-o", "filterwarnings=default"),
+]
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    """Options that only `gpu_tests.py` gives."""
-    parser.addoption("--tell", type=int, help="the pipe's file descriptor")
-    parser.addoption("--share", default="0/1", help="K/N: every Nth test, from number K on")
-    parser.addoption("--skip-first", type=int, default=0, help="so many tests of the share")
+class Teller:
+    """Chooses the share, and tells what happens."""
 
-
-def pytest_configure(config: pytest.Config) -> None:
-    """Start to listen."""
-    config.pluginmanager.register(_Teller(config))
-
-
-class _Teller:
-    """Writes what happens to the pipe."""
-
-    def __init__(self, config: pytest.Config) -> None:
-        self._pipe = os.fdopen(config.getoption("--tell"), "w", encoding="utf-8")
-        self._number, self._of = map(int, config.getoption("--share").split("/"))
-        self._skipped = config.getoption("--skip-first")
+    def __init__(self, answers: IO[str], number: int, of: int, skipped: int) -> None:
+        self._answers, self._number, self._of, self._skipped = answers, number, of, skipped
         self._reports: list[pytest.TestReport] = []
-
-    def _tell(self, **what: Any) -> None:
-        print(json.dumps(what), file=self._pipe, flush=True)
 
     @pytest.hookimpl(trylast=True)  # when other tests have been taken out
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Leave the share, behind what is skipped of it."""
         items[:] = items[self._number :: self._of]
-        self._tell(collected=len(items))
+        tell(self._answers, collected=len(items))
         del items[: self._skipped]
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """Tell what cannot be read."""
         if report.failed:
-            self._tell(test=report.nodeid, outcome="error", seconds=0.0, text=report.longreprtext)
+            text = report.longreprtext
+            tell(self._answers, test=report.nodeid, outcome="error", seconds=0.0, text=text)
 
     def pytest_runtest_logstart(self, nodeid: str) -> None:
+        """Tell that a test begins."""
         self._reports = []
-        self._tell(began=nodeid)
+        tell(self._answers, began=nodeid)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Keep what is known of a test: its beginning, itself, its end."""
         self._reports.append(report)
 
     def pytest_runtest_logfinish(self, nodeid: str) -> None:
+        """Tell how a test has ended; end the process if the GPU has failed."""
         failed = [report for report in self._reports if report.failed]
         outcome = "skipped" if any(r.skipped for r in self._reports) else "passed"
         if failed:
             outcome = "failed" if failed[0].when == "call" else "error"
         text = "\n".join(report.longreprtext for report in failed)
         seconds = sum(report.duration for report in self._reports)
-        self._tell(test=nodeid, outcome=outcome, seconds=seconds, text=text)
+        tell(self._answers, test=nodeid, outcome=outcome, seconds=seconds, text=text)
         # imported late: tests/conftest.py sets what NumPy reads when it is imported
         if failed and importlib.import_module("minigrad.backends.cupy").is_lost():
             os._exit(LOST)  # all that follows would fail: a new process goes on
 
     def pytest_sessionfinish(self) -> None:
-        self._tell(ended=True)
+        """Tell that all is done."""
+        tell(self._answers, ended=True)
+
+
+if __name__ == "__main__":
+    path, mark, *numbers = sys.argv[1:]
+    teller = Teller(reserved_stdout(), *map(int, numbers))
+    sys.exit(pytest.main([*OPTIONS, "-m", mark, path], plugins=[teller]))

@@ -24,7 +24,9 @@ Record = dict[str, Any]
 
 CONFIGS: dict[str, type[RunConfig]] = {"train.lstm": LSTMConfig, "train.gan": GANConfig}
 PLACES = {"data_dir": "DIR", "judge": "FILE"}  # paths mean nothing on another machine
-UNSAID = frozenset({"program", "out", "sweep", "models", "seeds"})
+UNSAID = frozenset(
+    {"program", "out", "name", "sweep", "models", "seeds", "no_plots", "tensorboard"}
+)
 LENGTH = "input_length"
 OUT = Path("build/benchmarks")
 

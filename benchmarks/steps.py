@@ -6,54 +6,51 @@ same losses before anything is measured.
 
 from __future__ import annotations
 
-import importlib
-import json
 import math
 import statistics
-import subprocess
 import sys
-import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
-from datetime import date
-from importlib.metadata import PackageNotFoundError, distribution, version
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from benchmarks.contestants.task import Queue, Task, Unable
+from benchmarks.contestants.task import CHAINS, Task
+from benchmarks.measuring import COST_STEPS
+from benchmarks.tables import OUT, draw, markdown, number, title, write
 from benchmarks.workers import (
     TUNED,
+    Answers,
     Contestant,
-    interleaved,
-    machine,
-    reserved_stdout,
-    serve,
-    summary,
+    Measuring,
+    chosen,
+    differing,
+    started,
     warn_of_openblas,
 )
 
 PLAIN, FAST = {"MINIGRAD_FAST": "0"}, {"MINIGRAD_FAST": "1"}
-BOTH = "gan lstm"  # the steps that a contestant makes
+GAN, LSTM = ("gan",), ("lstm",)
 CONTESTANTS = (
-    Contestant("PyTorch, eager", ("torch", "textbook", "eager", BOTH)),
-    Contestant("PyTorch, nn.LSTM", ("torch", "layer", "eager", "lstm")),
-    Contestant("PyTorch, nn.LSTM, malloc tuned", ("torch", "layer", "eager", "lstm"), TUNED),
-    Contestant("PyTorch, fused Adam", ("torch", "textbook", "fused", "gan")),
-    Contestant("PyTorch, torch.compile", ("torch", "textbook", "compile", BOTH)),
-    Contestant("minigrad, textbook", ("minigrad", "textbook", "eager", "lstm"), PLAIN),
-    Contestant("minigrad, textbook, fast", ("minigrad", "textbook", "eager", "lstm"), FAST),
-    Contestant("minigrad", ("minigrad", "layer", "eager", BOTH), PLAIN),
-    Contestant("minigrad, fast", ("minigrad", "layer", "eager", BOTH), FAST),
-    Contestant("matrix products alone", ("products", "", "", BOTH)),
+    Contestant("PyTorch, eager", "torch", "textbook"),
+    Contestant("PyTorch, nn.LSTM", "torch", kinds=LSTM),
+    Contestant("PyTorch, nn.LSTM, malloc tuned", "torch", kinds=LSTM, environment=TUNED),
+    Contestant("PyTorch, fused Adam", "torch", "textbook", "fused", GAN),
+    Contestant("PyTorch, torch.compile", "torch", "textbook", "compile"),
+    Contestant("minigrad, textbook", "minigrad", "textbook", kinds=LSTM, environment=PLAIN),
+    Contestant("minigrad, textbook, fast", "minigrad", "textbook", kinds=LSTM, environment=FAST),
+    Contestant("minigrad", "minigrad", environment=PLAIN),
+    Contestant("minigrad, fast", "minigrad", environment=FAST),
+    Contestant("matrix products alone", "numpy"),
 )
-REFERENCE, PRODUCTS = CONTESTANTS[0].name, CONTESTANTS[-1].name
+IN_CHAINS = (
+    Contestant("PyTorch, eager", "torch", kinds=CHAINS),
+    Contestant("minigrad", "minigrad", kinds=CHAINS),
+    Contestant("NumPy", "numpy", kinds=CHAINS),
+    Contestant("NumPy, forward alone", "numpy", mode="forward", kinds=CHAINS),
+)
+REFERENCE = CONTESTANTS[0].name
 STEPS = ("gan", "lstm 5", "lstm 20", "lstm 100")
-LEAST = 0.3  # seconds of a measurement
-CHECKED = 3  # steps before losses are compared
-COST_STEPS = 200
-OUT = Path("runs/benchmarks")
 
-Table = dict[str, dict[str, Any]]
+Table = dict[str, dict[str, float]]  # milliseconds by step and contestant
 
 
 def main(
@@ -91,31 +88,24 @@ def main(
         if not compare(against, rows, rounds or ROUNDS, threads or THREADS, out):
             raise SystemExit(1)
         return
-    rounds, threads = rounds or 9, threads or 2
-    chosen = [c for c in CONTESTANTS if not only or any(word in c.name for word in only)]
-    questions = [*[f"loss {step}" for step in steps], *steps]
-    versions, times = interleaved(__name__, chosen, questions, rounds, threads)
-    check_losses(steps, times)
-    table = {
-        step: {name: summary([1e3 * s for s in rows[step]]) for name, rows in times.items()}
-        for step in steps
-    }
-    print(f"Milliseconds of a step, medians of {rounds} rounds with {threads} threads.")
-    reference = REFERENCE if REFERENCE in versions else next(iter(versions))
-    print(f"In brackets the ratio to {reference}.\n")
-    print_table(table, versions, reference)
-    result = {
-        "unit": "milliseconds",
-        "date": date.today().isoformat(),
-        "threads": threads,
-        "machine": machine(),
-        "versions": versions,
-        "times": table,
-    }
-    write(result, out / "steps.json")
-    if not math.isnan(table[steps[0]][reference]["median"]):
-        draw(table, reference, out / "steps.png")
-        print(out / "steps.png")
+    measure("steps", chosen(CONTESTANTS, only), steps, rounds or 9, threads or 2, out)
+
+
+def overhead(rounds: int = 9, only: tuple[str, ...] = (), out: Path = OUT) -> None:
+    """Measure the overhead of one small operation, beside PyTorch and NumPy.
+
+    Milliseconds of a thousand operations are microseconds of one.
+
+    Args:
+        rounds: How often everything is measured; medians are compared.
+        only: Words, one of which a contestant's name must contain; none for all.
+        out: Where overhead.json and overhead.png go.
+    """
+    table = measure("overhead", chosen(IN_CHAINS, only), CHAINS, rounds, 1, out)
+    print("\nThe mean of the operations in microseconds:")
+    for name in table[CHAINS[0]]:
+        mean = statistics.mean(row[name] for row in table.values())
+        print(f"{name:<22}{mean:6.2f}")
 
 
 def refuse(message: str) -> NoReturn:
@@ -124,62 +114,76 @@ def refuse(message: str) -> NoReturn:
     raise SystemExit(2)
 
 
-def check_losses(steps: Sequence[str], times: dict[str, dict[str, list[float]]]) -> None:
-    """End the program where two contestants of one form compute different losses."""
-    forms = {c.name: c.words[1] for c in CONTESTANTS}
-    for step in steps:
-        losses: dict[str, dict[str, float]] = {}
-        for name, rows in times.items():
-            form = "" if step == "gan" else forms[name]
-            losses.setdefault(form, {})[name] = rows[f"loss {step}"][0]
-        for found in losses.values():
-            known = [loss for loss in found.values() if not math.isnan(loss)]
-            if known and not all(math.isclose(known[0], x, rel_tol=1e-4) for x in known):
-                raise SystemExit(f"{step}: the losses differ: {found}")
+def measure(
+    what: str,
+    contestants: Sequence[Contestant],
+    steps: Sequence[str],
+    rounds: int,
+    threads: int,
+    out: Path,
+) -> Table:
+    """Measure steps, print a table, and write and draw it.
 
+    Args:
+        what: The name of the two files.
+        contestants: Those whose library is not installed are left out.
+        steps: Their names.
+        rounds: How often.
+        threads: For linear algebra, in every process.
+        out: Where the files go.
 
-def print_table(table: Table, versions: dict[str, str], reference: str) -> None:
-    """A line for each contestant, a column for each step."""
-    print(f"{'':<44}" + "".join(f"{step:>18}" for step in table))
-    for name, number in versions.items():
-        cells = ""
-        for row in table.values():
-            value, base = row[name]["median"], row[reference]["median"]
-            cell = "" if math.isnan(value) else f"{value:.2f}"
-            if cell and not math.isnan(base):
-                cell += f" ({value / base:.2f})"
-            cells += f"{cell:>18}"
-        print(f"{name + ' ' + number:<44}{cells}")
-    print()
+    Returns:
+        Medians over the rounds.
+    """
+    workers = [Measuring(contestant, threads) for contestant in contestants]
+    found, _ = started(workers)
+    if not found:
+        refuse("--only: nobody of this name can be measured here")
+    ready: Answers = {
+        w.name: {s: w.ask("prepare", s) for s in steps if w.contestant.makes(s)} for w in found
+    }
+    for (name, step), why in differing(contestants, ready).items():
+        raise SystemExit(f"{step}: the losses differ: {name}: {why}")
+    times: dict[str, dict[str, list[float]]] = {s: {w.name: [] for w in found} for s in steps}
+    for number_ in range(rounds + 1):
+        for step in steps:
+            for worker in found:
+                if "loss" in ready[worker.name].get(step, {}):
+                    seconds = worker.ask("wait", step).get("latency", math.nan)
+                    times[step][worker.name] += [1e3 * seconds] if number_ else []  # warms up first
+    for worker in workers:
+        worker.close()
+    table = {
+        step: {name: statistics.median(row[name] or [math.nan]) for name in row}
+        for step, row in times.items()
+    }
+    reference = REFERENCE if REFERENCE in ready else found[0].name
+    print(f"Milliseconds of a step, medians of {rounds} rounds, threads: {threads}.")
+    print(f"Behind them the ratio to {reference}.\n")
+    print(shown(table, {w.name: f"{w.name} {w.version}" for w in found}, reference))
+    for name, answers in ready.items():
+        for step, answer in answers.items():
+            if "reason" in answer:
+                print(f"{name} is left out of {title(step)}: {answer['reason']}")
     warn_of_openblas()
+    versions = {worker.name: worker.version for worker in found}
+    write(out / f"{what}.json", threads=threads, versions=versions, milliseconds=times)
+    if not any(math.isnan(row[reference]) for row in table.values()):
+        ratios = {s: {n: t / row[reference] for n, t in row.items()} for s, row in table.items()}
+        draw(ratios, reference, out / f"{what}.png")
+    print(*sorted(out.glob(f"{what}.*")), sep="\n")
+    return table
 
 
-def draw(table: Table, reference: str, path: Path) -> None:
-    """Bars: for each step the ratio of everybody to the reference, ours in another colour."""
-    from matplotlib.figure import Figure
+def shown(table: Table, names: dict[str, str], reference: str) -> str:
+    """The times and their ratios to the reference, a row for each contestant."""
 
-    figure = Figure(figsize=(11.5, 5), layout="constrained")
-    every = figure.subplots(1, len(table), squeeze=False)[0]
-    for axes, (step, row) in zip(every, table.items(), strict=True):
-        base = row[reference]["median"]
-        ratios = {n: entry["median"] / base for n, entry in row.items()}
-        shown = sorted([(r, n) for n, r in ratios.items() if not math.isnan(r)], reverse=True)
-        colours = [
-            "tab:grey" if "products" in n else "tab:blue" if "minigrad" in n else "tab:orange"
-            for _, n in shown
-        ]
-        longest = min(2.2, 1.25 * max(r for r, _ in shown))  # a bar that is cut says its number
-        lengths = [min(r, longest) for r, _ in shown]
-        bars = axes.barh([n for _, n in shown], lengths, color=colours)
-        axes.bar_label(bars, [f"{r:.2f}" for r, _ in shown], fontsize=7, padding=2)
-        axes.set_xlim(0, longest)
-        axes.tick_params(axis="y", labelsize=7)
-        title = step.replace("lstm", "LSTM, T =").replace("gan", "GAN")
-        axes.set_title(title, fontsize=10, loc="right")
-        axes.spines[["top", "right"]].set_visible(False)
-    figure.supxlabel(f"time of a training step, {reference} = 1", fontsize=9)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=150)
+    def cell(name: str, row: dict[str, float]) -> str:
+        time, ratio = number(row[name], ".2f"), number(row[name] / row[reference], ".2f")
+        return f"{time} = **{ratio}**" if time and ratio else time
+
+    rows = [[full, *(cell(name, row) for row in table.values())] for name, full in names.items()]
+    return markdown(["", *map(title, table)], rows)
 
 
 def costs(
@@ -196,168 +200,25 @@ def costs(
         only: Words, one of which a contestant's name must contain.
         out: Where costs.json goes.
     """
-    chosen = [c for c in CONTESTANTS if any(word in c.name for word in only)]
-    print(
-        f"Of each step the peak memory in MB of a process that makes {COST_STEPS} of them, and the"
-    )
-    print("seconds from the import to the end of the first. Import in seconds, size in MB.\n")
-    print(f"{'':<34}{'import':>8}{'size':>7}" + "".join(f"{step:>18}" for step in steps))
-    found: Table = {}
-    for contestant in chosen:
-        row: dict[str, Any] = {}
-        for step in steps:
-            done = subprocess.run(
-                [*contestant.command(__name__), "cost", step],
-                env=contestant.variables(threads),
-                capture_output=True,
-                text=True,
-            )
-            if done.returncode == 0 and done.stdout.strip():
-                row[step] = json.loads(done.stdout.splitlines()[-1])
-        if not row:
-            continue
-        found[contestant.name] = row
-        one = next(iter(row.values()))
-        cells = f"{one['import_s']:>8.2f}{one['installed_mb']:>7.0f}"
+    found: dict[str, dict[str, Any]] = {}
+    for contestant in chosen(CONTESTANTS, only):
+        for step in filter(contestant.makes, steps):
+            worker = Measuring(contestant, threads)
+            if not worker.greet():
+                answer = worker.ask("cost", step)
+                if "reason" not in answer:
+                    found.setdefault(contestant.name, {})[step] = answer
+            worker.close()
+    print(f"Of each step the peak memory in MB of a process that makes {COST_STEPS}, and seconds")
+    print("from the import to the end of the first.\n")
+    rows = []
+    for name, row in found.items():
+        one, *_ = row.values()
+        cells = [f"{one['import_s']:.2f} s", f"{one['installed_mb']:.0f} MB"]
         for step in steps:
             entry = row.get(step)
-            cell = f"{entry['peak_mb']:.0f}, {entry['first_step_s']:.2f} s" if entry else ""
-            cells += f"{cell:>18}"
-        print(f"{contestant.name:<34}{cells}", flush=True)
-    write(
-        {"date": date.today().isoformat(), "machine": machine(), "costs": found}, out / "costs.json"
-    )
-
-
-def write(result: dict[str, Any], path: Path) -> None:
-    """Write measurements as JSON."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    print(path)
-
-
-# --- the worker's side ------------------------------------------------------------------------
-
-
-def measured(queue: Queue) -> float:
-    """Seconds of a step, the median of as many as fill the time of a measurement."""
-    times: list[float] = []
-    end = time.perf_counter() + LEAST
-    while time.perf_counter() < end or len(times) < 3:
-        start = time.perf_counter()
-        queue.run()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times)
-
-
-def measuring(make: Callable[[str], Queue], who: str) -> Callable[[str], float]:
-    """What answers questions about a contestant."""
-    queues: dict[str, Queue | None] = {}
-    losses: dict[str, float] = {}
-
-    def measure(question: str) -> float:
-        name = question.removeprefix("loss ")
-        if name not in queues:
-            queues[name] = None  # what fails once is not tried again
-            try:
-                queue = make(name)
-                losses[name] = [queue.run() for _ in range(CHECKED)][-1]
-                queues[name] = queue
-            except Unable:
-                pass
-            except Exception as error:
-                print(f"{who}, {name}: {error!r}"[:300], file=sys.stderr)
-        if question != name:
-            return losses.get(name, math.nan)
-        made = queues[name]
-        return measured(made) if made else math.nan
-
-    return measure
-
-
-def cost(make: Callable[[str], Queue], package: str, name: str) -> dict[str, float]:
-    """What a process of its own costs that makes 200 steps."""
-    program = f"import time; t = time.perf_counter(); import {package}; "
-    program += "print(time.perf_counter() - t)"
-    imported = float(subprocess.check_output([sys.executable, "-c", program]))
-    importlib.import_module(package)
-    start = time.perf_counter()
-    queue = make(name)
-    queue.run()
-    first = time.perf_counter() - start + imported
-    for _ in range(COST_STEPS - 1):
-        queue.run()
-    return {
-        "import_s": imported,
-        "first_step_s": first,
-        "peak_mb": peak_memory() / 1e6,
-        "installed_mb": installed(package, set()) / 1e6,
-    }
-
-
-def peak_memory() -> int:
-    """The largest resident size of this process so far, in bytes.
-
-    `getrusage` would do on macOS only: on Linux it also counts the process that started this one.
-    """
-    try:
-        status = Path("/proc/self/status").read_text(encoding="ascii")
-    except OSError:
-        import resource
-
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    [line] = [line for line in status.splitlines() if line.startswith("VmHWM")]
-    return int(line.split()[1]) * 1024
-
-
-def installed(name: str, seen: set[str]) -> float:
-    """The bytes of a package and of all that it requires."""
-    name = name.lower().replace("_", "-")
-    if name in seen:
-        return 0
-    seen.add(name)
-    try:
-        found = distribution(name)
-    except PackageNotFoundError:
-        return 0
-    files = [Path(str(file.locate())) for file in found.files or ()]
-    size = float(sum(file.stat().st_size for file in files if file.is_file()))
-    for requirement in found.requires or ():
-        if "extra ==" not in requirement:
-            word = requirement
-            for separator in " ;<>=!~[(":
-                word = word.partition(separator)[0]
-            size += installed(word, seen)
-    return size
-
-
-def answer(library: str, form: str, mode: str, kinds: str, *cost_of: str) -> None:
-    """Answer questions about a contestant, or say what one of its steps costs.
-
-    Args:
-        library: Its file in `contestants/`.
-        form: As the file's `queue` takes it, and so is the mode.
-        mode: See form.
-        kinds: The kinds of steps that it makes.
-        cost_of: "cost" and a step, or nothing.
-    """
-    answers = reserved_stdout()
-    module = importlib.import_module(f"benchmarks.contestants.{library}_steps")
-
-    def make(step: str) -> Queue:
-        task = Task.named(step)
-        if task.kind not in kinds.split():
-            raise Unable("another contestant makes it")
-        queue: Queue = module.queue(task, form, mode, "cpu")
-        return queue
-
-    with suppress(Unable, PackageNotFoundError):  # who cannot, or is not installed, says nothing
-        if cost_of:
-            print(json.dumps(cost(make, module.PACKAGE, cost_of[1])), file=answers, flush=True)
-        else:
-            who = f"{module.PACKAGE}, {form}"
-            serve(answers, version(module.PACKAGE), measuring(make, who))
-
-
-if __name__ == "__main__":
-    answer(*sys.argv[1:])
+            cells += [f"{entry['peak_mb']:.0f}, {entry['first_step_s']:.1f} s" if entry else ""]
+        rows.append([name, *cells])
+    print(markdown(["", "import", "installed", *map(title, steps)], rows))
+    write(out / "costs.json", threads=threads, costs=found)
+    print(out / "costs.json")

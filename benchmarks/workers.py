@@ -1,29 +1,110 @@
-"""Measurements that can be compared: each contestant in a process of its own, asked in turn.
+"""Processes that are asked in turn, and end by themselves or are ended.
 
-Times on a busy machine drift by more than libraries differ. So nobody is measured to the end
-before the next one starts: every round asks each of them once, and what is compared are medians
-over rounds and ratios within them.
+Each contestant has a process of its own. Times on a busy machine drift by more than libraries
+differ, so nobody is measured to the end before the next one starts: every round asks each of them
+once, and what is compared are medians over rounds and ratios within them.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import math
 import os
 import platform
 import signal
-import statistics
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from threading import Timer
 from typing import IO, Any, NamedTuple
 
+ROOT = Path(__file__).parent.parent
 THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 TUNED = {  # what minigrad tells glibc by itself, for those who do not
     "MALLOC_TRIM_THRESHOLD_": str(512 << 20),
     "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
 }
+PATIENCE = 600.0  # seconds for an answer
+CLOSE = 1e-4  # of two losses, relatively
+
+Answer = dict[str, Any]  # what a process tells; "reason" says why it cannot
+Answers = dict[str, dict[str, Answer]]  # by contestant and step
+
+
+class Worker:
+    """A process that tells what it has found in lines of JSON; what else it prints is kept.
+
+    Args:
+        words: The module and its arguments, `python -m ...`.
+        environment: Variables besides this process's own.
+        folder: Where it runs.
+
+    Attributes:
+        said: What else it has printed, once it is closed.
+    """
+
+    said = ""
+
+    def __init__(
+        self, words: Sequence[str], environment: Mapping[str, str] = {}, folder: Path = ROOT
+    ) -> None:
+        self._printed = tempfile.TemporaryFile()
+        self._process = subprocess.Popen(
+            [sys.executable, "-X", "faulthandler", "-m", *words],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._printed,
+            env=os.environ | dict(environment),
+            cwd=folder,
+            start_new_session=True,  # so that those whom it has started can be ended with it
+        )
+
+    def lines(self) -> Iterator[Answer]:
+        """What it tells, line by line."""
+        assert self._process.stdout is not None
+        return map(json.loads, self._process.stdout)
+
+    def answer(self, patience: float = PATIENCE) -> Answer:
+        """The next line, or why there is none; a process that takes longer is ended."""
+        watch = Timer(patience, self.end)
+        watch.start()
+        found = next(self.lines(), {"reason": "its process ended"})
+        watch.cancel()
+        return found
+
+    def ask(self, *question: Any, patience: float = PATIENCE) -> Answer:
+        """Put a question, of which the first word says what is wanted, and wait for the answer."""
+        assert self._process.stdin is not None
+        with suppress(BrokenPipeError):
+            self._process.stdin.write(json.dumps(question).encode() + b"\n")
+            self._process.stdin.flush()
+        return self.answer(patience)
+
+    def end(self) -> None:
+        """End the process at once, and all that it has started."""
+        with suppress(ProcessLookupError):  # it has ended by itself
+            if hasattr(os, "killpg"):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            else:
+                self._process.kill()
+
+    def close(self, patience: float = PATIENCE) -> int:
+        """Ask it nothing any more, and wait so long for its end; its exit code."""
+        assert self._process.stdin is not None and self._process.stdout is not None
+        with suppress(BrokenPipeError):
+            self._process.stdin.close()
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(patience)
+        self.end()
+        self._process.stdout.close()
+        with self._printed:
+            self._printed.seek(0)
+            self.said = self._printed.read().decode(errors="replace")
+        return self._process.wait()
 
 
 class Contestant(NamedTuple):
@@ -31,143 +112,83 @@ class Contestant(NamedTuple):
 
     Attributes:
         name: As it stands in the table.
-        words: What the worker is told about it.
+        library: Its file in `contestants/`.
+        form: As the file's `queue` takes it, and so is the mode.
+        mode: See form.
+        kinds: The kinds of steps that it makes.
         environment: Variables of its process.
     """
 
     name: str
-    words: Sequence[str] = ()
+    library: str
+    form: str = "layer"
+    mode: str = "eager"
+    kinds: tuple[str, ...] = ("gan", "lstm")
     environment: Mapping[str, str] = {}
 
-    def command(self, module: str) -> list[str]:
-        """The command of its process."""
-        return [sys.executable, "-m", module, *self.words]
-
-    def variables(self, threads: int) -> dict[str, str]:
-        """The environment of its process."""
-        return os.environ | dict.fromkeys(THREADS, str(threads)) | dict(self.environment)
+    def makes(self, step: str) -> bool:
+        """Whether it makes a step of this name."""
+        return step in self.kinds or step.split()[0] in self.kinds
 
 
-class Worker:
-    """A process that measures one contestant; it does nothing between questions."""
-
-    def __init__(self, module: str, contestant: Contestant, threads: int) -> None:
-        self.name = contestant.name
-        self.process = subprocess.Popen(
-            contestant.command(module),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env=contestant.variables(threads),
-        )
-        self.version = self._line()
-
-    def _line(self) -> str:
-        assert self.process.stdout is not None
-        return self.process.stdout.readline().strip()
-
-    def say(self, what: str) -> str:
-        """Put a question; the answer's line, empty where the process has ended."""
-        assert self.process.stdin is not None
-        try:
-            self.process.stdin.write(what + "\n")
-            self.process.stdin.flush()
-        except BrokenPipeError:
-            return ""
-        return self._line()
-
-    def ask(self, what: str) -> float:
-        """Have something measured; NaN where the contestant cannot do it."""
-        return float(self.say(what) or "nan")
-
-    def close(self) -> None:
-        """End the process."""
-        assert self.process.stdin is not None and self.process.stdout is not None
-        with suppress(BrokenPipeError):
-            self.process.stdin.close()
-        self.process.wait()
-        self.process.stdout.close()
-
-
-def reserved_stdout() -> IO[str]:
-    """This process's stdout, for answers only: whatever else is printed goes to stderr now."""
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)
-    return answers
-
-
-def serve(answers: IO[str], greeting: str, reply: Callable[[str], object]) -> None:
-    """The worker's side: greet, then answer a question a line until there are no more.
+class Measuring(Worker):
+    """A contestant's process; `measuring.py` is its side, and says what it can be asked.
 
     Args:
-        answers: What `reserved_stdout` gave.
-        greeting: The library's version.
-        reply: The answer to a question, which is printed as one line.
+        contestant: Who is measured.
+        threads: For linear algebra.
+        device: "cpu" or "gpu".
+        checkout: Whose code is to be measured; that of this folder unless it is named.
+        environment: Variables besides the contestant's.
     """
-    print(greeting, file=answers, flush=True)
-    for line in sys.stdin:
-        print(reply(line.strip()), file=answers, flush=True)
+
+    def __init__(
+        self,
+        contestant: Contestant,
+        threads: int,
+        device: str = "cpu",
+        checkout: str = "",
+        environment: Mapping[str, str] = {},
+    ) -> None:
+        self.contestant, self.name = contestant, contestant.name
+        words = contestant.library, contestant.form, contestant.mode, device, checkout
+        variables = dict.fromkeys(THREADS, str(threads)) | dict(contestant.environment)
+        super().__init__(["benchmarks.measuring", *words], variables | dict(environment))
+        self.version: str = ""
+
+    def greet(self, patience: float = PATIENCE) -> str:
+        """Learn the library's version; why there is none, if there is none."""
+        greeting = self.answer(patience)
+        self.version = greeting.get("version", "")
+        return str(greeting.get("reason", ""))
 
 
-def end_group(process: subprocess.Popen[Any]) -> None:
-    """End a process that began a session, and all that it has started."""
-    with suppress(ProcessLookupError):  # it has ended by itself
-        os.killpg(process.pid, signal.SIGKILL)
+def started(
+    workers: Sequence[Measuring], patience: float = PATIENCE
+) -> tuple[list[Measuring], dict[str, str]]:
+    """Those that are there after so many seconds each, and why the others are not."""
+    reasons = {worker.name: worker.greet(patience) for worker in workers}
+    return [w for w in workers if w.version], {n: why for n, why in reasons.items() if why}
 
 
-def gpu_options(program: str, seconds: float) -> argparse.ArgumentParser:
-    """The options of what runs on a GPU machine as it is, which may lack tyro.
-
-    Args:
-        program: The module.
-        seconds: How long it may take, unless it is told.
-    """
-    parser = argparse.ArgumentParser(prog=f"python -m {program}")
-    parser.add_argument("--device", choices=("gpu", "cpu"), default="gpu")
-    parser.add_argument("--seconds", type=float, default=seconds, help="for all of it")
-    parser.add_argument("--out", type=Path, default=Path("gpu-results"), metavar="DIR")
-    return parser
-
-
-def interleaved(
-    module: str,
-    contestants: Sequence[Contestant],
-    questions: Sequence[str],
-    rounds: int,
-    threads: int,
-) -> tuple[dict[str, str], dict[str, dict[str, list[float]]]]:
-    """Ask every contestant every question, once in each round.
-
-    Args:
-        module: The module whose workers these are: `python -m module *words`.
-        contestants: Those whose library is not installed are left out.
-        questions: What to measure.
-        rounds: How often.
-        threads: For linear algebra, in every process.
-
-    Returns:
-        The version of each, and for each and each question the answers of all rounds.
-    """
-    workers = [Worker(module, contestant, threads) for contestant in contestants]
-    found = [worker for worker in workers if worker.version]
-    times: dict[str, dict[str, list[float]]] = {
-        worker.name: {question: [] for question in questions} for worker in found
-    }
-    for number in range(rounds + 1):
-        for question in questions:
-            for worker in found:
-                seconds = worker.ask(question)
-                if number:  # the first round warms up
-                    times[worker.name][question].append(seconds)
-    for worker in workers:
-        worker.close()
-    return {worker.name: worker.version for worker in found}, times
+def differing(contestants: Sequence[Contestant], ready: Answers) -> dict[tuple[str, str], str]:
+    """Whose loss, in which step, is not that of the first of the same form, with the two losses."""
+    first: dict[tuple[str, str], float] = {}
+    found = {}
+    for contestant in contestants:
+        for step, answer in ready.get(contestant.name, {}).items():
+            loss = answer.get("loss", math.nan)
+            if not math.isnan(loss):
+                form = contestant.form if step.startswith("lstm") else ""
+                wanted = first.setdefault((step, form), loss)
+                if not math.isclose(wanted, loss, rel_tol=CLOSE):
+                    found[contestant.name, step] = f"its loss is {loss:.6f}, not {wanted:.6f}"
+    return found
 
 
-def summary(values: Sequence[float]) -> dict[str, float]:
-    """Median and lower quartile."""
-    quartile = statistics.quantiles(values, n=4)[0] if len(values) > 1 else values[0]
-    return {"median": statistics.median(values), "quartile": quartile}
+def chosen(contestants: Sequence[Contestant], only: Sequence[str]) -> list[Contestant]:
+    """Those whose names contain one of the words; all without words."""
+    return [c for c in contestants if not only or any(word in c.name for word in only)]
 
 
 def machine() -> dict[str, Any]:
@@ -184,3 +205,42 @@ def warn_of_openblas() -> None:
             "processor, perhaps\nat half of this one's speed. Unset it to measure what OpenBLAS "
             "does by itself.\n"
         )
+
+
+# --- programs for a GPU machine ---------------------------------------------------------------
+
+
+def gpu_options(program: str, seconds: float) -> argparse.ArgumentParser:
+    """The options of what runs on a GPU machine as it is, which may lack tyro.
+
+    Args:
+        program: The module.
+        seconds: How long it may take, unless it is told.
+    """
+    parser = argparse.ArgumentParser(prog=f"python -m {program}")
+    parser.add_argument("--device", choices=("gpu", "cpu"), default="gpu")
+    parser.add_argument("--seconds", type=float, default=seconds, help="for all of it")
+    parser.add_argument("--out", type=Path, default=Path("gpu-results"), metavar="DIR")
+    return parser
+
+
+def environment() -> dict[str, Any]:
+    """What `minigrad.info` says, from a process of its own: this one leaves the GPU alone."""
+    command = [sys.executable, "-m", "minigrad.info", "--json"]
+    found: dict[str, Any] = json.loads(subprocess.check_output(command, text=True))
+    return found
+
+
+# --- the worker's side ------------------------------------------------------------------------
+
+
+def reserved_stdout() -> IO[str]:
+    """This process's stdout, for answers only: whatever else is printed goes to stderr now."""
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
+    os.dup2(2, 1)
+    return answers
+
+
+def tell(answers: IO[str], **what: Any) -> None:
+    """Tell what was found, as a line."""
+    print(json.dumps(what), file=answers, flush=True)

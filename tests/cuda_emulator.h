@@ -18,18 +18,11 @@
 
 #define __global__
 #define __device__
-#define __host__
-#define __constant__ static
 #define __restrict__
 #define __forceinline__ inline
 #define __noinline__ __attribute__((noinline))
-#define __align__(n) alignas(n)
 #define __launch_bounds__(...)
-#ifdef EMULATOR_PLAIN_SHARED  // in a template: g++ puts its variables in no section of ours
-#define __shared__ static
-#else
 #define __shared__ static __attribute__((section("emulated_shared")))
-#endif
 
 struct uint3 { unsigned x, y, z; };
 struct dim3 {
@@ -38,27 +31,8 @@ struct dim3 {
 };
 static uint3 threadIdx, blockIdx;
 static dim3 blockDim, gridDim;
-static constexpr int warpSize = 32;
 
-#define EMULATOR_VECTORS(T, name, align2, align4)                                               \
-    struct alignas(align2) name##2 { T x, y; };                                                 \
-    struct name##3 { T x, y, z; };                                                              \
-    struct alignas(align4) name##4 { T x, y, z, w; };                                           \
-    static inline name##2 make_##name##2(T x, T y) { return {x, y}; }                           \
-    static inline name##3 make_##name##3(T x, T y, T z) { return {x, y, z}; }                   \
-    static inline name##4 make_##name##4(T x, T y, T z, T w) { return {x, y, z, w}; }
-EMULATOR_VECTORS(float, float, 8, 16)
-EMULATOR_VECTORS(double, double, 16, 16)
-EMULATOR_VECTORS(int, int, 8, 16)
-EMULATOR_VECTORS(unsigned char, uchar, 2, 4)
-EMULATOR_VECTORS(long long, longlong, 16, 16)
-static inline uint3 make_uint3(unsigned x, unsigned y, unsigned z) { return {x, y, z}; }
-struct alignas(8) uint2 { unsigned x, y; };
-struct alignas(16) uint4 { unsigned x, y, z, w; };
-static inline uint2 make_uint2(unsigned x, unsigned y) { return {x, y}; }
-static inline uint4 make_uint4(unsigned x, unsigned y, unsigned z, unsigned w) {
-    return {x, y, z, w};
-}
+struct alignas(16) float4 { float x, y, z, w; };
 
 extern "C" {  // what -fsanitize=alignment,bounds calls
 struct EmulatorPlace { const char* file; unsigned line, column; };
@@ -77,10 +51,7 @@ alignas(1024) static char dynamic_shared[LARGEST_SHARED + GUARD];
 
 enum State { READY, AT_BARRIER, IN_WARP, DONE };
 
-struct Exchange {  // what the lanes of a warp gave
-    uint64_t value[LANES];
-    unsigned present;
-};
+struct Exchange { uint64_t value[LANES]; };  // what the lanes of a warp gave
 
 struct Fiber {
 #if defined(__x86_64__)
@@ -93,13 +64,12 @@ struct Fiber {
     int line;             // of the barrier or the exchange that it waits at
     unsigned mask;        // the lanes that it waits for
     uint64_t value;       // what it gives to them
-    int number;           // how many barriers it asked to count, see __syncthreads_count
     Exchange* received;
 };
 
 static Fiber fibers[LARGEST_BLOCK];
 static Exchange exchanges[LARGEST_BLOCK];
-static unsigned threads, current, counted;
+static unsigned threads, current;
 static bool descending;
 static sigjmp_buf way_out;
 static char message[512];
@@ -182,7 +152,6 @@ static bool release_warp(unsigned first) {
         if (!complete) continue;
         Exchange given;
         memset(&given, 0xff, sizeof given);  // what a lane that is not there gives: NaN
-        given.present = group;
         for (unsigned k = first; k < last; ++k) {
             if (!(group >> (k - first) & 1)) continue;
             if (fibers[k].line != fibers[i].line) {
@@ -205,7 +174,6 @@ static bool release_warp(unsigned first) {
 // Lets all threads go on that wait at a barrier, where all that still run do.
 static bool release_block() {
     int line = -1;
-    counted = 0;
     for (unsigned i = 0; i < threads; ++i) {
         if (fibers[i].state == DONE) continue;
         if (fibers[i].state != AT_BARRIER) return false;
@@ -214,7 +182,6 @@ static bool release_block() {
             fail("the threads of a block wait at different __syncthreads", fibers[i].line);
         }
         line = fibers[i].line;
-        counted += fibers[i].number != 0;
     }
     for (unsigned i = 0; i < threads; ++i)
         if (fibers[i].state == AT_BARRIER) fibers[i].state = READY;
@@ -382,4 +349,23 @@ template <class... P> static int describe(void (*)(P...), Parameter* found) {
                                 signal_size);                                                   \
     }
 
-#include "cuda_functions.h"
+// --- what CUDA C offers beside mathematics, as far as our kernels use it ------------------------
+
+#define EMULATOR_LINE int line = __builtin_LINE()
+
+static inline void __syncthreads(EMULATOR_LINE) { emulator::wait(emulator::AT_BARRIER, line); }
+static inline void __syncwarp(unsigned mask = 0xffffffffu, EMULATOR_LINE) {
+    emulator::in_warp(mask, 0, line);
+}
+template <class T>
+static inline T __shfl_xor_sync(unsigned mask, T value, int with, EMULATOR_LINE) {
+    static_assert(sizeof(T) == 4 || sizeof(T) == 8, "a shuffle takes 4 or 8 bytes");
+    uint64_t bits = 0;
+    memcpy(&bits, &value, sizeof value);
+    emulator::Exchange* all = emulator::in_warp(mask, bits, line);
+    memcpy(&value, &all->value[(emulator::current % emulator::LANES) ^ with], sizeof value);
+    return value;
+}
+
+#define __expf expf  // glibc has this name for itself
+static inline float __fdividef(float a, float b) { return a / b; }

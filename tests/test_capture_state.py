@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 from collections.abc import Callable
 from contextlib import suppress
@@ -23,6 +24,15 @@ from minigrad.versions import write
 pytestmark = pytest.mark.usefixtures("quick_gpu")
 
 CALLS = 6
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick_collection():
+    """`capture` lets the garbage collector look through all that was made since."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 class Training:

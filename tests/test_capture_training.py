@@ -20,7 +20,7 @@ from minigrad import nn, optim
 from minigrad.backends.cupy.graph import StepGraph
 from models.lstm import LSTM
 from models.lstm_layer import LayerLSTM
-from train import average, classifier, console, gan, lstm
+from train import average, classifier, console, gan, judge, lstm
 from train.loop import MOST_WAITING, Meter
 
 EPS = float(np.finfo(np.float32).eps)
@@ -165,6 +165,7 @@ TINY = {
     classifier: "--limit 60 --epochs 2 --batch-size 20".split(),
     gan: "--limit 40 --epochs 3 --batch-size 20 --judge-interval 9".split(),
 }
+PLAIN = [*TINY[lstm], "--quiet", "--no-plots"]  # pictures would take longer than the training
 over_trainers = pytest.mark.parametrize("module", TINY, ids=lambda m: m.__name__.split(".")[-1])
 
 
@@ -177,7 +178,7 @@ def run_of(out: Path) -> Path:
 def unbroken(tmp_path_factory) -> Path:
     """A run of the LSTM's on the CPU, from beginning to end."""
     out = tmp_path_factory.mktemp("whole")
-    assert lstm.main([*TINY[lstm], "--quiet", "--out", str(out)]) == 0
+    assert lstm.main([*PLAIN, "--out", str(out)]) == 0
     return run_of(out)
 
 
@@ -200,7 +201,13 @@ def assert_alike(module: ModuleType, actual: Path, expected: Path) -> None:
 
 
 @over_trainers
-def test_a_training_on_the_gpu_ends_as_one_on_the_cpu(module, quick_gpu, replays, tmp_path, capsys):
+def test_a_training_on_the_gpu_ends_as_one_on_the_cpu(
+    module, quick_gpu, replays, tmp_path, capsys, monkeypatch
+):
+    # digits that are judged or read at the end: thousands would take the stand-in a minute
+    monkeypatch.setattr(judge, "HELD_OUT", 200)
+    monkeypatch.setattr(classifier, "HELD_OUT", 200)
+    monkeypatch.setattr(gan, "TRIES", 200)
     for device in ("cpu", "gpu"):
         words = [*TINY[module], "--quiet", "--device", device, "--out", str(tmp_path / device)]
         assert module.main(words) == 0
@@ -217,7 +224,6 @@ def test_a_run_broken_off_on_one_device_ends_on_the_other_as_if_unbroken(
     class Crash(BaseException):
         pass
 
-    words = [*TINY[lstm], "--quiet"]
     for first, second in (("cpu", "gpu"), ("gpu", "cpu")):
         out, add, added = tmp_path / first, Meter.add, []
 
@@ -230,7 +236,7 @@ def test_a_run_broken_off_on_one_device_ends_on_the_other_as_if_unbroken(
         with monkeypatch.context() as patch:
             patch.setattr(Meter, "add", crashing)
             with pytest.raises(Crash):
-                lstm.main([*words, "--device", first, "--checkpoint-steps", "2", "--out", str(out)])
+                lstm.main([*PLAIN, "--device", first, "--checkpoint-steps", "2", "--out", str(out)])
         run = run_of(out)
         assert lstm.main(["--resume", str(run), "--quiet", "--device", second]) == 0
         assert_alike(lstm, run, unbroken)
@@ -302,7 +308,7 @@ ENDINGS = {
 def test_a_gpu_that_fails_ends_in_one_line_and_a_whole_checkpoint(
     problem, unbroken, tmp_path, monkeypatch, capsys
 ):
-    words = [*TINY[lstm], "--quiet", "--device", "gpu", "--checkpoint-steps", "2"]
+    words = [*PLAIN, "--device", "gpu", "--checkpoint-steps", "2"]
     with monkeypatch.context() as patch:
         for name in ("unraisablehook", "excepthook"):
             patch.setattr(sys, name, getattr(sys, name))  # which a lost GPU silences
@@ -324,7 +330,7 @@ def test_other_errors_keep_their_traceback(device, monkeypatch, tmp_path):
 
     monkeypatch.setattr(lstm, "learn", broken)
     with pytest.raises(RuntimeError, match="a mistake in the program"):
-        lstm.main([*TINY[lstm], "--quiet", "--device", device, "--out", str(tmp_path)])
+        lstm.main([*PLAIN, "--device", device, "--out", str(tmp_path)])
 
 
 @pytest.mark.usefixtures("stand_in")
@@ -356,4 +362,4 @@ def test_an_error_of_cudas_about_one_call_is_a_mistake_and_no_lost_gpu(monkeypat
 
     monkeypatch.setattr(lstm, "learn", refused)
     with pytest.raises(errors.CUDARuntimeError, match="cudaErrorInvalidValue"):
-        lstm.main([*TINY[lstm], "--quiet", "--device", "gpu", "--out", str(tmp_path)])
+        lstm.main([*PLAIN, "--device", "gpu", "--out", str(tmp_path)])

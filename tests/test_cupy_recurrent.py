@@ -445,14 +445,11 @@ def test_a_missing_barrier_is_found(name, gpu, monkeypatch):
         by_kernel(one, seeds(one))
 
 
-ARCHITECTURES = ["sm_80", "sm_90", "sm_100"]
-
-
 @pytest.mark.skipif(
     importlib.util.find_spec("cupy_backends") is None, reason="CuPy, which calls NVRTC, is missing"
 )
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
 @pytest.mark.parametrize("rows", [1, 2])
+@pytest.mark.parametrize("architecture", ["sm_80", "sm_90", "sm_100"])
 @pytest.mark.parametrize("size", [112, 128])  # the smallest with weights in shared memory
 @pytest.mark.parametrize("role", persistent.KERNELS)
 def test_no_weight_leaves_its_register(role, size, rows, architecture):

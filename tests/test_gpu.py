@@ -123,14 +123,14 @@ def recorded(sample, stream):
     reason="the backend has no products of its own",
 )
 @pytest.mark.parametrize(("sample", "name"), list(zip(SAMPLES, ids, strict=True)), ids=ids)
-def test_recorded_operation_gives_what_the_cpu_gives(sample, name, gpu, request):
+def test_recorded_operation_gives_what_the_cpu_gives(sample, name, quick_gpu, request):
     cuda = importlib.import_module("cupy").cuda
     pool = cuda.MemoryPool()
     request.addfinalizer(pool.free_all_blocks)  # a dropped pool leaks them
     with cuda.Stream(non_blocking=True) as stream, cuda.using_allocator(pool.malloc):
         if not NOT_RECORDED.match(name):
             assert_same(recorded(sample, stream), outcome(sample, Mover("cpu")), sample)
-        elif gpu is not None:  # a real one may know a way for some of them
+        elif quick_gpu is not None:  # a real one may know a way for some of them
             with pytest.raises((NotImplementedError, RuntimeError), match=REASONS):
                 recorded(sample, stream)
 

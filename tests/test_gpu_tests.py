@@ -1,10 +1,10 @@
 """What runs the tests on a GPU machine: nothing that one test does is another one's failure."""
 
 import ast
+import json
 import time
-from collections import Counter
+from functools import cache
 from pathlib import Path
-from xml.etree import ElementTree
 
 import needs
 import pytest
@@ -18,6 +18,7 @@ pytestmark = needs.PROCESS_GROUPS
 # --- which files ------------------------------------------------------------------------------
 
 
+@cache
 def functions(path):
     """The functions of a file, and those in its classes."""
     tree = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
@@ -117,6 +118,7 @@ def run(tmp_path, monkeypatch):
         (tmp_path / folder).mkdir()
     (tmp_path / "pytest.ini").write_text(SETTINGS, encoding="utf-8")
     monkeypatch.setenv("PYTHONPATH", str(TESTS.parent))
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # a second for each process
     monkeypatch.setattr(gpu_tests, "ROOT", tmp_path)
 
     def run(text, of=1, seconds=100.0, more=()):
@@ -128,21 +130,19 @@ def run(tmp_path, monkeypatch):
 
 
 def outcomes(tmp_path):
-    """The outcome of each test in tests.xml."""
-    suite = ElementTree.parse(tmp_path / "tests.xml").getroot()
-    cases = suite.findall("testcase")
-    assert suite.get("tests") == str(len(cases))
-    return {case.get("name"): case[0].tag if len(case) else "passed" for case in cases}
+    """The tests in tests.jsonl, with the outcome of each."""
+    lines = (tmp_path / "tests.jsonl").read_text(encoding="utf-8").splitlines()
+    return [(each["test"].rpartition("::")[2], each["outcome"]) for each in map(json.loads, lines)]
 
 
 def test_each_outcome_is_told(run, tmp_path, capsys):
     assert run(ALL_KINDS) == 1
-    assert outcomes(tmp_path) == {
-        "test_passes": "passed",
-        "test_fails": "failure",
-        "test_has_no_fixture": "error",
-        "test_is_skipped": "skipped",
-    }
+    assert outcomes(tmp_path) == [
+        ("test_passes", "passed"),
+        ("test_fails", "failed"),
+        ("test_has_no_fixture", "error"),
+        ("test_is_skipped", "skipped"),
+    ]
     told = capsys.readouterr().out
     assert "FAILED tests/test_it.py::test_fails\n    E   AssertionError: two" in told
     assert "ERROR tests/test_it.py::test_has_no_fixture\n    E   ValueError: no fixture" in told
@@ -151,30 +151,27 @@ def test_each_outcome_is_told(run, tmp_path, capsys):
 
 def test_shares_are_all_tests_once(run, tmp_path):
     assert run(MANY, of=3) == 0
-    suite = ElementTree.parse(tmp_path / "tests.xml").getroot()
-    assert Counter(case.get("name") for case in suite) == Counter(
-        f"test_number[{k}]" for k in range(7)
-    )
+    assert sorted(outcomes(tmp_path)) == [(f"test_number[{k}]", "passed") for k in range(7)]
 
 
 def test_behind_a_crash_another_process_goes_on(run, tmp_path, capsys):
     assert run(CRASHES) == 1
     kinds = ["passed", "error", "passed", "error"]
-    assert outcomes(tmp_path) == {f"test_number[{k}]": kind for k, kind in enumerate(kinds)}
+    assert outcomes(tmp_path) == [(f"test_number[{k}]", kind) for k, kind in enumerate(kinds)]
     assert "ERROR tests/test_it.py::test_number[1]\n    exit code -9" in capsys.readouterr().out
 
 
 def test_behind_a_lost_gpu_another_process_goes_on(run, tmp_path):
     assert run(LOSES_THE_GPU) == 1
-    kinds = ["passed", "failure", "passed"]
-    assert outcomes(tmp_path) == {f"test_number[{k}]": kind for k, kind in enumerate(kinds)}
+    kinds = ["passed", "failed", "passed"]
+    assert outcomes(tmp_path) == [(f"test_number[{k}]", kind) for k, kind in enumerate(kinds)]
 
 
 def test_when_the_time_is_up_what_is_done_stays(run, tmp_path, capsys):
     began = time.monotonic()
     assert run(HANGS, seconds=8, more=["test_never"]) == 1
     assert time.monotonic() - began < 30
-    assert outcomes(tmp_path) == {"test_passes": "passed"}
+    assert outcomes(tmp_path) == [("test_passes", "passed")]
     told = capsys.readouterr().out
     assert "test_it.py, 1 of 1: 2 of 3 tests; was in tests/test_it.py::test_hangs\n" in told
     assert "not done: tests/test_never.py, 1 of 1: not begun\n" in told
@@ -184,7 +181,7 @@ def test_a_file_that_needs_what_is_not_installed_is_left_out(run, tmp_path, caps
     assert run("import no_such_package\ndef test_it(): pass", of=2) == 1  # nothing has passed
     told = capsys.readouterr().out
     left_out = "left out, as no_such_package is not installed: tests/test_it.py\n"
-    assert told == left_out + "no test has run\n" and outcomes(tmp_path) == {}
+    assert told == left_out + "no test has run\n" and outcomes(tmp_path) == []
 
 
 @pytest.mark.parametrize(
@@ -192,7 +189,7 @@ def test_a_file_that_needs_what_is_not_installed_is_left_out(run, tmp_path, caps
 )
 def test_a_file_that_cannot_be_read_fails(text, run, tmp_path):
     assert run(text) == 1
-    assert outcomes(tmp_path) == {"tests/test_it.py": "error"}
+    assert outcomes(tmp_path) == [("tests/test_it.py", "error")]
 
 
 def test_a_file_without_tests_is_named(run, tmp_path, capsys):
@@ -200,4 +197,4 @@ def test_a_file_without_tests_is_named(run, tmp_path, capsys):
     assert "not done: tests/test_it.py, 1 of 1: no tests\n" in capsys.readouterr().out
     (tmp_path / "tests" / "conftest.py").write_text("1 / 0", encoding="utf-8")
     assert run("def test_it(): pass") == 1
-    assert outcomes(tmp_path) == {"tests/test_it.py": "error"}
+    assert outcomes(tmp_path) == [("tests/test_it.py", "error")]

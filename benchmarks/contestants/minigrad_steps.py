@@ -13,15 +13,19 @@ from typing import Any
 from benchmarks.contestants.task import (
     BETAS,
     CLASSES,
+    FACTOR,
     LATENT,
     MAX_NORM,
     RATES,
+    START,
     Clock,
     Queue,
     Step,
     Task,
     Unable,
     batch,
+    chained,
+    operations,
     values,
 )
 
@@ -32,7 +36,7 @@ def queue(task: Task, form: str, mode: str, device: str) -> Queue:
     """Steps that are not waited for; modes: "eager" and "captured".
 
     Args:
-        task: Which step.
+        task: Which step, or chain.
         form: "textbook" or "layer".
         mode: Whether `mg.capture` is to record it.
         device: "cpu" or "gpu".
@@ -83,12 +87,30 @@ def _recorded_from_now_on() -> Callable[[], str]:
 def _step(task: Task, form: str, device: str, captured: bool) -> Step:
     if device != "cpu":  # `--against` measures other checkouts, by the public API alone
         importlib.import_module("minigrad.backends").require_device(device)
+    if task.kind not in ("gan", "lstm"):
+        return _chain(task.kind)
     step = _gan(device) if task.kind == "gan" else _lstm(task, form, device)
     import minigrad as mg
 
     first, second = (mg.tensor(x, device=device) for x in batch(task))
     run = mg.capture(step, device) if captured else step
     return lambda: run(first, second)
+
+
+def _chain(kind: str) -> Step:
+    import minigrad as mg
+
+    x, w = (mg.tensor(values, requires_grad=True) for values in (START, FACTOR))
+    operation, seed = operations(mg.tanh, mg.tensor(FACTOR), w)[kind], mg.tensor(START)
+
+    def step() -> Any:
+        for leaf in (x, w):
+            leaf.grad = None
+        chained(operation, x).backward(seed)
+        assert x.grad is not None
+        return x.grad[0]
+
+    return step
 
 
 def _lstm(task: Task, form: str, device: str) -> Any:

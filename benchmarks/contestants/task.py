@@ -1,8 +1,11 @@
-"""What every contestant computes: the same two training steps from the same weights.
+"""What every contestant computes: the same two training steps from the same weights, or a chain.
 
 The LSTM's step: digits (N, T, 1), hidden size H, 10 classes; forward over the sequence, a linear
 layer on the last h, mean cross-entropy, backward, the gradient clipped to length 10, RMSprop. The
 GAN's step: the two networks of `models/gan.py` and the two updates of `train/gan.py`, batch 64.
+A chain: the same small operation a thousand times on ten numbers, forward and backward, so that a
+framework does nothing but keep its books. Its loss is a number of y's gradient, and milliseconds of
+a chain are microseconds of an operation.
 """
 
 from __future__ import annotations
@@ -27,10 +30,16 @@ SLOPE = 0.2  # of LeakyReLU
 RATES = {"lstm": 1e-3, "gan": 2e-4}
 BETAS = (0.5, 0.999)  # Adam's
 MAX_NORM = 10.0
+CHAINS = ("y + c", "y * c", "y * w", "tanh(y)")  # y and w want a gradient, c is a constant
+LENGTH, SIZE = 1000, 10  # of a chain
+START, FACTOR = (np.full(SIZE, value, np.float32) for value in (0.5, 0.999))
 
 
 class Task(NamedTuple):
-    """A step: "gan", or "lstm T" with the batch N and the hidden size H after it if not 128."""
+    """A step: "gan", or "lstm T" with the batch N and the hidden size H after it if not 128.
+
+    A chain's kind is its operation.
+    """
 
     kind: str
     steps: int = 0
@@ -44,6 +53,8 @@ class Task(NamedTuple):
         Raises:
             ValueError: There is none of this name.
         """
+        if name in CHAINS:
+            return cls(name)
         if not re.fullmatch(r"gan|lstm( [1-9]\d*){1,3}", name):
             raise ValueError(
                 f"{name!r} is no step; expected 'gan', or 'lstm T' with the number of time steps, "
@@ -86,10 +97,6 @@ class Queue(NamedTuple):
     made: int = 0
     graph: Callable[[], str | None] = lambda: None
 
-    def run(self) -> float:
-        """One step that is waited for; its loss."""
-        return float(self.step().item())
-
 
 def values(shapes: dict[str, tuple[int, ...]]) -> dict[str, Array]:
     """The same initial weights in every library, by name."""
@@ -122,3 +129,16 @@ def layers(network: str) -> Iterator[tuple[int, int, bool, str]]:
             network == "generator" and 0 < number and not last,
             activation if last else "leaky_relu",
         )
+
+
+def operations(tanh: Callable[[Any], Any], c: Any, w: Any) -> dict[str, Callable[[Any], Any]]:
+    """The operation of each chain, in a library with operators."""
+    functions = (lambda y: y + c, lambda y: y * c, lambda y: y * w, tanh)
+    return dict(zip(CHAINS, functions, strict=True))
+
+
+def chained(operation: Callable[[Any], Any], x: Any) -> Any:
+    """The operation, again and again."""
+    for _ in range(LENGTH):
+        x = operation(x)
+    return x

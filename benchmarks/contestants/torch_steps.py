@@ -8,16 +8,20 @@ from typing import Any
 from benchmarks.contestants.task import (
     BETAS,
     CLASSES,
+    FACTOR,
     MAX_NORM,
     RATES,
     SLOPE,
+    START,
     Clock,
     Queue,
     Step,
     Task,
     Unable,
     batch,
+    chained,
     layers,
+    operations,
     values,
 )
 
@@ -124,6 +128,8 @@ def _compiled(model: Any, mode: str) -> Any:
 def _step(task: Task, layer: bool, mode: str, place: str) -> Step:
     import torch
 
+    if task.kind not in ("gan", "lstm"):
+        return _chain(task.kind)
     data = [torch.tensor(x).to(place) for x in batch(task)]
     step: Step = (
         _gan(mode, place, *data) if task.kind == "gan" else _lstm(task, layer, mode, place, *data)
@@ -136,6 +142,20 @@ def _step(task: Task, layer: bool, mode: str, place: str) -> Step:
         return step()
 
     return marked
+
+
+def _chain(kind: str) -> Step:
+    import torch
+
+    x, w = (torch.tensor(values, requires_grad=True) for values in (START, FACTOR))
+    operation, seed = operations(torch.tanh, torch.tensor(FACTOR), w)[kind], torch.tensor(START)
+
+    def step() -> Any:
+        x.grad = w.grad = None
+        chained(operation, x).backward(seed)
+        return x.grad[0]
+
+    return step
 
 
 def _filled(model: Any, place: str) -> Any:

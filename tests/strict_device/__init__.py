@@ -18,7 +18,7 @@ from strict_device import memory, streams
 from strict_device.arrays import ndarray
 from strict_device.blas import CublasError, blas
 from strict_device.calls import empty_like, inside, wrap, write
-from strict_device.host import alloc_pinned_memory, empty_pinned, send, upload, zeros_pinned
+from strict_device.host import empty_pinned, send, upload
 from strict_device.kernels import (
     COMPILER,
     CompileException,
@@ -120,18 +120,6 @@ def asarray(a, dtype=None, order=None, *, copy=None, blocking=False):
     return y
 
 
-def array(obj, dtype=None, copy=True, order="K", subok=False, ndmin=0, *, blocking=False):
-    if subok or ndmin:
-        raise NotImplementedError("the stand-in's array() knows neither subok nor ndmin")
-    return asarray(obj, dtype, order, copy=copy or None, blocking=blocking)
-
-
-def asnumpy(a, stream=None, order="C", out=None, *, blocking=True):
-    if isinstance(a, ndarray):
-        return a.get(stream=stream, order=order, out=out, blocking=blocking)
-    return np.asarray(a, order=order)
-
-
 class Ufunc:
     """A function of CuPy's on its arrays, and its `at`."""
 
@@ -155,10 +143,6 @@ def function(numpys):
     return call
 
 
-def get_array_module(*args):
-    return module if any(isinstance(arg, ndarray) for arg in args) else np
-
-
 class Device:
     """As cupy.cuda.Device: there is one."""
 
@@ -169,42 +153,11 @@ class Device:
         if self.id:
             raise CUDARuntimeError("cudaErrorInvalidDevice: invalid device ordinal")
 
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        pass
-
-    def __int__(self):
-        return self.id
-
-    def use(self):
-        return self
-
     def synchronize(self):
         for stream in list(streams._streams.values()):
             refuse_in_capture(stream)
         log.syncs.append("device.synchronize")
         streams.finish_all()
-
-    @property
-    def mem_info(self):
-        return mem_get_info()
-
-    @property
-    def attributes(self):
-        return {
-            "MultiProcessorCount": 132,
-            "MaxSharedMemoryPerBlockOptin": 227 << 10,
-            "MaxSharedMemoryPerMultiprocessor": 228 << 10,
-            "ComputeCapabilityMajor": 9,
-            "ComputeCapabilityMinor": 0,
-        }
-
-
-def mem_get_info():
-    total = 80 << 30
-    return total - memory.default_pool.total_bytes(), total
 
 
 def get_device_properties(device):
@@ -219,14 +172,6 @@ def get_device_properties(device):
     }
 
 
-def stream_is_capturing(stream):
-    return streams.stream_at(stream).is_capturing()
-
-
-def stream_synchronize(stream):
-    streams.stream_at(stream).synchronize()
-
-
 runtime = types.SimpleNamespace(
     CUDARuntimeError=CUDARuntimeError,
     getDevice=lambda: 0,
@@ -234,11 +179,6 @@ runtime = types.SimpleNamespace(
     getDeviceProperties=get_device_properties,
     deviceSynchronize=lambda: Device().synchronize(),
     driverGetVersion=lambda: 13000,
-    runtimeGetVersion=lambda: 13000,
-    memGetInfo=mem_get_info,
-    streamIsCapturing=stream_is_capturing,
-    streamSynchronize=stream_synchronize,
-    is_hip=False,
 )
 cuda = types.SimpleNamespace(
     Device=Device,
@@ -248,12 +188,9 @@ cuda = types.SimpleNamespace(
     MemoryPool=MemoryPool,
     Stream=Stream,
     UnownedMemory=UnownedMemory,
-    alloc=memory.malloc,
-    alloc_pinned_memory=alloc_pinned_memory,
     compiler=types.SimpleNamespace(CompileException=CompileException),
     driver=types.SimpleNamespace(CUDADriverError=CUDADriverError),
     get_current_stream=get_current_stream,
-    is_available=lambda: True,
     memory=types.SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
     runtime=runtime,
     using_allocator=using_allocator,
@@ -269,12 +206,10 @@ for _name in UFUNCS.split():
     setattr(module, _name, Ufunc(getattr(np, _name)))
 for _name in "bool_ int8 uint8 int32 uint32 int64 uint64 float32 float64 dtype inf nan pi".split():
     setattr(module, _name, getattr(np, _name))
-for _value in (RawKernel, array, asarray, asnumpy, empty_like, get_array_module, ndarray):
+for _value in (RawKernel, asarray, empty_like, ndarray):
     setattr(module, _value.__name__, _value)
 module.__version__ = "14.2.0"
 module.cuda = cuda
 module.get_default_memory_pool = lambda: memory.default_pool
-module.is_available = lambda: True
 extras = types.ModuleType("cupyx")
 extras.empty_pinned = empty_pinned
-extras.zeros_pinned = zeros_pinned

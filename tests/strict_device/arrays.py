@@ -210,9 +210,6 @@ class ndarray(Held, np.lib.mixins.NDArrayOperatorsMixin):
     def __int__(self):
         return int(self._looked_at("int"))
 
-    def __complex__(self):
-        return complex(self._looked_at("complex"))
-
     def __repr__(self):
         waits("repr")
         return repr(self.array)

@@ -50,14 +50,6 @@ def send(values, target, stream):
     stream.submit(copy)
 
 
-def alloc_pinned_memory(size):
-    return PinnedMemoryPointer(size)
-
-
 def empty_pinned(shape, dtype=float, order="C"):
     like = np.empty(shape, dtype)
-    return np.ndarray(shape, dtype, alloc_pinned_memory(max(like.nbytes, 1)), order=order)
-
-
-def zeros_pinned(shape, dtype=float, order="C"):
-    return empty_pinned(shape, dtype, order)
+    return np.ndarray(shape, dtype, PinnedMemoryPointer(max(like.nbytes, 1)), order=order)

@@ -20,7 +20,7 @@ from strict_device.memory import DeviceFault, MemoryPointer, owner_of
 from strict_device.streams import work
 
 HERE = Path(__file__).parent.parent
-HEADERS = [HERE / "cuda_emulator.h", HERE / "cuda_functions.h"]
+HEADER = HERE / "cuda_emulator.h"
 COMPILER = shutil.which("g++") if sys.platform == "linux" else None
 OPTIONS = (
     "-std=c++17 -O1 -w -fsanitize=alignment,bounds -fPIC -shared -fvisibility=hidden "
@@ -61,9 +61,8 @@ def stacks():
 def emulated(code):
     """The source as a C++ compiler takes it: dynamic shared memory gets a name and a place."""
     return re.sub(
-        r"extern\s+__shared__\s+((?:__align__|alignas)\s*\([^)]*\)\s*)?"
-        r"([\w\s:]+?)\s*\b(\w+)\s*\[\s*\]\s*;",
-        r"\2* const \3 = (\2*)emulator::dynamic_shared;",
+        r"extern\s+__shared__\s+([\w\s:]+?)\s*\b(\w+)\s*\[\s*\]\s*;",
+        r"\1* const \2 = (\1*)emulator::dynamic_shared;",
         code,
     )
 
@@ -77,26 +76,19 @@ def library(code, name, options):
     text = f'#include "cuda_emulator.h"\n#line 1 "{name}.cu"\n{emulated(code)}\n'
     text += f"EMULATOR_EXPORT({name})\n"
     key = hashlib.sha256()
-    for part in [text, *OPTIONS, *defines, *[header.read_text() for header in HEADERS]]:
+    for part in [text, *OPTIONS, *defines, HEADER.read_text()]:
         key.update(part.encode() + b"\0")
     path = FOLDER / f"{name}-{key.hexdigest()[:32]}.so"
     if not path.exists():
         FOLDER.mkdir(mode=0o700, exist_ok=True)
         if FOLDER.stat().st_uid != os.getuid():
             raise PermissionError(f"{FOLDER} belongs to somebody else")
-        for extra in ([], ["-DEMULATOR_PLAIN_SHARED"]):
-            partial = path.with_suffix(f".{os.getpid()}.part")
-            command = [COMPILER, *OPTIONS, *defines, *extra, f"-I{HERE}", "-x", "c++", "-"]
-            done = subprocess.run(
-                [*command, "-o", str(partial)], input=text, capture_output=True, text=True
-            )
-            if done.returncode == 0:
-                partial.replace(path)
-                break
-            if "section type conflict" not in done.stderr:
-                break
+        partial = path.with_suffix(f".{os.getpid()}.part")
+        command = [COMPILER, *OPTIONS, *defines, f"-I{HERE}", "-x", "c++", "-", "-o", str(partial)]
+        done = subprocess.run(command, input=text, capture_output=True, text=True)
         if done.returncode:
             raise CompileException(done.stderr)
+        partial.replace(path)
     loaded = ctypes.PyDLL(str(path))  # holds the lock: a kernel's variables serve all threads
     loaded.emulator_launch.restype = ctypes.c_char_p
     loaded.emulator_static_shared.restype = ctypes.c_size_t
@@ -172,9 +164,6 @@ class RawKernel:
         bounds = re.search(r"__launch_bounds__\s*\(\s*(\d+)", self.code)
         return int(bounds.group(1)) if bounds else THREADS
 
-    def compile(self, log_stream=None):
-        self._library  # noqa: B018 - compiles
-
     def __call__(self, grid, block, args, *, shared_mem=0):
         grid, block = self._checked(grid, block, shared_mem)
         args = tuple(args)
@@ -183,13 +172,11 @@ class RawKernel:
                 f"{self.name}: {len(args)} arguments; the kernel declares {len(self.parameters)}"
             )
         values = [self._bound(i, arg) for i, arg in enumerate(args)]
-        memories, tables = self._memories(args)
-        blocks = {memory.ptr: (memory.block, memory.nbytes) for memory in memories}
-        exact = "atomic" not in self.code
+        memories = self._memories(args)
+        blocks = [(memory.block, memory.nbytes) for memory in memories]
 
         def run():
-            reached = {m.ptr: (m.block, m.nbytes) for table in tables for m in addressed(table)}
-            launch(self, grid, block, values, shared_mem, [*(reached | blocks).values()], exact)
+            launch(self, grid, block, values, shared_mem, blocks)
 
         work(self.name, run, memories)
 
@@ -239,7 +226,7 @@ class RawKernel:
                 and size == like.itemsize
                 and (kind.lower() == like.kind or {kind.lower(), like.kind} <= set("iubp"))
             )
-            came = f"array of {like}"
+            came = "array of"
         else:
             if arg is None:
                 raise TypeError(
@@ -262,43 +249,32 @@ class RawKernel:
             pointer = kind.isupper() and like.kind in "iu" and like.itemsize == 8
             alike = kind == like.kind or {kind, like.kind} <= set("iu") or kind + like.kind == "sV"
             fits = pointer or (not kind.isupper() and alike and size == like.itemsize)
-            came = f"{type(arg).__name__}, which is passed as {like}"
+            came = f"{type(arg).__name__}, which is passed as"
         if not fits:
             raise TypeError(
-                f"{self.name}: argument {i} is a {came}; the kernel declares a "
+                f"{self.name}: argument {i} is a {came} {like}; the kernel declares a "
                 f"{described(kind, size)}"
             )
         return np.frombuffer(value.tobytes(), np.uint8).copy()
 
     def _memories(self, args):
-        """The allocations that the arguments name, and the arrays among them that may name more."""
-        found, tables = {}, []
+        """The allocations that the arguments name."""
+        found = {}
         for arg in args:
             owner = None
             if isinstance(arg, ndarray):
                 owner = arg.allocation.root
-                if arg.dtype.kind in "iu" and arg.dtype.itemsize == 8:
-                    tables.append(arg.array)
             elif isinstance(arg, MemoryPointer):
                 owner = arg.mem.root
             elif isinstance(arg, int | np.integer) and arg >= LEAST_ADDRESS:
                 owner = owner_of(int(arg))
             if owner is not None:
                 found[owner.ptr] = owner
-        return list(found.values()), tables
+        return list(found.values())
 
 
-def addressed(table):
-    """The allocations that the integers of an array are addresses in."""
-    owners = (owner_of(n) for n in table.ravel()[:4096].tolist() if n >= LEAST_ADDRESS)
-    return [owner for owner in owners if owner is not None]
-
-
-def launch(kernel, grid, block, values, shared, memories, exact):
-    """Run a kernel in every order of threads, on the same memory, and compare.
-
-    Sums by atomic operations are rounded differently in each, so those are not compared.
-    """
+def launch(kernel, grid, block, values, shared, memories):
+    """Run a kernel in every order of threads, on the same memory, and compare."""
     blocks = [memory.all for memory, _ in memories]
     before = [bytes_.copy() for bytes_ in blocks] if len(orders) > 1 else []
     first = None
@@ -310,7 +286,7 @@ def launch(kernel, grid, block, values, shared, memories, exact):
         after = [bytes_.copy() for bytes_ in blocks] if len(orders) > 1 else []
         if first is None:
             first = after
-        elif exact and not all(np.array_equal(a, b) for a, b in zip(first, after, strict=True)):
+        elif not all(np.array_equal(a, b) for a, b in zip(first, after, strict=True)):
             raise DeviceFault(
                 f"{kernel.name}: the results depend on the order of threads: a barrier is missing, "
                 "or two threads write to one place"

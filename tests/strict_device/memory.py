@@ -164,22 +164,14 @@ class MemoryPool:
             self.free.setdefault((allocation.arena, size), []).append(allocation.block)
             self.kept += size
 
-    def set_limit(self, size=None, fraction=None):
-        if fraction is not None:
-            raise NotImplementedError("the stand-in's memory has no size to take a fraction of")
+    def set_limit(self, size=None):
         self.limit = size or None
-
-    def get_limit(self):
-        return self.limit or 0
 
     def used_bytes(self):
         return self.used
 
     def total_bytes(self):
         return self.used + self.kept
-
-    def free_bytes(self):
-        return self.kept
 
     def free_all_blocks(self, stream=None):
         self.free.clear()
@@ -244,7 +236,8 @@ def allocate_like(array):
 
 def owner_of(address, nbytes=1):
     """The allocation in use that holds these bytes, or None."""
-    for allocation in list(live.values()):
+    begins = live.get(address)
+    for allocation in list(live.values()) if begins is None else [begins]:
         if allocation.ptr <= address and address + nbytes <= allocation.ptr + allocation.nbytes:
             return allocation
     return None

@@ -97,10 +97,6 @@ class Stream:
     def __eq__(self, other):
         return self.ptr == other.ptr
 
-    @property
-    def is_non_blocking(self):
-        return self.non_blocking
-
     def use(self):
         _current.stream = self  # and not on the stack, so that the next __exit__ forgets it
         return self
@@ -273,9 +269,6 @@ class Graph:
                 run()
 
         stream.submit(replay)
-
-    def upload(self, stream=None):
-        pass
 
     def debug_dot_str(self, flags=0):
         names = [name for name, _, _ in self._work]

@@ -1,4 +1,4 @@
-"""The matrix products of a step and nothing else, in the order of memory that is fastest."""
+"""NumPy alone: a step's matrix products, in the fastest order of memory; a chain's arithmetic."""
 
 from __future__ import annotations
 
@@ -7,12 +7,31 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.contestants.task import GAN_BATCH, WIDTHS, Array, Queue, Task
+from benchmarks.contestants.task import (
+    FACTOR,
+    GAN_BATCH,
+    LENGTH,
+    START,
+    WIDTHS,
+    Array,
+    Queue,
+    Step,
+    Task,
+    chained,
+    operations,
+)
 
 PACKAGE = "numpy"
 # how often each linear layer goes forward, gives a gradient of its input, and of its weights
 COUNTS = {"generator": (1, 1, 1), "discriminator": (2, 3, 2)}
 FIRST = {"generator": 0, "discriminator": 1}  # gradients of what the first layer is given
+
+
+def queue(task: Task, form: str, mode: str, device: str) -> Queue:
+    """The products, or a chain with its gradient; products, and mode "forward", have no loss."""
+    if task.kind in ("gan", "lstm"):
+        return Queue(_products(task))
+    return Queue(_chain(task.kind, mode == "forward"))
 
 
 def pairs_of(task: Task) -> list[tuple[Array, Array]]:
@@ -37,8 +56,7 @@ def pairs_of(task: Task) -> list[tuple[Array, Array]]:
     return pairs
 
 
-def queue(task: Task, form: str, mode: str, device: str) -> Queue:
-    """The products; there is one form and one mode of them, and no loss."""
+def _products(task: Task) -> Step:
     pairs = pairs_of(task)
     outs = {(a.shape[0], b.shape[1]): np.empty((a.shape[0], b.shape[1]), "f4") for a, b in pairs}
 
@@ -47,4 +65,27 @@ def queue(task: Task, form: str, mode: str, device: str) -> Queue:
             np.matmul(a, b, out=outs[a.shape[0], b.shape[1]])
         return np.float32("nan")
 
-    return Queue(step)
+    return step
+
+
+def _chain(kind: str, is_forward: bool) -> Step:
+    operation = operations(np.tanh, FACTOR, FACTOR)[kind]
+
+    def step() -> Any:
+        if is_forward:
+            chained(operation, START)
+            return np.float32("nan")
+        ys = [START]
+        for _ in range(LENGTH):
+            ys.append(operation(ys[-1]))
+        g, w_gradient = START, np.zeros_like(START)
+        for y in reversed(ys[1:]):
+            if kind == "y * w":
+                w_gradient += g * y
+            if "*" in kind:
+                g = g * FACTOR
+            if kind == "tanh(y)":
+                g = g * (1 - y * y)
+        return g[0]
+
+    return step
