@@ -514,59 +514,6 @@ def test_failed_training_batch_leaves_the_statistics_alone():
     np.testing.assert_array_equal(layer.running_mean.numpy(), np.zeros(3))
 
 
-# --- memory order and graphs ------------------------------------------------------------------
-
-
-def orders(x):
-    wide = np.zeros((2 * x.shape[0], *x.shape[1:]))
-    wide[::2] = x
-    return {
-        "C": x.copy(),
-        "F": np.asfortranarray(x),
-        "strided": wide[::2],
-        "reversed": x[::-1].copy()[::-1],
-    }
-
-
-@pytest.mark.parametrize(
-    ("module", "size"),
-    [
-        (nn.Linear(4, 3), (5, 4)),
-        (nn.BatchNorm1d(4), (5, 4)),
-        (nn.BatchNorm1d(4), (5, 4, 3)),
-        (nn.LayerNorm(4), (5, 4)),
-        (nn.Flatten(), (5, 4, 3)),
-        (nn.Softmax(1), (5, 4)),
-    ],
-)
-def test_layers_do_not_see_the_memory_order(module, size):
-    module.astype("float64")
-    x = np.random.RandomState(0).standard_normal(size)
-    results = {}
-    for name, array in orders(x).items():
-        leaf = mg.zeros(*size, dtype="float64", requires_grad=True)
-        leaf.data = array
-        module.zero_grad()
-        y = module(leaf)
-        (y * y * y).sum().backward()
-        gradients = [leaf.grad, *(p.grad for p in module.parameters())]
-        results[name] = [y.detach().numpy(), *(g.numpy() for g in gradients)]
-    for name, found in results.items():
-        for a, b in zip(found, results["C"], strict=True):
-            np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12, err_msg=name)
-
-
-def test_losses_do_not_see_the_memory_order():
-    x = np.random.RandomState(0).standard_normal((5, 4))
-    target = mg.tensor(np.arange(5) % 4)
-    losses = {}
-    for name, array in orders(x).items():
-        leaf = mg.zeros(5, 4, dtype="float64")
-        leaf.data = array
-        losses[name] = nn.CrossEntropyLoss()(leaf, target).item()
-    assert losses == pytest.approx(dict.fromkeys(losses, losses["C"]), rel=1e-14)
-
-
 # --- on a GPU, or on a stand-in that refuses NumPy's arrays ------------------------------------
 
 

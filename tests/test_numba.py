@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from minigrad import nn, optim
+from minigrad import nn
 from minigrad.backends.numba import activation, compiled
 from minigrad.tensor import wrap
 
@@ -73,43 +73,6 @@ def test_extremes_are_as_in_numpy(name):
     assert len(values) < compiled.SMALL <= x.size
     for row in large:
         np.testing.assert_allclose(row, small, rtol=1e-6, atol=1e-37)
-
-
-OPTIONS = [
-    (optim.SGD, {"lr": 0.1}),
-    (optim.SGD, {"lr": 0.1, "momentum": 0.9, "dampening": 0.3, "weight_decay": 0.1}),
-    (optim.SGD, {"lr": 0.1, "momentum": 0.9, "nesterov": True, "maximize": True}),
-    (optim.RMSprop, {"lr": 0.01}),
-    (optim.RMSprop, {"lr": 0.01, "centered": True, "momentum": 0.5, "weight_decay": 0.1}),
-    (optim.Adam, {"lr": 0.01}),
-    (optim.Adam, {"lr": 0.01, "amsgrad": True, "weight_decay": 0.1, "maximize": True}),
-    (optim.AdamW, {"lr": 0.01, "weight_decay": 0.1}),
-]
-
-
-@pytest.mark.parametrize(("kind", "options"), OPTIONS)
-def test_an_optimizers_kernel_equals_its_update(kind, options):
-    class WithoutKernel(kind):
-        """A class of one's own with an `update`: no kernel of ours stands for it."""
-
-        def update(self, *args):
-            super().update(*args)
-
-    start = RANDOM.standard_normal(2000).astype("f4")
-    results = []
-    for make in (kind, WithoutKernel):
-        p = nn.Parameter(wrap(start.copy()))
-        optimizer = make([p], **options)
-        for number in range(5):
-            p.grad = wrap(np.cos(number + start))
-            optimizer.step()
-        state = optimizer.state_dict()["state"][0] if optimizer.state else {}
-        results.append([p.data, *[v.data for k, v in state.items() if k != "step"]])
-    assert len(results[0]) == len(results[1])
-    for found, expected in zip(*results, strict=True):
-        # five updates, each a dozen roundings of numbers not larger than these
-        within = 5 * 12 * np.finfo(np.float32).eps * max(1, np.abs(expected).max())
-        np.testing.assert_allclose(found, expected, rtol=0, atol=within)
 
 
 PROGRAM = """

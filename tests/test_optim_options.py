@@ -72,6 +72,7 @@ NO_BETAS = [
     ((0.9, None), TypeError, r"betas\[1\]: expected a number at least 0 and below 1, got None"),
     ((True, 0.9), TypeError, r"betas\[0\]: expected a number"),
     ((0.9, 1.0), ValueError, r"betas\[1\]: must be at least 0 and below 1, got 1.0"),
+    ((-0.1, 0.9), ValueError, r"betas\[0\]: must be at least 0 and below 1, got -0.1"),
     ((math.nan, 0.9), ValueError, r"betas\[0\]: must be.*got nan"),
     (np.array([0.9, 1.5]), ValueError, r"betas\[1\]: must be.*got 1.5"),
     ((0.9, np.array([0.9, 0.9])), ValueError, r"betas\[1\].*exactly one element"),

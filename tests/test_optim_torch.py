@@ -4,52 +4,35 @@ import itertools
 
 import numpy as np
 import pytest
-from checks import as_torch, is_our_torch
+from torch_checks import as_torch, is_our_torch, torch
 
 import minigrad as mg
 from minigrad import nn, optim
 from minigrad.backends import to_device, to_numpy
 from minigrad.tensor import wrap
 
-torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.filterwarnings("ignore:Using backward.. with create_graph=True")
 
 STEPS = 5
 SHAPES = [(3, 4), (5,), (), (2, 1, 3), (0, 2), (1,)]
 
 
-def product(**choices):
-    """Every combination of options, as dictionaries."""
-    return [dict(zip(choices, v, strict=True)) for v in itertools.product(*choices.values())]
-
-
+# combinations of options that PyTorch's own samples, in test_torch_samples.py, do not have
 OPTIMIZERS = [
-    *[
-        ("SGD", {"lr": 0.1, **options})
-        for options in product(
-            momentum=[0.0, 0.9], dampening=[0.0, 0.3], weight_decay=[0.0, 0.1], maximize=[0, 1]
-        )
-    ],
+    ("SGD", {"lr": 0.1, "weight_decay": 0.1, "dampening": 0.3}),
+    ("SGD", {"lr": 0.1, "momentum": 0.9, "maximize": True}),
+    ("SGD", {"lr": 0.1, "momentum": 0.9, "dampening": 0.3, "weight_decay": 0.1, "maximize": True}),
     ("SGD", {"lr": 0.1, "momentum": 0.9, "nesterov": True}),
     ("SGD", {"lr": 0.1, "momentum": 0.9, "nesterov": True, "weight_decay": 0.1, "maximize": True}),
-    ("SGD", {}),
-    *[
-        ("RMSprop", {"lr": 0.01, **options})
-        for options in product(
-            momentum=[0.0, 0.9], centered=[False, True], weight_decay=[0.0, 0.1], maximize=[0, 1]
-        )
-    ],
-    ("RMSprop", {}),
+    ("RMSprop", {"lr": 0.01, "momentum": 0.9}),
+    ("RMSprop", {"lr": 0.01, "momentum": 0.9, "weight_decay": 0.1, "maximize": True}),
+    ("RMSprop", {"lr": 0.01, "centered": True, "maximize": True}),
     ("RMSprop", {"alpha": 0.5, "eps": 1e-3}),
     *[
-        (name, {"lr": 0.01, **options})
+        (name, {"lr": 0.01, "amsgrad": True, "maximize": True, "weight_decay": decay})
         for name in ("Adam", "AdamW")
-        for options in product(
-            amsgrad=[False, True], weight_decay=[0.0, 0.1], maximize=[False, True]
-        )
+        for decay in (0.0, 0.1)
     ],
-    ("Adam", {}),
-    ("AdamW", {}),
     ("Adam", {"betas": (0.5, 0.9), "eps": 1e-3, "weight_decay": 0.1}),
     ("Adam", {"decoupled_weight_decay": True, "weight_decay": 0.1}),
     ("Adam", {"lr": 0.0}),
