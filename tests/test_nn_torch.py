@@ -148,9 +148,10 @@ def test_embedding_takes_other_integers():
 
 
 @pytest.mark.parametrize(
-    ("name", "args"), [("Linear", (50, 200)), ("Embedding", (100, 60)), ("LayerNorm", (5,))]
+    ("name", "args", "fan"),  # uniform between the two roots of 1 / fan; None: something else
+    [("Linear", (50, 200), 50), ("LSTM", (16, 64), 64), ("Embedding", (100, 60), None)],
 )
-def test_initial_distribution_is_that_of_torch(name, args):
+def test_initial_distribution_is_that_of_torch(name, args, fan):
     mg.manual_seed(0)
     torch.manual_seed(0)
     own, reference = getattr(nn, name)(*args), getattr(torch.nn, name)(*args)
@@ -163,8 +164,7 @@ def test_initial_distribution_is_that_of_torch(name, args):
         scatter = 5 * b.std() / np.sqrt(b.size)
         assert abs(a.mean() - b.mean()) <= 1.5 * scatter, path
         assert abs(a.std() - b.std()) <= 1.5 * scatter, path
-        if name == "Linear":
-            assert np.abs(a).max() <= 1 / np.sqrt(50)
+        assert fan is None or np.abs(a).max() <= 1 / np.sqrt(fan)
 
 
 # --- losses -----------------------------------------------------------------------------------

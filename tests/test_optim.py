@@ -716,15 +716,3 @@ def test_step_makes_no_arrays_of_the_size_of_the_vector():
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         assert peak < p.data.nbytes / 50, cls
-
-
-def test_scheduled_rates_reach_the_parameters():
-    [p] = parameters(shapes=[(2,)])
-    p.data[...] = 0
-    optimizer = optim.SGD([p], lr=1.0)
-    schedule = optim.lr_scheduler.StepLR(optimizer, step_size=1, gamma=0.5)
-    for _ in range(3):
-        p.grad = wrap(np.ones(2))
-        optimizer.step()
-        schedule.step()
-    np.testing.assert_array_equal(p.data, [-1.75, -1.75])

@@ -166,15 +166,6 @@ def test_equality_is_elementwise_and_hashing_by_identity():
     assert len({x, y, x}) == 2 and hash(x) == hash(x) != hash(copy.deepcopy(x))
 
 
-def test_changing_in_place_is_refused():
-    x = mg.ones(2)
-    with pytest.raises(TypeError, match="cannot be changed in place"):
-        x[0] = 1.0
-    x = y = x * 1
-    y += 1  # of a result: a new Tensor; of a leaf, see test_in_place.py
-    assert x.data.tolist() == [1, 1] and y.data.tolist() == [2, 2]
-
-
 @pytest.mark.parametrize(
     ("x", "text"),
     [
@@ -275,12 +266,6 @@ def test_lists_and_tensors_are_indices_too(index):
     np.add.at(expected, plain(index), 1.0)
     y.sum().backward()
     np.testing.assert_array_equal(x.grad.data, expected)
-
-
-def test_comparison_of_a_tensor_indexes_it():
-    x = leaf([1.0, -2.0, 3.0])
-    x[x > 0].sum().backward()
-    np.testing.assert_array_equal(x.grad.data, [1, 0, 1])
 
 
 # --- errors of operations ---------------------------------------------------------------------
