@@ -3,6 +3,7 @@
 import array
 import ast
 import copy
+import functools
 import inspect
 import math
 import operator
@@ -342,6 +343,8 @@ def test_options_go_by_position_and_inputs_by_name():
     assert mg.sum(x, 0).shape == mg.sum(x=x, axis=0).shape == x.sum(0).shape == (3,)
     assert mg.sum(x, 0, True).shape == x.sum(0, True).shape == (1, 3)
     assert mg.reshape(x, shape=(3, 2)).shape == (3, 2)
+    scaled = mg.fused(lambda x, factor=2.0: x * factor)
+    assert scaled(x=x).tolist() == scaled(x, 2.0).tolist() == [[2.0] * 3] * 2
 
 
 @pytest.mark.parametrize(
@@ -421,6 +424,7 @@ def test_plus_gives_the_tensor():
 # --- methods ----------------------------------------------------------------------------------
 
 
+@functools.cache
 def declared():
     """Tensor's methods without a body in tensor.py, as signatures."""
     tree = ast.parse(Path(inspect.getsourcefile(mg.Tensor)).read_text(encoding="utf-8"))
