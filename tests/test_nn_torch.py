@@ -334,7 +334,7 @@ def with_gradients(dtype, device="cpu"):
 
 
 @both_dtypes
-@pytest.mark.parametrize("norm_type", [2, 2.0, 1, 3.5, float("inf")])
+@pytest.mark.parametrize("norm_type", [2, 2.0, 1, 3.5, np.inf, 0, -1, -2.5, 0.5, -np.inf])
 @pytest.mark.parametrize("max_norm", [0.1, 2, 1e3])
 def test_clip_grad_norm_matches_torch(norm_type, max_norm, dtype, device):
     own, other = with_gradients(dtype, device)
@@ -344,18 +344,6 @@ def test_clip_grad_norm_matches_torch(norm_type, max_norm, dtype, device):
     check_close(norm, expected, "norm")
     assert own[0].grad is held
     assert own[-1].grad is None
-    for p, t in zip(own[:-1], other[:-1], strict=True):
-        check_close(p.grad, t.grad, "gradient")
-
-
-@pytest.mark.parametrize("norm_type", [0, -1, -2.5, 0.5, float("-inf")])
-def test_clip_grad_norm_of_other_orders_matches_torch(norm_type):
-    own, other = with_gradients(np.float64)
-    check_close(
-        nn.utils.clip_grad_norm_(own, 0.1, norm_type),
-        torch.nn.utils.clip_grad_norm_(other, 0.1, norm_type),
-        "norm",
-    )
     for p, t in zip(own[:-1], other[:-1], strict=True):
         check_close(p.grad, t.grad, "gradient")
 

@@ -110,18 +110,6 @@ def test_blocks_do_not_show(monkeypatch):
     assert_same(params, whole)
 
 
-def test_gradients_of_later_passes_use_the_same_memory():
-    params = parameters()
-    optimizer = optim.SGD(params)
-    addresses = []
-    for step in range(3):
-        optimizer.zero_grad()
-        backward(params, step)
-        addresses.append([p.grad.data.__array_interface__["data"][0] for p in params])
-        optimizer.step()
-    assert addresses[0] == addresses[1] == addresses[2]
-
-
 @pytest.mark.parametrize("order", ["F", "strided", "reversed", "broadcast"])
 def test_parameters_of_any_memory_order_are_laid_out_row_major(order):
     x = np.arange(12.0).reshape(3, 4)
