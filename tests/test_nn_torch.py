@@ -10,7 +10,7 @@ from torch_checks import as_torch, away_from_0_and_1, compare, same_values, torc
 
 import minigrad as mg
 from minigrad import nn
-from minigrad.backends import to_device, to_numpy
+from minigrad.backends import to_device
 from minigrad.tensor import wrap
 
 pytestmark = pytest.mark.filterwarnings("ignore:Using backward.. with create_graph=True")
@@ -33,10 +33,8 @@ def theirs(values):
 
 def check_close(actual, expected, what, *inputs):
     """Within the tolerance of the inputs' dtype, size and magnitude; of the same dtype."""
-    expected = expected.detach().numpy()
-    assert actual.dtype == expected.dtype, what
-    within = tolerance(actual.dtype, expected, *inputs)
-    assert_close(to_numpy(actual.data), expected, within, what)
+    assert actual.dtype == expected.numpy(force=True).dtype, what
+    same_values(actual, expected, what, inputs)
 
 
 def check_same_state(ours, theirs, *inputs):
