@@ -137,6 +137,12 @@ def test_largest_value_of_a_dtype_may_be_ignored(dtype):
             loss(x, mg.tensor(np.array([np.array(-100).astype(dtype), 2], dtype)), ignore_index=-7)
 
 
+def test_a_target_that_is_ignored_is_no_class_also_where_there_is_one_class():
+    x, target = mg.tensor([[2.0], [3.0]]), mg.tensor([0, 255])
+    assert F.cross_entropy(x, target, ignore_index=255).item() == 0
+    assert F.nll_loss(x, target, ignore_index=255).item() == -2
+
+
 def test_ignored_value_beyond_int64_is_refused():
     target = mg.tensor(np.array([2**64 - 1, 2], np.uint64))
     for loss in (F.cross_entropy, F.nll_loss):

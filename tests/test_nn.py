@@ -341,20 +341,21 @@ def test_init_fills_in_place_outside_the_graph(dtype):
     weight = nn.Parameter(mg.zeros(300, 200, dtype=dtype))
     array = weight.data
     # the spread of 60,000 draws is within 2 percent of the distribution's (ten times its scatter)
-    for fill, std in [
-        (lambda w: init.uniform_(w, -1, 3), 4 / math.sqrt(12)),
-        (lambda w: init.normal_(w, 1.0, 0.3), 0.3),
-        (lambda w: init.xavier_uniform_(w, 2.0), 2 * math.sqrt(2 / 500)),
-        (lambda w: init.xavier_normal_(w, 2.0), 2 * math.sqrt(2 / 500)),
-        (lambda w: init.kaiming_uniform_(w, nonlinearity="relu"), math.sqrt(2 / 200)),
-        (lambda w: init.kaiming_normal_(w, mode="fan_out"), math.sqrt(2 / 300)),
-        (lambda w: init.kaiming_normal_(w, a=2.0), math.sqrt(2 / 5 / 200)),
+    for fill, mean, std in [
+        (lambda w: init.uniform_(w, -1, 3), 1, 4 / math.sqrt(12)),
+        (lambda w: init.normal_(w, 1.0, 0.3), 1, 0.3),
+        (lambda w: init.xavier_uniform_(w, 2.0), 0, 2 * math.sqrt(2 / 500)),
+        (lambda w: init.xavier_normal_(w, 2.0), 0, 2 * math.sqrt(2 / 500)),
+        (lambda w: init.kaiming_uniform_(w, nonlinearity="relu"), 0, math.sqrt(2 / 200)),
+        (lambda w: init.kaiming_normal_(w, mode="fan_out"), 0, math.sqrt(2 / 300)),
+        (lambda w: init.kaiming_normal_(w, a=2.0), 0, math.sqrt(2 / 5 / 200)),
     ]:
         assert fill(weight) is weight
         assert weight.data is array
         assert weight._record is None
         assert weight.dtype == dtype
         assert float(array.std()) == pytest.approx(std, rel=0.02)
+        assert float(array.mean()) == pytest.approx(mean, abs=0.03 * std)
     assert (init.constant_(weight, 2.5).data == 2.5).all()
     assert (init.ones_(weight).data == 1).all()
     assert (init.zeros_(weight).data == 0).all()

@@ -141,7 +141,7 @@ def test_embedding_matches_torch(rows, options, dtype, device):
 
 @pytest.mark.parametrize(
     ("name", "args", "fan"),  # uniform between the two roots of 1 / fan; None: something else
-    [("Linear", (50, 200), 50), ("LSTM", (16, 64), 64), ("Embedding", (100, 60), None)],
+    [("Linear", (100, 400), 100), ("LSTM", (16, 64), 64), ("Embedding", (100, 60), None)],
 )
 def test_initial_distribution_is_that_of_torch(name, args, fan):
     mg.manual_seed(0)
@@ -346,7 +346,7 @@ def test_clip_grad_norm_passes_over_empty_gradients(norm_type):
     )
     for p, t in zip(own[:-1], other[:-1], strict=True):
         check_close(p.grad, t.grad, "gradient")
-    alone = nn.utils.clip_grad_norm_([empty, empty], 0.1, norm_type, error_if_nonfinite=True)
+    alone = nn.utils.clip_grad_norm_([empty], 0.1, norm_type, error_if_nonfinite=True)
     assert (alone.item(), alone.shape, empty.grad.shape) == (0.0, (), (0, 3))
     nn.utils.clip_grad_value_([empty, own[0]], 0.01)
     assert np.abs(own[0].grad.numpy()).max() <= 0.01

@@ -433,6 +433,10 @@ def test_the_state_of_something_else_is_no_state_of_a_schedule():
         with pytest.raises(ValueError, match=r"has no .*step_size.* of a StepLR gave"):
             schedule.load_state_dict(state)
         assert vars(schedule) == before
+    with pytest.raises(ValueError, match=r"has no T_max,.* of a CosineAnnealingLR gave"):
+        other.load_state_dict(schedule.state_dict())
+    public = {k: v for k, v in schedule.state_dict().items() if not k.startswith("_")}
+    schedule.load_state_dict(public)
 
 
 @pytest.mark.parametrize("name", ["StepLR", "CosineAnnealingLR", "ReduceLROnPlateau"])
