@@ -4,6 +4,7 @@ What a sample asks for that minigrad does not offer is counted by its reason in 
 sample that fails for any other reason fails here.
 """
 
+import inspect
 import warnings
 from collections import Counter
 from functools import partial
@@ -226,6 +227,26 @@ def test_optimizer(name, dtype, device):
             mine.zero_grad()
         check_same(own, other)
         check_same_state(mine, theirs)
+
+
+# --- defaults ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("here", "there"),
+    [
+        (nn, torch.nn),
+        (optim, torch.optim),
+        (optim.lr_scheduler, torch.optim.lr_scheduler),
+    ],
+)
+def test_defaults_are_those_of_torch(here, there):
+    """Of numbers, words and switches; for what is None or empty here PyTorch may have another."""
+    for name in {n for n in here.__all__ if callable(getattr(here, n))} & set(vars(there)):
+        own, other = (inspect.signature(getattr(m, name)).parameters for m in (here, there))
+        for option in own.keys() & other.keys():
+            if own[option].default not in (inspect.Parameter.empty, None, ()):
+                assert own[option].default == other[option].default, (name, option)
 
 
 # --- what PyTorch refuses ---------------------------------------------------------------------
