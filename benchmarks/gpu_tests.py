@@ -32,6 +32,7 @@ FILES = {  # those with tests for a GPU, the slowest first, and how many process
     "test_cupy_kernels": 3,
     "test_capture_state": 2,
     "test_nn_torch": 2,
+    "test_torch_samples": 2,
     "test_trajectories": 1,
     "test_capture": 1,
     "test_loss_dtypes": 2,

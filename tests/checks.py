@@ -11,11 +11,10 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import pytest
 from samples import Sample, is_float
 
 import minigrad as mg
-from minigrad.backends import Kernel, Needs, array_module, to_device, to_numpy
+from minigrad.backends import Kernel, Needs, to_device, to_numpy
 from minigrad.backends.memory import span_of
 from minigrad.engine import Slots
 from minigrad.tensor import wrap
@@ -117,108 +116,6 @@ def second_gradients(
     reached = [(g, w) for g, w in zip(first, weights, strict=True) if connected(g)]
     second = mg.grad([g for g, _ in reached], [*leaves, *seeds], [weight for _, weight in reached])
     return first, values_or_zeros(second, [*leaves, *seeds])
-
-
-# --- against PyTorch --------------------------------------------------------------------------
-
-
-def is_our_torch() -> bool:
-    """Whether PyTorch is of the version that is compared with; a GPU's machine may have another."""
-    import torch
-
-    return str(torch.__version__).startswith("2.13.")
-
-
-def as_torch(function: Callable[..., Any], *args: Any, **options: Any) -> Any:
-    """PyTorch's result; the test is skipped where another PyTorch than ours lacks an option."""
-    import torch
-
-    try:
-        return function(*args, **options)
-    except TypeError as error:
-        if is_our_torch() or "unexpected keyword" not in str(error):
-            raise
-        pytest.skip(f"PyTorch {torch.__version__}: {error}")
-
-
-def torch_arguments(inputs: Sequence[Any]) -> list[Any]:
-    import torch
-
-    return [
-        torch.tensor(x, requires_grad=is_float(x)) if isinstance(x, np.ndarray) else x
-        for x in inputs
-    ]
-
-
-def check_forward(sample: Sample, device: str = "cpu") -> None:
-    ours = listed(placed(sample, device)(*tensors(sample.inputs, device)))
-    theirs = [
-        y.detach().numpy()
-        for y in listed(sample.torch(*torch_arguments(sample.inputs), **sample.options))
-    ]
-    assert len(ours) == len(theirs)
-    for y, expected in zip(ours, theirs, strict=True):
-        assert type(y.data) is array_module(device).ndarray
-        assert y.dtype == expected.dtype, f"dtype {y.dtype}, not {expected.dtype}"
-        dtype = expected.dtype if expected.dtype.kind == "f" else np.float64
-        within = tolerance(dtype, expected, *[x for x in sample.inputs if is_float(x)])
-        assert_close(to_numpy(y.data), expected, within, "forward")
-
-
-def check_gradient(sample: Sample, device: str = "cpu") -> None:
-    import torch
-
-    ours = gradients(sample, device=device)
-    args = torch_arguments(sample.inputs)
-    outputs = [y for y in listed(sample.torch(*args, **sample.options)) if y.requires_grad]
-    if ours is None:
-        assert not outputs, "PyTorch has a gradient here"
-        return
-    leaves = [x for x in args if isinstance(x, torch.Tensor) and x.requires_grad]
-    seeds = seeds_for([y.detach().numpy() for y in outputs])
-    theirs = torch.autograd.grad(
-        outputs, leaves, [torch.tensor(s) for s in seeds], allow_unused=True
-    )
-    for leaf, g, expected in zip(leaves, ours, theirs, strict=True):
-        expected = np.zeros(leaf.shape) if expected is None else expected.numpy(force=True)
-        assert g.dtype == leaf.detach().numpy().dtype
-        magnitudes = [expected, *seeds, *[x for x in sample.inputs if is_float(x)]]
-        assert_close(g, expected, tolerance(g.dtype, *magnitudes), "gradient")
-
-
-def check_second_gradient(sample: Sample, device: str = "cpu") -> None:
-    import torch
-
-    found = second_gradients(sample, device)
-    if found is None or not sample.second:
-        return
-    args = torch_arguments(sample.inputs)
-    outputs = [y for y in listed(sample.torch(*args, **sample.options)) if y.requires_grad]
-    leaves = [x for x in args if isinstance(x, torch.Tensor) and x.requires_grad]
-    seeds = torch_arguments(seeds_for([y.detach().numpy() for y in outputs]))
-    first = torch.autograd.grad(outputs, leaves, seeds, create_graph=True, allow_unused=True)
-    weights = seeds_for([x.detach().numpy() for x in leaves])
-    reached = [(g, torch.tensor(w)) for g, w in zip(first, weights, strict=True) if connected(g)]
-    theirs = torch.autograd.grad(
-        [g for g, _ in reached],
-        [*leaves, *seeds],
-        [weight for _, weight in reached],
-        allow_unused=True,
-    )
-    for leaf, g, expected in zip([*leaves, *seeds], found[1], theirs, strict=True):
-        expected = np.zeros(leaf.shape) if expected is None else expected.numpy(force=True)
-        magnitudes = [
-            expected,
-            *[to_numpy(g.data) for g in found[0] if g is not None],
-            *filter(is_float, sample.inputs),
-        ]
-        # each of two passes amplifies the error of the one before, up to its magnitude
-        within = tolerance(g.dtype, *magnitudes) * max(1.0, *map(_largest, magnitudes))
-        assert_close(g, expected, within, "second gradient")
-
-
-def _largest(x: Any) -> float:
-    return float(np.max(np.abs(np.where(np.isfinite(x), x, 0)), initial=0))
 
 
 # --- finite differences -----------------------------------------------------------------------

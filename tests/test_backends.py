@@ -111,7 +111,11 @@ def test_gpu_here_works_or_says_what_is_missing(fresh):
 
 
 def test_unknown_devices_are_refused():
-    for ask in (lambda: mg.zeros(2, device="cuda"), lambda: mg.ones(2).to("cuda")):
+    for ask in (
+        lambda: mg.zeros(2, device="cuda"),
+        lambda: mg.tensor(1.0, device="cuda"),
+        lambda: mg.ones(2).to("cuda"),
+    ):
         with pytest.raises(DeviceError, match="unknown device 'cuda': expected 'cpu' or 'gpu'"):
             ask()
 

@@ -90,9 +90,3 @@ def test_each_thread_has_its_own_random_numbers():
     thread.join()
     np.testing.assert_array_equal(mg.randn(3).data, expected)
     assert generators[0] is not generators[1]
-
-
-def test_random_numbers_of_other_dtypes_are_refused():
-    for make in (mg.rand, mg.randn):
-        with pytest.raises(TypeError, match="int64"):
-            make(2, dtype="int64")

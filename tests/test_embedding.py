@@ -92,6 +92,7 @@ def test_given_table_is_shared(kind):
     assert layer.padding_idx == 1
     np.testing.assert_array_equal(array[1], [2, 3])  # a given padding row keeps its values
     np.testing.assert_array_equal(layer(np.array([2, 0])).numpy(), array[[2, 0]])
+    assert nn.Embedding.from_pretrained(table, freeze=False).weight.requires_grad
 
 
 def test_table_of_integers_can_be_looked_up_but_not_trained():

@@ -3,24 +3,13 @@
 import numpy as np
 import pytest
 from checks import assert_close, tolerance
+from trajectories import torch_networks
 
 import minigrad as mg
 from minigrad import nn
 from models.gan import Discriminator
 
 torch = pytest.importorskip("torch")
-
-
-def torch_discriminator():
-    layers = torch.nn.Sequential(
-        torch.nn.Linear(784, 512),
-        torch.nn.LeakyReLU(0.2),
-        torch.nn.Linear(512, 256),
-        torch.nn.LeakyReLU(0.2),
-        torch.nn.Linear(256, 1),
-        torch.nn.Sigmoid(),
-    )
-    return torch.nn.ModuleDict({"layers": layers})
 
 
 def wgan_gp(slopes):
@@ -36,7 +25,7 @@ def r1(slopes):
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("penalty", [wgan_gp, r1])
 def test_penalty_and_its_gradients_equal_pytorch(penalty, dtype):
-    theirs = torch_discriminator().to(getattr(torch, dtype))
+    theirs = torch_networks()[1].to(getattr(torch, dtype))
     ours = Discriminator().astype(dtype)
     ours.load_state_dict(theirs.state_dict())
     images = np.random.RandomState(0).uniform(-1, 1, (6, 784)).astype(dtype)
@@ -49,9 +38,9 @@ def test_penalty_and_its_gradients_equal_pytorch(penalty, dtype):
     loss.backward()
 
     t = torch.tensor(images, requires_grad=True)
-    [slopes] = torch.autograd.grad(theirs["layers"](t).sum(), t, create_graph=True)
+    [slopes] = torch.autograd.grad(theirs.layers(t).sum(), t, create_graph=True)
     expected = penalty(slopes) + torch.nn.functional.binary_cross_entropy(
-        theirs["layers"](t), torch.ones(6, 1, dtype=t.dtype)
+        theirs.layers(t), torch.ones(6, 1, dtype=t.dtype)
     )
     expected.backward()
 

@@ -302,26 +302,6 @@ def test_sequential_calls_every_layer(monkeypatch):
     assert seen[-1][2] is seen[-2][2] is y
 
 
-def test_sequential_leaves_changed_layers_alone():
-    class Loud(nn.Linear):
-        def forward(self, x):
-            return super().forward(x) * 10
-
-    class Doubled(nn.Tanh):
-        def forward(self, x):
-            return 2 * super().forward(x)
-
-    x = mg.ones(3, 2)
-    patched = nn.Tanh()
-    patched.forward = lambda x: x * 0
-    for first, second in [
-        (Loud(2, 2), nn.Tanh()),
-        (nn.Linear(2, 2), Doubled()),
-        (nn.Linear(2, 2), patched),
-    ]:
-        assert np.array_equal(nn.Sequential(first, second)(x).data, second(first(x)).data)
-
-
 def test_sequential_may_hold_a_layer_twice():
     layer = nn.Linear(2, 2)
     model = nn.Sequential(layer, layer)
@@ -361,20 +341,21 @@ def test_init_fills_in_place_outside_the_graph(dtype):
     weight = nn.Parameter(mg.zeros(300, 200, dtype=dtype))
     array = weight.data
     # the spread of 60,000 draws is within 2 percent of the distribution's (ten times its scatter)
-    for fill, std in [
-        (lambda w: init.uniform_(w, -1, 3), 4 / math.sqrt(12)),
-        (lambda w: init.normal_(w, 1.0, 0.3), 0.3),
-        (lambda w: init.xavier_uniform_(w, 2.0), 2 * math.sqrt(2 / 500)),
-        (lambda w: init.xavier_normal_(w, 2.0), 2 * math.sqrt(2 / 500)),
-        (lambda w: init.kaiming_uniform_(w, nonlinearity="relu"), math.sqrt(2 / 200)),
-        (lambda w: init.kaiming_normal_(w, mode="fan_out"), math.sqrt(2 / 300)),
-        (lambda w: init.kaiming_normal_(w, a=2.0), math.sqrt(2 / 5 / 200)),
+    for fill, mean, std in [
+        (lambda w: init.uniform_(w, -1, 3), 1, 4 / math.sqrt(12)),
+        (lambda w: init.normal_(w, 1.0, 0.3), 1, 0.3),
+        (lambda w: init.xavier_uniform_(w, 2.0), 0, 2 * math.sqrt(2 / 500)),
+        (lambda w: init.xavier_normal_(w, 2.0), 0, 2 * math.sqrt(2 / 500)),
+        (lambda w: init.kaiming_uniform_(w, nonlinearity="relu"), 0, math.sqrt(2 / 200)),
+        (lambda w: init.kaiming_normal_(w, mode="fan_out"), 0, math.sqrt(2 / 300)),
+        (lambda w: init.kaiming_normal_(w, a=2.0), 0, math.sqrt(2 / 5 / 200)),
     ]:
         assert fill(weight) is weight
         assert weight.data is array
         assert weight._record is None
         assert weight.dtype == dtype
         assert float(array.std()) == pytest.approx(std, rel=0.02)
+        assert float(array.mean()) == pytest.approx(mean, abs=0.03 * std)
     assert (init.constant_(weight, 2.5).data == 2.5).all()
     assert (init.ones_(weight).data == 1).all()
     assert (init.zeros_(weight).data == 0).all()
@@ -419,14 +400,6 @@ def test_layers_are_made_in_a_dtype_and_on_a_device(build):
     assert {p.dtype for p in layer.parameters()} == {np.dtype("float64")}
     with pytest.raises(mg.DeviceError, match="nowhere"):
         build(device="nowhere")
-
-
-def test_embedding_from_a_table():
-    table = mg.randn(4, 2)
-    layer = nn.Embedding.from_pretrained(table)
-    assert not layer.weight.requires_grad
-    assert layer.weight.data is table.data
-    assert nn.Embedding.from_pretrained(table, freeze=False, padding_idx=1).weight.requires_grad
 
 
 # --- dropout ----------------------------------------------------------------------------------
@@ -512,59 +485,6 @@ def test_failed_training_batch_leaves_the_statistics_alone():
             layer(batch)
     assert layer.num_batches_tracked.item() == 0
     np.testing.assert_array_equal(layer.running_mean.numpy(), np.zeros(3))
-
-
-# --- memory order and graphs ------------------------------------------------------------------
-
-
-def orders(x):
-    wide = np.zeros((2 * x.shape[0], *x.shape[1:]))
-    wide[::2] = x
-    return {
-        "C": x.copy(),
-        "F": np.asfortranarray(x),
-        "strided": wide[::2],
-        "reversed": x[::-1].copy()[::-1],
-    }
-
-
-@pytest.mark.parametrize(
-    ("module", "size"),
-    [
-        (nn.Linear(4, 3), (5, 4)),
-        (nn.BatchNorm1d(4), (5, 4)),
-        (nn.BatchNorm1d(4), (5, 4, 3)),
-        (nn.LayerNorm(4), (5, 4)),
-        (nn.Flatten(), (5, 4, 3)),
-        (nn.Softmax(1), (5, 4)),
-    ],
-)
-def test_layers_do_not_see_the_memory_order(module, size):
-    module.astype("float64")
-    x = np.random.RandomState(0).standard_normal(size)
-    results = {}
-    for name, array in orders(x).items():
-        leaf = mg.zeros(*size, dtype="float64", requires_grad=True)
-        leaf.data = array
-        module.zero_grad()
-        y = module(leaf)
-        (y * y * y).sum().backward()
-        gradients = [leaf.grad, *(p.grad for p in module.parameters())]
-        results[name] = [y.detach().numpy(), *(g.numpy() for g in gradients)]
-    for name, found in results.items():
-        for a, b in zip(found, results["C"], strict=True):
-            np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12, err_msg=name)
-
-
-def test_losses_do_not_see_the_memory_order():
-    x = np.random.RandomState(0).standard_normal((5, 4))
-    target = mg.tensor(np.arange(5) % 4)
-    losses = {}
-    for name, array in orders(x).items():
-        leaf = mg.zeros(5, 4, dtype="float64")
-        leaf.data = array
-        losses[name] = nn.CrossEntropyLoss()(leaf, target).item()
-    assert losses == pytest.approx(dict.fromkeys(losses, losses["C"]), rel=1e-14)
 
 
 # --- on a GPU, or on a stand-in that refuses NumPy's arrays ------------------------------------

@@ -1,15 +1,18 @@
-"""Layers and losses against PyTorch: forward, gradients, second derivatives, buffers, states."""
+"""Layers and losses against PyTorch, where its own samples do not reach; clipping and states.
+
+Its own samples, in test_torch_samples.py, drive most options of every layer and loss.
+"""
 
 import numpy as np
 import pytest
-from checks import as_torch, assert_close, tolerance
+from checks import assert_close, tolerance
+from torch_checks import as_torch, away_from_0_and_1, compare, same_values, torch
 
 import minigrad as mg
 from minigrad import nn
-from minigrad.backends import to_device, to_numpy
+from minigrad.backends import to_device
 from minigrad.tensor import wrap
 
-torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.filterwarnings("ignore:Using backward.. with create_graph=True")
 F = torch.nn.functional
 
@@ -18,10 +21,6 @@ both_dtypes = pytest.mark.parametrize("dtype", [np.float64, np.float32], ids=["f
 
 def normal(*size, seed=0):
     return np.random.RandomState(seed).standard_normal(size)
-
-
-def in_dtype(values, dtype):
-    return values.astype(dtype) if values.dtype.kind == "f" else values
 
 
 def ours(values, device="cpu"):
@@ -34,150 +33,73 @@ def theirs(values):
 
 def check_close(actual, expected, what, *inputs):
     """Within the tolerance of the inputs' dtype, size and magnitude; of the same dtype."""
-    expected = expected.detach().numpy()
-    assert actual.dtype == expected.dtype, what
-    within = tolerance(actual.dtype, expected, *inputs)
-    assert_close(to_numpy(actual.data), expected, within, what)
+    assert actual.dtype == expected.numpy(force=True).dtype, what
+    same_values(actual, expected, what, inputs)
 
 
 def check_same_state(ours, theirs, *inputs):
-    theirs = theirs.state_dict()
-    assert list(ours.state_dict()) == list(theirs)
-    for name, value in ours.state_dict().items():
-        if value.dtype.kind == "f":
-            check_close(value, theirs[name], name, *inputs)
-        else:
-            np.testing.assert_array_equal(value.numpy(), theirs[name].numpy())
+    own, other = ours.state_dict(), theirs.state_dict()
+    assert list(own) == list(other)
+    for name, value in own.items():
+        same_values(value, other[name], name, inputs)
 
 
 def check_layer(device, layer, reference, *inputs, second=True):
-    """The same state, outputs, gradients, and gradients of a penalty on the gradients."""
+    """The same state, outputs, gradients and second gradients."""
     layer.to(device).load_state_dict(reference.state_dict())
     check_same_state(layer, reference)
     x, t = [ours(value, device) for value in inputs], [theirs(value) for value in inputs]
-    y, expected = layer(*x), reference(*t)
-    assert y.device == device
-    check_close(y, expected, "output", *inputs)
+    parameters = zip(layer.parameters(), reference.parameters(), strict=True)
+    pairs = [*zip(x, t, strict=True), *parameters]
+    compare(layer(*x), reference(*t), pairs, second=second)
     check_same_state(layer, reference, *inputs)
-    seed = normal(*y.shape, seed=9).astype(y.dtype)
-    y.backward(ours(seed, device).detach(), create_graph=second)
-    expected.backward(torch.tensor(seed), create_graph=second)
-    leaves = [*[v for v in x if v.requires_grad], *layer.parameters()]
-    others = [*[v for v in t if v.requires_grad], *reference.parameters()]
-    gradients = [leaf.grad for leaf in leaves]
-    for gradient, other in zip(gradients, others, strict=True):
-        check_close(gradient, other.grad, "gradient", *inputs)
-    if not second:
-        return
-    penalty = sum((g * g).sum() for g in gradients)
-    expected_penalty = sum((other.grad * other.grad).sum() for other in others)
-    if not expected_penalty.requires_grad:
-        return
-    found = mg.grad(penalty, leaves) if penalty.requires_grad else [None] * len(leaves)
-    expected = torch.autograd.grad(expected_penalty, others, allow_unused=True)
-    for gradient, other in zip(found, expected, strict=True):
-        if gradient is not None and other is not None:
-            # a gradient of squares of gradients: their sizes multiply
-            sizes = [float(np.abs(to_numpy(g.data)).max(initial=0)) for g in gradients]
-            within = tolerance(gradient.dtype, other.numpy(), *inputs) * max(1.0, *sizes)
-            assert_close(to_numpy(gradient.data), other.numpy(), within, "second gradient")
-        else:  # one side says None where the other computes zeros
-            for known in (gradient, other):
-                assert known is None or not np.any(known.numpy())
 
 
 # --- layers -----------------------------------------------------------------------------------
 
 LAYERS = [
-    ("Linear", (4, 3), {}, (5, 4)),
-    ("Linear", (4, 3), {}, (4,)),
-    ("Linear", (4, 3), {}, (2, 5, 4)),
     ("Linear", (4, 3), {}, (0, 4)),
-    ("Linear", (4, 3), {"bias": False}, (5, 4)),
     ("Linear", (4, 3, False), {}, (2, 5, 4)),
-    ("BatchNorm1d", (3,), {}, (6, 3)),
-    ("BatchNorm1d", (3,), {}, (4, 3, 5)),
     ("BatchNorm1d", (3,), {}, (1, 3, 5)),
-    ("BatchNorm1d", (3,), {"momentum": None}, (6, 3)),
-    ("BatchNorm1d", (3,), {"affine": False}, (6, 3)),
-    ("BatchNorm1d", (3,), {"affine": False}, (4, 3, 5)),
     ("BatchNorm1d", (3,), {"bias": False}, (4, 3, 5)),
-    ("BatchNorm1d", (3,), {"track_running_stats": False}, (6, 3)),
-    ("BatchNorm1d", (3, 1e-2, 0.5), {}, (6, 3)),
     ("BatchNorm1d", (3,), {}, (0, 3)),
     ("BatchNorm1d", (3,), {}, (2, 3, 0)),
-    ("LayerNorm", (4,), {}, (0, 4)),
-    ("LayerNorm", (4,), {}, (3, 4)),
     ("LayerNorm", (4,), {}, (4,)),
-    ("LayerNorm", ([2, 4],), {}, (3, 2, 4)),
-    ("LayerNorm", ((2, 4), 0.1), {"bias": False}, (3, 2, 4)),
-    ("LayerNorm", (4,), {"elementwise_affine": False}, (3, 4)),
     ("Flatten", (), {}, (2, 3, 4)),
     ("Flatten", (0,), {}, (2, 3, 4)),
     ("Flatten", (-3, -2), {}, (2, 3, 4, 5)),
     ("Flatten", (0,), {}, ()),
     ("Identity", (54,), {"unused": 1}, (2, 3)),
-    ("ReLU", (), {}, (3, 4)),
     ("ReLU", (True,), {}, (3, 4)),
-    ("LeakyReLU", (), {}, (3, 4)),
     ("LeakyReLU", (0.2,), {"inplace": True}, (3, 4)),
-    ("Tanh", (), {}, (3, 4)),
-    ("Sigmoid", (), {}, (3, 4)),
-    ("Softmax", (0,), {}, (3, 4)),
-    ("Softmax", (), {"dim": -1}, (2, 3, 4)),
-    ("LogSoftmax", (1,), {}, (3, 4)),
     ("Dropout", (0.0,), {}, (3, 4)),
 ]
 layer_ids = [f"{name}{args}{options or ''}-{size}" for name, args, options, size in LAYERS]
 
 
-def pair(name, args, options):
+def pair(name, args, options, dtype):
     """The layer, and PyTorch's with parameters and running statistics away from 0 and 1."""
     reference = as_torch(getattr(torch.nn, name), *args, **options)
-    generator = torch.Generator().manual_seed(3)
-    with torch.no_grad():
-        for value in reference.state_dict().values():
-            if value.is_floating_point():
-                value.copy_(0.5 + torch.rand(value.shape, generator=generator))
-    return getattr(nn, name)(*args, **options), reference
-
-
-def to_dtype(dtype, layer, reference):
-    return layer.astype(dtype), reference.to(getattr(torch, np.dtype(dtype).name))
+    away_from_0_and_1(reference)
+    layer = getattr(nn, name)(*args, **options).astype(dtype)
+    return layer, reference.to(getattr(torch, np.dtype(dtype).name))
 
 
 @both_dtypes
+@pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
 @pytest.mark.parametrize(("name", "args", "options", "size"), LAYERS, ids=layer_ids)
-def test_layer_matches_torch(name, args, options, size, dtype, device):
-    layer, reference = to_dtype(dtype, *pair(name, args, options))
-    # where an inplace layer changes its input, PyTorch refuses a leaf as input
-    x = normal(*size).astype(dtype)
-    if options.get("inplace") or True in args:
-        reference.inplace = False
-    # PyTorch's second derivative of BatchNorm without weight fails
-    second = not (name == "BatchNorm1d" and not options.get("affine", True))
-    check_layer(device, layer, reference, x, second=second and x.size > 0)
-
-
-@both_dtypes
-@pytest.mark.parametrize(("name", "args", "options", "size"), LAYERS, ids=layer_ids)
-def test_layer_after_eval_matches_torch(name, args, options, size, dtype, device):
-    layer, reference = to_dtype(dtype, *pair(name, args, options))
-    reference.inplace = False
-    x = normal(*size).astype(dtype)
-    check_layer(device, layer.eval(), reference.eval(), x, second=False)
-
-
-@pytest.mark.parametrize(("name", "args", "options", "size"), LAYERS, ids=layer_ids)
-def test_layer_prints_as_torch(name, args, options, size):
-    layer, reference = pair(name, args, options)
+def test_layer_matches_torch(name, args, options, size, training, dtype, device):
+    layer, reference = pair(name, args, options, dtype)
     assert repr(layer) == repr(reference)
+    reference.inplace = False  # PyTorch refuses a leaf as input of a layer that would change it
+    x = normal(*size).astype(dtype)
+    check_layer(device, layer.train(training), reference.train(training), x, second=x.size > 0)
 
 
 @both_dtypes
 @pytest.mark.parametrize("momentum", [0.1, 0.7, None, 0.0, 1.0])
 def test_batch_norm_statistics_over_several_batches_match_torch(momentum, dtype, device):
-    layer, reference = to_dtype(dtype, *pair("BatchNorm1d", (3,), {"momentum": momentum}))
+    layer, reference = pair("BatchNorm1d", (3,), {"momentum": momentum}, dtype)
     layer.to(device).load_state_dict(reference.state_dict())
     for seed in range(4):
         x = normal(5, 3, seed=seed).astype(dtype)
@@ -206,26 +128,22 @@ def test_batch_norm_statistics_over_several_batches_match_torch(momentum, dtype,
 )
 @pytest.mark.parametrize("rows", [[1, 2, 4, 2], [[0, 1], [1, 1]], 3, []], ids=str)
 def test_embedding_matches_torch(rows, options, dtype, device):
-    layer, reference = to_dtype(dtype, *pair("Embedding", (5, 3), options))
+    layer, reference = pair("Embedding", (5, 3), options, dtype)
     rows = np.array(rows, dtype=np.int64)
-    second = "max_norm" not in options  # PyTorch changes the table in place: no second pass
-    check_layer(device, layer, reference, rows, second=second and rows.size > 0)
     assert repr(layer) == repr(reference)
-
-
-def test_embedding_takes_other_integers():
-    table = mg.eye(4)
-    rows = nn.functional.embedding(mg.tensor(np.array([1, 2], np.uint8)), table)
-    np.testing.assert_array_equal(rows.numpy(), np.eye(4)[[1, 2]])
+    # no second pass where PyTorch changes the table in place, or forgets the frequencies in it
+    second = rows.size > 0 and not {"max_norm", "scale_grad_by_freq"} & set(options)
+    check_layer(device, layer, reference, rows, second=second)
 
 
 # --- initial values ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("name", "args"), [("Linear", (50, 200)), ("Embedding", (100, 60)), ("LayerNorm", (5,))]
+    ("name", "args", "fan"),  # uniform between the two roots of 1 / fan; None: something else
+    [("Linear", (100, 400), 100), ("LSTM", (16, 64), 64), ("Embedding", (100, 60), None)],
 )
-def test_initial_distribution_is_that_of_torch(name, args):
+def test_initial_distribution_is_that_of_torch(name, args, fan):
     mg.manual_seed(0)
     torch.manual_seed(0)
     own, reference = getattr(nn, name)(*args), getattr(torch.nn, name)(*args)
@@ -238,8 +156,7 @@ def test_initial_distribution_is_that_of_torch(name, args):
         scatter = 5 * b.std() / np.sqrt(b.size)
         assert abs(a.mean() - b.mean()) <= 1.5 * scatter, path
         assert abs(a.std() - b.std()) <= 1.5 * scatter, path
-        if name == "Linear":
-            assert np.abs(a).max() <= 1 / np.sqrt(50)
+        assert fan is None or np.abs(a).max() <= 1 / np.sqrt(fan)
 
 
 # --- losses -----------------------------------------------------------------------------------
@@ -259,72 +176,19 @@ def logits(*size, dtype):
     return (2 * normal(*size, seed=1)).astype(dtype)
 
 
-CLASSES = [
-    ((6, 4), (6,)),
-    ((4,), ()),
-    ((3, 4, 5), (3, 5)),
-    ((2, 4, 3, 2), (2, 3, 2)),
-    ((1, 4), (1,)),
-]
-
-
-def classes(size, ignored=None):
-    target = np.asarray(np.random.RandomState(2).randint(0, 4, size))
-    if ignored is not None and target.ndim:
-        target.reshape(-1)[::3] = ignored
-    return target
-
-
 WEIGHT = np.array([0.5, 2.0, 1.0, 0.0])
-CLASS_OPTIONS = [
-    {},
-    {"weight": WEIGHT},
-    {"ignore_index": 1},
-    {"weight": WEIGHT, "ignore_index": 2},
-    {"ignore_index": -100, "ignored": -100},
-    {"ignore_index": 255, "ignored": 255},
-]
-
-
-def class_case(options, target_size, dtype):
-    options = {k: in_dtype(v, dtype) if k == "weight" else v for k, v in options.items()}
-    target = classes(target_size, options.pop("ignored", None))
-    if target.size == 1:
-        target = target * 0  # a class with a weight that is not 0, and not ignored
-    return options, target
 
 
 @both_dtypes
-@pytest.mark.parametrize("sizes", CLASSES, ids=str)
-@pytest.mark.parametrize("options", CLASS_OPTIONS, ids=str)
+@pytest.mark.parametrize("ignored", [2, -100, 255])
 @pytest.mark.parametrize("smoothing", [0.0, 0.1, 1.0])
-def test_cross_entropy_of_classes_matches_torch(sizes, options, smoothing, dtype, device):
-    options, target = class_case(options, sizes[1], dtype)
+def test_losses_of_weighted_classes_some_ignored_match_torch(ignored, smoothing, dtype, device):
+    target = np.array([ignored, 0, 3, 1, 0, ignored])
+    options = {"weight": WEIGHT.astype(dtype), "ignore_index": ignored}
+    x = logits(6, 4, dtype=dtype)
+    check_loss(device, "NLLLoss", options, -np.abs(x), target)
     options["label_smoothing"] = smoothing
-    check_loss(device, "CrossEntropyLoss", options, logits(*sizes[0], dtype=dtype), target)
-
-
-@both_dtypes
-@pytest.mark.parametrize("sizes", CLASSES, ids=str)
-@pytest.mark.parametrize("options", CLASS_OPTIONS, ids=str)
-def test_nll_of_classes_matches_torch(sizes, options, dtype, device):
-    options, target = class_case(options, sizes[1], dtype)
-    check_loss(device, "NLLLoss", options, -np.abs(logits(*sizes[0], dtype=dtype)), target)
-
-
-@both_dtypes
-@pytest.mark.parametrize("size", [s for s, _ in CLASSES], ids=str)
-@pytest.mark.parametrize("weight", [False, True])
-@pytest.mark.parametrize("smoothing", [0.0, 0.3])
-def test_cross_entropy_of_probabilities_matches_torch(size, weight, smoothing, dtype, device):
-    target = np.random.RandomState(3).dirichlet(np.ones(4), size=size[:1] + size[2:])
-    target = np.moveaxis(target, -1, 1) if len(size) > 1 else target[0]
-    options = {"label_smoothing": smoothing}
-    if weight:
-        options["weight"] = WEIGHT.astype(dtype)
-    check_loss(
-        device, "CrossEntropyLoss", options, logits(*size, dtype=dtype), target.astype(dtype).copy()
-    )
+    check_loss(device, "CrossEntropyLoss", options, x, target)
 
 
 @pytest.mark.parametrize("value", [1e4, -1e4])
@@ -350,19 +214,10 @@ def test_nll_skips_infinite_losses_that_are_ignored(device):
 
 
 @both_dtypes
-@pytest.mark.parametrize("size", [(5, 1), (3, 4), (), (0,)], ids=str)
-@pytest.mark.parametrize("weight", [None, (), (1,), "same"], ids=str)
-def test_binary_cross_entropy_matches_torch(size, weight, dtype, device):
-    random = np.random.RandomState(0)
-    p = np.asarray(random.uniform(0.05, 0.95, size), dtype)
-    t = np.asarray(random.uniform(0, 1, size), dtype)
-    options = {}
-    if weight is not None:
-        weight = size if weight == "same" else weight if size else ()
-        options["weight"] = np.asarray(random.uniform(0.5, 2, weight), dtype)
-    # PyTorch's second derivative adds 1e-12 to denominators; ours meets finite differences
-    check_loss(device, "BCELoss", options, p, t, second=False)
-    check_loss(device, "BCEWithLogitsLoss", options, logits(*size, dtype=dtype), t)
+def test_losses_of_nothing_match_torch(dtype, device):
+    empty = np.zeros((0, 3), dtype)
+    for name in ("BCELoss", "BCEWithLogitsLoss", "MSELoss"):
+        check_loss(device, name, {}, empty, empty, second=False)
 
 
 @both_dtypes
@@ -399,12 +254,6 @@ def test_binary_cross_entropy_of_huge_logits_matches_torch(value, t, device):
     check_loss(device, "BCEWithLogitsLoss", {"pos_weight": np.array([3.0], np.float32)}, x, target)
 
 
-@both_dtypes
-@pytest.mark.parametrize("size", [(5, 2), (), (0, 3)], ids=str)
-def test_mse_matches_torch(size, dtype, device):
-    check_loss(device, "MSELoss", {}, logits(*size, dtype=dtype), np.asarray(normal(*size), dtype))
-
-
 def test_mse_warns_of_shapes_that_broadcast_as_torch():
     a, b = normal(3, 1), normal(3)
     with pytest.warns(UserWarning, match=r"\(3, 1\) and the target \(3,\)"):
@@ -426,12 +275,6 @@ def test_functions_without_a_dimension_choose_as_torch_and_warn():
             with pytest.warns(UserWarning):
                 expected = getattr(F, name)(torch.tensor(x))
             check_close(y, expected, name)
-
-
-def test_softmax_converts_first():
-    y = nn.functional.softmax(mg.tensor([1.0, 2.0]), dim=0, dtype="float64")
-    expected = F.softmax(torch.tensor([1.0, 2.0]), dim=0, dtype=torch.float64)
-    check_close(y, expected, "softmax")
 
 
 def test_linear_with_a_vector_as_weight_matches_torch(device):
@@ -477,7 +320,7 @@ def with_gradients(dtype, device="cpu"):
 
 
 @both_dtypes
-@pytest.mark.parametrize("norm_type", [2, 2.0, 1, 3.5, float("inf")])
+@pytest.mark.parametrize("norm_type", [2, 2.0, 1, 3.5, np.inf, 0, -1, -2.5, 0.5, -np.inf])
 @pytest.mark.parametrize("max_norm", [0.1, 2, 1e3])
 def test_clip_grad_norm_matches_torch(norm_type, max_norm, dtype, device):
     own, other = with_gradients(dtype, device)
@@ -487,18 +330,6 @@ def test_clip_grad_norm_matches_torch(norm_type, max_norm, dtype, device):
     check_close(norm, expected, "norm")
     assert own[0].grad is held
     assert own[-1].grad is None
-    for p, t in zip(own[:-1], other[:-1], strict=True):
-        check_close(p.grad, t.grad, "gradient")
-
-
-@pytest.mark.parametrize("norm_type", [0, -1, -2.5, 0.5, float("-inf")])
-def test_clip_grad_norm_of_other_orders_matches_torch(norm_type):
-    own, other = with_gradients(np.float64)
-    check_close(
-        nn.utils.clip_grad_norm_(own, 0.1, norm_type),
-        torch.nn.utils.clip_grad_norm_(other, 0.1, norm_type),
-        "norm",
-    )
     for p, t in zip(own[:-1], other[:-1], strict=True):
         check_close(p.grad, t.grad, "gradient")
 
@@ -515,7 +346,7 @@ def test_clip_grad_norm_passes_over_empty_gradients(norm_type):
     )
     for p, t in zip(own[:-1], other[:-1], strict=True):
         check_close(p.grad, t.grad, "gradient")
-    alone = nn.utils.clip_grad_norm_([empty, empty], 0.1, norm_type, error_if_nonfinite=True)
+    alone = nn.utils.clip_grad_norm_([empty], 0.1, norm_type, error_if_nonfinite=True)
     assert (alone.item(), alone.shape, empty.grad.shape) == (0.0, (), (0, 3))
     nn.utils.clip_grad_value_([empty, own[0]], 0.01)
     assert np.abs(own[0].grad.numpy()).max() <= 0.01

@@ -6,12 +6,11 @@ import checks
 import numpy as np
 import pytest
 from samples import SAMPLES, Sample, ids
+from torch_checks import check_operation, torch
 
 import minigrad as mg
 from minigrad.backends import Kernel
 from minigrad.ops import activation
-
-torch = pytest.importorskip("torch")
 
 over_samples = pytest.mark.parametrize("sample", SAMPLES, ids=ids)
 over_dtypes = pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -19,19 +18,13 @@ over_dtypes = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 
 @over_dtypes
 @over_samples
-def test_forward_matches_torch(sample, dtype, device):
-    checks.check_forward(sample.with_dtype(dtype), device)
-
-
-@over_dtypes
-@over_samples
-def test_gradient_matches_torch(sample, dtype, device):
-    checks.check_gradient(sample.with_dtype(dtype), device)
+def test_operation_matches_torch(sample, dtype, device):
+    check_operation(sample.with_dtype(dtype), device)
 
 
 @over_samples
 def test_second_gradient_matches_torch(sample, device):
-    checks.check_second_gradient(sample, device)
+    check_operation(sample, device, second=True)
 
 
 # --- the checks themselves: an operation that is wrong by one percent must not pass ----------
@@ -46,42 +39,35 @@ SQUASHED = {
 }
 
 
-def test_checks_catch_a_rule_wrong_by_one_percent():
-    @mg.primitive(x=lambda g, y: 1.01 * g * (1 - y * y))
-    def tanh(x):
-        return np.tanh(x)
-
+def wrong(rule):
+    """The sample of tanh with another rule."""
     [right] = [s for s in SAMPLES if s.function is activation.tanh and s.inputs[0].shape == (3, 4)]
-    wrong = Sample(tanh, right.inputs, right.torch)
-    checks.check_forward(wrong)
-    for check in (
-        checks.check_gradient,
-        checks.check_second_gradient,
-        checks.check_against_differences,
-    ):
-        check(right)
-        with pytest.raises(AssertionError):
-            check(wrong)
+    definition = mg.primitive(x=rule)(lambda x: np.tanh(x))
+    return Sample(definition, right.inputs, right.torch)
+
+
+def failure(check, *args, **options):
+    """The first word of what a check says, or nothing where it passes."""
+    try:
+        check(*args, **options)
+    except AssertionError as error:
+        return str(error)
+    return ""
+
+
+def test_checks_catch_a_rule_wrong_by_one_percent():
+    sample = wrong(lambda g, y: 1.01 * g * (1 - y * y))
     for dtype in (np.float32, np.float64):
-        with pytest.raises(AssertionError):
-            checks.check_gradient(wrong.with_dtype(dtype))
+        assert "\ngradient\n" in failure(check_operation, sample.with_dtype(dtype))
+    assert "finite difference" in failure(checks.check_against_differences, sample)
 
 
 def test_checks_catch_a_second_derivative_wrong_by_one_percent():
-    @mg.primitive(x=lambda g, y: g * doubled(1 - y * y))
-    def tanh(x):
-        return np.tanh(x)
-
-    @mg.primitive(x=lambda g: 1.01 * g)
-    def doubled(x):
-        return 1.0 * x
-
-    [right] = [s for s in SAMPLES if s.function is activation.tanh and s.inputs[0].shape == (3, 4)]
-    wrong = Sample(tanh, right.inputs, right.torch)
-    checks.check_gradient(wrong)
-    for check in (checks.check_second_gradient, checks.check_second_against_differences):
-        with pytest.raises(AssertionError):
-            check(wrong)
+    doubled = mg.primitive(x=lambda g: 1.01 * g)(lambda x: 1.0 * x)
+    sample = wrong(lambda g, y: g * doubled(1 - y * y))
+    assert not failure(check_operation, sample)
+    assert "\nsecond gradient\n" in failure(check_operation, sample, second=True)
+    assert "second difference" in failure(checks.check_second_against_differences, sample)
 
 
 @pytest.mark.parametrize("part", ["nothing", "no backward", "forward", "backward"])
@@ -108,26 +94,16 @@ def test_checks_catch_a_kernel_wrong_by_one_percent(part, monkeypatch):
 
     inputs = np.linspace(-1, 1, 12).reshape(3, 4), np.linspace(1, 2, 12).reshape(3, 4)
     sample = Sample(squashed, inputs, lambda x, w: torch.tanh(x) * w)
-    failed = []
-    for check in (checks.check_forward, checks.check_gradient, checks.check_against_differences):
-        try:
-            check(sample)
-        except AssertionError:
-            failed.append(check.__name__)
-    assert (
-        failed
-        == {
-            "nothing": [],
-            "no backward": [],
-            "forward": ["check_forward", "check_against_differences"],
-            "backward": ["check_gradient", "check_against_differences"],
-        }[part]
-    )
+    against_torch = failure(check_operation, sample)
+    against_differences = failure(checks.check_against_differences, sample)
     if part in ("nothing", "no backward"):
+        assert not against_torch and not against_differences
         assert checks.check_kernel(kernel, sample)
-        checks.check_second_gradient(sample)  # by replay
+        check_operation(sample, second=True)  # by replay
         with mg.no_grad():
             assert not squashed(*checks.tensors(inputs)).requires_grad
     else:
+        assert f"\n{'forward' if part == 'forward' else 'gradient'}\n" in against_torch
+        assert "finite difference" in against_differences
         with pytest.raises(AssertionError, match=f"kernel {part}"):
             checks.check_kernel(kernel, sample)

@@ -51,6 +51,8 @@ NO_NUMBERS = [
     (-math.inf, ValueError, "must be.*got -inf"),
     (10**400, ValueError, "too large"),
 ]
+SOME_NO_NUMBERS = [bad for bad in NO_NUMBERS if bad[0] is None or bad[0] is math.nan]
+SOME_NO_NUMBERS += [(np.ones(2), ValueError, r"exactly one element, got ndarray of shape \(2,\)")]
 NEGATIVE = [(-0.1, ValueError, "must be at least 0, got -0.1"), (np.array([-1]), ValueError, "-1")]
 NO_FLAGS = [
     (None, TypeError, "expected True or False, got None"),
@@ -72,12 +74,14 @@ NO_BETAS = [
     ((0.9, None), TypeError, r"betas\[1\]: expected a number at least 0 and below 1, got None"),
     ((True, 0.9), TypeError, r"betas\[0\]: expected a number"),
     ((0.9, 1.0), ValueError, r"betas\[1\]: must be at least 0 and below 1, got 1.0"),
+    ((-0.1, 0.9), ValueError, r"betas\[0\]: must be at least 0 and below 1, got -0.1"),
     ((math.nan, 0.9), ValueError, r"betas\[0\]: must be.*got nan"),
     (np.array([0.9, 1.5]), ValueError, r"betas\[1\]: must be.*got 1.5"),
     ((0.9, np.array([0.9, 0.9])), ValueError, r"betas\[1\].*exactly one element"),
 ]
-BAD = [
-    *[(k, name, *bad) for k in KINDS for name in NUMBERS[k] for bad in NO_NUMBERS],
+BAD = [  # all values for the learning rate, three of them for the other numbers
+    *[(k, "lr", *bad) for k in KINDS for bad in NO_NUMBERS],
+    *[(k, n, *bad) for k in KINDS for n in NUMBERS[k] if n != "lr" for bad in SOME_NO_NUMBERS],
     *[(k, n, *bad) for k in KINDS for n in NUMBERS[k] if n != "dampening" for bad in NEGATIVE],
     *[(k, name, *bad) for k in KINDS for name in FLAGS[k] for bad in NO_FLAGS],
     *[(k, "betas", *bad) for k in (optim.Adam, optim.AdamW) for bad in NO_BETAS],

@@ -4,52 +4,35 @@ import itertools
 
 import numpy as np
 import pytest
-from checks import as_torch, is_our_torch
+from torch_checks import as_torch, is_our_torch, torch
 
 import minigrad as mg
 from minigrad import nn, optim
 from minigrad.backends import to_device, to_numpy
 from minigrad.tensor import wrap
 
-torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.filterwarnings("ignore:Using backward.. with create_graph=True")
 
 STEPS = 5
 SHAPES = [(3, 4), (5,), (), (2, 1, 3), (0, 2), (1,)]
 
 
-def product(**choices):
-    """Every combination of options, as dictionaries."""
-    return [dict(zip(choices, v, strict=True)) for v in itertools.product(*choices.values())]
-
-
+# combinations of options that PyTorch's own samples, in test_torch_samples.py, do not have
 OPTIMIZERS = [
-    *[
-        ("SGD", {"lr": 0.1, **options})
-        for options in product(
-            momentum=[0.0, 0.9], dampening=[0.0, 0.3], weight_decay=[0.0, 0.1], maximize=[0, 1]
-        )
-    ],
+    ("SGD", {"lr": 0.1, "weight_decay": 0.1, "dampening": 0.3}),
+    ("SGD", {"lr": 0.1, "momentum": 0.9, "maximize": True}),
+    ("SGD", {"lr": 0.1, "momentum": 0.9, "dampening": 0.3, "weight_decay": 0.1, "maximize": True}),
     ("SGD", {"lr": 0.1, "momentum": 0.9, "nesterov": True}),
     ("SGD", {"lr": 0.1, "momentum": 0.9, "nesterov": True, "weight_decay": 0.1, "maximize": True}),
-    ("SGD", {}),
-    *[
-        ("RMSprop", {"lr": 0.01, **options})
-        for options in product(
-            momentum=[0.0, 0.9], centered=[False, True], weight_decay=[0.0, 0.1], maximize=[0, 1]
-        )
-    ],
-    ("RMSprop", {}),
+    ("RMSprop", {"lr": 0.01, "momentum": 0.9}),
+    ("RMSprop", {"lr": 0.01, "momentum": 0.9, "weight_decay": 0.1, "maximize": True}),
+    ("RMSprop", {"lr": 0.01, "centered": True, "maximize": True}),
     ("RMSprop", {"alpha": 0.5, "eps": 1e-3}),
     *[
-        (name, {"lr": 0.01, **options})
+        (name, {"lr": 0.01, "amsgrad": True, "maximize": True, "weight_decay": decay})
         for name in ("Adam", "AdamW")
-        for options in product(
-            amsgrad=[False, True], weight_decay=[0.0, 0.1], maximize=[False, True]
-        )
+        for decay in (0.0, 0.1)
     ],
-    ("Adam", {}),
-    ("AdamW", {}),
     ("Adam", {"betas": (0.5, 0.9), "eps": 1e-3, "weight_decay": 0.1}),
     ("Adam", {"decoupled_weight_decay": True, "weight_decay": 0.1}),
     ("Adam", {"lr": 0.0}),
@@ -355,35 +338,6 @@ def test_whatever_a_user_does_matches_torch(name, options, seed, device):
         for view, kept in pair.held:
             np.testing.assert_array_equal(numbers(view), kept)
     check_same_state(pair.optimizer, pair.reference, steps)
-
-
-def test_whole_network_trains_as_in_torch(device):
-    model = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Tanh(), nn.Linear(8, 3))
-    reference = torch.nn.Sequential(
-        torch.nn.Linear(4, 8), torch.nn.BatchNorm1d(8), torch.nn.Tanh(), torch.nn.Linear(8, 3)
-    ).double()
-    model.astype("float64").to(device).load_state_dict(reference.state_dict())
-    a = optim.Adam(model.parameters(), lr=0.01)
-    b = torch.optim.Adam(reference.parameters(), lr=0.01)
-    random = np.random.RandomState(0)
-    for _ in range(20):
-        x, t = random.standard_normal((16, 4)), random.randint(0, 3, 16)
-        inputs = (wrap(to_device(values, device)) for values in (x, t))
-        loss = nn.CrossEntropyLoss()(model(next(inputs)), next(inputs))
-        expected = torch.nn.CrossEntropyLoss()(reference(torch.tensor(x)), torch.tensor(t))
-        for optimizer, value in ((a, loss), (b, expected)):
-            optimizer.zero_grad()
-            value.backward()
-        norm = nn.utils.clip_grad_norm_(model.parameters(), 0.5)
-        other = torch.nn.utils.clip_grad_norm_(reference.parameters(), 0.5)
-        assert norm.item() == pytest.approx(other.item(), rel=1e-10)
-        a.step()
-        b.step()
-        assert loss.item() == pytest.approx(expected.item(), rel=1e-11)
-    for name, value in reference.state_dict().items():
-        mine = model.state_dict()[name].numpy()
-        if name != "0.bias":  # before BatchNorm its gradient is round-off, which Adam blows up
-            assert np.abs(mine - value.numpy()).max() <= 1e-9 * np.abs(value.numpy()).max(), name
 
 
 # --- schedules --------------------------------------------------------------------------------

@@ -36,16 +36,19 @@ def values_of(kept, w):
     return np.asarray(kept if isinstance(kept, np.ndarray) else kept.detach().numpy()).tobytes()
 
 
-@pytest.mark.parametrize("kind", REFERENCES)
-def test_no_reference_sees_its_memory_used_again(kind):
+def test_no_reference_sees_its_memory_used_again():
     w = mg.randn(300, 400, requires_grad=True)  # large enough for the pool
-    kept = [REFERENCES[kind](mg.tanh(w * float(i))) for i in range(3)]
-    before = [values_of(k, w) for k in kept]
+    kept = {
+        (kind, i): refer(mg.tanh(w * float(i)))
+        for kind, refer in REFERENCES.items()
+        for i in range(3)
+    }
+    before = {name: values_of(k, w) for name, k in kept.items()}
     for step in range(100):
         loss = (mg.exp(mg.tanh(w * 0.01 * step)) @ w.T).mean()
         loss.backward()
         w.grad = None
-    assert [values_of(k, w) for k in kept] == before
+    assert [name for name, k in kept.items() if values_of(k, w) != before[name]] == []
 
 
 def test_threads_do_not_see_each_others_memory():
@@ -146,10 +149,10 @@ def resident():
         return int(file.read().split()[1]) * resource.getpagesize()
 
 
-for number in range(10_001):
+for number in range(2_001):
     lstm.step(model, optimizer, x, labels, 10.0)
     gan.step(game, real, latent, r1=0.1)
-    if number == 500:
+    if number == 1_000:
         before = resident()
 print(resident() - before)
 """
@@ -159,9 +162,9 @@ print(resident() - before)
     sys.platform != "linux", reason="the resident size is read from /proc, which only Linux has"
 )
 @pytest.mark.parametrize("fast", ["0", "1"])
-def test_memory_does_not_grow_over_10_000_steps(fast):
-    # 100 bytes a step would be a megabyte
-    assert run(GROWTH, MINIGRAD_FAST=fast) < 1e6
+def test_memory_does_not_grow_over_1_000_steps(fast):
+    """Not by 100 bytes a step; after the first thousand the size stays as it is, to the page."""
+    assert run(GROWTH, MINIGRAD_FAST=fast) < 100 * 1_000
 
 
 def test_the_environments_own_settings_are_left_alone(monkeypatch):

@@ -357,6 +357,7 @@ def test_functions_stay_when_a_state_is_loaded():
         (lambda o: LambdaLR(o, []), ValueError, "lr_lambda: 0 values for 2"),
         (lambda o: StepLR(o, None), TypeError, "step_size: expected a number.*None"),
         (lambda o: StepLR(o, "2"), TypeError, "step_size: expected a number.*'2'"),
+        (lambda o: StepLR(o, 0), ValueError, "step_size: must be at least 1, got 0"),
         (lambda o: StepLR(o, 2, None), TypeError, "gamma: expected a number.*None"),
         (lambda o: StepLR(o, 2, -0.5), ValueError, "gamma: must be at least 0, got -0.5"),
         (lambda o: MultiStepLR(o, 3), TypeError, "milestones: expected a list.*3"),
@@ -364,18 +365,27 @@ def test_functions_stay_when_a_state_is_loaded():
         (lambda o: MultiStepLR(o, [3], math.nan), ValueError, "gamma: .*nan"),
         (lambda o: ExponentialLR(o, np.ones(2)), ValueError, "gamma: .*exactly one"),
         (lambda o: LinearLR(o, None), TypeError, "start_factor: expected a number"),
+        (lambda o: LinearLR(o, start_factor=0), ValueError, "start_factor.*got 0"),
+        (lambda o: LinearLR(o, end_factor=1.5), ValueError, "end_factor.*got 1.5"),
         (lambda o: LinearLR(o, end_factor="1"), TypeError, "end_factor: expected a number"),
         (lambda o: LinearLR(o, total_iters=None), TypeError, "total_iters: expected a number"),
         (lambda o: CosineAnnealingLR(o, None), TypeError, "T_max: expected a number"),
+        (lambda o: CosineAnnealingLR(o, 0), ValueError, "T_max: must be at least 1, got 0"),
         (lambda o: CosineAnnealingLR(o, 5, None), TypeError, "eta_min: expected a number"),
         (lambda o: CosineAnnealingLR(o, 5, -1.0), ValueError, "eta_min: must be at least 0"),
         (lambda o: ReduceLROnPlateau(o, factor=None), TypeError, "factor: expected a number"),
         (lambda o: ReduceLROnPlateau(o, factor=math.nan), ValueError, "factor: must be.*nan"),
         (lambda o: ReduceLROnPlateau(o, factor=-0.5), ValueError, "factor: must be at least 0"),
+        (lambda o: ReduceLROnPlateau(o, factor=1.0), ValueError, "factor: .*got 1.0"),
+        (lambda o: ReduceLROnPlateau(o, mode="up"), ValueError, "'up'"),
+        (lambda o: ReduceLROnPlateau(o, threshold_mode="x"), ValueError, "'x'"),
         (lambda o: ReduceLROnPlateau(o, patience=None), TypeError, "patience: expected a number"),
         (lambda o: ReduceLROnPlateau(o, min_lr=[0.1, None]), TypeError, "min_lr: .*None"),
         (lambda o: ReduceLROnPlateau(o, min_lr=np.ones(3)), ValueError, "min_lr: 3 values for 2"),
         (lambda o: ExponentialLR(o, 0.5, last_epoch=None), TypeError, "last_epoch: .*None"),
+        (lambda o: ExponentialLR(o, 0.5, last_epoch=3), KeyError, "initial_lr"),
+        (lambda o: StepLR("optimizer", 1), TypeError, r"got 'optimizer' \(str\)"),
+        (lambda o: ReduceLROnPlateau(None), TypeError, "got NoneType"),
         (lambda o: ExponentialLR(o, 0.5, last_epoch=-2), ValueError, "last_epoch: .*-2"),
     ],
 )
@@ -423,6 +433,10 @@ def test_the_state_of_something_else_is_no_state_of_a_schedule():
         with pytest.raises(ValueError, match=r"has no .*step_size.* of a StepLR gave"):
             schedule.load_state_dict(state)
         assert vars(schedule) == before
+    with pytest.raises(ValueError, match=r"has no T_max,.* of a CosineAnnealingLR gave"):
+        other.load_state_dict(schedule.state_dict())
+    public = {k: v for k, v in schedule.state_dict().items() if not k.startswith("_")}
+    schedule.load_state_dict(public)
 
 
 @pytest.mark.parametrize("name", ["StepLR", "CosineAnnealingLR", "ReduceLROnPlateau"])

@@ -3,6 +3,7 @@
 import array
 import ast
 import copy
+import functools
 import inspect
 import math
 import operator
@@ -62,12 +63,6 @@ def test_tensor_refuses_what_is_not_numbers(data):
 def test_tensor_refuses_ragged_lists():
     with pytest.raises(mg.ShapeError, match="one shape"):
         mg.tensor([[1.0, 2.0], [3.0]])
-
-
-def test_tensor_refuses_unknown_devices():
-    for make in (lambda: mg.tensor(1.0, device="tpu"), lambda: mg.zeros(2).to("tpu")):
-        with pytest.raises(mg.DeviceError, match=r"'tpu'.*'cpu' or 'gpu'"):
-            make()
 
 
 def test_data_and_grad_are_checked_when_assigned():
@@ -172,15 +167,6 @@ def test_equality_is_elementwise_and_hashing_by_identity():
     assert len({x, y, x}) == 2 and hash(x) == hash(x) != hash(copy.deepcopy(x))
 
 
-def test_changing_in_place_is_refused():
-    x = mg.ones(2)
-    with pytest.raises(TypeError, match="cannot be changed in place"):
-        x[0] = 1.0
-    x = y = x * 1
-    y += 1  # of a result: a new Tensor; of a leaf, see test_in_place.py
-    assert x.data.tolist() == [1, 1] and y.data.tolist() == [2, 2]
-
-
 @pytest.mark.parametrize(
     ("x", "text"),
     [
@@ -283,12 +269,6 @@ def test_lists_and_tensors_are_indices_too(index):
     np.testing.assert_array_equal(x.grad.data, expected)
 
 
-def test_comparison_of_a_tensor_indexes_it():
-    x = leaf([1.0, -2.0, 3.0])
-    x[x > 0].sum().backward()
-    np.testing.assert_array_equal(x.grad.data, [1, 0, 1])
-
-
 # --- errors of operations ---------------------------------------------------------------------
 
 
@@ -363,6 +343,8 @@ def test_options_go_by_position_and_inputs_by_name():
     assert mg.sum(x, 0).shape == mg.sum(x=x, axis=0).shape == x.sum(0).shape == (3,)
     assert mg.sum(x, 0, True).shape == x.sum(0, True).shape == (1, 3)
     assert mg.reshape(x, shape=(3, 2)).shape == (3, 2)
+    scaled = mg.fused(lambda x, factor=2.0: x * factor)
+    assert scaled(x=x).tolist() == scaled(x, 2.0).tolist() == [[2.0] * 3] * 2
 
 
 @pytest.mark.parametrize(
@@ -442,6 +424,7 @@ def test_plus_gives_the_tensor():
 # --- methods ----------------------------------------------------------------------------------
 
 
+@functools.cache
 def declared():
     """Tensor's methods without a body in tensor.py, as signatures."""
     tree = ast.parse(Path(inspect.getsourcefile(mg.Tensor)).read_text(encoding="utf-8"))
@@ -502,30 +485,6 @@ def test_a_tensor_holds_real_numbers(other, requires_grad):
     for compute in (lambda: x * other, lambda: other * x):
         with pytest.raises(mg.DTypeError, match=message):
             compute()
-
-
-@pytest.mark.parametrize("dtype", [complex, object, "S3", "M8[s]", "i4,f4", "bfloat16", 3])
-@pytest.mark.parametrize(
-    "make",
-    [
-        lambda dtype: mg.ones(2).astype(dtype),
-        lambda dtype: mg.tensor([1.0], dtype=dtype),
-        lambda dtype: mg.zeros(2, dtype=dtype),
-        lambda dtype: mg.full((2,), 1.0, dtype=dtype),
-        lambda dtype: mg.zeros_like(mg.ones(2), dtype=dtype),
-        lambda dtype: mg.arange(3, dtype=dtype),
-        lambda dtype: mg.eye(3, dtype=dtype),
-    ],
-)
-def test_a_dtype_is_one_of_real_numbers(make, dtype):
-    message = "Tensors hold real numbers, so none of dtype|write a dtype as text"
-    with pytest.raises(mg.DTypeError, match=message):
-        make(dtype)
-
-
-def test_no_dtype_is_the_default_one():
-    assert {mg.zeros(2, dtype=None).dtype, mg.ones(2, dtype=None).dtype} == {np.dtype("float32")}
-    assert mg.eye(2, dtype=None).dtype == np.float32
 
 
 TWO_INPUTS = {

@@ -4,40 +4,31 @@ What a sample asks for that minigrad does not offer is counted by its reason in 
 sample that fails for any other reason fails here.
 """
 
+import inspect
 import warnings
 from collections import Counter
+from functools import partial
 
+import checks
 import numpy as np
 import pytest
-
-torch = pytest.importorskip("torch")
-pytest.importorskip("expecttest")  # PyTorch's samples need it
-
-import checks  # noqa: E402
-from test_optim_torch import (  # noqa: E402
-    STEPS,
-    check_same,
-    check_same_state,
-    parameters,
-    set_gradients,
-)
-from torch.testing._internal.common_modules import ModuleErrorEnum  # noqa: E402
-from torch_samples import (  # noqa: E402
+from test_optim_torch import STEPS, check_same, check_same_state, parameters, set_gradients
+from torch_checks import away_from_0_and_1, compare, same_values, torch
+from torch_samples import (
     MODULE_REFERENCES,
     MODULES,
     OPERATIONS,
     OPTIMIZER_REFERENCES,
     OPTIMIZERS,
     REFERENCES,
+    ModuleErrorEnum,
     NotOfferedError,
     dtype_of,
-    flat,
     ours,
 )
 
-import minigrad as mg  # noqa: E402
-from minigrad import nn, optim  # noqa: E402
-from minigrad.tensor import wrap  # noqa: E402
+from minigrad import nn, optim
+from minigrad.backends import to_device
 
 DTYPES = [torch.float64, torch.float32, torch.int64, torch.int32, torch.bool]
 
@@ -76,103 +67,6 @@ NOT_OFFERED = {
     "true_divide": {"numbers only": 8},
     "where": {"complex numbers": 8},
 }
-
-
-def is_float(array):
-    return array.dtype.kind == "f"
-
-
-def same_values(mine, reference, what, inputs, amplified=1.0):
-    """Within the tolerance of the coarser dtype, for what these inputs may have amplified."""
-    reference = reference.numpy(force=True)
-    dtypes = [x.dtype for x in (mine, reference) if is_float(x)]
-    coarser = max(dtypes or [np.dtype(np.float64)], key=lambda dtype: np.finfo(dtype).eps)
-    within = amplified * checks.tolerance(coarser, reference, *inputs)
-    checks.assert_close(mine.data.astype(reference.dtype), reference, within, what)
-
-
-def same_dtype(mine, reference, inputs):
-    """Of one floating dtype comes the same; integers and mixtures are promoted as by NumPy."""
-    given = {x.dtype for x in inputs}
-    expected = reference.numpy(force=True).dtype
-    if len(given) == 1 and is_float(next(iter(inputs))):
-        assert mine.dtype == expected, f"dtype {mine.dtype}, not {expected}"
-    else:
-        assert mine.dtype.kind == expected.kind, f"dtype {mine.dtype}, not {expected}"
-
-
-def gradients(library, outputs, leaves, seeds, create_graph=False):
-    """Gradients of either library, None where an input is not connected."""
-    if not outputs:
-        return [None] * len(leaves)
-    if library is torch:
-        return torch.autograd.grad(
-            outputs, leaves, seeds, create_graph=create_graph, allow_unused=True
-        )
-    return mg.grad(outputs, leaves, seeds, create_graph=create_graph)
-
-
-def zeros_for_none(x, mine, reference):
-    return (
-        wrap(np.zeros_like(x.data)) if mine is None else mine,
-        torch.zeros(x.shape) if reference is None else reference,
-    )
-
-
-def check(mine, theirs, pairs, second, amplified=1.0):
-    """Compare outputs, gradients and, where `second`, gradients of those.
-
-    Args:
-        mine: Our outputs.
-        theirs: PyTorch's.
-        pairs: Each of our inputs with PyTorch's.
-        second: Whether the second derivative is compared.
-        amplified: By how much an operation enlarges the rounding errors of its input.
-    """
-    inputs = [x.data for x, _ in pairs]
-    floats = [x for x in inputs if is_float(x)]
-    mine, theirs = list(flat(mine)), list(flat(theirs))
-    assert len(mine) == len(theirs)
-    outputs = []
-    for a, b in zip(mine, theirs, strict=True):
-        if not isinstance(b, torch.Tensor):  # a number
-            checks.assert_close(a, b, checks.tolerance(np.float32, b), "number")
-            continue
-        same_dtype(a, b, inputs)
-        same_values(a, b, "forward", floats, amplified)
-        if b.requires_grad:
-            assert a.requires_grad, "PyTorch has a gradient here"
-            outputs.append((a, b))
-    leaves = [(x, t) for x, t in pairs if t.requires_grad]
-    if not outputs or not leaves:
-        return
-    ys, xs = zip(*outputs, strict=True), zip(*leaves, strict=True)
-    (ys, expected_ys), (xs, expected_xs) = map(list, ys), map(list, xs)
-    seeds = checks.seeds_for([y.numpy(force=True) for y in expected_ys])
-    own_seeds = [wrap(seed.copy()).requires_grad_() for seed in seeds]
-    other_seeds = [torch.tensor(seed, requires_grad=True) for seed in seeds]
-    first = gradients(mg, ys, xs, own_seeds, second)
-    expected = gradients(torch, expected_ys, expected_xs, other_seeds, second)
-    for x, g, e in zip(xs, first, expected, strict=True):
-        g, e = zeros_for_none(x, g, e)
-        assert g.dtype == x.dtype
-        same_values(g, e, "gradient", [*floats, *seeds], amplified)
-    if not second:
-        return
-    weights = checks.seeds_for([x.data for x in xs])
-    own = [(g, wrap(w)) for g, w in zip(first, weights, strict=True) if checks.connected(g)]
-    other = [
-        (g, torch.tensor(w)) for g, w in zip(expected, weights, strict=True) if checks.connected(g)
-    ]
-    own_leaves, other_leaves = [*xs, *own_seeds], [*expected_xs, *other_seeds]
-    found = gradients(mg, [g for g, _ in own], own_leaves, [w for _, w in own])
-    wanted = gradients(torch, [g for g, _ in other], other_leaves, [w for _, w in other])
-    sizes = [*floats, *seeds, *[g.numpy(force=True) for g in expected if g is not None]]
-    for x, g, e in zip(own_leaves, found, wanted, strict=True):
-        g, e = zeros_for_none(x, g, e)
-        # each of two passes amplifies the error of the one before, up to its magnitude
-        scale = max(1.0, *map(checks._largest, [*sizes, e.numpy(force=True)]))
-        same_values(g, e, "second gradient", sizes, amplified * scale)
 
 
 # --- operations -------------------------------------------------------------------------------
@@ -223,9 +117,8 @@ def test_operation(name):
                 continue
             second = dtype == torch.float64 and reference.supports_gradgrad and pairs[0][0].size > 0
             try:
-                check(
-                    mine, theirs, pairs, second, amplified_by(name, sample.kwargs.get("eps", 1e-5))
-                )
+                amplified = amplified_by(name, sample.kwargs.get("eps", 1e-5))
+                compare(mine, theirs, pairs, second=second, amplified=amplified, same_dtype=False)
             except AssertionError as error:
                 error.add_note(f"sample: {sample.summary()}")
                 raise
@@ -247,22 +140,27 @@ def module_samples(name, dtype, training):
 @pytest.mark.filterwarnings("ignore::UserWarning")  # no dim given, dropout in one layer
 @pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
 @pytest.mark.parametrize("name", MODULES)
-def test_module(name, training):
+def test_module(name, training, device):
+    there = partial(to_device, device=device)
     for dtype in (torch.float64, torch.float32):
         for sample in module_samples(name, dtype, training):
             made_with, called_with = sample.constructor_input, sample.forward_input
             theirs = MODULE_REFERENCES[name].module_cls(*made_with.args, **made_with.kwargs)
             theirs = theirs.to(dtype).train(training)
-            args, options = ours((made_with.args, made_with.kwargs), [])
+            if "Norm" in name:
+                away_from_0_and_1(theirs)
+            args, options = ours((made_with.args, made_with.kwargs), [], there)
             mine = getattr(nn, name)(*args, **options).astype(dtype_of(dtype)).train(training)
-            mine.load_state_dict(theirs.state_dict())
+            assert repr(mine) == repr(theirs)
+            mine.to(device).load_state_dict(theirs.state_dict())
             pairs = [*zip(mine.parameters(), theirs.parameters(), strict=True)]
-            inputs, options = ours((called_with.args, called_with.kwargs), pairs)
+            inputs, options = ours((called_with.args, called_with.kwargs), pairs, there)
             try:
                 y = mine(*inputs, **options)
                 expected = theirs(*called_with.args, **called_with.kwargs)
                 second = dtype == torch.float64 and bool(inputs) and inputs[0].size > 0
-                check(y, expected, pairs, second, amplified_by(name, getattr(mine, "eps", 1)))
+                amplified = amplified_by(name, getattr(mine, "eps", 1))
+                compare(y, expected, pairs, second=second, amplified=amplified)
             except AssertionError as error:
                 error.add_note(f"sample: {made_with}, {called_with}")
                 raise
@@ -291,7 +189,7 @@ def test_functions_take_any_memory_order(name):
                 continue
             theirs = reference(sample.input, *sample.args, **sample.kwargs)
             amplified = amplified_by(name, sample.kwargs.get("eps", 1e-5))
-            check(mine, theirs, pairs, second=False, amplified=amplified)
+            compare(mine, theirs, pairs, amplified=amplified)
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
@@ -309,7 +207,7 @@ def test_modules_take_any_memory_order(name):
             inputs, options = ours((called_with.args, called_with.kwargs), pairs, order)
             expected = theirs(*called_with.args, **called_with.kwargs)
             amplified = amplified_by(name, getattr(mine, "eps", 1))
-            check(mine(*inputs, **options), expected, pairs, second=False, amplified=amplified)
+            compare(mine(*inputs, **options), expected, pairs, amplified=amplified)
 
 
 # --- optimizers -------------------------------------------------------------------------------
@@ -317,10 +215,10 @@ def test_modules_take_any_memory_order(name):
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32], ids=["f64", "f32"])
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_optimizer(name, dtype):
+def test_optimizer(name, dtype, device):
     reference = OPTIMIZER_REFERENCES[name]
     for sample in reference.optim_inputs_func("cpu"):
-        own, other = parameters(dtype, "cpu")
+        own, other = parameters(dtype, device)
         mine = getattr(optim, name)(own, **ours(sample.kwargs, []))
         theirs = reference.optim_cls(other, **sample.kwargs)
         for step in range(STEPS):
@@ -329,6 +227,26 @@ def test_optimizer(name, dtype):
             mine.zero_grad()
         check_same(own, other)
         check_same_state(mine, theirs)
+
+
+# --- defaults ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("here", "there"),
+    [
+        (nn, torch.nn),
+        (optim, torch.optim),
+        (optim.lr_scheduler, torch.optim.lr_scheduler),
+    ],
+)
+def test_defaults_are_those_of_torch(here, there):
+    """Of numbers, words and switches; for what is None or empty here PyTorch may have another."""
+    for name in {n for n in here.__all__ if callable(getattr(here, n))} & set(vars(there)):
+        own, other = (inspect.signature(getattr(m, name)).parameters for m in (here, there))
+        for option in own.keys() & other.keys():
+            if own[option].default not in (inspect.Parameter.empty, None, ()):
+                assert own[option].default == other[option].default, (name, option)
 
 
 # --- what PyTorch refuses ---------------------------------------------------------------------

@@ -8,21 +8,24 @@ what PyTorch's sample holds: `dim` becomes `axis`, `keepdim` `keepdims`, `correc
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import torch
+import pytest
 
 import minigrad as mg
 import minigrad.nn.functional as F
 from minigrad import nn, optim
 from minigrad.tensor import wrap
 
+torch = pytest.importorskip("torch")
+pytest.importorskip("expecttest")  # PyTorch's samples need it
+
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     from torch.testing._internal.common_methods_invocations import op_db
-    from torch.testing._internal.common_modules import module_db
+    from torch.testing._internal.common_modules import ModuleErrorEnum, module_db  # noqa: F401
     from torch.testing._internal.common_optimizers import optim_db
 
 
@@ -65,15 +68,6 @@ def dtype_of(dtype: Any) -> Any:
     if "complex" in name or name == "bfloat16":
         raise NotOfferedError(f"dtype {name}")
     return np.dtype(name)
-
-
-def flat(value: Any) -> Iterator[Any]:
-    """The parts of a nested tuple or list, in order."""
-    if isinstance(value, list | tuple):
-        for item in value:
-            yield from flat(item)
-    else:
-        yield value
 
 
 # --- adapters ---------------------------------------------------------------------------------

@@ -199,8 +199,8 @@ def gan_in_minigrad(dtype: Any, device: str = "cpu", steps: int = STEPS) -> Traj
     return Trajectory(np.array(losses), weights)
 
 
-def gan_in_torch(dtype: Any) -> Trajectory:
-    import torch
+def torch_networks() -> tuple[Any, Any]:
+    """PyTorch's generator and discriminator, each with its `layers`, as models/gan.py has them."""
     from torch import nn
 
     class Layers(nn.Module):
@@ -208,7 +208,7 @@ def gan_in_torch(dtype: Any) -> Trajectory:
             super().__init__()
             self.layers = nn.Sequential(*layers)
 
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
+        def forward(self, x: Any) -> Any:
             return self.layers(x)
 
     blocks: list[nn.Module] = []
@@ -217,7 +217,6 @@ def gan_in_torch(dtype: Any) -> Trajectory:
         if 0 < number < 4:
             blocks.append(nn.BatchNorm1d(n_out))
         blocks.append(nn.LeakyReLU(0.2) if number < 4 else nn.Tanh())
-    generator = Layers(*blocks)
     discriminator = Layers(
         nn.Linear(784, 512),
         nn.LeakyReLU(0.2),
@@ -226,6 +225,13 @@ def gan_in_torch(dtype: Any) -> Trajectory:
         nn.Linear(256, 1),
         nn.Sigmoid(),
     )
+    return Layers(*blocks), discriminator
+
+
+def gan_in_torch(dtype: Any) -> Trajectory:
+    import torch
+
+    generator, discriminator = torch_networks()
     for model, weights in zip((generator, discriminator), gan_weights(), strict=True):
         model.to(torch.float64 if dtype == np.float64 else torch.float32)
         model.load_state_dict({n: torch.tensor(w) for n, w in _cast(weights, dtype).items()})
@@ -233,7 +239,7 @@ def gan_in_torch(dtype: Any) -> Trajectory:
         torch.optim.Adam(model.parameters(), lr=2e-4, betas=(0.5, 0.999))
         for model in (generator, discriminator)
     )
-    bce = nn.BCELoss()
+    bce = torch.nn.BCELoss()
     losses = []
     for pictures, noise in gan_batches(dtype):
         real, latent = torch.tensor(pictures), torch.tensor(noise)

@@ -88,12 +88,17 @@ def sigmoid(input: Tensor) -> Tensor:
     return activation.sigmoid(as_tensor(input, "sigmoid: input"))
 
 
-def _dim(name: str, dim: int | None, ndim: int) -> int:
-    if dim is not None:
-        return dim
-    chosen = 0 if ndim in (0, 1, 3) else 1
-    warnings.warn(f"{name}: no dim was given, {chosen} is taken; pass dim=", stacklevel=3)
-    return chosen
+def _along(function: Any, input: Tensor, dim: int | None, dtype: Any) -> Tensor:
+    """The function along an axis; a scalar has one, as in PyTorch, though it has none for CuPy."""
+    name = function.__name__
+    input = as_tensor(input, f"{name}: input")
+    input = input if dtype is None else input.astype(dtype)
+    if dim is None:
+        dim = 0 if input.ndim in (0, 1, 3) else 1
+        warnings.warn(f"{name}: no dim was given, {dim} is taken; pass dim=", stacklevel=3)
+    scalar = input.ndim == 0 and dim in (0, -1)
+    y: Tensor = function(input.reshape(1) if scalar else input, axis=dim)
+    return y.reshape(()) if scalar else y
 
 
 def softmax(input: Tensor, dim: int | None = None, dtype: Any = None) -> Tensor:
@@ -110,9 +115,7 @@ def softmax(input: Tensor, dim: int | None = None, dtype: Any = None) -> Tensor:
         >>> softmax(mg.zeros(2), dim=0)
         tensor([0.5, 0.5])
     """
-    input = as_tensor(input, "softmax: input")
-    input = input if dtype is None else input.astype(dtype)
-    return activation.softmax(input, axis=_dim("softmax", dim, input.ndim))
+    return _along(activation.softmax, input, dim, dtype)
 
 
 def log_softmax(input: Tensor, dim: int | None = None, dtype: Any = None) -> Tensor:
@@ -129,9 +132,7 @@ def log_softmax(input: Tensor, dim: int | None = None, dtype: Any = None) -> Ten
         >>> log_softmax(mg.tensor([1000.0, 0.0]), dim=0)
         tensor([    0., -1000.])
     """
-    input = as_tensor(input, "log_softmax: input")
-    input = input if dtype is None else input.astype(dtype)
-    return activation.log_softmax(input, axis=_dim("log_softmax", dim, input.ndim))
+    return _along(activation.log_softmax, input, dim, dtype)
 
 
 class ReLU(Module):

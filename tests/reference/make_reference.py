@@ -17,6 +17,7 @@ HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE.parent), str(HERE.parent.parent)]
 
 import checks  # noqa: E402
+import torch_checks  # noqa: E402
 from samples import SAMPLES  # noqa: E402
 
 # name, arguments, options, shapes of the inputs (an integer: labels below it)
@@ -55,7 +56,7 @@ def operations() -> dict[str, Any]:
     """Outputs and gradients of every sample, under its name."""
     found: dict[str, Any] = {}
     for sample in SAMPLES:
-        args = checks.torch_arguments(sample.inputs)
+        args = torch_checks.torch_arguments(sample.inputs)
         outputs = checks.listed(sample.torch(*args, **sample.options))
         leaves = [x for x in args if isinstance(x, torch.Tensor) and x.requires_grad]
         rooted = [y for y in outputs if y.requires_grad]
