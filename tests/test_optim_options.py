@@ -52,7 +52,7 @@ NO_NUMBERS = [
     (10**400, ValueError, "too large"),
 ]
 SOME_NO_NUMBERS = [bad for bad in NO_NUMBERS if bad[0] is None or bad[0] is math.nan]
-SOME_NO_NUMBERS += [(np.ones(2), ValueError, r"exactly one element, got ndarray of shape \(2,\)")]
+SOME_NO_NUMBERS += [(np.ones(2), ValueError, r"exactly one element, got an array float64\[2\]")]
 NEGATIVE = [(-0.1, ValueError, "must be at least 0, got -0.1"), (np.array([-1]), ValueError, "-1")]
 NO_FLAGS = [
     (None, TypeError, "expected True or False, got None"),

@@ -385,7 +385,7 @@ def test_functions_stay_when_a_state_is_loaded():
         (lambda o: ExponentialLR(o, 0.5, last_epoch=None), TypeError, "last_epoch: .*None"),
         (lambda o: ExponentialLR(o, 0.5, last_epoch=3), KeyError, "initial_lr"),
         (lambda o: StepLR("optimizer", 1), TypeError, r"got 'optimizer' \(str\)"),
-        (lambda o: ReduceLROnPlateau(None), TypeError, "got NoneType"),
+        (lambda o: ReduceLROnPlateau(None), TypeError, "got None"),
         (lambda o: ExponentialLR(o, 0.5, last_epoch=-2), ValueError, "last_epoch: .*-2"),
     ],
 )
