@@ -52,7 +52,7 @@ def batch_norm(
 
 
 def normalize_channels(
-    x: Tensor, mean: Any, var: Any, weight: Any, bias: Any, eps: float
+    x: Tensor, mean: Any, var: Any, weight: Any, bias: Any, eps: float = 1e-5
 ) -> Tensor:
     """Batch normalization with given statistics, as in the evaluation of a trained network.
 
