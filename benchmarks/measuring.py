@@ -1,4 +1,4 @@
-"""A contestant's process: it makes steps, and takes their time when it is asked.
+"""A contestant's process: it makes training steps, and measures them when it is asked.
 
 `python -m benchmarks.measuring LIBRARY FORM MODE DEVICE CHECKOUT` says the library's version, then
 answers questions, each a line of JSON: ["prepare", STEP, END] makes the first steps, ["wait", STEP]
@@ -37,7 +37,7 @@ COST_STEPS = 200
 
 @contextmanager
 def limited(end: float) -> Iterator[None]:
-    """Break off what is not done by a time, as far as it is Python."""
+    """Raise `Unable` in the block at this time, if Python code is running then."""
 
     def stop(*_: Any) -> None:
         raise Unable("it was not ready in time")
@@ -58,7 +58,7 @@ def limited(end: float) -> Iterator[None]:
 
 
 def prepare(make: Callable[[Task], Queue], step: str) -> tuple[Queue, Answer]:
-    """The first steps, up to one that has the loss to be compared."""
+    """Make the first steps; return the loss of the last one, which is compared."""
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         queue = make(Task.named(step))
@@ -76,7 +76,7 @@ def prepare(make: Callable[[Task], Queue], step: str) -> tuple[Queue, Answer]:
 
 
 def waited(queue: Queue, count: int = 3, least: float = 0) -> float:
-    """Seconds of a step that is waited for: the median of as many as fill a time, or more."""
+    """Return the median seconds of a step that is waited for, of `count` steps or more."""
     times: list[float] = []
     end = time.perf_counter() + least
     while len(times) < count or time.perf_counter() < end:
@@ -110,7 +110,7 @@ def timed(queue: Queue, count: int) -> Answer:
 
 
 def cost(make: Callable[[Task], Queue], package: str, step: str) -> Answer:
-    """What a process of its own costs that makes 200 steps."""
+    """Measure import time, first step, memory and installed size of a process with 200 steps."""
     program = f"import time; t = time.perf_counter(); import {package}; "
     program += "print(time.perf_counter() - t)"
     imported = float(subprocess.check_output([sys.executable, "-c", program]))
@@ -166,7 +166,7 @@ def installed_size(name: str, seen: set[str]) -> float:
 
 
 def installed(package: str) -> str:
-    """A package's version, "here" where it is not installed but can be imported, else nothing."""
+    """Return a package's version; "here" if it can only be imported; an empty text if it cannot."""
     try:
         return version(package)
     except PackageNotFoundError:
@@ -174,13 +174,13 @@ def installed(package: str) -> str:
 
 
 def import_from(checkout: Path) -> None:
-    """Import the packages of a checkout, wherever else they are installed.
+    """Import the packages of a checkout, even if others are installed.
 
     Args:
         checkout: Its absolute path.
 
     Raises:
-        ImportError: What was imported lies elsewhere.
+        ImportError: A package was imported from another folder.
     """
     sys.path.insert(0, str(checkout))
     for package in PACKAGES:
@@ -190,11 +190,11 @@ def import_from(checkout: Path) -> None:
 
 
 class Asked:
-    """What answers questions about a contestant: a method for each.
+    """Answers questions about a contestant, with one method for each question.
 
     Args:
-        make: Makes a task's steps.
-        package: The library's.
+        make: Makes the steps of a task.
+        package: The library's package.
     """
 
     def __init__(self, make: Callable[[Task], Queue], package: str = "") -> None:
@@ -219,7 +219,7 @@ class Asked:
         return answer
 
     def count(self, step: str, end: float) -> Answer:
-        """Kernels of a step."""
+        """Return the number of kernels in a step, by kind."""
         with limited(end):
             return kernels.count(self._queues[step])._asdict()
 

@@ -1,4 +1,4 @@
-"""What was measured, as tables for docs/benchmarks.md, pictures, and files of JSON."""
+"""Measurements as tables for docs/benchmarks.md, as pictures, and as JSON files."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def number(value: float, form: str) -> str:
-    """A number, nothing for NaN."""
+    """Return a number as text; an empty text for NaN."""
     return "" if math.isnan(value) else format(value, form)
 
 
 def title(step: str) -> str:
-    """A step, as it stands above its column."""
+    """Return the heading of a step's column."""
     return step.replace("lstm", "LSTM, T =").replace("gan", "GAN")
 
 

@@ -1,8 +1,8 @@
-"""Processes that are asked in turn, and end by themselves or are ended.
+"""Worker processes of the benchmarks: start them, ask them for measurements, end them in time.
 
-Each contestant has a process of its own. Times on a busy machine drift by more than libraries
-differ, so nobody is measured to the end before the next one starts: every round asks each of them
-once, and what is compared are medians over rounds and ratios within them.
+Each contestant has a process of its own. On a busy machine times drift by more than libraries
+differ, so the contestants take turns: every round measures each of them once. Medians over rounds,
+and ratios within a round, are compared.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ Answers = dict[str, dict[str, Answer]]  # by contestant and step
 
 
 class Worker:
-    """A process that tells what it has found in lines of JSON; what else it prints is kept.
+    """A process that answers in lines of JSON on its stdout; all other output is kept in `said`.
 
     Args:
         words: The module and its arguments, `python -m ...`.
@@ -44,7 +44,7 @@ class Worker:
         folder: Where it runs.
 
     Attributes:
-        said: What else it has printed, once it is closed.
+        said: Its other output, once it is closed.
     """
 
     said = ""
@@ -60,16 +60,16 @@ class Worker:
             stderr=self._printed,
             env=os.environ | dict(environment),
             cwd=folder,
-            start_new_session=True,  # so that those whom it has started can be ended with it
+            start_new_session=True,  # so that `end` also ends the processes that it has started
         )
 
     def lines(self) -> Iterator[Answer]:
-        """What it tells, line by line."""
+        """Yield its answers, one for each line."""
         assert self._process.stdout is not None
         return map(json.loads, self._process.stdout)
 
     def answer(self, patience: float = PATIENCE) -> Answer:
-        """The next line, or why there is none; a process that takes longer is ended."""
+        """Return the next answer or a reason; end a process that takes longer than `patience`."""
         watch = Timer(patience, self.end)
         watch.start()
         found = next(self.lines(), {"reason": "its process ended"})
@@ -77,7 +77,7 @@ class Worker:
         return found
 
     def ask(self, *question: Any, patience: float = PATIENCE) -> Answer:
-        """Put a question, of which the first word says what is wanted, and wait for the answer."""
+        """Ask a question, which begins with a method of `measuring.Asked`; return the answer."""
         assert self._process.stdin is not None
         with suppress(BrokenPipeError):
             self._process.stdin.write(json.dumps(question).encode() + b"\n")
@@ -93,7 +93,7 @@ class Worker:
                 self._process.kill()
 
     def close(self, patience: float = PATIENCE) -> int:
-        """Ask it nothing any more, and wait so long for its end; its exit code."""
+        """Ask nothing more, wait at most `patience` seconds for its end, return its exit code."""
         assert self._process.stdin is not None and self._process.stdout is not None
         with suppress(BrokenPipeError):
             self._process.stdin.close()
@@ -108,13 +108,13 @@ class Worker:
 
 
 class Contestant(NamedTuple):
-    """Who is measured.
+    """A library, and the way it is used, that is measured.
 
     Attributes:
-        name: As it stands in the table.
+        name: Its name in the table.
         library: Its file in `contestants/`.
-        form: As the file's `queue` takes it, and so is the mode.
-        mode: See form.
+        form: The model's form, an argument of `queue` in that file: "layer" or "textbook".
+        mode: How steps run, an argument of `queue` too: "eager", "compile", "captured" and others.
         kinds: The kinds of steps that it makes.
         environment: Variables of its process.
     """
@@ -132,13 +132,13 @@ class Contestant(NamedTuple):
 
 
 class Measuring(Worker):
-    """A contestant's process; `measuring.py` is its side, and says what it can be asked.
+    """A contestant's process, which runs `measuring.py`; its docstring lists the questions.
 
     Args:
         contestant: Who is measured.
         threads: For linear algebra.
         device: "cpu" or "gpu".
-        checkout: Whose code is to be measured; that of this folder unless it is named.
+        checkout: The checkout whose code is measured; this folder if it is empty.
         environment: Variables besides the contestant's.
     """
 
@@ -157,7 +157,7 @@ class Measuring(Worker):
         self.version: str = ""
 
     def greet(self, patience: float = PATIENCE) -> str:
-        """Learn the library's version; why there is none, if there is none."""
+        """Read the library's version; return the reason if there is none, else an empty text."""
         greeting = self.answer(patience)
         self.version = greeting.get("version", "")
         return str(greeting.get("reason", ""))
@@ -166,13 +166,13 @@ class Measuring(Worker):
 def started(
     workers: Sequence[Measuring], patience: float = PATIENCE
 ) -> tuple[list[Measuring], dict[str, str]]:
-    """Those that are there after so many seconds each, and why the others are not."""
+    """Return the workers that started within `patience` seconds each, and the others' reasons."""
     reasons = {worker.name: worker.greet(patience) for worker in workers}
     return [w for w in workers if w.version], {n: why for n, why in reasons.items() if why}
 
 
 def differing(contestants: Sequence[Contestant], ready: Answers) -> dict[tuple[str, str], str]:
-    """Whose loss, in which step, is not that of the first of the same form, with the two losses."""
+    """Return whose loss, in which step, differs from the first contestant's of the same form."""
     first: dict[tuple[str, str], float] = {}
     found = {}
     for contestant in contestants:
@@ -187,18 +187,18 @@ def differing(contestants: Sequence[Contestant], ready: Answers) -> dict[tuple[s
 
 
 def chosen(contestants: Sequence[Contestant], only: Sequence[str]) -> list[Contestant]:
-    """Those whose names contain one of the words; all without words."""
+    """Return the contestants whose names contain one of the words; all if there are no words."""
     return [c for c in contestants if not only or any(word in c.name for word in only)]
 
 
 def machine() -> dict[str, Any]:
-    """What the measurements were made on, and what the environment tells OpenBLAS of it."""
+    """Describe the machine, with the environment variables that OpenBLAS reads."""
     told = {name: value for name, value in os.environ.items() if name.startswith("OPENBLAS_")}
     return {"python": platform.python_version(), "system": platform.platform()} | told
 
 
 def warn_of_openblas() -> None:
-    """Say so where the environment keeps OpenBLAS from looking at the processor itself."""
+    """Warn if the environment names another processor to OpenBLAS."""
     if taken_for := os.environ.get("OPENBLAS_CORETYPE"):
         print(
             f"OPENBLAS_CORETYPE={taken_for} is set, so NumPy's products are computed as for that "
@@ -211,11 +211,11 @@ def warn_of_openblas() -> None:
 
 
 def gpu_options(program: str, seconds: float) -> argparse.ArgumentParser:
-    """The options of what runs on a GPU machine as it is, which may lack tyro.
+    """Return the options of the programs for a GPU machine, where tyro may be missing.
 
     Args:
         program: The module.
-        seconds: How long it may take, unless it is told.
+        seconds: The time limit if the user names none.
     """
     parser = argparse.ArgumentParser(prog=f"python -m {program}")
     parser.add_argument("--device", choices=("gpu", "cpu"), default="gpu")
@@ -225,7 +225,7 @@ def gpu_options(program: str, seconds: float) -> argparse.ArgumentParser:
 
 
 def environment() -> dict[str, Any]:
-    """What `minigrad.info` says, from a process of its own: this one leaves the GPU alone."""
+    """Run `minigrad.info` in a process of its own, so that this one does not use the GPU."""
     command = [sys.executable, "-m", "minigrad.info", "--json"]
     found: dict[str, Any] = json.loads(subprocess.check_output(command, text=True))
     return found
@@ -235,12 +235,12 @@ def environment() -> dict[str, Any]:
 
 
 def reserved_stdout() -> IO[str]:
-    """This process's stdout, for answers only: whatever else is printed goes to stderr now."""
+    """Return this process's stdout for answers; all other output goes to stderr from now on."""
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
     os.dup2(2, 1)
     return answers
 
 
 def tell(answers: IO[str], **what: Any) -> None:
-    """Tell what was found, as a line."""
+    """Write an answer as a line of JSON."""
     print(json.dumps(what), file=answers, flush=True)
