@@ -14,6 +14,7 @@ PACKAGES = ("minigrad", "models", "train")
 # each line imports what stands above it only; a module is listed by the longest prefix
 LEVELS = [
     ["minigrad.errors"],
+    ["minigrad.files"],
     ["minigrad.messages.hints"],
     ["minigrad.backends"],
     ["minigrad.versions"],
