@@ -114,9 +114,11 @@ KINDS = {
 
 
 def _read(path: str | Path, flags: int, most: int) -> bytes:
-    with open(os.open(path, flags), "rb") as file:
-        content = file.read(most + 1) if os.fstat(file.fileno()).st_size <= most else b""
-        size = max(os.fstat(file.fileno()).st_size, len(content))
-    if size > most:
-        raise ValueError(f"{path} has {size:,} bytes or more; at most {most:,} are read")
+    with open(path, "rb", opener=lambda name, _: os.open(name, flags)) as file:
+        size = os.fstat(file.fileno()).st_size  # 0 of a pipe
+        content = b"" if size > most else file.read((size or most) + 1)
+    if max(size, len(content)) > most:
+        raise ValueError(
+            f"{path} has {max(size, len(content)):,} bytes or more, of at most {most:,}"
+        )
     return content
