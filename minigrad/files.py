@@ -119,6 +119,6 @@ def _read(path: str | Path, flags: int, most: int) -> bytes:
         content = b"" if size > most else file.read((size or most) + 1)
     if max(size, len(content)) > most:
         raise ValueError(
-            f"{path} has {max(size, len(content)):,} bytes or more, of at most {most:,}"
+            f"{path} has {max(size, len(content)):,} bytes or more; at most {most:,} are read"
         )
     return content
