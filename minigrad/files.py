@@ -12,8 +12,9 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
-__all__ = ["TEMPORARY", "read_member", "read_within", "replacing", "to_disk"]
+__all__ = ["TEMPORARY", "read_member", "read_up_to", "read_within", "replacing", "to_disk"]
 
 TEMPORARY = ".unfinished-"  # how the name of a file begins that is not whole yet
 
@@ -101,6 +102,15 @@ def read_member(path: Path, most: int) -> bytes:
     if kind != stat.S_IFREG:
         raise ValueError(f"{path} is {KINDS.get(kind, 'no file')}, expected a plain file")
     return _read(path, _MEMBER, most)
+
+
+def read_up_to(file: IO[bytes], most: int) -> bytes:
+    """Read the next bytes of an open file, and take no memory for those that are not there."""
+    parts = []
+    while most > 0 and (part := file.read(min(most, 2**20))):
+        parts.append(part)
+        most -= len(part)
+    return b"".join(parts)
 
 
 KINDS = {
