@@ -12,11 +12,13 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 __all__ = [
     "TEMPORARY",
     "append_to",
     "read_member",
+    "read_up_to",
     "read_within",
     "refuse_strange",
     "replacing",
@@ -118,6 +120,15 @@ def read_member(path: Path, most: int) -> bytes:
     """
     refuse_strange(path)
     return _read(path, _MEMBER, most)
+
+
+def read_up_to(file: IO[bytes], most: int) -> bytes:
+    """Read the next bytes of an open file, and take no memory for those that are not there."""
+    parts = []
+    while most > 0 and (part := file.read(min(most, 2**20))):
+        parts.append(part)
+        most -= len(part)
+    return b"".join(parts)
 
 
 def refuse_strange(path: Path) -> None:

@@ -3,13 +3,12 @@
 import json
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-import minigrad as mg
 from minigrad import Tensor, nn
 from minigrad.files import read_member, replacing, to_disk
 from minigrad.serialization import from_bytes, to_bytes
@@ -27,32 +26,37 @@ DAMAGE = (
 
 
 @dataclass(frozen=True)
+class Ground:
+    """What a run stands on: if it goes on elsewhere, its results are others."""
+
+    settings: dict[str, Any] = field(default_factory=dict)
+    """The content of config.json."""
+
+    data: dict[str, dict[str, str]] = field(default_factory=dict)
+    """What is learnt from, by name: its `source`, in words, and its `sha256`."""
+
+    arithmetic: dict[str, str] = field(default_factory=dict)
+    """What the last bits of its results depend on, see `minigrad.info.arithmetic`."""
+
+    cwd: str = ""
+    """The folder in which it was started, where its relative paths begin."""
+
+
+@dataclass(frozen=True)
 class Checkpoint:
     """What a checkpoint holds."""
 
     state: dict[str, Any]
     """The training's state: weights, optimizers, counts, random numbers."""
 
-    settings: dict[str, Any]
-    """The content of the run's config.json."""
-
-    data: dict[str, dict[str, str]]
-    """What the run learns from, by name: its `source`, in words, and its `sha256`."""
-
-    arithmetic: dict[str, str]
-    """What the last bits of its results depend on, see `minigrad.info.arithmetic`."""
-
-    cwd: str
-    """The folder in which the run was started, where its relative paths begin."""
+    ground: Ground
+    """What the run stands on."""
 
     sizes: dict[str, int]
     """How many bytes the `GROWING` files had."""
 
     metrics: str
     """The SHA-256 of that many bytes of metrics.jsonl."""
-
-    best: Tensor | None
-    """The bytes (uint8) of best.safetensors, None if there is no such file yet."""
 
 
 class Damaged(ValueError):
@@ -73,32 +77,38 @@ def write(content: Checkpoint, folder: Path) -> None:
         ValueError: If it is larger than what would be read.
     """
     with replacing(folder / CHECKPOINT) as path:
-        write_state({f.name: getattr(content, f.name) for f in fields(content)}, path)
+        write_state(vars(content) | {"ground": vars(content.ground)}, path)
         to_disk(path)
         if (folder / CHECKPOINT).exists():
             os.replace(folder / CHECKPOINT, folder / BEFORE)
 
 
-def newest(folder: Path) -> tuple[Checkpoint | None, dict[str, str]]:
-    """Read a run's newest checkpoint that is whole; None if it has not written any.
+def newest(folder: Path, problems: dict[str, str] | None = None) -> tuple[str, Checkpoint] | None:
+    """Read a run's newest checkpoint that is whole.
+
+    Args:
+        folder: The run's folder.
+        problems: The files that cannot be used: what is wrong, by name. Others are added.
 
     Returns:
-        The checkpoint, and the newer ones that are damaged: what is wrong, by the file's name.
+        The name of the file and its content; None if the run has not written any.
 
     Raises:
         Damaged: If there are checkpoints, and none of them can be used.
     """
-    problems = {}
+    problems = {} if problems is None else problems
     for name in NAMES:
+        if name in problems:
+            continue
         try:
-            return read(folder / name), problems
+            return name, read(folder / name)
         except FileNotFoundError:
             continue
         except (OSError, Damaged) as error:
             problems[name] = str(error)
     if problems:
         raise Damaged("; ".join(problems.values()))
-    return None, {}
+    return None
 
 
 def set_aside(folder: Path, name: str) -> str:
@@ -128,7 +138,7 @@ def read(path: Path) -> Checkpoint:
     try:
         if content.keys() != names:
             raise ValueError(f"it holds {', '.join(content)}, expected {', '.join(sorted(names))}")
-        checkpoint = Checkpoint(**content)
+        checkpoint = Checkpoint(**content | {"ground": Ground(**content["ground"])})
         _check(checkpoint)
     except DAMAGE as error:
         raise Damaged(f"{path.name} is damaged ({error})") from None
@@ -141,8 +151,12 @@ def _check(found: Checkpoint) -> None:
     Raises:
         ValueError: If there are any.
     """
-    texts = {"cwd": found.cwd, "metrics": found.metrics} | found.arithmetic
-    for name, source in found.data.items():
+    ground = found.ground
+    for name in ("settings", "data", "arithmetic"):
+        if not isinstance(getattr(ground, name), dict):
+            raise ValueError(f"{name} is no dictionary")
+    texts = {"cwd": ground.cwd, "metrics": found.metrics} | ground.arithmetic
+    for name, source in ground.data.items():
         texts |= {f"{name}/{key}": source[key] for key in ("source", "sha256")}
     for name, text in texts.items():
         if not isinstance(text, str):
@@ -151,12 +165,8 @@ def _check(found: Checkpoint) -> None:
         type(size) is int and size >= 0 for size in found.sizes.values()
     ):
         raise ValueError(f"sizes are {found.sizes}, expected those of {' and '.join(GROWING)}")
-    best = found.best
-    if best is not None and (best.dtype != np.uint8 or best.ndim != 1):
-        raise ValueError(f"best has shape {best.shape}, {best.dtype}, expected bytes")
-    for name in ("state", "settings"):
-        if not isinstance(getattr(found, name), dict):
-            raise ValueError(f"{name} is no dictionary")
+    if not isinstance(found.state, dict):
+        raise ValueError("state is no dictionary")
 
 
 def first_not_finite(state: Any, path: str = "") -> str | None:

@@ -1,14 +1,10 @@
 """A run: its folder with settings, metrics, weights, checkpoints and pictures, and its networks."""
 
 import base64
-import csv
 import hashlib
 import html
-import json
-import math
 import os
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,25 +13,22 @@ from typing import Any
 
 from PIL import Image
 
-from minigrad import Tensor, nn
+from minigrad import nn
 from minigrad.data import DataError
-from minigrad.files import TEMPORARY, append_to, read_member, replacing, to_disk
-from minigrad.serialization import to_bytes
+from minigrad.files import TEMPORARY, append_to, read_member, to_disk
 
 from . import checkpoint
-from .checkpoint import DAMAGE, GROWING, Checkpoint, Damaged
+from .checkpoint import DAMAGE, GROWING, Checkpoint, Damaged, Ground
+from .config import RunConfig
 from .console import DONE, BadInput, cause, warn
-from .files import named_values, text_of
+from .folder import MOST_LINES, Folder, lines_of, read_lines, refuse_strange_members
 from .lock import locked
 from .progress import in_notebook
 
 METRICS, TIMING = GROWING
-MOST_TEXT = 2**22  # bytes of config.json and its like
-MOST_LINES = 2**28  # bytes of a file that grows
-FOLDERS = ("samples", "tensorboard")  # in which files are written
 
 
-class RunFolder:
+class RunFolder(Folder):
     """The folder of one run; every file in it is whole at any moment.
 
     Args:
@@ -52,20 +45,20 @@ class RunFolder:
         program: str = "",
         environment: Mapping[str, Any] | None = None,
     ) -> None:
-        self.path, self.resumed, self.program = path, resumed, program
+        super().__init__(path)
+        self.resumed, self.program = resumed, program
         self.environment = dict(environment or {})
         self.saved_step: int | None = None
         """The number of steps done at the last checkpoint."""
+        self.watch: Callable[..., Any] | None = None
+        """Looks at each step where a diverged training is repeated, see `diverged.Watch`."""
         self._found: Checkpoint | None = None
+        self._name = ""  # of the checkpoint that was found
         self._damaged: dict[str, str] = {}
-        self._grown: dict[str, tuple[int, Any]] = {}  # bytes written, and their SHA-256
-        self._not_on_disk: dict[Path, None] = {}  # files whose content a loss of power may take
         self._begun = self._is_locked = False
         self._board: Any = None
-        self._settings: dict[str, Any] = {}
-        self._data: dict[str, dict[str, str]] = {}
-        self._arithmetic: dict[str, str] = {}
-        self._cwd = str(Path.cwd())
+        self._ground = Ground()
+        self.cwd = str(Path.cwd())
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -113,87 +106,86 @@ class RunFolder:
             BadInput: If the folder holds a link, a pipe or a device, or the checkpoints or the
                 metrics are damaged, or there are metrics and no checkpoint.
         """
-        _refuse_strange_members(self.path)
         try:
-            self._found, self._damaged = checkpoint.newest(self.path)
-            metrics = self._written(METRICS)
+            refuse_strange_members(self.path)
+            newest = checkpoint.newest(self.path, self._damaged)
+            self._name, self._found = newest or ("", None)
             if self._found is not None:
-                self._check_metrics(metrics)
-            elif metrics:
+                self.cwd = self._found.ground.cwd
+                self._check_metrics(self._found.sizes[METRICS], self._found.metrics)
+            elif metrics := self._written(METRICS):
                 raise Damaged(f"there is no checkpoint, but {METRICS} has {len(metrics)} bytes")
         except (OSError, ValueError) as error:
             raise BadInput(f"--resume {self.path}: {error}") from None
         return self._found
 
-    def _written(self, name: str) -> bytes:
-        path = self.path / name
-        return read_member(path, MOST_LINES) if path.exists() else b""
-
-    def _check_metrics(self, written: bytes) -> None:
+    def _check_metrics(self, size: int, checksum: str) -> None:
         """Refuse metrics other than those which the checkpoint knows of; more may follow them."""
-        assert self._found is not None
-        size = self._found.sizes[METRICS]
+        written = self._written(METRICS, most_metrics(size))[:size]
         if len(written) < size:
             raise Damaged(
                 f"{METRICS} has {len(written)} bytes, fewer than the {size} that the checkpoint "
                 "knows of; it was changed or cut since"
             )
-        _lines_of(written[:size], self.path / METRICS)
-        if written[:size] and not written[:size].endswith(b"\n"):
+        lines_of(written, self.path / METRICS)
+        if written and not written.endswith(b"\n"):
             raise Damaged(
                 f"the first {size} bytes of {METRICS}, which the checkpoint knows of, are no whole "
                 "lines; it was changed since"
             )
-        if hashlib.sha256(written[:size]).hexdigest() != self._found.metrics:
+        if hashlib.sha256(written).hexdigest() != checksum:
             raise Damaged(
-                f"the first {size} bytes of {METRICS} are not those which the run has written; it "
+                f"the first {size} bytes of {METRICS} are not those that the run has written; it "
                 "was changed since"
             )
 
-    def go_on(
-        self,
-        settings: Mapping[str, Any],
-        data: Mapping[str, Mapping[str, str]],
-        load: Callable[[dict[str, Any]], None],
-    ) -> None:
+    def go_on(self, ground: Ground, load: Callable[[dict[str, Any]], None]) -> Ground | None:
         """Load the checkpoint that `look` finds, if there is one; change nothing in the folder.
 
+        If its content cannot be loaded, the one before is taken.
+
         Args:
-            settings: What config.json shall hold from now on.
-            data: What the run learns from, by name: its source, and its SHA-256.
+            ground: What the run stands on from now on.
             load: Takes the state.
+
+        Returns:
+            What the run stood on before; None if there is no checkpoint.
 
         Raises:
             BadInput: If the checkpoint is damaged, or the settings or the data are not the run's.
         """
-        found = self._found or self.look()
-        if found is None:
-            return
+        while (found := self._found or self.look()) is not None:
+            self._compare(found.ground, ground)
+            try:
+                load(found.state)
+                self.saved_step = found.state["step"]
+                return found.ground
+            except DAMAGE as error:
+                self._damaged[self._name] = f"{self._name} is damaged ({error!r})"
+                self._found = None
+        return None
+
+    def _compare(self, before: Ground, now: Ground) -> None:
+        """Refuse other settings and other data than the run's."""
         where = f"--resume {self.path}"
-        for name, own in found.data.items():
-            here = data.get(name, {})
+        for name, own in before.data.items():
+            here = now.data.get(name, {})
             if here.get("sha256") != own["sha256"]:
                 raise BadInput(
                     f"{where}: the {name} are not those that the run has learnt from, which were "
                     f"{own['source']}; here are {here.get('source', 'none')}, with other content"
                 )
-        for name in ("program", *found.settings):
-            if name not in FREE and found.settings.get(name) != settings.get(name):
+        for name in before.settings.keys() - RunConfig.FREE_ON_RESUME:
+            old, new = before.settings[name], now.settings.get(name)
+            if old != new:
                 raise BadInput(
-                    f"{where}: {name} is {settings.get(name)!r}, but the checkpoint was written "
-                    f"with {found.settings.get(name)!r}"
+                    f"{where}: {name} is {new!r}, but the checkpoint was written with {old!r}"
                 )
-        try:
-            load(found.state)
-        except DAMAGE as error:
-            name = next(name for name in checkpoint.NAMES if name not in self._damaged)
-            raise BadInput(f"{where}: {name} is damaged ({error!r})") from None
 
     def begin(
         self,
-        settings: Mapping[str, Any],
-        data: Mapping[str, Mapping[str, str]] | None = None,
-        arithmetic: Mapping[str, str] | None = None,
+        ground: Ground,
+        state: Mapping[str, Any] | None = None,
         files: Mapping[str, bytes | None] | None = None,
     ) -> None:
         """Write the settings, and bring the folder of a run that goes on to its checkpoint.
@@ -202,23 +194,21 @@ class RunFolder:
         dropped, and damaged checkpoints get another name.
 
         Args:
-            settings: What config.json shall hold.
-            data: What the run learns from, by name: its source, and its SHA-256.
-            arithmetic: What the last bits of its results depend on.
-            files: The content of the files of weights as of the checkpoint, None for no file.
+            ground: What the run stands on.
+            state: That of the checkpoint, to be written again if the settings are others now.
+            files: The files of weights as of the checkpoint; None where there is none.
 
         Raises:
             OSError: If it cannot be written.
         """
-        self._settings, self._data = dict(settings), {k: dict(v) for k, v in (data or {}).items()}
-        self._arithmetic = dict(arithmetic or {})
-        found = self._found
-        if found is not None:
-            self._cwd = found.cwd
-            self._bring_back(found, files or {})
+        self._ground = ground
+        if self._found is not None:
+            self._bring_back(self._found, files or {})
+            if self._found.ground.settings != ground.settings:
+                self.write_checkpoint(state or {})  # first: it counts more than config.json
         if not self._begun:
             self._begun = True
-            self.write_json("config.json", settings)
+            self.write_json("config.json", ground.settings)
             self._write_environment()
             self.sync()
             for folder in self.path.absolute().parents[:3]:  # the last three may be new as well
@@ -230,66 +220,24 @@ class RunFolder:
             other = checkpoint.set_aside(self.path, name)
             warn(f"{problem}; going on from the checkpoint before, and {name} is now {other}")
         for path in [*self.path.glob(f"{TEMPORARY}*"), *self.path.glob(f"*/{TEMPORARY}*")]:
-            path.unlink()
+            if path.is_file():  # a killed process has left it
+                path.unlink()
         for name in GROWING:
-            content = self._written(name)[: found.sizes[name]]
-            with self.replacing(name) as path:  # not cut in place: it may have another name too
-                path.write_bytes(content)
+            size = found.sizes[name]
+            content = self._written(name, most_metrics(size))[:size]
+            self.write(name, content, durable=True)  # not cut in place: it may have two names
             self._grown[name] = len(content), hashlib.sha256(content)
         for name, wanted in files.items():
             path = self.path / name
             if wanted is None:
                 path.unlink(missing_ok=True)
-            elif not path.exists() or read_member(path, checkpoint.MOST) != wanted:
+            elif not path.exists() or path.stat().st_size != len(wanted):
+                self.write(name, wanted)
+            elif read_member(path, len(wanted)) != wanted:
                 self.write(name, wanted)
         self.sync()
 
     # --- writing ----------------------------------------------------------------------------------
-
-    @contextmanager
-    def replacing(self, name: str) -> Iterator[Path]:
-        """Give a path to write to, as `minigrad.files.replacing` does, for a file in the folder.
-
-        It survives a loss of power from the next `sync` or checkpoint on.
-        """
-        target = self.path / name
-        if target.parent != self.path:
-            with suppress(FileExistsError):
-                target.parent.mkdir()
-            if target.parent.is_symlink():
-                raise OSError(f"{target.parent} is a link, expected a folder")
-        with replacing(target, durable=False) as temporary:
-            yield temporary
-        self._not_on_disk[target] = None
-
-    def write(self, name: str, content: bytes) -> None:
-        """Write a file."""
-        with self.replacing(name) as path:
-            path.write_bytes(content)
-
-    def sync(self) -> None:
-        """Wait until all that was written survives a loss of power."""
-        waiting = [*self._not_on_disk, *{path.parent: None for path in self._not_on_disk}, self.path]
-        for path in waiting:
-            with suppress(FileNotFoundError):  # somebody has removed a picture
-                to_disk(path)
-        self._not_on_disk.clear()
-
-    def write_json(self, name: str, values: Mapping[str, Any]) -> None:
-        """Write a JSON file, indented."""
-        text = json.dumps(values, indent=2, ensure_ascii=False)
-        # a path whose name is not UTF-8 holds lone surrogates, which JSON can escape
-        self.write(name, (text + "\n").encode("utf-8", "backslashreplace"))
-
-    def read_json(self, name: str) -> dict[str, Any]:
-        """Read a JSON file; nothing if there is none.
-
-        Raises:
-            OSError: If it cannot be read.
-            ValueError: If it is damaged.
-        """
-        path = self.path / name
-        return named_values(read_member(path, MOST_TEXT)) if os.path.lexists(path) else {}
 
     def _write_environment(self) -> None:
         """Write environment.json: where the run started, and where it was resumed.
@@ -317,26 +265,6 @@ class RunFolder:
             for name in values.keys() - {"epoch", "step"}:
                 self._board.add_scalar(name, values[name], values["step"])
 
-    def append(self, name: str, **values: float) -> None:
-        """Append one line to a file of JSON lines; nan and infinity become null."""
-        line = {key: value if math.isfinite(value) else None for key, value in values.items()}
-        content = (json.dumps(line) + "\n").encode()
-        size, checksum = self._growth(name)
-        append_to(self.path / name, content)
-        checksum.update(content)
-        self._grown[name] = size + len(content), checksum
-
-    def _growth(self, name: str) -> tuple[int, Any]:
-        """How much was written to a file that grows, and its SHA-256."""
-        if name not in self._grown:
-            content = self._written(name)
-            self._grown[name] = len(content), hashlib.sha256(content)
-        return self._grown[name]
-
-    def read_lines(self, name: str) -> list[dict[str, float]]:
-        """Read a file of JSON lines, as the function `read_lines` does."""
-        return read_lines(self.path / name)
-
     def measured(self) -> list[dict[str, float]]:
         """Read the metrics at the end of a training; none, with a warning, if they are damaged."""
         try:
@@ -345,29 +273,11 @@ class RunFolder:
             warn(f"There are no curves: {error}")
             return []
 
-    def write_csv(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Write rows as a table; a place is empty where a row lacks the column."""
-        columns = list(dict.fromkeys(key for row in rows for key in row))
-        with (
-            self.replacing(name) as path,
-            path.open("w", encoding="utf-8", newline="") as file,
-        ):
-            table = csv.DictWriter(file, columns)
-            table.writeheader()
-            table.writerows(rows)
-
-    def save(self, name: str, weights: Mapping[str, Tensor]) -> bytes:
-        """Write weights as a safetensors file, and return its content."""
-        content = to_bytes(dict(weights))
-        self.write(name, content)
-        return content
-
-    def write_checkpoint(self, state: Mapping[str, Any], best: bytes | None = None) -> None:
+    def write_checkpoint(self, state: Mapping[str, Any]) -> None:
         """Write a training's state, after all on which it relies has reached the disk.
 
         Args:
             state: What `go_on` shall load.
-            best: The content of best.safetensors, None if there is none yet.
 
         Raises:
             OSError: If it cannot be written; the checkpoint before is still there.
@@ -379,67 +289,17 @@ class RunFolder:
         self.sync()
         content = Checkpoint(
             state=dict(state),
-            settings=self._settings,
-            data=self._data,
-            arithmetic=self._arithmetic,
-            cwd=self._cwd,
+            ground=self._ground,
             sizes={name: self._growth(name)[0] for name in GROWING},
             metrics=self._growth(METRICS)[1].hexdigest(),
-            best=None if best is None else np.frombuffer(best, np.uint8),
         )
         checkpoint.write(content, self.path)
         self.saved_step = state.get("step")
 
 
-def _refuse_strange_members(path: Path) -> None:
-    """Refuse a folder that holds links, pipes or devices, through which writing would lead out.
-
-    Raises:
-        BadInput: If it does, or a folder in it cannot be read.
-    """
-    try:
-        for folder, _, _ in os.walk(path, onerror=_raise):
-            for member in os.scandir(folder):
-                if not member.is_dir(follow_symlinks=False):
-                    refuse_strange(Path(member.path))
-    except (OSError, ValueError) as error:
-        raise BadInput(f"--resume {path}: {error}") from None
-
-
-def _raise(error: OSError) -> None:
-    raise error
-
-
-def read_lines(path: Path) -> list[dict[str, float]]:
-    """Read a file of JSON lines, null as nan; an empty list if there is none.
-
-    Raises:
-        DataError: If a line holds anything but named numbers; its cause is Python's error.
-    """
-    try:
-        content = read_member(path, MOST_LINES) if os.path.lexists(path) else b""
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} cannot be read: {cause(error)}") from error
-    return _lines_of(content, path)
-
-
-def _lines_of(content: bytes, path: Path) -> list[dict[str, float]]:
-    found = []
-    try:
-        for line in text_of(content).splitlines():
-            found.append({name: _number(value) for name, value in json.loads(line).items()})
-    except (ValueError, AttributeError, RecursionError) as error:
-        raise DataError(f"{path} is damaged after {len(found)} good lines: {error}") from error
-    return found
-
-
-def _number(value: Any) -> float:
-    if value is None:
-        return math.nan
-    if type(value) not in (int, float) or abs(value) > sys.float_info.max:
-        raise ValueError(f"{value!r} is no number")
-    number: float = value
-    return number
+def most_metrics(size: int) -> int:
+    """Return how large metrics may be of which a checkpoint knows this many bytes."""
+    return min(max(MOST_LINES, 2 * size), 2**32)
 
 
 def summary_writer() -> Any:
