@@ -134,7 +134,7 @@ def test_a_state_that_is_not_finite_never_replaces_a_good_one(tmp_path: Path) ->
             for number in loop.steps(iter([np.arange(1)] * 3)):
                 assert number.size
                 if state.step == 2:
-                    layer.load_state_dict({"weight": [[np.inf, 0]], "bias": [0]})
+                    layer.load_state_dict({"weight": np.array([[np.inf, 0]]), "bias": np.zeros(1)})
     assert step_of(run.path / CHECKPOINT) == 1 and step_of(run.path / BEFORE) == 0
 
 
