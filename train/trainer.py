@@ -146,6 +146,15 @@ class Trainer(Generic[Config]):
                 run = self.train(config, Start(cwd, make_run))
             except Diverged as error:
                 raise self._explained(error) from None
+            except OSError:
+                for each in opened:
+                    if not each.path.is_dir():
+                        folders.clear()
+                        raise FileNotFoundError(
+                            f"the run's folder {each.path} is gone; if it was moved, go on from "
+                            "its last checkpoint by --resume and its new path"
+                        ) from None
+                raise
             for each in opened:
                 each.sync()  # the pictures
         if run.stopped_by is not None:
