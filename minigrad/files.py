@@ -12,7 +12,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
+from typing import Protocol
 
 __all__ = ["TEMPORARY", "read_member", "read_up_to", "read_within", "replacing", "to_disk"]
 
@@ -104,7 +104,14 @@ def read_member(path: Path, most: int) -> bytes:
     return _read(path, _MEMBER, most)
 
 
-def read_up_to(file: IO[bytes], most: int) -> bytes:
+class Readable(Protocol):
+    """What can be read like an open file of bytes."""
+
+    def read(self, most: int, /) -> bytes:
+        """Return the next bytes, at most so many; none at the end."""
+
+
+def read_up_to(file: Readable, most: int) -> bytes:
     """Read the next bytes of an open file, and take no memory for those that are not there."""
     parts = []
     while most > 0 and (part := file.read(min(most, 2**20))):
