@@ -15,7 +15,8 @@ from trainings import before_step, contents, only_run
 from train import folder, lock, lstm
 from train.checkpoint import NAMES
 from train.console import BadInput
-from train.run import RunFolder, new_folder
+from train.folder import new_folder
+from train.run import RunFolder
 
 __all__ = ["unbroken"]
 pytestmark = pytest.mark.usefixtures("quick_pictures")

@@ -21,8 +21,9 @@ from train import drawing
 from train.allowed import BELOW_ONE, COUNT
 from train.config import RunConfig, parse
 from train.console import BadInput, Diverged
+from train.folder import new_folder
 from train.loop import Loop, training
-from train.run import Run, RunFolder, new_folder
+from train.run import Run, RunFolder
 from train.state import Meter, State
 from train.trainer import Trainer, environment
 

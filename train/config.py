@@ -22,12 +22,10 @@ from typing import (
 import docstring_parser
 import tyro
 
-from minigrad.files import read_member, read_within
-
 from . import checkpoint
 from .allowed import COUNT, EPOCHS, EXAMPLES, NAME, POSITIVE, SEED, Allowed
-from .console import BadInput, cause, guarded, warn
-from .files import LONG, named_values, quoted, read_json, read_toml, shortened, typed
+from .console import BadInput, guarded, warn
+from .files import LONG, load_values, quoted, shortened, typed
 
 # --- the options that every trainer has -----------------------------------------------------------
 
@@ -35,7 +33,6 @@ from .files import LONG, named_values, quoted, read_json, read_toml, shortened, 
 # the headings of `--help`, as marks of options; those without one belong to the training
 HEADINGS = TRAINING, MODEL, DATA, SWEEP, OUTPUT = "training", "model", "data", "sweep", "output"
 
-MOST = 2**16  # bytes of a file of options
 
 LR = tyro.conf.arg(aliases=["--lr"])
 N = tyro.conf.arg(metavar="N")
@@ -265,7 +262,7 @@ def program_of(run: Path, flag: str) -> str:
     Raises:
         BadInput: If it is not a run.
     """
-    program = _load(run / "config.json", flag, True).get("program")
+    program = load_values(run / "config.json", flag, True).get("program")
     if not isinstance(program, str):
         raise BadInput(f"{flag} {run}: this is not a run: its config.json names no program")
     return program
@@ -365,7 +362,7 @@ def _read_file(
     path: Path, flag: str, cls: type[RunConfig], program: str | None = None
 ) -> dict[str, Any]:
     """The options in a file, as their types; `program` is whose run's file it must be, if any's."""
-    content = _load(path, flag, program is not None)
+    content = load_values(path, flag, program is not None)
     found = content.pop("program", program)
     if program is not None and found != program:
         raise BadInput(f"{flag} {path.parent}: this is a run of {quoted(found)}, not of {program}")
@@ -395,16 +392,3 @@ def _values(
         elif none_is_a_value and type(None) in get_args(hints[name]):
             values[name] = None
     return values
-
-
-def _load(path: Path, flag: str, of_a_run: bool) -> dict[str, Any]:
-    read = read_member if of_a_run else read_within  # a run's folder may come from a stranger
-    try:
-        content = read(path, MOST)
-    except (OSError, ValueError) as error:  # ValueError: also a path that no file can have
-        raise BadInput(f"{flag} {path} cannot be read: {cause(error)}") from None
-    try:
-        return named_values(content, read_json if path.suffix == ".json" else read_toml)
-    except ValueError as error:
-        why = shortened(str(error))
-        raise BadInput(f"{flag} {path} is neither TOML nor a run's config.json: {why}") from None

@@ -10,8 +10,11 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
-from .console import BadInput
+from minigrad.files import read_member, read_within
 
+from .console import BadInput, cause
+
+MOST = 2**16  # bytes of a file of options
 LONG = 100  # letters of a value that a message quotes
 MOST_DOTS = 2000  # `tomllib` takes a minute for a name of 30,000 parts
 
@@ -128,3 +131,26 @@ def typed(where: str, value: Any, hint: Any) -> Any:
                     return found
                 expected = "a whole number of at most 63 bits"
     raise BadInput(f"{where} is {quoted(value)}; allowed: {expected}")
+
+
+def load_values(path: Path, flag: str, of_a_run: bool) -> dict[str, Any]:
+    """Read the options in a TOML file or in a config.json.
+
+    Args:
+        path: The file.
+        flag: The option by which the user named it.
+        of_a_run: Whether it is a member of a run's folder, and not named by the user.
+
+    Raises:
+        BadInput: If it cannot be read, or is of neither format.
+    """
+    read = read_member if of_a_run else read_within  # a run's folder may come from a stranger
+    try:
+        content = read(path, MOST)
+    except (OSError, ValueError) as error:  # ValueError: also a path that no file can have
+        raise BadInput(f"{flag} {path} cannot be read: {cause(error)}") from None
+    try:
+        return named_values(content, read_json if path.suffix == ".json" else read_toml)
+    except ValueError as error:
+        why = shortened(str(error))
+        raise BadInput(f"{flag} {path} is neither TOML nor a run's config.json: {why}") from None

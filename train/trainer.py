@@ -24,7 +24,8 @@ from .config import Config, from_keywords, parse
 from .console import BadInput, Diverged, answer, guarded, tell, warn
 from .diverged import first_operation
 from .drawing import Panel
-from .run import Run, RunFolder, new_folder, summary_writer
+from .folder import new_folder
+from .run import Run, RunFolder, summary_writer
 
 ROOT = Path(__file__).resolve().parent.parent
 # packages that shape results, by how their names begin
