@@ -21,7 +21,7 @@ from . import drawing, latent
 from .allowed import EXAMPLES, SEED, Allowed
 from .config import FILE, N, command, config_of
 from .console import DONE, BadInput, answer, cause, conclude, leave, talker
-from .files import shortened
+from .files import in_one_line, shortened
 from .gan import GANConfig
 from .judge import Reader, judge_option
 
@@ -148,7 +148,7 @@ def load_generator(run: Path) -> tuple[Generator, int]:
             f"RUN {run}: there are no weights yet; they come with its first epoch"
         ) from None
     except (OSError, ValueError, nn.StateDictError) as error:
-        raise BadInput(f"RUN {run}: {error}") from None
+        raise BadInput(f"RUN {run}: {in_one_line(error)}") from None
     if not all(np.isfinite(value.numpy()).all() for value in own.values()):
         raise BadInput(f"RUN {run}: weights in {file.name} are nan or infinite")
     return generator, config.latent_dim
