@@ -332,7 +332,7 @@ READERS: dict[str, Reader] = {
         [b'"step":', b'"fid":', b'"recall":', *JSON],
     ),
     "environment": Reader(
-        in_a_run("train.gan", "environment.json"),
+        in_a_run("train.lstm", "environment.json"),
         lambda: [b'{"digits": "60000 digits of x", "judged_against": "x"}', b"{}"],
         (BadInput,),
         "run",
