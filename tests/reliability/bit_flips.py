@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import io
+import math
 import os
 import resource
 import shutil
@@ -17,6 +18,8 @@ from pathlib import Path
 from typing import Literal
 
 import tyro
+
+from train.checkpoint import CHECKPOINT
 
 from .kills import kill_before
 from .operations import recorded
@@ -40,6 +43,7 @@ class Damage:
 def main(
     flips: int = 2000,
     kinds: tuple[Literal["lstm", "gan", "classifier", "sweep"], ...] = tuple(KINDS),  # type: ignore[assignment]
+    minutes: float = math.inf,
     seed: int = 0,
     work: Path | None = None,
 ) -> int:
@@ -53,14 +57,17 @@ def main(
         flips: How many damages: bits that are flipped, files that are cut, emptied, exchanged or
             gone, and blocks of zeros.
         kinds: The runs.
+        minutes: For how long to try; what was not tried by then is left out.
         seed: Of the damages.
         work: A folder for the runs, best one in memory; else the system's for temporary files.
     """
     tally = Tally()
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, resource.getrlimit(resource.RLIMIT_AS)[1]))
-    with laboratory(seed, work) as lab:
+    with laboratory(kinds, seed, minutes, work) as lab:
         subjects = [subject for kind in kinds for subject in make_subjects(lab, kind)]
         for number in range(flips):
+            if lab.is_over:
+                break
             try_damage(lab, tally, subjects[number % len(subjects)])
     return tally.conclude()
 
@@ -115,8 +122,8 @@ def make_subjects(lab: Laboratory, kind: str) -> Iterator[Subject]:
     """Give a run that has ended and one that was killed, with all that may be done with each."""
     ended, killed = lab.trial(kind, EVERY), lab.trial(kind, EVERY)
     operations = recorded(ended.begin, ended.where)
-    late = [each.number for each in operations if "checkpoint" in each.name][-20]
-    killed.begin(kill_before(late, killed.where)).wait()
+    written = [each.number for each in operations if each.name.endswith(CHECKPOINT)]
+    killed.begin(kill_before(written[len(written) * 2 // 3], killed.where)).wait()
     resume = ["--resume", str(ended.relative), "--quiet"]
     drawn = [str(ended.relative), "--quiet"]
     uses = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import math
 import os
 import shutil
 import sys
@@ -34,6 +35,7 @@ def main(
     points: int | None = None,
     failures: tuple[Failure, ...] = tuple(FAILURES),  # type: ignore[assignment]
     kinds: tuple[Literal["lstm", "gan", "classifier", "sweep"], ...] = tuple(KINDS),  # type: ignore[assignment]
+    minutes: float = math.inf,
     seed: int = 0,
     work: Path | None = None,
 ) -> int:
@@ -48,11 +50,12 @@ def main(
         points: How many operations fail, each in one way; None: each one, in every way.
         failures: The ways to fail.
         kinds: The runs.
+        minutes: For how long to try; what was not tried by then is left out.
         seed: Of the choice.
         work: A folder for the runs; else the system's for temporary files.
     """
     tally = Tally()
-    with laboratory(seed, work) as lab:
+    with laboratory(kinds, seed, minutes, work) as lab:
         for kind in kinds:
             whole = lab.trial(kind, EVERY)
             operations = recorded(whole.begin, whole.where)
@@ -66,6 +69,8 @@ def main(
             if points is not None:
                 chosen = lab.random.sample(chosen, min(-(-points // len(kinds)), len(chosen)))
             for operation, failure in chosen:
+                if lab.is_over:
+                    break
                 fail_and_go_on(lab, tally, kind, operation, failure)
     return tally.conclude()
 

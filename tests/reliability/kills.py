@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import signal
@@ -27,6 +28,7 @@ def main(
     points: int | None = None,
     again: int | None = None,
     kinds: tuple[Literal["lstm", "gan", "classifier", "sweep"], ...] = tuple(KINDS),  # type: ignore[assignment]
+    minutes: float = math.inf,
     seed: int = 0,
     work: Path | None = None,
 ) -> int:
@@ -41,12 +43,15 @@ def main(
         points: Before how many operations runs are killed; None: before each one.
         again: The same for runs that go on after a kill.
         kinds: The runs.
+        minutes: For how long to try; what was not tried by then is left out.
         seed: Of the random moments.
         work: A folder for the runs; else the system's for temporary files.
     """
     tally = Tally()
-    with laboratory(seed, work) as lab:
+    with laboratory(kinds, seed, minutes, work) as lab:
         for number in range(signals + fresh):
+            if lab.is_over:
+                break
             by = SIGNALS[number // len(kinds) % len(SIGNALS)]
             by_signals(lab, tally, kinds[number % len(kinds)], by, number >= signals)
         shares = [None if n is None else -(-n // len(kinds)) for n in (points, again)]
@@ -111,7 +116,7 @@ def before_operations(
     lab: Laboratory, tally: Tally, kind: str, points: int | None, resumed: bool = False
 ) -> None:
     """Kill a run before an operation, for each or for some of its operations."""
-    if points == 0:
+    if points == 0 or lab.is_over:
         return
     every = 2
     expected, whole = lab.unbroken(kind, every), lab.trial(kind, every)
@@ -135,6 +140,8 @@ def before_operations(
             share = -(-points // len(starts))
             chosen = lab.random.sample(operations, min(share, len(operations)))
         for operation in chosen:
+            if lab.is_over:
+                break
             trial = lab.trial(kind, every)
             if resumed:
                 shutil.copytree(copied, trial.where)

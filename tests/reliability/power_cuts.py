@@ -6,6 +6,7 @@ whatever was not synchronized is lost, as by a power cut; it is mounted again, a
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import signal
@@ -16,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NoReturn
+from typing import Literal
 
 import tyro
 
@@ -128,6 +129,7 @@ def main(
     systems: tuple[Literal["ext4", "xfs"], ...] = ("ext4", "xfs"),
     kinds: tuple[Literal["lstm", "gan", "classifier", "sweep"], ...] = tuple(KINDS),  # type: ignore[assignment]
     sync: bool = True,
+    minutes: float = math.inf,
     seed: int = 0,
     work: Path | None = None,
 ) -> int:
@@ -141,30 +143,27 @@ def main(
         systems: The file systems.
         kinds: The runs.
         sync: With --no-sync runs do not wait for the disk: then this command must find faults.
+        minutes: For how long to try; what was not tried by then is left out.
         seed: Of the random moments.
         work: A folder for the file systems; else the system's for temporary files.
     """
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _leave)  # so that what is mounted is unmounted
     tally = Tally()
     places = [(system, option) for system in systems for option in OPTIONS[system]]
     # as many on each system, by turns on each of the ways to mount it
     share = {place: -(-cuts // len(systems) // len(OPTIONS[place[0]])) for place in places}
     try:
         check()
-        with laboratory(seed, work) as lab:
+        with laboratory(kinds, seed, minutes, work) as lab:
             for system, options in places:
                 with disk(system, lab.work, options) as made:
                     for number in range(share[system, options]):
+                        if lab.is_over:
+                            break
                         cut_and_go_on(lab, tally, made, kinds[number % len(kinds)], sync)
     except Impossible as error:
         print(f"cannot cut the power: {error}", file=sys.stderr)
         return CANNOT
     return tally.conclude()
-
-
-def _leave(number: int, frame: object) -> NoReturn:
-    raise SystemExit(128 + number)
 
 
 def unsynchronized() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import importlib
+import math
 import os
 import random
 import shutil
@@ -14,11 +15,11 @@ import tempfile
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, NamedTuple, NoReturn
 
 # before NumPy is imported, and reads it: the sums of two threads are others
 for _name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -28,7 +29,7 @@ import numpy as np  # noqa: E402
 from matplotlib.figure import Figure  # noqa: E402
 
 from minigrad.data import sample_digits  # noqa: E402
-from train import drawing, files, trainer  # noqa: E402
+from train import checkpoint, drawing, trainer  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = {  # 4 steps an epoch
@@ -40,7 +41,6 @@ SMALL = {  # 4 steps an epoch
 SWEEP = "--sweep 2 3 --models lstm --seeds 1 --data-size 40 --epochs 2 --hidden 4 --batch-size 20"
 KINDS = SMALL | {"sweep": SWEEP.split()}  # of runs; a sweep is many runs of the LSTM
 NEVER = ["--checkpoint-minutes", "1000"]
-CHECKPOINT, BEFORE = "checkpoint.safetensors", "checkpoint-before.safetensors"
 RESULTS = {"metrics.jsonl", "metrics.csv", "last.safetensors", "best.safetensors", "sweep.csv"}
 PATIENCE = 120.0  # seconds after which a run of less than two hangs
 
@@ -53,19 +53,21 @@ def results(run: Path) -> dict[str, bytes]:
     found = {}
     for path in sorted(run.rglob("*")):
         name = str(path.relative_to(run))
-        if path.name == CHECKPOINT:
+        if path.name == checkpoint.CHECKPOINT:
             found[name] = timeless(path)
         elif path.name in RESULTS or path.parent.name == "samples":
             found[name] = path.read_bytes()
     return found
 
 
-def timeless(checkpoint: Path) -> bytes:
-    """The content of a checkpoint without the size of a file that holds seconds."""
-    content = files.read_state(checkpoint)
+def timeless(path: Path) -> bytes:
+    """The content of a checkpoint, but for seconds, places and settings."""
+    content = checkpoint.read_state(path)
     content["sizes"].pop("timing.jsonl")
+    for name in ("cwd", "settings"):
+        content["ground"].pop(name)
     arrays: dict[str, Any] = {}
-    structure = files._packed(content, "", arrays)
+    structure = checkpoint._packed(content, "", arrays)
     return repr((structure, [(name, x.numpy().tobytes()) for name, x in arrays.items()])).encode()
 
 
@@ -77,7 +79,7 @@ def contents(run: Path) -> dict[str, bytes]:
 
 def names(run: Path) -> set[str]:
     """The names of all files of a run, but those of which there need not be one."""
-    return {name for name in contents(run) if Path(name).name != BEFORE}
+    return {name for name in contents(run) if Path(name).name != checkpoint.BEFORE}
 
 
 class Content(NamedTuple):
@@ -88,12 +90,13 @@ class Content(NamedTuple):
 
     @classmethod
     def of(cls, run: Path) -> Content:
-        return cls(results(run), names(run))
+        config = {"config.json": (run / "config.json").read_bytes()}
+        return cls(config | results(run), names(run))
 
     def promised(self, run: Path) -> list[str]:
         """In which of the results another run differs, in words; pictures may be drawn anew."""
         try:
-            found = results(run)
+            found = Content.of(run).results
         except (OSError, ValueError, KeyError) as error:
             return [f"cannot be read: {error!r}"]
         return [f"{name} differs" for name, each in self.results.items() if found.get(name) != each]
@@ -304,13 +307,21 @@ class Laboratory:
 
     work: Path
     random: random.Random
+    until: float = math.inf
+    """When to try no more, by `time.monotonic`."""
+
     _unbroken: dict[tuple[str, int], Content] = field(default_factory=dict)
     _durations: dict[tuple[str, bool], float] = field(default_factory=dict)
     _trials: int = 0
 
-    def warm_up(self) -> None:
+    @property
+    def is_over(self) -> bool:
+        """Whether the time is over in which to try something."""
+        return time.monotonic() > self.until
+
+    def warm_up(self, kinds: Iterable[str]) -> None:
         """Do each run once in this process, whose forks then need not import and compile."""
-        for kind in KINDS:
+        for kind in kinds:
             with open(os.devnull, "w") as quiet, redirect_stdout(quiet):
                 self.trial(kind, 2).here()
 
@@ -354,21 +365,32 @@ class Laboratory:
 
 
 @contextmanager
-def laboratory(seed: int, within: Path | None = None) -> Iterator[Laboratory]:
-    """Make a laboratory, and take it away in the end.
+def laboratory(
+    kinds: Iterable[str], seed: int, minutes: float = math.inf, within: Path | None = None
+) -> Iterator[Laboratory]:
+    """Make a laboratory, and take it away in the end, also where a signal ends the process.
 
     Args:
+        kinds: Of the runs that are done there.
         seed: Of all that is left to chance.
+        minutes: For how long to try.
         within: A folder for it; else the system's for temporary files.
     """
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _leave)
     quick_pictures()
     quick_versions()
     with tempfile.TemporaryDirectory(prefix="reliability-", dir=within) as folder:
         work = Path(folder)
         write_digits(work / "digits")
         found = Laboratory(work, random.Random(seed))
-        found.warm_up()
+        found.warm_up(kinds)
+        found.until = time.monotonic() + 60 * minutes
         yield found
+
+
+def _leave(number: int, frame: object) -> NoReturn:
+    raise SystemExit(128 + number)
 
 
 def write_digits(folder: Path) -> None:
