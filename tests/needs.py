@@ -34,3 +34,7 @@ FORKS = pytest.mark.skipif(
     reason="the commands that try to break runs fork, and look into /proc; that is for Linux, and "
     "what they try has tests of its own, some of each",
 )
+PIPES = pytest.mark.skipif(
+    not hasattr(os, "mkfifo"),
+    reason="no os.mkfifo: Windows has no pipes among its files",
+)
