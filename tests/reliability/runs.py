@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import importlib
+import inspect
 import math
 import os
 import random
@@ -25,6 +26,7 @@ from typing import IO, Any, NamedTuple, NoReturn
 for _name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 
+import docstring_parser  # noqa: E402
 import numpy as np  # noqa: E402
 from matplotlib.figure import Figure  # noqa: E402
 
@@ -379,7 +381,7 @@ def laboratory(
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _leave)
     quick_pictures()
-    quick_versions()
+    quick_start()
     with tempfile.TemporaryDirectory(prefix="reliability-", dir=within) as folder:
         work = Path(folder)
         write_digits(work / "digits")
@@ -428,9 +430,11 @@ def quick_pictures() -> None:
             setattr(drawing, name, blank(name))
 
 
-def quick_versions() -> None:
-    """Look up once which packages are installed, which takes a second."""
+def quick_start() -> None:
+    """Look up once what is installed and what the sources say, which takes most of a start."""
     trainer._versions = functools.cache(trainer._versions)
+    inspect.getsource = functools.cache(inspect.getsource)
+    docstring_parser.parse_from_object = functools.cache(docstring_parser.parse_from_object)
 
 
 # --- what came of it ------------------------------------------------------------------------------
