@@ -56,22 +56,20 @@ def main(
     """
     tally = Tally()
     with laboratory(kinds, seed, minutes, work) as lab:
+        chosen: list[tuple[str, Operation, Failure]] = []
         for kind in kinds:
             whole = lab.trial(kind, EVERY)
-            operations = recorded(whole.begin, whole.where)
-            shutil.rmtree(whole.where)
-            chosen: list[tuple[Operation, str]] = [
-                (operation, failure)
-                for operation in operations
+            chosen += [
+                (kind, operation, failure)
+                for operation in recorded(whole.begin, whole.where)
                 for failure in failures
                 if operation.kind == "write" or failure not in ("half", "short")
             ]
-            if points is not None:
-                chosen = lab.random.sample(chosen, min(-(-points // len(kinds)), len(chosen)))
-            for operation, failure in chosen:
-                if lab.is_over:
-                    break
-                fail_and_go_on(lab, tally, kind, operation, failure)
+        lab.random.shuffle(chosen)
+        for each in chosen[:points]:
+            if lab.is_over:
+                break
+            fail_and_go_on(lab, tally, *each)
     return tally.conclude()
 
 

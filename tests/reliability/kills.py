@@ -15,11 +15,12 @@ from typing import Literal
 import tyro
 
 from .operations import Operation, Watch, recorded
-from .runs import KINDS, Content, Ended, Laboratory, Tally, Trial, laboratory
+from .runs import KINDS, Ended, Laboratory, Tally, Trial, laboratory
 
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 MOST = 5  # signals to one run
 EVERY = (1, 2, 3, 5)  # steps between two checkpoints
+STEPS = 2  # the same, where the moments are not random
 
 
 def main(
@@ -54,10 +55,8 @@ def main(
                 break
             by = SIGNALS[number // len(kinds) % len(SIGNALS)]
             by_signals(lab, tally, kinds[number % len(kinds)], by, number >= signals)
-        shares = [None if n is None else -(-n // len(kinds)) for n in (points, again)]
-        for kind in kinds:
-            before_operations(lab, tally, kind, shares[0])
-            before_operations(lab, tally, kind, shares[1], resumed=True)
+        before_operations(lab, tally, kinds, points)
+        before_operations_again(lab, tally, kinds, again)
     return tally.conclude()
 
 
@@ -113,48 +112,47 @@ def faults(ended: Ended, by: signal.Signals) -> list[str]:
 
 
 def before_operations(
-    lab: Laboratory, tally: Tally, kind: str, points: int | None, resumed: bool = False
+    lab: Laboratory, tally: Tally, kinds: Sequence[str], points: int | None
 ) -> None:
-    """Kill a run before an operation, for each or for some of its operations."""
-    if points == 0 or lab.is_over:
-        return
-    every = 2
-    expected, whole = lab.unbroken(kind, every), lab.trial(kind, every)
-    operations = recorded(whole.begin, whole.where)
-    shutil.rmtree(whole.where)
-    group = "SIGKILL before an operation"
-    starts = [0]
-    if resumed:
-        group += " of a run that goes on"
-        starts = lab.random.sample([each.number for each in operations], 3)
-    for start in starts:
-        trial = lab.trial(kind, every)
-        if resumed:
-            trial.begin(kill_before(start, trial.where)).wait()
-            copied = kept(trial)
-            operations = recorded(trial.resume, trial.where)
-            shutil.rmtree(trial.where)
-        if points is None:
-            chosen: Sequence[Operation] = operations
-        else:
-            share = -(-points // len(starts))
-            chosen = lab.random.sample(operations, min(share, len(operations)))
-        for operation in chosen:
+    """Kill runs before an operation, for each or for some of their operations."""
+    chosen: list[tuple[str, Operation]] = []
+    for kind in kinds if points != 0 else ():
+        whole = lab.trial(kind, STEPS)
+        chosen += [(kind, operation) for operation in recorded(whole.begin, whole.where)]
+    lab.random.shuffle(chosen)
+    for kind, operation in chosen[:points]:
+        if lab.is_over:
+            break
+        trial = lab.trial(kind, STEPS)
+        killed = trial.begin(kill_before(operation.number, trial.where)).wait()
+        goes_on(lab, tally, trial, killed, str(operation), "SIGKILL before an operation")
+
+
+def before_operations_again(
+    lab: Laboratory, tally: Tally, kinds: Sequence[str], points: int | None
+) -> None:
+    """Kill runs that go on after a kill, for each or for some of their operations."""
+    group = "SIGKILL before an operation of a run that goes on"
+    left = points
+    for kind in kinds if points != 0 else ():
+        whole = lab.trial(kind, STEPS)
+        operations = recorded(whole.begin, whole.where)
+        first = lab.random.choice(operations[len(operations) // 10 :])
+        trial = lab.trial(kind, STEPS)
+        trial.begin(kill_before(first.number, trial.where)).wait()
+        copy = kept(trial)
+        chosen = recorded(trial.resume, trial.where)
+        lab.random.shuffle(chosen)
+        share = None if left is None else -(-left // (len(kinds) - kinds.index(kind)))
+        left = None if left is None or share is None else left - share
+        for operation in chosen[:share]:
             if lab.is_over:
-                break
-            trial = lab.trial(kind, every)
-            if resumed:
-                shutil.copytree(copied, trial.where)
-            again = trial.resume if resumed else trial.begin
-            killed = again(kill_before(operation.number, trial.where)).wait()
-            how, problems = goes_on(trial, expected)
-            if killed.code != -signal.SIGKILL:
-                how = "had ended before"
-            after = f" after a kill before operation {start}" if resumed else ""
-            tally.add(group, f"{kind} {operation}{after}" if problems else how, problems)
-            shutil.rmtree(trial.where, ignore_errors=True)
-        if resumed:
-            shutil.rmtree(copied, ignore_errors=True)
+                return
+            trial = lab.trial(kind, STEPS)
+            shutil.copytree(copy, trial.where)
+            killed = trial.resume(kill_before(operation.number, trial.where)).wait()
+            goes_on(lab, tally, trial, killed, f"{operation} after {first}", group)
+        shutil.rmtree(copy)
 
 
 def kept(trial: Trial) -> Path:
@@ -175,16 +173,22 @@ def kill_before(number: int, folder: Path) -> Callable[[], None]:
     return lambda: Watch(folder, before).start()
 
 
-def goes_on(trial: Trial, expected: Content) -> tuple[str, list[str]]:
-    """Go on with a run that was killed; return how it ended, and what was wrong."""
+def goes_on(
+    lab: Laboratory, tally: Tally, trial: Trial, killed: Ended, point: str, group: str
+) -> None:
+    """Go on with a run that was killed, and compare."""
     trial.where.mkdir(exist_ok=True)
     config = (trial.run / "config.json").exists()
     ended = trial.resume().wait()
+    problems, how = [str(ended)], ""
     if ended.code == 0:
-        return "ended right", expected.differences(trial.run)
-    if ended.code == 2 and not config and not [*trial.run.glob("**/*.safetensors")]:
-        return "there was no run yet", ["a traceback"] * ("Traceback" in ended.err)
-    return "", [str(ended)]
+        problems, how = lab.unbroken(trial.kind, STEPS).differences(trial.run), "ended right"
+    elif ended.code == 2 and not config and not [*trial.run.glob("**/*.safetensors")]:
+        problems, how = ["a traceback"] * ("Traceback" in ended.err), "there was no run yet"
+    if killed.code != -signal.SIGKILL:
+        how = "had ended before"
+    tally.add(group, f"{trial.kind} {point}" if problems else how, problems)
+    shutil.rmtree(trial.where)
 
 
 if __name__ == "__main__":

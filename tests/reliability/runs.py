@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import importlib
-import inspect
+import io
 import math
 import os
 import random
@@ -17,7 +17,7 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, NamedTuple, NoReturn
@@ -26,12 +26,11 @@ from typing import IO, Any, NamedTuple, NoReturn
 for _name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 
-import docstring_parser  # noqa: E402
 import numpy as np  # noqa: E402
 from matplotlib.figure import Figure  # noqa: E402
 
 from minigrad.data import sample_digits  # noqa: E402
-from train import checkpoint, drawing, trainer  # noqa: E402
+from train import checkpoint, config, drawing, trainer  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = {  # 4 steps an epoch
@@ -92,8 +91,8 @@ class Content(NamedTuple):
 
     @classmethod
     def of(cls, run: Path) -> Content:
-        config = {"config.json": (run / "config.json").read_bytes()}
-        return cls(config | results(run), names(run))
+        settings = {"config.json": (run / "config.json").read_bytes()}
+        return cls(settings | results(run), names(run))
 
     def promised(self, run: Path) -> list[str]:
         """In which of the results another run differs, in words; pictures may be drawn anew."""
@@ -255,17 +254,24 @@ class Trial:
         """The command line that begins the run."""
         return [*KINDS[self.kind], *NEVER, *self.options, "--out", "runs", "--name", "run"]
 
-    def here(self) -> None:
-        """Do the run in this process."""
-        self.where.mkdir(parents=True)
+    @property
+    def resuming(self) -> list[str]:
+        """The command line that goes on with the run."""
+        return ["--resume", str(self.relative)]
+
+    def here(self, words: Sequence[str]) -> None:
+        """Run the trainer in this process; it must end well."""
+        self.where.mkdir(parents=True, exist_ok=True)
         before = os.getcwd()
         os.chdir(self.where)
+        said = io.StringIO()
         try:
-            code = importlib.import_module(self.module).main([*self.words, "--quiet"])
+            with redirect_stdout(said), redirect_stderr(said):
+                code = importlib.import_module(self.module).main(words)
         finally:
             os.chdir(before)
         if code != 0:
-            raise RuntimeError(f"a run that nothing disturbs fails: {self.module}, {self.words}")
+            raise RuntimeError(f"a run that nothing disturbs fails:\n{said.getvalue()}")
 
     def begin(self, prepare: Callable[[], None] = nothing, fresh: bool = False) -> Process:
         """Start the run.
@@ -276,11 +282,9 @@ class Trial:
         """
         return self.start(self.words, prepare, fresh)
 
-    def resume(
-        self, prepare: Callable[[], None] = nothing, fresh: bool = False, more: Sequence[str] = ()
-    ) -> Process:
+    def resume(self, prepare: Callable[[], None] = nothing, fresh: bool = False) -> Process:
         """Go on with the run."""
-        return self.start(["--resume", str(self.relative), *more], prepare, fresh)
+        return self.start(self.resuming, prepare, fresh)
 
     def start(
         self, words: Sequence[str], prepare: Callable[[], None], fresh: bool = False
@@ -324,8 +328,7 @@ class Laboratory:
     def warm_up(self, kinds: Iterable[str]) -> None:
         """Do each run once in this process, whose forks then need not import and compile."""
         for kind in kinds:
-            with open(os.devnull, "w") as quiet, redirect_stdout(quiet):
-                self.trial(kind, 2).here()
+            self.unbroken(kind, 2)
 
     def trial(self, kind: str, every: int, where: Path | None = None) -> Trial:
         """Return a new trial.
@@ -359,10 +362,9 @@ class Laboratory:
         key = kind, every
         if key not in self._unbroken:
             trial = self.trial(kind, every)
-            ended = trial.begin().wait()
-            if ended.code != 0:
-                raise RuntimeError(f"a run that nothing disturbs fails, {ended}\n{ended.err}")
+            trial.here(trial.words)
             self._unbroken[key] = Content.of(trial.run)
+            trial.here(trial.resuming)  # it has nothing to do, but forks know the way then
         return self._unbroken[key]
 
 
@@ -431,10 +433,10 @@ def quick_pictures() -> None:
 
 
 def quick_start() -> None:
-    """Look up once what is installed and what the sources say, which takes most of a start."""
+    """Look up installed packages and read each command line once, which takes most of a start."""
     trainer._versions = functools.cache(trainer._versions)
-    inspect.getsource = functools.cache(inspect.getsource)
-    docstring_parser.parse_from_object = functools.cache(docstring_parser.parse_from_object)
+    once = functools.cache(config._command_line)
+    config._command_line = lambda default, args, program: once(default, tuple(args), program)
 
 
 # --- what came of it ------------------------------------------------------------------------------
