@@ -29,6 +29,11 @@ PROCESS_GROUPS = pytest.mark.skipif(
     reason="no os.killpg, which ends a process with all that it has started; stages and tests are "
     "run on a machine with a GPU, which has Linux",
 )
+FORKS = pytest.mark.skipif(
+    sys.platform != "linux",
+    reason="the commands that try to break runs fork, and look into /proc; that is for Linux, and "
+    "what they try has tests of its own, some of each",
+)
 PIPES = pytest.mark.skipif(
     not hasattr(os, "mkfifo"),
     reason="no os.mkfifo: Windows has no pipes among its files",
