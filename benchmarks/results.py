@@ -16,9 +16,9 @@ from typing import Any
 import tyro
 
 from train.config import RunConfig, option
+from train.folder import read_lines
 from train.gan import GANConfig
 from train.lstm import LSTMConfig
-from train.run import read_lines
 
 Record = dict[str, Any]
 

@@ -12,8 +12,18 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
-__all__ = ["TEMPORARY", "read_member", "read_within", "replacing", "to_disk"]
+__all__ = [
+    "TEMPORARY",
+    "append_to",
+    "read_member",
+    "read_up_to",
+    "read_within",
+    "refuse_strange",
+    "replacing",
+    "to_disk",
+]
 
 TEMPORARY = ".unfinished-"  # how the name of a file begins that is not whole yet
 
@@ -24,6 +34,7 @@ def _flags(*names: str) -> int:
 
 
 _NEW = _flags("O_WRONLY", "O_CREAT", "O_EXCL", "O_NOFOLLOW", "O_CLOEXEC", "O_BINARY")
+_END = _flags("O_WRONLY", "O_APPEND", "O_CREAT", "O_NOFOLLOW", "O_CLOEXEC", "O_BINARY")
 _ANY = _flags("O_RDONLY", "O_CLOEXEC", "O_BINARY")
 _MEMBER = _ANY | _flags("O_NOFOLLOW", "O_NONBLOCK")  # opening a pipe would wait for its writer
 
@@ -72,6 +83,16 @@ def to_disk(path: Path) -> None:
         os.close(opened)
 
 
+def append_to(path: Path, content: bytes) -> None:
+    """Write at the end of a file, which is made if there is none; a link is not followed.
+
+    Raises:
+        OSError: If it cannot be written.
+    """
+    with open(path, "ab", opener=lambda name, _: os.open(name, _END, 0o666)) as file:
+        file.write(content)
+
+
 def read_within(path: str | Path, most: int) -> bytes:
     """Read a file that the user named, if it is not too large: it may be a link, or a pipe.
 
@@ -97,13 +118,32 @@ def read_member(path: Path, most: int) -> bytes:
         OSError: If it cannot be read.
         ValueError: If it is larger, or a link, a pipe, a device or a folder.
     """
-    kind = stat.S_IFMT(os.lstat(path).st_mode)
-    if kind != stat.S_IFREG:
-        raise ValueError(f"{path} is {KINDS.get(kind, 'no file')}, expected a plain file")
+    refuse_strange(path)
     return _read(path, _MEMBER, most)
 
 
-KINDS = {
+def read_up_to(file: IO[bytes], most: int) -> bytes:
+    """Read the next bytes of an open file, and take no memory for those that are not there."""
+    parts = []
+    while most > 0 and (part := file.read(min(most, 2**20))):
+        parts.append(part)
+        most -= len(part)
+    return b"".join(parts)
+
+
+def refuse_strange(path: Path) -> None:
+    """Refuse what is no plain file.
+
+    Raises:
+        OSError: If it does not exist.
+        ValueError: If it is a link, a pipe, a device or a folder.
+    """
+    kind = stat.S_IFMT(os.lstat(path).st_mode)
+    if kind != stat.S_IFREG:
+        raise ValueError(f"{path} is {_KINDS.get(kind, 'no file')}, expected a plain file")
+
+
+_KINDS = {
     stat.S_IFLNK: "a link",
     stat.S_IFDIR: "a folder",
     stat.S_IFIFO: "a pipe",

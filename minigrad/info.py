@@ -27,7 +27,7 @@ import numpy as np
 from minigrad import __version__
 from minigrad.backends.cupy import one_line
 
-__all__ = ["report", "text"]
+__all__ = ["arithmetic", "report", "text"]
 
 VARIABLES = {
     "MINIGRAD_FAST": "0 switches Numba off",
@@ -169,6 +169,34 @@ def report() -> Found:
         "gpu": _gpu(),
         "variables": {name: os.environ.get(name) for name in VARIABLES},
     }
+
+
+def arithmetic(device: str = "cpu") -> dict[str, str]:
+    """What the last bits of a result depend on: versions, processor, BLAS, its kernels and threads.
+
+    Args:
+        device: Where is computed, "cpu" or "gpu".
+
+    Example:
+        >>> arithmetic()["NumPy"] == np.__version__
+        True
+    """
+    blas, numba = _try_call(_blas)[0] or {}, _numba()
+    found = {
+        "minigrad": __version__,
+        "NumPy": np.__version__,
+        "BLAS": f"{blas.get('name', 'unknown')} {blas.get('version', '')}".strip(),
+        "kernels of BLAS": str(blas.get("kernels", "unknown")),
+        "threads of BLAS": str(blas.get("threads", "unknown")),
+        "Numba": numba["version"] if numba["works"] else "none",
+        "processor": platform.machine(),
+        "device": device,
+    }
+    if device == "gpu":
+        gpu = _gpu()
+        names = {each["name"] for each in gpu.get("devices", ())}
+        found |= {"CuPy": str(gpu.get("cupy")), "GPU": ", ".join(sorted(names))}
+    return found
 
 
 def text(found: Found) -> str:

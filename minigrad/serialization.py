@@ -1,20 +1,32 @@
-"""Save and load weights as safetensors files, a format without code, also used with PyTorch."""
+"""Save and load weights as safetensors files, a format without code, also used with PyTorch.
+
+A file that `save` writes carries its own SHA-256, so that no damage goes unseen.
+"""
 
 from __future__ import annotations
 
-import contextlib
+import hashlib
+import json
 import os
 import warnings
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from minigrad.backends import to_device, to_numpy
+from minigrad.files import read_up_to, replacing
 from minigrad.nn.state import raw_array
 from minigrad.tensor import Tensor, described, new_leaf
 
-__all__ = ["load", "save"]
+__all__ = ["from_bytes", "load", "save", "to_bytes"]
+
+MOST_HEADER = 2**22  # bytes, room for 40,000 arrays
+MOST_DATA = 2**32
+# the key and the value both say that there is a checksum, so that damage to one is seen
+_KEY, _VALUE = "minigrad", "minigrad-sha256:"
+_DIGITS = 64  # of a SHA-256; they count as zeros in what is summed
 
 # NumPy's dtype for each dtype name in a safetensors file; bfloat16, which NumPy lacks, as its bits
 _DTYPES = {
@@ -55,28 +67,57 @@ def save(state: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
         ...     load(f"{folder}/x.safetensors")
         {'x': tensor([1., 1.])}
     """
-    from safetensors.numpy import save as to_bytes
+    path = _checked_path("save", path)
+    content = to_bytes(state)
+    # for a symbolic link, replace the file that it points to
+    target = os.path.realpath(path) if os.path.islink(path) else path
+    try:
+        with replacing(Path(target)) as unfinished, open(unfinished, "wb") as file:
+            file.write(content)
+    except OSError as error:
+        raise type(error)(
+            error.errno, f"cannot write weights: {error.strerror}; choose a writable file", path
+        ) from None
+
+
+def to_bytes(state: Mapping[str, Any]) -> bytes:
+    """Return the content of the file that `save` writes.
+
+    Its metadata holds the SHA-256 of the whole content, in which the checksum's own 64 digits count
+    as zeros.
+
+    Args:
+        state: A dictionary from names to Tensors or arrays.
+
+    Raises:
+        TypeError: A value is not a Tensor or numeric array, or a name is not a string.
+        ValueError: The file format does not allow a name.
+
+    Example:
+        >>> import minigrad as mg
+        >>> from_bytes(to_bytes({"x": mg.ones(2)}), "x")
+        {'x': tensor([1., 1.])}
+    """
+    from safetensors.numpy import save as serialize
 
     if not isinstance(state, Mapping):
         raise TypeError(
             f"save: expected names with Tensors, such as model.state_dict(), got {described(state)}"
         )
-    path = _checked_path("save", path)
-    content = to_bytes({name: _in_order(name, value) for name, value in state.items()})
-    # for a symbolic link, replace the file that it points to
-    target = os.path.realpath(path) if os.path.islink(path) else path
-    folder, name = os.path.split(target)
-    unfinished = os.path.join(folder, f".{name}.{os.getpid()}")
-    try:
-        with open(unfinished, "wb") as file:
-            file.write(content)
-        os.replace(unfinished, target)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            os.unlink(unfinished)
-        raise type(error)(
-            error.errno, f"cannot write weights: {error.strerror}; choose a writable file", path
-        ) from None
+    arrays = {name: _in_order(name, value) for name, value in state.items()}
+    content = serialize(arrays, {_KEY: _VALUE + "0" * _DIGITS})
+    start = content.index(_VALUE.encode()) + len(_VALUE)  # metadata comes first in the file
+    digits = _checksum(content, start).encode()
+    return b"".join((content[:start], digits, content[start + _DIGITS :]))
+
+
+def _checksum(content: bytes, start: int) -> str:
+    """The SHA-256 of a file, with the digits from `start` on as zeros."""
+    view = memoryview(content)
+    found = hashlib.sha256(view[:start])
+    found.update(b"0" * _DIGITS)
+    found.update(view[start + _DIGITS :])
+    return found.hexdigest()
 
 
 def _checked_path(function: str, path: Any) -> str:
@@ -133,34 +174,107 @@ def load(path: str | os.PathLike[str], device: str = "cpu") -> dict[str, Tensor]
         ...     mg.load(f"{folder}/state.safetensors")
         {'weight': tensor([1., 1.])}
     """
-    from safetensors import SafetensorError, deserialize
-
     path = _checked_path("load", path)
     try:
         with open(path, "rb") as file:
-            entries = sorted(deserialize(file.read()))  # type: ignore[no-untyped-call]
+            content = file.read(8)
+            content += read_up_to(file, _header_size(content, path))
+            size = _data_size(_header(content, path), path)
+            content += read_up_to(file, size + 1)  # one byte more would be one too many
     except OSError as error:
         raise type(error)(f"cannot read weights: {error}; check the path {path!r}") from None
+    return from_bytes(content, path, device)
+
+
+def from_bytes(content: bytes, name: str, device: str = "cpu") -> dict[str, Tensor]:
+    """Read named Tensors from the content of a safetensors file, as `load` does.
+
+    Args:
+        content: The whole file.
+        name: What messages call it.
+        device: The device of the Tensors: "cpu" or "gpu".
+
+    Raises:
+        ValueError: It is not a safetensors file, or is damaged, or holds a dtype that Tensors
+            cannot have, such as float8.
+        DeviceError: `device` is unknown or not usable.
+    """
+    from safetensors import SafetensorError, deserialize
+
+    header = _header(content, name)
+    _data_size(header, name)
+    _check_sum(content, header.get("__metadata__"), name)
+    try:
+        entries = sorted(deserialize(content))  # type: ignore[no-untyped-call]
     except SafetensorError as error:
-        raise ValueError(
-            f"cannot read weights: {path!r} is damaged or no safetensors file ({error}); save it "
-            "again, by mg.save or safetensors.torch.save_file"
-        ) from error
-    for name, entry in entries:
+        raise _damaged(name, str(error)) from error
+    for key, entry in entries:
         if (kind := entry["dtype"]) not in _DTYPES:
             raise ValueError(
-                f"cannot read weights: {path!r} is whole, but {name!r} has dtype {kind} "
+                f"cannot read weights: {name!r} is whole, but {key!r} has dtype {kind} "
                 f"({kind.replace('F', 'float', 1).lower()}), which Tensors cannot have; save it as "
                 "float32, in PyTorch by x.float()"
             )
-    widened = [name for name, entry in entries if entry["dtype"] == "BF16"]
+    widened = [key for key, entry in entries if entry["dtype"] == "BF16"]
     if widened:
         warnings.warn(
-            f"load: {path!r} holds bfloat16 ({widened[0]!r}, {len(widened)} in all), which NumPy "
+            f"load: {name!r} holds bfloat16 ({widened[0]!r}, {len(widened)} in all), which NumPy "
             "does not have; they become float32, with the same values",
-            stacklevel=2,
+            stacklevel=3,  # who called `load`
         )
-    return {name: new_leaf(to_device(_array(entry), device)) for name, entry in entries}
+    try:
+        return {key: new_leaf(to_device(_array(entry), device)) for key, entry in entries}
+    except (ValueError, OverflowError) as error:  # axes that NumPy does not take
+        raise _damaged(name, str(error)) from error
+
+
+def _damaged(name: str, why: str) -> ValueError:
+    return ValueError(
+        f"cannot read weights: {name!r} is damaged or no safetensors file ({why}); save it again, "
+        "by mg.save or safetensors.torch.save_file"
+    )
+
+
+def _header_size(content: bytes, name: str) -> int:
+    """The size of the header, which the first eight bytes of a file give."""
+    size = int.from_bytes(content[:8], "little")
+    if len(content) < 8 or size > MOST_HEADER:
+        raise _damaged(name, f"a header of {size:,} bytes; at most {MOST_HEADER:,} are read")
+    return size
+
+
+def _header(content: bytes, name: str) -> dict[str, Any]:
+    """The header of a file, which may not hold all that it promises."""
+    try:
+        found = json.loads(content[8 : 8 + _header_size(content, name)])
+    except (ValueError, RecursionError) as error:
+        raise _damaged(name, f"its header is no JSON: {error}") from None
+    if not isinstance(found, dict):
+        raise _damaged(name, "its header names no arrays")
+    return found
+
+
+def _data_size(header: Mapping[str, Any], name: str) -> int:
+    """How many bytes follow the header, as far as it says so."""
+    entries = [entry for key, entry in header.items() if key != "__metadata__"]
+    try:
+        size = max((entry["data_offsets"][1] for entry in entries), default=0)
+        too_large = not 0 <= size <= MOST_DATA
+    except (TypeError, KeyError, IndexError):
+        raise _damaged(name, "its header does not say where the arrays are") from None
+    if too_large:
+        raise _damaged(name, f"arrays of {size:,} bytes; at most {MOST_DATA:,} are read")
+    return int(size)
+
+
+def _check_sum(content: bytes, metadata: Any, name: str) -> None:
+    """Refuse a file that carries a checksum, but not that of its content."""
+    pairs = metadata.items() if isinstance(metadata, dict) else ()
+    for key, value in pairs:
+        if key == _KEY or str(value).startswith(_VALUE):
+            start = content.find(_VALUE.encode()) + len(_VALUE)
+            if value != _VALUE + _checksum(content, start):
+                raise _damaged(name, "its checksum is not that of its content")
 
 
 def _array(entry: Mapping[str, Any]) -> np.ndarray[Any, Any]:

@@ -15,7 +15,7 @@ from benchmarks import against, measuring, results, steps, workers
 from benchmarks.contestants import minigrad_steps, numpy_steps, torch_steps
 from benchmarks.contestants.task import CHAINS, Task
 from train import gan, judge, lstm
-from train.run import read_lines
+from train.folder import read_lines
 
 ROOT = Path(__file__).parent.parent
 CONTESTANTS = steps.CONTESTANTS

@@ -21,7 +21,7 @@ from minigrad.backends.cupy.graph import StepGraph
 from models.lstm import LSTM
 from models.lstm_layer import LayerLSTM
 from train import average, classifier, console, gan, judge, lstm
-from train.loop import MOST_WAITING, Meter
+from train.state import MOST_WAITING, Meter
 
 EPS = float(np.finfo(np.float32).eps)
 LAUNCH_FAILURE = 719  # CUDA's number

@@ -17,8 +17,9 @@ import pytest
 from trainings import before_step, damaged, only_run, over_trainers, stop_before_step
 
 import minigrad as mg
-from train import classifier, files, gan, lstm
-from train.run import CHECKPOINT, RunFolder
+from train import checkpoint, classifier, gan, lstm
+from train.checkpoint import CHECKPOINT
+from train.run import RunFolder
 
 ROOT = Path(__file__).parent.parent
 SMALL = {  # 4 steps an epoch
@@ -42,9 +43,11 @@ def results(run: Path) -> dict[str, bytes]:
     names += ["best.safetensors"] * (run / "best.safetensors").exists()
     names += [str(path.relative_to(run)) for path in run.glob("samples/*")]
     contents = {name: (run / name).read_bytes() for name in names}
-    state = files.read_state(run / CHECKPOINT)
+    state = checkpoint.read_state(run / CHECKPOINT)
     state["sizes"].pop("timing.jsonl")  # holds seconds
-    contents[CHECKPOINT] = repr(files._packed(state, "", {})).encode()
+    settings = state["ground"].pop("settings")
+    assert settings["program"].startswith("train.")
+    contents[CHECKPOINT] = repr(checkpoint._packed(state, "", {})).encode()
     return contents
 
 
@@ -175,13 +178,26 @@ def test_another_trainers_run_is_refused(unbroken: Any, capsys: pytest.CaptureFi
     assert "this is a run of train.lstm, not of train.gan" in capsys.readouterr().err
 
 
+def both(content: bytes | None) -> Callable[[Path], None]:
+    """What damages both checkpoints."""
+
+    def damage(run: Path) -> None:
+        damaged(CHECKPOINT, content)(run)
+        damaged(BEFORE, content)(run)
+
+    return damage
+
+
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
         (damaged("config.json", None), r"config.json cannot be read: No such file"),
         (damaged("config.json", b"{"), r"config.json is neither TOML nor"),
-        (damaged(CHECKPOINT, None), r"cannot read weights"),
-        (damaged(CHECKPOINT, b"half"), r"is damaged or no safetensors file"),
+        (both(None), r"there is no checkpoint, but metrics.jsonl has \d+ bytes"),
+        (
+            both(b"half"),
+            rf"{CHECKPOINT} is damaged .*no safetensors file.*; {BEFORE} is damaged .*no safet",
+        ),
         (damaged("metrics.jsonl", b""), r"metrics.jsonl has 0 bytes, fewer than the \d+ that"),
     ],
 )
@@ -197,7 +213,7 @@ def test_a_damaged_run_is_bad_input(
 def test_weights_in_the_place_of_a_checkpoint_are_refused(tmp_path: Path) -> None:
     mg.save({"x": mg.ones(2)}, tmp_path / CHECKPOINT)
     with pytest.raises(ValueError, match="holds weights, not a training state"):
-        files.read_state(tmp_path / CHECKPOINT)
+        checkpoint.read_state(tmp_path / CHECKPOINT)
 
 
 def test_two_processes_do_not_train_in_one_folder(
@@ -218,14 +234,14 @@ def test_a_state_comes_back_as_it_was(tmp_path: Path) -> None:
         "yes": True,
         "words": "é",
     }
-    files.write_state(tree, tmp_path / "x.safetensors")
-    found = files.read_state(tmp_path / "x.safetensors")
+    checkpoint.write_state(tree, tmp_path / "x.safetensors")
+    found = checkpoint.read_state(tmp_path / "x.safetensors")
     for a, b in zip(found.pop("arrays"), tree.pop("arrays"), strict=True):
         assert a.dtype == b.dtype
         np.testing.assert_array_equal(a.numpy(), b)
-    assert found == tree
+    assert found == tree | {"format": checkpoint.FORMAT}
     with pytest.raises(TypeError, match="a training state holds set at /x"):
-        files.write_state({"x": {1}}, tmp_path / "y.safetensors")
+        checkpoint.write_state({"x": {1}}, tmp_path / "y.safetensors")
 
 
 def test_tensorboard_gets_the_measurements(tmp_path: Path) -> None:
@@ -322,9 +338,10 @@ def state_of(content: dict[str, Any]) -> dict[str, Any]:
 def test_a_checkpoint_of_other_content_is_bad_input_and_nothing_is_lost(
     change: Any, run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    content = files.read_state(run / CHECKPOINT)
-    change(content)
-    files.write_state(content, run / CHECKPOINT)
+    for name in checkpoint.NAMES:
+        content = checkpoint.read_state(run / name)
+        change(content)
+        checkpoint.write_state(content, run / name)
     with (run / "metrics.jsonl").open("a") as file:
         file.write('{"epoch": 9, "step": 99}\n')  # measured since
     before = (run / "metrics.jsonl").read_bytes()
@@ -338,10 +355,10 @@ def test_a_checkpoint_of_other_content_is_bad_input_and_nothing_is_lost(
     "structure", [b"", b"[1]", b"{}", b'{"array": "nowhere"}', b'{"pairs": 3}', b"\xff", b"7"]
 )
 def test_a_checkpoint_of_another_structure_is_refused(structure: bytes, tmp_path: Path) -> None:
-    arrays = {files.STRUCTURE: np.frombuffer(structure, np.uint8), "x": np.ones(1)}
+    arrays = {checkpoint.STRUCTURE: np.frombuffer(structure, np.uint8), "x": np.ones(1)}
     mg.save(arrays, tmp_path / CHECKPOINT)
     with pytest.raises(ValueError, match=CHECKPOINT):
-        files.read_state(tmp_path / CHECKPOINT)
+        checkpoint.read_state(tmp_path / CHECKPOINT)
 
 
 @pytest.mark.parametrize(

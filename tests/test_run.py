@@ -20,8 +20,9 @@ from minigrad.data import DataError, batches
 from train import drawing
 from train.config import BELOW_ONE, COUNT, RunConfig, parse
 from train.console import BadInput, Diverged
-from train.loop import Loop, Meter, State, training
+from train.loop import Loop, training
 from train.run import Run, RunFolder, new_folder
+from train.state import Meter, State
 from train.trainer import Trainer, environment
 
 

@@ -1,8 +1,12 @@
 """Weights on disk: what is written, what is read back, and what is refused."""
 
+import hashlib
+import json
 import os
+import re
 import stat
 import sys
+import tracemalloc
 
 import needs
 import numpy as np
@@ -10,6 +14,7 @@ import pytest
 
 import minigrad as mg
 from minigrad import nn
+from minigrad.serialization import MOST_HEADER, from_bytes, to_bytes
 
 
 def test_a_model_comes_back_from_a_file(tmp_path):
@@ -294,3 +299,144 @@ def test_names_that_are_no_text_are_unexpected():
     state = nn.Linear(1, 1).state_dict() | {1: np.ones(1)}
     with pytest.raises(nn.StateDictError, match="unexpected: 1"):
         nn.Linear(1, 1).load_state_dict(state)
+
+
+# --- damage and hostility -------------------------------------------------------------------------
+
+
+def small() -> bytes:
+    return to_bytes({"b": np.arange(3, dtype="f4"), "a": mg.ones(2, 1), "empty": np.ones(0, "i8")})
+
+
+def test_every_flipped_bit_is_found():
+    content = small()
+    assert list(from_bytes(content, "x")) == ["a", "b", "empty"]
+    for place in range(len(content)):
+        for bit in range(8):
+            flipped = bytearray(content)
+            flipped[place] ^= 1 << bit
+            with pytest.raises(ValueError, match="'x' is damaged"):
+                from_bytes(bytes(flipped), "x")
+
+
+def test_every_lost_or_added_byte_is_found():
+    content = small()
+    for cut in range(len(content)):
+        with pytest.raises(ValueError, match="'x' is damaged"):
+            from_bytes(content[:cut], "x")
+    with pytest.raises(ValueError, match="'x' is damaged"):
+        from_bytes(content + b"\0", "x")
+
+
+def test_the_checksum_is_the_sha256_of_the_file_with_zeros_in_its_place(tmp_path):
+    mg.save({"x": mg.ones(2)}, tmp_path / "x")
+    content = (tmp_path / "x").read_bytes()
+    [digits] = re.findall(b"minigrad-sha256:([0-9a-f]{64})", content)
+    zeroed = content.replace(digits, b"0" * 64)
+    assert hashlib.sha256(zeroed).hexdigest() == digits.decode()
+    assert content == to_bytes({"x": mg.ones(2)})
+
+
+def with_header(header: bytes, data: bytes = b"") -> bytes:
+    return len(header).to_bytes(8, "little") + header + data
+
+
+def test_files_without_a_checksum_load(tmp_path):
+    entry = {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}
+    for header in (
+        {"x": entry},
+        {"__metadata__": {"sha256": "0" * 64, "format": "pt"}, "x": entry},
+    ):
+        (tmp_path / "x").write_bytes(with_header(json.dumps(header).encode(), b"\0\0\x80?"))
+        assert mg.load(tmp_path / "x")["x"].item() == 1
+
+
+HUGE = 2**40
+STRANGE = {
+    "a header of terabytes": HUGE.to_bytes(8, "little") + b"{}",
+    "a header without its bytes": (1000).to_bytes(8, "little") + b"{}",
+    "a deep header": with_header(b"[" * 100_000 + b"]" * 100_000),
+    "a list": with_header(b"[]"),
+    "not UTF-8": with_header(b'{"\xff": 1}'),
+    "no entry": with_header(b'{"x": 1}'),
+    "offsets of words": with_header(b'{"x": {"data_offsets": ["a", "b"]}}'),
+    "one offset": with_header(b'{"x": {"data_offsets": [0]}}'),
+    "negative offsets": with_header(b'{"x": {"data_offsets": [0, -1]}}'),
+    "infinite offsets": with_header(b'{"x": {"data_offsets": [0, 1e999]}}'),
+    "offsets that are no numbers": with_header(b'{"x": {"data_offsets": [0, NaN]}}'),
+    "terabytes of data": with_header(
+        b'{"x": {"dtype": "U8", "shape": [%d], "data_offsets": [0, %d]}}' % (HUGE, HUGE)
+    ),
+    "gigabytes that are not there": with_header(
+        b'{"x": {"dtype": "U8", "shape": [4294967296], "data_offsets": [0, 4294967296]}}'
+    ),
+    "70 axes": with_header(
+        b'{"x": {"dtype": "U8", "shape": %s, "data_offsets": [0, 1]}}'
+        % json.dumps([1] * 70).encode(),
+        b"a",
+    ),
+    "axes that overflow": with_header(
+        b'{"x": {"dtype": "U8", "shape": [0, %d], "data_offsets": [0, 0]}}' % 2**63
+    ),
+    "a checksum of another kind": with_header(b'{"__metadata__": {"minigrad": "none"}}'),
+    "a checksum that is escaped": with_header(
+        b'{"__metadata__": {"minigrad": "\\u006dinigrad-sha256:%s"}}' % (b"0" * 64)
+    ),
+    "a checksum that is no text": with_header(
+        b'{"__metadata__": {"minigrad": "minigrad-sha256:\\ud800"}}'
+    ),
+}
+
+
+@pytest.mark.parametrize("case", STRANGE)
+def test_a_strangers_file_is_refused_before_it_takes_memory(tmp_path, case):
+    path = tmp_path / "x.safetensors"
+    path.write_bytes(STRANGE[case])
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match=r"x\.safetensors' is damaged or no safetensors file"):
+            mg.load(path)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 2**24
+
+
+def test_a_file_full_of_holes_takes_no_memory(tmp_path):
+    path = tmp_path / "x.safetensors"
+    with path.open("wb") as file:
+        file.truncate(HUGE)
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match="damaged or no safetensors file"):
+            mg.load(path)
+        assert tracemalloc.get_traced_memory()[1] < 2**24
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_header_of_many_entries_is_bounded(tmp_path):
+    entry = '"%d":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}'
+    header = "{" + ",".join(entry % i for i in range(100_000)) + "}"
+    assert len(header) > MOST_HEADER
+    with pytest.raises(ValueError, match=r"'x' is damaged .*a header of 5,\d\d\d,\d\d\d bytes"):
+        from_bytes(with_header(header.encode()), "x")
+
+
+def test_the_unfinished_file_cannot_be_foreseen(tmp_path, monkeypatch):
+    """A link under a name that can be guessed would be written through."""
+    opened, real = [], os.open
+
+    def watched(path, flags, *more, **named):
+        opened.append((os.path.basename(path), flags))
+        return real(path, flags, *more, **named)
+
+    monkeypatch.setattr(os, "open", watched)
+    for _ in range(2):
+        mg.save({"x": mg.ones(1)}, tmp_path / "x")
+    new = [(name, flags) for name, flags in opened if flags & os.O_CREAT]
+    assert len({name for name, _ in new}) == 2
+    for name, flags in new:
+        assert re.fullmatch(r"\.unfinished-[0-9a-f]{16}", name)
+        assert flags & os.O_EXCL
+        assert not hasattr(os, "O_NOFOLLOW") or flags & os.O_NOFOLLOW

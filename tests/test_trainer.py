@@ -18,7 +18,8 @@ from models.gan import Generator
 from models.lstm_layer import LayerLSTM
 from train import classifier, gan, lstm
 from train.console import BadInput, Diverged
-from train.run import Run, read_lines
+from train.folder import read_lines
+from train.run import Run
 
 LSTM: dict[str, Any] = {"data_size": 50, "epochs": 2, "hidden": 4}
 DIGITS: dict[str, Any] = {"limit": 30, "epochs": 2, "batch_size": 10}

@@ -16,12 +16,13 @@ from models.classifier import Classifier
 from . import drawing
 from .config import BELOW_ONE, COUNT, DATA, DIR, EPOCHS, LR, MODEL, POSITIVE, Allowed, N, RunConfig
 from .console import BadInput, conclude, leave, talker
-from .digits import HELD_OUT, Digits, training_digits, unseen_digits
+from .digits import HELD_OUT, Digits, source, training_digits, unseen_digits
 from .evaluation import accuracy, criterion, evaluate
 from .judge import Reader
-from .loop import State, training
+from .loop import training
 from .run import Run, RunFolder
-from .trainer import Trainer
+from .state import State
+from .trainer import Start, Trainer
 
 PIXELS = Allowed(lambda n: 0 <= n <= 27, "a whole number from 0 to 27")
 END_FACTOR = 0.01  # the learning rate falls evenly to this share of itself
@@ -93,7 +94,9 @@ def to_tensors(images: Bytes, labels: Bytes, device: str = "cpu") -> tuple[Tenso
     return mg.tensor(x, device=device), mg.tensor(labels.astype(np.int64), device=device)
 
 
-def find(config: ClassifierConfig, say: Callable[[str], None]) -> tuple[Digits, Digits]:
+def find(
+    config: ClassifierConfig, say: Callable[[str], None], cwd: Path = Path()
+) -> tuple[Digits, Digits]:
     """Find the digits for training and those for validation.
 
     Returns:
@@ -103,9 +106,9 @@ def find(config: ClassifierConfig, say: Callable[[str], None]) -> tuple[Digits, 
     Raises:
         BadInput: If there are too few digits.
     """
-    learnt = training_digits(config.data_dir, say)
+    learnt = training_digits(config.data_dir, say, cwd)
     try:
-        unseen = unseen_digits(config.data_dir)
+        unseen = unseen_digits(config.data_dir, cwd)
     except MissingDataError:
         kept = min(HELD_OUT, len(learnt) // 5)
         if kept == 0:
@@ -118,12 +121,16 @@ def find(config: ClassifierConfig, say: Callable[[str], None]) -> tuple[Digits, 
     return learnt[: config.limit], unseen
 
 
-def train(config: ClassifierConfig, make_run: Callable[..., RunFolder]) -> Run:
+def train(config: ClassifierConfig, start: Start) -> Run:
     """Train as configured, draw the curves, and say how well it went."""
     say = talker(config.quiet)
-    learnt, unseen = find(config, say)
+    learnt, unseen = find(config, say, start.cwd)
     digits = f"{len(learnt):,} digits of {learnt.source}"
-    run = make_run(digits=digits, validation=unseen.source)
+    data = {
+        "digits": source(digits, learnt.images, learnt.labels),
+        "validation": source(unseen.source, unseen.images, unseen.labels),
+    }
+    run = start.run(digits=digits, validation=unseen.source)
     say(f"Learning from {digits}. Validation: {unseen.source}.")
 
     mg.manual_seed(config.seed)
@@ -133,9 +140,9 @@ def train(config: ClassifierConfig, make_run: Callable[..., RunFolder]) -> Run:
     shuffle = np.random.default_rng(config.seed)
     state = State({"": model}, {"": optimizer}, shuffle, {"": scheduler})
 
-    take_step = mg.capture(step, config.device)  # it moves x and labels there
     steps_per_epoch = math.ceil(len(learnt) / config.batch_size)
-    with training(state, run, config, steps_per_epoch) as loop:
+    with training(state, run, config, steps_per_epoch, data) as loop:
+        take_step = loop.guarded(mg.capture(step, config.device))  # it moves x and labels there
         for _ in loop.epochs():
             for chosen in loop.steps(batches(len(learnt), config.batch_size, state.shuffle)):
                 images = moved(learnt.images[chosen], config.shift)

@@ -24,7 +24,8 @@ from typing import (
 import docstring_parser
 import tyro
 
-from .console import BadInput, cause, guarded
+from . import checkpoint
+from .console import BadInput, cause, guarded, warn
 from .files import named_values, read_json, typed
 
 # --- the options that every trainer has -----------------------------------------------------------
@@ -103,13 +104,18 @@ class RunConfig:
     """Read options from a TOML file or a run's config.json. The command line overrides it."""
 
     checkpoint_minutes: Annotated[float, OUTPUT, POSITIVE] = 1.0
-    """Write a checkpoint, from which a run can be resumed, every so many minutes."""
+    """Write a checkpoint, from which a run can be resumed, every so many minutes: no later than
+    after that time, or a minute if that is more, and the step that is running."""
 
     checkpoint_steps: Annotated[int | None, OUTPUT, COUNT, N] = None
     """Also write a checkpoint every N steps."""
 
     tensorboard: Annotated[bool, OUTPUT] = False
     """Write the metrics for TensorBoard too; needs tensorboardX."""
+
+    on_nan: Literal["stop", "skip"] = "stop"
+    """When a step's result is not a finite number: stop, and say which operation was the first, or
+    leave out the step, count it in the metrics as `skipped`, and go on."""
 
     no_plots: Annotated[bool, OUTPUT] = False
     """Draw no pictures; train.plot can draw the curves later."""
@@ -130,14 +136,19 @@ class RunConfig:
 
     def settings(self) -> dict[str, Any]:
         """Return the options that a run's config.json holds, as JSON's types."""
-        left_out = self.NOT_IN_FILES | {"quiet"}
-        values = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in left_out}
+        names = settings_of(type(self))
+        values = {f.name: getattr(self, f.name) for f in fields(self) if f.name in names}
         return {name: str(v) if isinstance(v, Path) else v for name, v in values.items()}
 
     @classmethod
     def of_recipe(cls, recipe: str) -> dict[str, Any]:
         """Return what a recipe changes; recipe "best" is the defaults as they stand."""
         return {"quick": cls.QUICK, "report": cls.REPORT}.get(recipe, {})
+
+
+def settings_of(cls: type[RunConfig]) -> set[str]:
+    """Return the names of the options that a run's config.json holds."""
+    return {f.name for f in fields(cls)} - cls.NOT_IN_FILES - {"quiet"}
 
 
 Config = TypeVar("Config", bound=RunConfig)
@@ -197,8 +208,8 @@ def _resumed(
     run: Path, cls: type[Config], override: Callable[[Config], Config], program: str
 ) -> Config:
     """The config of a run that continues, with what the user may change about it."""
-    own = config_of(run, cls, program, "--resume")
-    config = override(own)
+    own = _as_checkpointed(config_of(run, cls, program, "--resume"), run)
+    config = override(replace(own, resume=run))
     _check_ranges(config)
     for f in fields(config):
         before, now = getattr(own, f.name), getattr(config, f.name)
@@ -213,6 +224,34 @@ def _resumed(
             f"--epochs is {config.epochs}, but the run {run} has {own.epochs}; allowed: more"
         )
     return config
+
+
+def _as_checkpointed(own: Config, run: Path) -> Config:
+    """The config of config.json as it stands in the run's checkpoint, which has a checksum.
+
+    Raises:
+        BadInput: If no checkpoint can be read, or the two do not agree.
+    """
+    try:
+        found = checkpoint.newest(run)
+    except checkpoint.Damaged as error:
+        raise BadInput(f"--resume {run}: {error}") from None
+    if found is None:
+        return own
+    cls, settings = type(own), dict(found[1].ground.settings)
+    settings.pop("program", None)
+    where = f"--resume {run}: a checkpoint's setting "
+    saved = replace(cls(), **_values(settings, cls, settings_of(cls), where))
+    for name in settings_of(cls):
+        here, there = getattr(own, name), getattr(saved, name)
+        if here == there:
+            continue
+        words = f"config.json has {name} {here}, but the checkpoint was written with {there}"
+        if name not in cls.FREE_ON_RESUME:
+            raise BadInput(f"--resume {run}: {words}; put the old value back")
+        warn(f"{run}: {words}, which counts")
+        own = replace(own, **{name: there})
+    return own
 
 
 def _own_choices(values: dict[str, Any], cls: type[RunConfig]) -> dict[str, Any]:

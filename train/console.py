@@ -23,7 +23,22 @@ class BadInput(ValueError):
 
 
 class Diverged(ArithmeticError):
-    """A measurement is no longer a finite number."""
+    """A number of a training is no longer finite.
+
+    Args:
+        message: What is not finite, and what may help.
+        step: The step after which this was seen.
+
+    Attributes:
+        run: The folder of the run, None outside a run.
+        config: Its config.
+    """
+
+    def __init__(self, message: str, step: int = 0) -> None:
+        super().__init__(message)
+        self.step = step
+        self.run: Any = None
+        self.config: Any = None
 
 
 def guarded(run: Callable[[], int], advice: Callable[[], str] = str) -> int:
@@ -31,7 +46,7 @@ def guarded(run: Callable[[], int], advice: Callable[[], str] = str) -> int:
 
     Args:
         run: The command, which returns its exit code.
-        advice: What to add to the message if the GPU fails.
+        advice: What to add to the message if the GPU or a file system fails.
 
     Returns:
         The exit code: 0 done, 1 failed, 2 bad input, 130 interrupted by Ctrl-C.
@@ -51,7 +66,7 @@ def guarded(run: Callable[[], int], advice: Callable[[], str] = str) -> int:
     except MemoryError:
         code, message = FAILED, "not enough memory; a smaller --batch-size or network needs less"
     except OSError as error:
-        code, message = FAILED, f"cannot go on: {error}"
+        code, message = FAILED, f"cannot go on: {error}{advice()}"
     except Exception as error:
         if not gpu_is_lost():
             raise

@@ -1,5 +1,6 @@
 """MNIST: in the user's folder, fetched by torchvision, or the bundled sample of it."""
 
+import hashlib
 import importlib
 import socket
 import threading
@@ -11,6 +12,9 @@ from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from minigrad.data import Bytes, MissingDataError, load_digits, sample_digits
 
@@ -44,27 +48,39 @@ class Digits:
         return Digits(self.images[chosen], self.labels[chosen], self.source)
 
 
-def training_digits(data_dir: Path | None, say: Callable[[str], None]) -> Digits:
+def source(words: str, *arrays: npt.NDArray[Any]) -> dict[str, str]:
+    """Describe what is learnt from: in words, and by a SHA-256 of the arrays' shapes and bytes."""
+    checksum = hashlib.sha256()
+    for array in arrays:
+        checksum.update(f"{array.dtype.str}{array.shape}".encode())
+        checksum.update(np.ascontiguousarray(array).data)
+    return {"source": words, "sha256": checksum.hexdigest()}
+
+
+def training_digits(
+    data_dir: Path | None, say: Callable[[str], None], cwd: Path = Path()
+) -> Digits:
     """Find the training digits, or the bundled sample of them if the user asked for no folder.
 
     Args:
         data_dir: The folder that the user named, which holds `MNIST/raw/`; None takes `data`, or
             else the sample.
         say: Tells the user what happens.
+        cwd: Where a relative path starts.
 
     Raises:
         BadInput: If the folder that the user named has no digits and they cannot be fetched.
         DataError: If a file is there but damaged.
     """
-    folder = FOLDER if data_dir is None else data_dir
-    source = str(folder / "MNIST" / "raw")
+    folder = (cwd / (FOLDER if data_dir is None else data_dir)).absolute()
+    place = str(folder / "MNIST" / "raw")
     try:
-        return Digits(*load_digits(folder), source)
+        return Digits(*load_digits(folder), place)
     except MissingDataError as error:
         missing = error
     problem = _fetch(folder, say)
     if problem is None:
-        return Digits(*load_digits(folder), source)
+        return Digits(*load_digits(folder), place)
     if data_dir is not None:
         raise BadInput(
             f"--data-dir {data_dir}: {missing}, and MNIST cannot be fetched: {problem}; expected "
@@ -78,17 +94,18 @@ def training_digits(data_dir: Path | None, say: Callable[[str], None]) -> Digits
     return Digits(*sample_digits(), BUNDLE)
 
 
-def unseen_digits(data_dir: Path | None) -> Digits:
+def unseen_digits(data_dir: Path | None, cwd: Path = Path()) -> Digits:
     """Find the test digits, which no network is trained on.
 
     Args:
         data_dir: The folder that the user named; None takes `data`.
+        cwd: Where a relative path starts.
 
     Raises:
         MissingDataError: If they are not there.
         DataError: If a file is damaged.
     """
-    folder = FOLDER if data_dir is None else data_dir
+    folder = (cwd / (FOLDER if data_dir is None else data_dir)).absolute()
     images, labels = load_digits(folder, train=False)
     return Digits(images, labels, f"{len(images):,} test digits of {folder / 'MNIST' / 'raw'}")
 

@@ -7,7 +7,7 @@ import numpy as np
 import minigrad as mg
 from minigrad import Tensor, nn
 
-from .loop import Meter
+from .state import Meter
 
 BATCH = 1000
 criterion = nn.CrossEntropyLoss()

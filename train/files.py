@@ -1,42 +1,14 @@
-"""Files that are read with care and written whole: text, JSON, the state of a training."""
+"""Files that are read with care: text, JSON, and the values in them."""
 
 import codecs
 import json
-import os
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
-import numpy as np
-
-import minigrad as mg
-from minigrad import Tensor
-
 from .console import BadInput
-
-STRUCTURE = "structure"  # the array in a state's file that holds, as JSON, all that is no array
-
-
-@contextmanager
-def replacing(target: Path) -> Iterator[Path]:
-    """Give a path to write to, and put the file written there in the place of `target` at once.
-
-    The temporary file stands beside it, and its name has the same ending.
-    """
-    temporary = target.with_name(f".unfinished-{target.name}")
-    try:
-        yield temporary
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def to_disk(path: Path) -> None:
-    """Wait until a file's content would survive a loss of power."""
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())
 
 
 def text_of(content: bytes) -> str:
@@ -124,65 +96,3 @@ def typed(where: str, value: Any, hint: Any) -> Any:
             with suppress(OverflowError):
                 return hint(value)
     raise BadInput(f"{where} is {value!r}; allowed: {expected}")
-
-
-# --- the state of a training ----------------------------------------------------------------------
-
-
-def write_state(state: Mapping[str, Any], path: Path) -> None:
-    """Write a training's state as a safetensors file, which holds no code.
-
-    Args:
-        state: Dictionaries, lists and tuples of Tensors, arrays, numbers, strings and None.
-        path: The file to write.
-    """
-    arrays: dict[str, Any] = {}
-    structure = json.dumps(_packed(state, "", arrays))
-    mg.save(arrays | {STRUCTURE: np.frombuffer(structure.encode(), np.uint8)}, path)
-
-
-def read_state(path: Path) -> dict[str, Any]:
-    """Read a state that `write_state` has written.
-
-    Raises:
-        OSError: The file does not exist or cannot be read.
-        ValueError: It holds something else.
-    """
-    arrays = mg.load(path)
-    if STRUCTURE not in arrays:
-        raise ValueError(f"{path} holds weights, not a training state")
-    try:
-        state = _unpacked(json.loads(arrays.pop(STRUCTURE).numpy().tobytes()), arrays)
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise ValueError(f"{path} is damaged ({error!r})") from None
-    if not isinstance(state, dict):
-        raise ValueError(f"{path} holds {type(state).__name__}, not a training state")
-    return state
-
-
-def _packed(value: Any, path: str, arrays: dict[str, Any]) -> Any:
-    """The value in JSON's types; its arrays go to `arrays`, under the path that leads to them."""
-    if isinstance(value, Tensor | np.ndarray):
-        arrays[path] = value
-        return {"array": path}
-    if isinstance(value, Mapping):  # as pairs, since keys may be numbers
-        return {"pairs": [[k, _packed(v, f"{path}/{k}", arrays)] for k, v in value.items()]}
-    if isinstance(value, list | tuple):
-        items = [_packed(item, f"{path}/{i}", arrays) for i, item in enumerate(value)]
-        return items if isinstance(value, list) else {"tuple": items}
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    raise TypeError(f"a training state holds {type(value).__name__} at {path}")
-
-
-def _unpacked(value: Any, arrays: Mapping[str, Tensor]) -> Any:
-    if isinstance(value, list):
-        return [_unpacked(item, arrays) for item in value]
-    if not isinstance(value, dict):
-        return value
-    [(kind, content)] = value.items()
-    if kind == "array":
-        return arrays[content]
-    if kind == "tuple":
-        return tuple(_unpacked(item, arrays) for item in content)
-    return {key: _unpacked(item, arrays) for key, item in content}

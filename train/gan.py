@@ -32,13 +32,14 @@ from .config import (
     RunConfig,
 )
 from .console import conclude, leave, talker, warn
-from .digits import training_digits
+from .digits import source, training_digits
 from .drawing import HALF, Panel
 from .judge import Judge, judge_option
 from .latent import CONFIDENT, DIGITS, choose, clearest, sample, search, strips
-from .loop import Loop, State, training
+from .loop import Loop, training
 from .run import Run, RunFolder
-from .trainer import Trainer
+from .state import State
+from .trainer import Start, Trainer
 
 R1_EVERY = 4  # every fourth step has the penalty, four times as strong
 GRID_SIDE = 10
@@ -211,14 +212,15 @@ def to_tensor(images: Bytes, device: str = "cpu") -> Tensor:
     return mg.tensor(pixels.astype(np.float32) / 127.5 - 1, device=device)
 
 
-def train(config: GANConfig, make_run: Callable[..., RunFolder]) -> Run:
+def train(config: GANConfig, start: Start) -> Run:
     """Train as configured, and draw what the generator has learnt."""
     say = talker(config.quiet)
-    learnt = training_digits(config.data_dir, say)[: config.limit]
+    learnt = training_digits(config.data_dir, say, start.cwd)[: config.limit]
     images, digits = learnt.images, f"{len(learnt)} digits of {learnt.source}"
     with judge_option(config.judge):
-        judge = Judge.load(config.judge, config.data_dir)
-    run = make_run(digits=digits, judged_against=judge.source)
+        judge = Judge.load(config.judge, config.data_dir, start.cwd)
+    data = {"digits": source(digits, images), "judge": judge.fingerprint}
+    run = start.run(digits=digits, judged_against=judge.source)
     say(f"Learning from {digits}; judged against {judge.source}.")
 
     mg.manual_seed(config.seed)
@@ -228,9 +230,9 @@ def train(config: GANConfig, make_run: Callable[..., RunFolder]) -> Run:
     average = Average(game.generator, config.average)
     artist = average.network if config.average > 0 else game.generator
     state = make_state(config, game, average)
-    take_step = mg.capture(step, config.device)  # it moves digits and random numbers there
     steps_per_epoch = math.ceil(len(images) / config.batch_size)
-    with training(state, run, config, steps_per_epoch) as loop:
+    with training(state, run, config, steps_per_epoch, data) as loop:
+        take_step = loop.guarded(mg.capture(step, config.device))  # it moves digits there
         if state.step == 0 and not config.no_plots:
             save_samples(artist, shown, run, 0)
         for epoch in loop.epochs():

@@ -12,12 +12,12 @@ import tyro
 
 import minigrad as mg
 from minigrad import nn
+from minigrad.files import replacing
 from models.gan import Generator
 
 from . import drawing, latent
 from .config import COUNT, FILE, SEED, Allowed, N, command, config_of
 from .console import DONE, BadInput, answer, cause, conclude, leave, talker
-from .files import replacing
 from .gan import GANConfig
 from .judge import Reader, judge_option
 

@@ -23,7 +23,7 @@ from minigrad.data import Bytes, MissingDataError, sample_digits
 from models.classifier import Classifier
 
 from .console import BadInput
-from .digits import HELD_OUT, unseen_digits
+from .digits import HELD_OUT, source, unseen_digits
 
 Array = npt.NDArray[np.float64]
 
@@ -120,13 +120,19 @@ class Judge(Reader):
         self.source = source
 
     @classmethod
-    def load(cls, path: str | PathLike[str] | None = None, data_dir: Path | None = None) -> "Judge":
+    def load(
+        cls,
+        path: str | PathLike[str] | None = None,
+        data_dir: Path | None = None,
+        cwd: Path = Path(),
+    ) -> "Judge":
         """Read a judge's weights, and find its real digits.
 
         Args:
             path: Weights that `train.classifier` saved; None takes the bundled ones.
             data_dir: The folder that holds `MNIST/raw/` with the 10,000 test digits, None for
                 `data`; if they are not there, the last 2,000 bundled digits are the reference.
+            cwd: Where a relative path starts.
 
         Raises:
             OSError: If the weights cannot be read.
@@ -134,9 +140,9 @@ class Judge(Reader):
             StateDictError: If it holds the weights of something else.
             DataError: If the test digits are damaged.
         """
-        classifier = _read(path)
+        classifier = _read(None if path is None else cwd / path)
         try:
-            unseen = unseen_digits(data_dir)
+            unseen = unseen_digits(data_dir, cwd)
             return cls(classifier, unseen.images, unseen.source)
         except MissingDataError:
             images, _ = sample_digits()
@@ -146,6 +152,12 @@ class Judge(Reader):
     def count(self) -> int:
         """The number of real digits to compare with."""
         return len(self._reference)
+
+    @property
+    def fingerprint(self) -> dict[str, str]:
+        """Its real digits and weights, by which a run that goes on knows it again."""
+        weights = [value.numpy() for value in self._classifier.state_dict().values()]
+        return source(self.source, self._reference, *weights)
 
     @cached_property
     def _features(self) -> Array:

@@ -5,144 +5,30 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import replace
+from functools import partial
 from types import FrameType
 from typing import Any
 
-import numpy as np
-
-import minigrad as mg
-from minigrad import Tensor, nn, optim
+from minigrad import Tensor
 from minigrad.data import DataError, Indices
-from minigrad.ops.random import generator
+from minigrad.info import arithmetic
 
+from .checkpoint import Ground, first_not_finite
 from .config import RunConfig
-from .console import Diverged, talker
+from .console import Diverged, talker, warn
 from .progress import Progress
-from .run import Run, RunFolder
+from .run import METRICS, Run, RunFolder
+from .state import Meter, State
 
 MOST_OF_TIME = 0.01  # the share of a run's time that its checkpoints may take
-MOST_WAITING = 1000  # batches whose measurements a meter leaves on the GPU
-PARTS = ("networks", "optimizers", "schedulers")  # of what is trained; each has a state
+LONGEST = 60.0  # seconds for which that share may put a checkpoint off
+STOPPING = [getattr(signal, n) for n in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, n)]
+Step = Callable[..., dict[str, Tensor]]
+Source = dict[str, str]  # of data: its `source` in words, and its `sha256`
 SHOWN_STEPS = 20  # the progress shows averages over so many steps, or over an epoch if it has fewer
-
-
-class Meter:
-    """Averages over examples.
-
-    Reading a value from a GPU waits for the GPU. So values from there are kept until the averages
-    are asked for, and are then read all at once.
-    """
-
-    def __init__(self) -> None:
-        self._count = 0
-        self._sums: dict[str, Tensor] = {}
-        self._waiting: list[tuple[int, dict[str, Tensor]]] = []
-
-    def add(self, count: int, **means: Tensor) -> None:
-        """Add the means over a batch of `count` examples."""
-        self._count += count
-        self._waiting.append((count, means))
-        if len(self._waiting) == MOST_WAITING or all(m.device == "cpu" for m in means.values()):
-            self._sum_up()
-
-    def _sum_up(self) -> None:
-        """Add the waiting means to the sums, in the order in which they came."""
-        means = [mean for _, batch in self._waiting for mean in batch.values()]
-        with mg.no_grad():
-            if any(mean.device != "cpu" for mean in means):
-                read = mg.stack([mean.to(means[-1].device) for mean in means]).to("cpu")
-                means = [x.astype(mean.dtype) for x, mean in zip(read, means, strict=True)]
-            found = iter(means)
-            for count, batch in self._waiting:
-                for name in batch:
-                    total = next(found) * count
-                    self._sums[name] = self._sums[name] + total if name in self._sums else total
-        self._waiting = []
-
-    def read(self) -> dict[str, float]:
-        """Return the averages over all examples, nothing if there are none."""
-        self._sum_up()
-        return {name: total.item() / self._count for name, total in self._sums.items()}
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return the sums and the count."""
-        self._sum_up()
-        return {"count": self._count, "sums": dict(self._sums)}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue from a state."""
-        self._count, self._sums, self._waiting = state["count"], dict(state["sums"]), []
-
-
-@dataclass
-class State:
-    """Everything that a checkpoint has to hold."""
-
-    networks: dict[str, nn.Module]
-    """By the prefix of their weights' names; "" for no prefix."""
-
-    optimizers: dict[str, optim.Optimizer]
-
-    shuffle: np.random.Generator
-    """Draws the order of the training examples, and nothing else."""
-
-    schedulers: dict[str, optim.lr_scheduler.LRScheduler] = field(default_factory=dict)
-
-    epoch: int = 0
-    """Number of epochs done."""
-
-    step: int = 0
-    """Number of steps done, with the current one."""
-
-    batch: int = 0
-    """Number of steps done in the current epoch."""
-
-    best: tuple[float, ...] = ()
-    """How good the best weights were; the first number counts most."""
-
-    meter: Meter = field(default_factory=Meter)
-    """Averages since the last line of metrics."""
-
-    before_epoch: dict[str, Any] = field(default_factory=dict)
-    """State of `shuffle` before it drew the order of the current epoch."""
-
-    def weights(self) -> dict[str, Tensor]:
-        """Return every network's weights as prefix.name."""
-        return {
-            f"{prefix}.{name}".lstrip("."): value
-            for prefix, network in self.networks.items()
-            for name, value in network.state_dict().items()
-        }
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return everything: weights, optimizers, schedules, counts, random numbers."""
-        parts: dict[str, Any] = {
-            kind: {name: part.state_dict() for name, part in getattr(self, kind).items()}
-            for kind in PARTS
-        }
-        return parts | {
-            "epoch": self.epoch,
-            "step": self.step,
-            "batch": self.batch,
-            "best": self.best,
-            "meter": self.meter.state_dict(),
-            "shuffle": self.before_epoch if self.batch else self.shuffle.bit_generator.state,
-            "random": generator().bit_generator.state,
-        }
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue from a state; the order of the current epoch is to be drawn again."""
-        for kind in PARTS:
-            for name, part in getattr(self, kind).items():
-                part.load_state_dict(state[kind][name])
-        self.epoch, self.step, self.batch = state["epoch"], state["step"], state["batch"]
-        self.best = state["best"]
-        self.meter.load_state_dict(state["meter"])
-        self.shuffle.bit_generator.state = state["shuffle"]
-        generator().bit_generator.state = state["random"]
 
 
 class _Stop(Exception):
@@ -163,6 +49,7 @@ class Loop:
         self.state = state
         self.stopped_by: int | None = None
         self._run, self._config, self._progress = run, config, progress
+        self._steps_per_epoch = steps_per_epoch
         self._window = min(SHOWN_STEPS, steps_per_epoch)
         self._last_line, self._shown = state.step, dict[str, float]()
         self._saved_at, self._saving_took = -math.inf, 0.0
@@ -181,11 +68,14 @@ class Loop:
         state = self.state
         while state.epoch < self._config.epochs:
             started, first_step, number = time.perf_counter(), state.step, state.epoch + 1
+            skipped = state.skipped
             state.before_epoch = dict(state.shuffle.bit_generator.state)
             self._progress.epoch(number)
             if state.step == 0:
                 self.checkpoint()
             yield number
+            if state.skipped - skipped == self._steps_per_epoch:
+                raise Diverged(f"no step of epoch {number} had finite results", state.step)
             self.log()
             state.epoch, state.batch = number, 0
             self._run.save("last.safetensors", state.weights())
@@ -204,24 +94,68 @@ class Loop:
             self._progress.advance(lambda: self._smoothed(self.meter.read()))
             self._pause()
 
+    def guarded(self, step: Step) -> Step:
+        """Return the training step, with a look at its results where the user asked for one.
+
+        With `--on-nan skip` a step after which a number is not finite is taken back and counted,
+        and returns nothing.
+        """
+        if self._run.watch is not None:
+            watched: Step = self._run.watch(step, self.state)
+            return watched
+        return partial(self._take, step) if self._config.on_nan == "skip" else step
+
+    def _take(self, step: Step, *args: Any) -> dict[str, Tensor]:
+        before = self.state.parts()
+        found = step(*args)
+        if first_not_finite([found, self.state.parts()]) is None:
+            return found
+        self.state.load_parts(before)
+        self.state.skipped += 1
+        return {}
+
     def _pause(self) -> None:
         """Between two steps or epochs: stop after a signal, write a checkpoint if it is time."""
         if self.stopped_by is not None:
             raise _Stop
         waited, steps = time.monotonic() - self._saved_at, self._config.checkpoint_steps
-        if waited > max(60 * self._config.checkpoint_minutes, self._saving_took / MOST_OF_TIME) or (
+        put_off = min(self._saving_took / MOST_OF_TIME, LONGEST)
+        if waited > max(60 * self._config.checkpoint_minutes, put_off) or (
             steps is not None and self.state.step % steps == 0
         ):
             self.checkpoint()
 
     def checkpoint(self) -> None:
-        """Write a checkpoint, from which the run can be resumed."""
-        started = time.monotonic()
-        self._run.write_checkpoint(self.state.state_dict())
+        """Write a checkpoint, from which the run can be resumed.
+
+        Raises:
+            Diverged: If the state holds a number that is not finite; the last one stays.
+        """
+        started, state = time.monotonic(), self.state.state_dict()
+        bad = first_not_finite(state)
+        if bad is not None:
+            raise self._diverged(f"{bad} is not finite")
+        self._run.write_checkpoint(state)
         self._saved_at = time.monotonic()
         self._saving_took = self._saved_at - started
+
+    def save_all(self) -> None:
+        """Write all that the run leaves: weights, the table of its measurements, a checkpoint."""
         if self.state.step:
-            self._write_table()
+            self._run.save("last.safetensors", self.state.weights())
+            try:
+                self._run.write_csv("metrics.csv", self._run.read_lines(METRICS))
+            except (OSError, DataError) as error:  # no computation reads it
+                self._progress.note(f"There is no new metrics.csv: {error}")
+        self.checkpoint()
+
+    def _diverged(self, what: str) -> Diverged:
+        step = self.state.step
+        return Diverged(
+            f"{what} at step {step}: the training diverged; try a smaller --learning-rate, or "
+            "--on-nan skip",
+            step,
+        )
 
     def log(self, show: Collection[str] | None = None, **values: float) -> None:
         """Write a line of metrics: the meter's averages, which begin anew, and the caller's values.
@@ -242,13 +176,12 @@ class Loop:
         values = means | values
         if not values:
             return
+        if self._config.on_nan == "skip":
+            values |= {"skipped": self.state.skipped}
         self._run.log(epoch=self.state.epoch + 1, step=self.state.step, **values)
         for name, value in values.items():
             if not math.isfinite(value):
-                raise Diverged(
-                    f"{name} is {value} at step {self.state.step}: the training diverged; "
-                    "try a smaller --learning-rate"
-                )
+                raise self._diverged(f"{name} is {value}")
 
     def _smoothed(self, means: Mapping[str, float]) -> dict[str, float]:
         """The meter's averages as the progress shows them, over about `SHOWN_STEPS` steps.
@@ -259,42 +192,45 @@ class Loop:
         before = self._shown
         return {name: x + (1 - share) * (before.get(name, x) - x) for name, x in means.items()}
 
-    def _write_table(self) -> None:
-        try:
-            self._run.write_csv("metrics.csv", self._run.read_lines("metrics.jsonl"))
-        except (OSError, DataError) as error:  # no computation reads it
-            self._progress.note(f"There is no new metrics.csv: {error}")
-
     def keep_best(self, *quality: float) -> None:
         """Save the weights as the best if `quality` is larger than ever before."""
         if quality > self.state.best:
             self.state.best = quality
-            self._run.save("best.safetensors", self.state.weights())
+            self.state.best_file = self._run.save("best.safetensors", self.state.weights())
 
 
 @contextmanager
 def training(
-    state: State, run: RunFolder, config: RunConfig, steps_per_epoch: int
+    state: State,
+    run: RunFolder,
+    config: RunConfig,
+    steps_per_epoch: int,
+    data: Mapping[str, Source] | None = None,
 ) -> Iterator[Loop]:
     """Run a training loop, which continues from the run folder's checkpoint if it is resumed.
 
-    Inside the block the first SIGINT (Ctrl-C) or SIGTERM ends the block after the current step,
-    and writes a checkpoint; a second one interrupts at once. Whatever ends the program, the run can
-    be resumed, and ends as if nothing had happened.
+    Inside the block the first SIGINT (Ctrl-C), SIGTERM or SIGHUP ends the block after the current
+    step, and all is saved; a second one interrupts at once. A signal that is ignored, as nohup
+    does, stays so. Whatever ends the program, the run can be resumed, and ends as if nothing had
+    happened.
 
     Args:
         state: What is trained; its epoch and step are counted here.
         run: Where metrics, weights and checkpoints go.
         config: How many epochs there are in all, when to write checkpoints, whether to be quiet.
         steps_per_epoch: Number of steps in an epoch.
+        data: What is learnt from, by name; a run that goes on refuses other data.
 
     Yields:
         The loop; afterwards its `stopped_by` is the number of the signal, or None.
+
+    Raises:
+        BadInput: If a run that is to be resumed is damaged, or its settings or data are others;
+            nothing in its folder has been changed.
+        Diverged: If a number is no longer finite.
     """
     with run.in_use(config.tensorboard), ExitStack() as stack:
-        if run.resumed:
-            run.go_on(state.load_state_dict)
-            talker(config.quiet)(_where_it_goes_on(state, config.epochs))
+        _begin(state, run, config, steps_per_epoch, data or {})
         done = state.epoch * steps_per_epoch + state.batch
         progress = Progress(config.epochs, steps_per_epoch, done, config.quiet)
         stack.callback(progress.close)
@@ -306,15 +242,53 @@ def training(
             loop.stopped_by = number
 
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                stack.callback(signal.signal, number, signal.signal(number, on_signal))
+            for number in STOPPING:
+                if signal.getsignal(number) != signal.SIG_IGN:
+                    stack.callback(signal.signal, number, signal.signal(number, on_signal))
         try:
             yield loop
-            loop.checkpoint()
         except _Stop:
-            progress.note("Stopping; writing a checkpoint.")
-            loop.checkpoint()
-            run.save("last.safetensors", state.weights())
+            pass
+        except Diverged as error:
+            error.run, error.config = run, config
+            raise
+        loop.save_all()
+        if state.skipped:
+            warn(f"{state.skipped} of {state.step} steps were left out: they were not finite.")
+
+
+def _begin(
+    state: State,
+    run: RunFolder,
+    config: RunConfig,
+    steps_per_epoch: int,
+    data: Mapping[str, Source],
+) -> None:
+    """Write the settings of a new run, or load the checkpoint of one that goes on."""
+
+    def load(saved: dict[str, Any]) -> None:
+        state.load_state_dict(saved)
+        if state.step != state.epoch * steps_per_epoch + state.batch:
+            raise ValueError(
+                f"step {state.step} is not batch {state.batch} after {state.epoch} epochs of "
+                f"{steps_per_epoch} steps"
+            )
+
+    settings = {"program": run.program} | config.settings()
+    ground = Ground(settings, dict(data), arithmetic(config.device), run.cwd)
+    if not run.resumed:
+        run.begin(ground)
+        return
+    before = run.go_on(ground, load)
+    if before is None:
+        run.begin(ground)
+    else:
+        run.begin(replace(ground, cwd=before.cwd), state.state_dict(), state.files())
+        names = [n for n, now in ground.arithmetic.items() if before.arithmetic.get(n) != now]
+        other = (f"{n} {ground.arithmetic[n]} instead of {before.arithmetic.get(n)}" for n in names)
+        if names:
+            warn(f"From here on the results are not the same to the last bit: {', '.join(other)}.")
+    talker(config.quiet)(_where_it_goes_on(state, config.epochs))
 
 
 def _where_it_goes_on(state: State, epochs: int) -> str:

@@ -31,15 +31,17 @@ from .config import (
     RunConfig,
 )
 from .console import BadInput, conclude, leave, talker
+from .digits import source
 from .drawing import GUESSING, TITLES, learning_panels
 from .evaluation import accuracy, criterion, evaluate
 from .insight import Recurrent, gradient_norms
-from .loop import Loop, State, training
+from .loop import Loop, training
 from .palindromes import Examples
 from .run import Run, RunFolder
+from .state import State
 from .sweep import draw as draw_sweep
 from .sweep import sweep
-from .trainer import Trainer
+from .trainer import Start, Trainer
 
 SHOWN = 64  # the picture of gradients averages over so many palindromes
 TAUGHT, TESTED = 300, 100  # palindromes to find out with which step knows the first digit
@@ -179,14 +181,14 @@ def to_tensors(examples: Examples, chosen: Any, device: str = "cpu") -> tuple[Te
     return mg.tensor(x, device=device), mg.tensor(examples.labels[chosen], device=device)
 
 
-def train(config: LSTMConfig, make_run: Callable[..., RunFolder]) -> Run:
+def train(config: LSTMConfig, start: Start) -> Run:
     """Train as configured, draw the pictures, and say how well it went."""
     if config.sweep:
         for part in config.parts():
             make_examples(part)  # if one is impossible, none is trained
-        return sweep(config, learn, make_run())
+        return sweep(config, learn, start.run())
     examples = make_examples(config)
-    run = make_run()
+    run = start.run()
     talker(config.quiet)(describe(config, *map(len, examples)))
     loop = learn(config, run)
     finish(config, run, loop, *examples)
@@ -209,9 +211,13 @@ def learn(config: LSTMConfig, run: RunFolder) -> Loop:
     shuffle = np.random.default_rng([config.seed, 1])
     state = State({"": model}, {"": optimizer}, shuffle, {"": scheduler})
 
-    take_step = mg.capture(step, config.device)  # it moves x and labels there
     steps_per_epoch = math.ceil(len(learnt) / config.batch_size)
-    with training(state, run, config, steps_per_epoch) as loop:
+    data = {
+        name: source(f"palindromes of seed {config.seed}", each.digits, each.labels)
+        for name, each in (("palindromes", learnt), ("validation", unseen))
+    }
+    with training(state, run, config, steps_per_epoch, data) as loop:
+        take_step = loop.guarded(mg.capture(step, config.device))  # it moves x and labels there
         for epoch in loop.epochs():
             read = digits_read(config, epoch)
             for chosen in loop.steps(batches(len(learnt), config.batch_size, shuffle)):

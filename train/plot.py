@@ -12,10 +12,12 @@ import tyro
 from matplotlib.figure import Figure
 
 from . import classifier, drawing, gan, lstm, sweep
+from .checkpoint import DAMAGE
 from .config import RunConfig, command, config_of, program_of
 from .console import DONE, BadInput, cause, leave, talker, tell
 from .drawing import LOOKS
-from .run import DAMAGE, RunFolder, read_lines
+from .folder import read_lines
+from .run import RunFolder
 from .trainer import Trainer
 
 TRAINERS: dict[str, Trainer[Any]] = {

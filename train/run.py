@@ -1,14 +1,11 @@
-"""A run: its folder with settings, metrics, weights, checkpoint and pictures, and its networks."""
+"""A run: its folder with settings, metrics, weights, checkpoints and pictures, and its networks."""
 
 import base64
-import csv
+import hashlib
 import html
-import json
-import math
 import os
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -16,36 +13,69 @@ from typing import Any
 
 from PIL import Image
 
-import minigrad as mg
-from minigrad import Tensor, nn
+from minigrad import nn
 from minigrad.data import DataError
+from minigrad.files import TEMPORARY, append_to, read_member, to_disk
 
-try:
-    import fcntl
-except ImportError:
-    fcntl = None  # type: ignore[assignment]
-
+from . import checkpoint
+from .checkpoint import DAMAGE, GROWING, Checkpoint, Damaged, Ground
+from .config import RunConfig
 from .console import DONE, BadInput, cause, warn
-from .files import named_values, read_state, replacing, text_of, to_disk, write_state
+from .folder import MOST_LINES, Folder, lines_of, read_lines, refuse_strange_members
+from .lock import locked
 from .progress import in_notebook
 
-GROWING = ("metrics.jsonl", "timing.jsonl")  # a resumed run cuts them back to its checkpoint
-CHECKPOINT = "checkpoint.safetensors"
-# what reading a file may raise that holds something else than it should
-DAMAGE = (ValueError, KeyError, TypeError, AttributeError, IndexError, nn.StateDictError)
+METRICS, TIMING = GROWING
 
 
-class RunFolder:
+class RunFolder(Folder):
     """The folder of one run; every file in it is whole at any moment.
 
     Args:
         path: An existing folder; `new_folder` makes one.
         resumed: Whether the run continues from its checkpoint.
+        program: The trainer's module, as "train.lstm".
+        environment: What environment.json shall hold: where the run started, or was resumed.
     """
 
-    def __init__(self, path: Path, resumed: bool = False) -> None:
-        self.path, self.resumed = path, resumed
+    def __init__(
+        self,
+        path: Path,
+        resumed: bool = False,
+        program: str = "",
+        environment: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(path)
+        self.resumed, self.program = resumed, program
+        self.environment = dict(environment or {})
+        self.saved_step: int | None = None
+        """The number of steps done at the last checkpoint."""
+        self.watch: Callable[..., Any] | None = None
+        """Looks at each step where a diverged training is repeated, see `diverged.Watch`."""
+        self._found: Checkpoint | None = None
+        self._name = ""  # of the checkpoint that was found
+        self._damaged: dict[str, str] = {}
+        self._begun = self._is_locked = False
         self._board: Any = None
+        self._ground = Ground()
+        self.cwd = str(Path.cwd())
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other processes from training in the folder.
+
+        Raises:
+            BadInput: If another process trains in it.
+        """
+        if self._is_locked:
+            yield
+            return
+        with locked(self.path):
+            self._is_locked = True
+            try:
+                yield
+            finally:
+                self._is_locked = False
 
     @contextmanager
     def in_use(self, tensorboard: bool) -> Iterator[None]:
@@ -54,7 +84,7 @@ class RunFolder:
         Raises:
             BadInput: If another process trains in it.
         """
-        with _locked(self.path):
+        with self.locked():
             if tensorboard:
                 self._board = summary_writer()(str(self.path / "tensorboard"), flush_secs=10)
             try:
@@ -64,43 +94,165 @@ class RunFolder:
                     self._board.close()
                     self._board = None
 
-    @contextmanager
-    def replacing(self, name: str) -> Iterator[Path]:
-        """Give a path to write to, as `files.replacing` does, for a file in the folder."""
-        target = self.path / name
-        target.parent.mkdir(exist_ok=True)
-        with replacing(target) as temporary:
-            yield temporary
+    # --- going on ---------------------------------------------------------------------------------
 
-    def write_json(self, name: str, values: Mapping[str, Any]) -> None:
-        """Write a JSON file, indented."""
-        text = json.dumps(values, indent=2, ensure_ascii=False)
-        with self.replacing(name) as path:
-            # a path whose name is not UTF-8 holds lone surrogates, which JSON can escape
-            path.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
+    def look(self) -> Checkpoint | None:
+        """Find the checkpoint from which the run goes on, and change nothing.
 
-    def read_json(self, name: str) -> dict[str, Any]:
-        """Read a JSON file; nothing if there is none.
+        Returns:
+            The newest one that is whole; None of a run that ended before its first.
 
         Raises:
-            ValueError: If it is damaged.
+            BadInput: If the folder holds a link, a pipe or a device, or the checkpoints or the
+                metrics are damaged, or there are metrics and no checkpoint.
         """
-        path = self.path / name
-        return named_values(path.read_bytes()) if path.exists() else {}
+        try:
+            refuse_strange_members(self.path)
+            newest = checkpoint.newest(self.path, self._damaged)
+            self._name, self._found = newest or ("", None)
+            if self._found is not None:
+                self.cwd = self._found.ground.cwd
+                self._check_metrics(self._found.sizes[METRICS], self._found.metrics)
+            elif metrics := self._written(METRICS):
+                raise Damaged(f"there is no checkpoint, but {METRICS} has {len(metrics)} bytes")
+        except (OSError, ValueError) as error:
+            raise BadInput(f"--resume {self.path}: {error}") from None
+        return self._found
 
-    def write_environment(self, here: Mapping[str, Any]) -> None:
+    def _check_metrics(self, size: int, checksum: str) -> None:
+        """Refuse metrics other than those which the checkpoint knows of; more may follow them."""
+        written = self._written(METRICS, most_metrics(size))[:size]
+        if len(written) < size:
+            raise Damaged(
+                f"{METRICS} has {len(written)} bytes, fewer than the {size} that the checkpoint "
+                "knows of; it was changed or cut since"
+            )
+        lines_of(written, self.path / METRICS)
+        if written and not written.endswith(b"\n"):
+            raise Damaged(
+                f"the first {size} bytes of {METRICS}, which the checkpoint knows of, are no whole "
+                "lines; it was changed since"
+            )
+        if hashlib.sha256(written).hexdigest() != checksum:
+            raise Damaged(
+                f"the first {size} bytes of {METRICS} are not those that the run has written; it "
+                "was changed since"
+            )
+
+    def go_on(self, ground: Ground, load: Callable[[dict[str, Any]], None]) -> Ground | None:
+        """Load the checkpoint that `look` finds, if there is one; change nothing in the folder.
+
+        If its content cannot be loaded, the one before is taken.
+
+        Args:
+            ground: What the run stands on from now on.
+            load: Takes the state.
+
+        Returns:
+            What the run stood on before; None if there is no checkpoint.
+
+        Raises:
+            BadInput: If the checkpoint is damaged, or the settings or the data are not the run's.
+        """
+        while (found := self._found or self.look()) is not None:
+            self._compare(found.ground, ground)
+            try:
+                load(found.state)
+                self.saved_step = found.state["step"]
+                return found.ground
+            except DAMAGE as error:
+                self._damaged[self._name] = f"{self._name} is damaged ({error!r})"
+                self._found = None
+        return None
+
+    def _compare(self, before: Ground, now: Ground) -> None:
+        """Refuse other settings and other data than the run's."""
+        where = f"--resume {self.path}"
+        for name, own in before.data.items():
+            here = now.data.get(name, {})
+            if here.get("sha256") != own["sha256"]:
+                raise BadInput(
+                    f"{where}: the {name} are not those that the run has learnt from, which were "
+                    f"{own['source']}; here are {here.get('source', 'none')}, with other content"
+                )
+        for name in before.settings.keys() - RunConfig.FREE_ON_RESUME:
+            old, new = before.settings[name], now.settings.get(name)
+            if old != new:
+                raise BadInput(
+                    f"{where}: {name} is {new!r}, but the checkpoint was written with {old!r}"
+                )
+
+    def begin(
+        self,
+        ground: Ground,
+        state: Mapping[str, Any] | None = None,
+        files: Mapping[str, bytes | None] | None = None,
+    ) -> None:
+        """Write the settings, and bring the folder of a run that goes on to its checkpoint.
+
+        Nothing in the folder has been changed before. What was measured after the checkpoint is
+        dropped, and damaged checkpoints get another name.
+
+        Args:
+            ground: What the run stands on.
+            state: That of the checkpoint, to be written again if the settings are others now.
+            files: The files of weights as of the checkpoint; None where there is none.
+
+        Raises:
+            OSError: If it cannot be written.
+        """
+        self._ground = ground
+        if self._found is not None:
+            self._bring_back(self._found, files or {})
+            if self._found.ground.settings != ground.settings:
+                self.write_checkpoint(state or {})  # first: it counts more than config.json
+        if not self._begun:
+            self._begun = True
+            self.write_json("config.json", ground.settings)
+            self._write_environment()
+            self.sync()
+            for folder in self.path.absolute().parents[:3]:  # the last three may be new as well
+                with suppress(OSError):
+                    to_disk(folder)
+
+    def _bring_back(self, found: Checkpoint, files: Mapping[str, bytes | None]) -> None:
+        for name, problem in self._damaged.items():
+            other = checkpoint.set_aside(self.path, name)
+            warn(f"{problem}; going on from the checkpoint before, and {name} is now {other}")
+        for path in [*self.path.glob(f"{TEMPORARY}*"), *self.path.glob(f"*/{TEMPORARY}*")]:
+            if path.is_file():  # a killed process has left it
+                path.unlink()
+        for name in GROWING:
+            size = found.sizes[name]
+            content = self._written(name, most_metrics(size))[:size]
+            self.write(name, content, durable=True)  # not cut in place: it may have two names
+            self._grown[name] = len(content), hashlib.sha256(content)
+        for name, wanted in files.items():
+            path = self.path / name
+            if wanted is None:
+                path.unlink(missing_ok=True)
+            elif not path.exists() or path.stat().st_size != len(wanted):
+                self.write(name, wanted)
+            elif read_member(path, len(wanted)) != wanted:
+                self.write(name, wanted)
+        self.sync()
+
+    # --- writing ----------------------------------------------------------------------------------
+
+    def _write_environment(self) -> None:
         """Write environment.json: where the run started, and where it was resumed.
 
         No computation reads that file, so a damaged one ends no run.
         """
-        name, before = "environment.json", dict(here)
+        name, before = "environment.json", self.environment
         try:
             before = self.read_json(name) or before
         except (OSError, ValueError) as error:
             warn(f"{self.path / name} is damaged, and written anew: {error}")
         if self.resumed:
             resumed = before.get("resumed")
-            before["resumed"] = [*(resumed if isinstance(resumed, list) else []), here]
+            earlier = resumed if isinstance(resumed, list) else []
+            before = before | {"resumed": [*earlier, self.environment]}
         try:
             self.write_json(name, before)
         except OSError as error:
@@ -108,146 +260,46 @@ class RunFolder:
 
     def log(self, **values: float) -> None:
         """Append a line to the metrics, which hold nothing that depends on the clock."""
-        self.append("metrics.jsonl", **values)
+        self.append(METRICS, **values)
         if self._board is not None:
             for name in values.keys() - {"epoch", "step"}:
                 self._board.add_scalar(name, values[name], values["step"])
 
-    def append(self, name: str, **values: float) -> None:
-        """Append one line to a file of JSON lines; nan and infinity become null."""
-        line = {key: value if math.isfinite(value) else None for key, value in values.items()}
-        with (self.path / name).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
-
-    def read_lines(self, name: str) -> list[dict[str, float]]:
-        """Read a file of JSON lines, as the function `read_lines` does."""
-        return read_lines(self.path / name)
-
     def measured(self) -> list[dict[str, float]]:
         """Read the metrics at the end of a training; none, with a warning, if they are damaged."""
         try:
-            return self.read_lines("metrics.jsonl")
+            return self.read_lines(METRICS)
         except DataError as error:
             warn(f"There are no curves: {error}")
             return []
 
-    def write_csv(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Write rows as a table; a place is empty where a row lacks the column."""
-        columns = list(dict.fromkeys(key for row in rows for key in row))
-        with (
-            self.replacing(name) as path,
-            path.open("w", encoding="utf-8", newline="") as file,
-        ):
-            table = csv.DictWriter(file, columns)
-            table.writeheader()
-            table.writerows(rows)
-
-    def save(self, name: str, weights: Mapping[str, Tensor]) -> None:
-        """Write weights as a safetensors file."""
-        with self.replacing(name) as path:
-            mg.save(dict(weights), path)
-
     def write_checkpoint(self, state: Mapping[str, Any]) -> None:
-        """Write a training's state and the sizes of its metrics, so that both survive a crash."""
-        sizes = {}
-        for name in GROWING:
-            path = self.path / name
-            path.touch()
-            to_disk(path)
-            sizes[name] = path.stat().st_size
-        with self.replacing(CHECKPOINT) as path:
-            write_state({"state": dict(state), "sizes": sizes}, path)
-            to_disk(path)
-
-    def go_on(self, load: Callable[[dict[str, Any]], None]) -> None:
-        """Load the checkpoint, and drop the metrics that were measured after it.
-
-        A run that ended before its first checkpoint begins anew.
+        """Write a training's state, after all on which it relies has reached the disk.
 
         Args:
-            load: Takes the state.
+            state: What `go_on` shall load.
 
         Raises:
-            BadInput: If the checkpoint or the metrics are missing or damaged; both are left as
-                they are.
+            OSError: If it cannot be written; the checkpoint before is still there.
         """
-        path = self.path / CHECKPOINT
-        metrics, timing = (self.path / name for name in GROWING)
-        written = metrics.read_bytes() if metrics.exists() else b""
-        if not path.exists() and not written:
-            return
-        try:
-            content = read_state(path)
-        except (OSError, ValueError) as error:
-            raise BadInput(f"--resume {self.path}: {error}") from None
-        try:
-            size, timing_size = (int(content["sizes"][name]) for name in GROWING)
-            load(content["state"])
-        except DAMAGE as error:
-            raise BadInput(f"--resume {self.path}: {path.name} is damaged ({error!r})") from None
-        if len(written) < size:
-            raise BadInput(
-                f"--resume {self.path}: {metrics.name} has {len(written)} bytes, fewer than the "
-                f"{size} that the checkpoint knows of; it was changed or cut since"
-            )
-        try:
-            _lines_of(written[:size], metrics)
-        except DataError as error:
-            raise BadInput(f"--resume {self.path}: {error}") from None
-        if written[:size] and not written[:size].endswith(b"\n"):
-            raise BadInput(
-                f"--resume {self.path}: the first {size} bytes of {metrics.name}, which the "
-                "checkpoint knows of, are no whole lines; it was changed since"
-            )
-        os.truncate(metrics, size)
-        if timing.exists():  # if it was cut, the times are lost, but not the run
-            os.truncate(timing, min(timing_size, timing.stat().st_size))
+        for name in GROWING:
+            self._growth(name)
+            append_to(self.path / name, b"")
+            self._not_on_disk[self.path / name] = None
+        self.sync()
+        content = Checkpoint(
+            state=dict(state),
+            ground=self._ground,
+            sizes={name: self._growth(name)[0] for name in GROWING},
+            metrics=self._growth(METRICS)[1].hexdigest(),
+        )
+        checkpoint.write(content, self.path)
+        self.saved_step = state.get("step")
 
 
-def read_lines(path: Path) -> list[dict[str, float]]:
-    """Read a file of JSON lines, null as nan; an empty list if there is none.
-
-    Raises:
-        DataError: If a line holds anything but named numbers; its cause is Python's error.
-    """
-    return _lines_of(path.read_bytes(), path) if path.exists() else []
-
-
-def _lines_of(content: bytes, path: Path) -> list[dict[str, float]]:
-    found = []
-    try:
-        for line in text_of(content).splitlines():
-            found.append({name: _number(value) for name, value in json.loads(line).items()})
-    except (ValueError, AttributeError, RecursionError) as error:
-        raise DataError(f"{path} is damaged after {len(found)} good lines: {error}") from error
-    return found
-
-
-def _number(value: Any) -> float:
-    if value is None:
-        return math.nan
-    if type(value) not in (int, float) or abs(value) > sys.float_info.max:
-        raise ValueError(f"{value!r} is no number")
-    number: float = value
-    return number
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    if fcntl is None:  # on Windows
-        yield
-        return
-    folder = os.open(path, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise BadInput(f"--resume {path}: another process is training in it") from None
-        except OSError:  # a file system without locks
-            pass
-        yield
-    finally:
-        os.close(folder)
+def most_metrics(size: int) -> int:
+    """Return how large metrics may be of which a checkpoint knows this many bytes."""
+    return min(max(MOST_LINES, 2 * size), 2**32)
 
 
 def summary_writer() -> Any:
@@ -281,8 +333,13 @@ def new_folder(out: Path, task: str, name: str | None = None) -> Path:
         try:
             path.mkdir(parents=True)
             return path
-        except FileExistsError:
-            if name is not None and path.exists():
+        except FileExistsError as error:
+            if not os.path.lexists(path):  # `out`, say, is a link to nowhere
+                raise BadInput(
+                    f"--out {out}: cannot make the run folder {path}: {error.filename} is in the "
+                    "way; allowed: a folder in which you may write"
+                ) from None
+            if name is not None:
                 raise BadInput(
                     f"--name is {name}, but {path} exists; allowed: a new name"
                 ) from None

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable
+from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from . import drawing
+from .checkpoint import Ground
 from .console import talker, tell
 from .files import text_of
 from .loop import Loop
@@ -33,12 +35,14 @@ def sweep(
     say = talker(config.quiet)
     rows: list[dict[str, Any]] = []
     parts = config.parts()
-    for number, part in enumerate(parts, start=1):
+    folders = [run.path / f"{part.model}-{part.input_length}-seed{part.seed}" for part in parts]
+    for folder in filter(Path.exists, folders):
+        RunFolder(folder).look()  # if one is damaged, none is changed
+    run.begin(Ground({"program": run.program} | config.settings(), cwd=run.cwd))
+    for number, (part, folder) in enumerate(zip(parts, folders, strict=True), start=1):
         said = f"{part.model}, {part.input_length} digits, seed {part.seed}"
-        folder = run.path / f"{part.model}-{part.input_length}-seed{part.seed}"
-        own = RunFolder(folder, resumed=folder.exists())
+        own = RunFolder(folder, folder.exists(), run.program, run.environment)
         folder.mkdir(exist_ok=True)
-        own.write_json("config.json", {"program": "train.lstm"} | part.settings())
         say(f"Run {number} of {len(parts)}: {said}")
         loop = learn(part, own)
         if loop.stopped_by is not None:

@@ -1,5 +1,6 @@
 """What every trainer has: `main` for a shell, and `run` for Python and notebooks."""
 
+import io
 import json
 import os
 import platform
@@ -8,22 +9,38 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from contextlib import ExitStack, redirect_stderr, suppress
+from dataclasses import dataclass, replace
 from datetime import datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Generic
 
 import minigrad as mg
+from minigrad.info import arithmetic
 
+from .checkpoint import Ground
 from .config import Config, from_keywords, parse
-from .console import BadInput, answer, guarded, tell
+from .console import BadInput, Diverged, answer, guarded, tell, warn
+from .diverged import first_operation
 from .drawing import Panel
 from .run import Run, RunFolder, new_folder, summary_writer
 
 ROOT = Path(__file__).resolve().parent.parent
 # packages that shape results, by how their names begin
 SHAPERS = tuple("minigrad numpy numba cupy nvidia-cublas safetensors matplotlib pillow".split())
+
+
+class Start:
+    """How a training begins: where its relative paths start, and the folder of its run.
+
+    Args:
+        cwd: The folder in which the run is or was started.
+        make_run: Makes or takes the folder; its keywords are notes for environment.json.
+    """
+
+    def __init__(self, cwd: Path, make_run: Callable[..., RunFolder]) -> None:
+        self.cwd, self.run = cwd, make_run
 
 
 @dataclass(frozen=True)
@@ -33,9 +50,8 @@ class Trainer(Generic[Config]):
     Attributes:
         program: The module, as "train.lstm".
         config: The class of its options.
-        train: Trains, and returns the run. It is given the config and a function that makes the
-            run folder, to be called once everything the user gave is known to be good; the
-            function's keywords are notes for environment.json.
+        train: Trains, and returns the run. It is given the config and a `Start`, whose `run` is to
+            be called once everything the user gave is known to be good.
         draw: Draws all that the files of a run give, and returns the names of the pictures. It is
             given the config, the run's folder, the folder for the pictures, and a function that
             tells the user what is left out.
@@ -45,7 +61,7 @@ class Trainer(Generic[Config]):
 
     program: str
     config: type[Config]
-    train: Callable[[Config, Callable[..., RunFolder]], Run]
+    train: Callable[[Config, Start], Run]
     draw: Callable[[Config, RunFolder, RunFolder, Callable[[str], None]], list[str]] = (
         lambda config, run, into, say: []
     )
@@ -98,23 +114,40 @@ class Trainer(Generic[Config]):
 
     def _train(self, config: Config, command: str, folders: list[Path]) -> Run:
         """Train in a folder, which is added to `folders`; say how a stopped run goes on."""
+        with ExitStack() as stack:
+            try:
+                mg.zeros(1, device=config.device)
+            except mg.DeviceError as error:
+                raise BadInput(f"--device {config.device}: {error}") from None
+            if config.tensorboard:
+                summary_writer()
+            here = environment(command) | {"arithmetic": arithmetic(config.device)}
+            resumed: RunFolder | None = None
+            opened: list[RunFolder] = []
+            if config.resume is not None:
+                resumed = self._folder(config.resume, True, here, stack)
+                resumed.look()
 
-        def make_run(**notes: str) -> RunFolder:
-            task = self.program.split(".")[-1]
-            path = config.resume or new_folder(config.out, task, config.name)
-            folders.append(path)
-            run = RunFolder(path, config.resume is not None)
-            run.write_json("config.json", {"program": self.program} | config.settings())
-            run.write_environment(environment(command) | notes)
-            return run
+            def make_run(**notes: str) -> RunFolder:
+                run = resumed
+                if run is None:
+                    task = self.program.split(".")[-1]
+                    path = new_folder(config.out, task, config.name)
+                    run = self._folder(path, False, here, stack)
+                folders.append(run.path)
+                opened.append(run)
+                run.environment |= notes
+                if not run.resumed:
+                    run.begin(Ground({"program": self.program} | config.settings(), cwd=run.cwd))
+                return run
 
-        try:
-            mg.zeros(1, device=config.device)
-        except mg.DeviceError as error:
-            raise BadInput(f"--device {config.device}: {error}") from None
-        if config.tensorboard:
-            summary_writer()
-        run = self.train(config, make_run)
+            cwd = Path(resumed.cwd if resumed is not None else "")
+            try:
+                run = self.train(config, Start(cwd, make_run))
+            except Diverged as error:
+                raise self._explained(error) from None
+            for each in opened:
+                each.sync()  # the pictures
         if run.stopped_by is not None:
             name = signal.Signals(run.stopped_by).name
             tell(
@@ -122,6 +155,34 @@ class Trainer(Generic[Config]):
                 f"is saved. Go on with: {self.go_on(run.folder)}"
             )
         return run
+
+    def _folder(
+        self, path: Path, resumed: bool, here: dict[str, Any], stack: ExitStack
+    ) -> RunFolder:
+        """A run's folder, locked until `stack` ends."""
+        run = RunFolder(path, resumed, self.program, here)
+        stack.enter_context(run.locked())
+        return run
+
+    def _explained(self, error: Diverged) -> Diverged:
+        """The error, with the operation that first was not finite, and the last good checkpoint."""
+        run, config = error.run, error.config
+        if run is None or run.saved_step is None:
+            return error
+        warn(f"{error}. Looking for the operation, from step {run.saved_step} on ...")
+        quiet = replace(config, quiet=True)
+
+        def train(copy: RunFolder) -> Any:
+            return self.train(quiet, Start(Path(run.cwd), lambda **notes: copy))
+
+        first = ""
+        with suppress(Exception), redirect_stderr(io.StringIO()):  # the error is to be seen anyway
+            first = first_operation(train, run, error.step)
+        words = [str(error), *[first] * bool(first)]
+        return Diverged(
+            f"{'; '.join(words)}; the last good checkpoint is that of step {run.saved_step}",
+            error.step,
+        )
 
 
 def environment(command: str) -> dict[str, Any]:
@@ -131,6 +192,7 @@ def environment(command: str) -> dict[str, Any]:
     """
     return {
         "command": command,
+        "cwd": os.getcwd(),
         "started": datetime.now().astimezone().isoformat(timespec="seconds"),
         "commit": _commit(),
         "python": platform.python_version(),
