@@ -21,10 +21,10 @@ import importlib, os, signal, sys
 for name in sys.argv.pop(1).split():
     module, _, attribute = name.partition(".")
     if attribute:
-        delattr(importlib.import_module(module), attribute)
+        vars(importlib.import_module(module)).pop(attribute, None)
     else:
         sys.modules[module] = None
-if not hasattr(os, "O_DIRECTORY"):  # there a folder cannot be opened
+if not hasattr(os, "O_DIRECTORY") and sys.modules.get("fcntl", os) is None:  # Windows opens no folder
     opened = os.open
     def open_file(path, *rest, **keywords):
         if os.path.isdir(path):
