@@ -18,7 +18,7 @@ from trainings import before_step, damaged, only_run, over_trainers, stop_before
 
 import minigrad as mg
 from train import checkpoint, classifier, gan, lstm
-from train.checkpoint import CHECKPOINT
+from train.checkpoint import BEFORE, CHECKPOINT
 from train.run import RunFolder
 
 ROOT = Path(__file__).parent.parent

@@ -8,12 +8,16 @@ lacks a letter of a folder's name.
 import contextlib
 import io
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
 from minigrad.backends import gpu_is_lost
 from minigrad.data import DataError
+
+from . import interrupted
 
 DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130  # exit codes
 
@@ -51,6 +55,8 @@ def guarded(run: Callable[[], int], advice: Callable[[], str] = str) -> int:
     Returns:
         The exit code: 0 done, 1 failed, 2 bad input, 130 interrupted by Ctrl-C.
     """
+    if signal.getsignal(signal.SIGINT) is interrupted:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with forgiving():
             return run()
@@ -91,6 +97,8 @@ def leave(code: int) -> NoReturn:
 
     On a lost GPU it ends at once: each of CuPy's destructors would complain.
     """
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is done: there is nothing to interrupt
     for stream in map(Forgiving, (sys.stdout, sys.stderr)):
         stream.flush()
         if stream.failed:  # Python would try again, complain, and end with code 120

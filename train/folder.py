@@ -136,11 +136,12 @@ def refuse_strange_members(path: Path) -> None:
     """
     folders = [path]
     while folders:
-        for member in os.scandir(folders.pop()):
-            if member.is_dir(follow_symlinks=False):
-                folders.append(Path(member.path))
-            else:
-                refuse_strange(Path(member.path))
+        with os.scandir(folders.pop()) as members:
+            for member in members:
+                if member.is_dir(follow_symlinks=False):
+                    folders.append(Path(member.path))
+                else:
+                    refuse_strange(Path(member.path))
 
 
 def read_lines(path: Path) -> list[dict[str, float]]:

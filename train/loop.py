@@ -12,6 +12,8 @@ from functools import partial
 from types import FrameType
 from typing import Any
 
+import numpy as np
+
 from minigrad import Tensor
 from minigrad.data import DataError, Indices
 from minigrad.info import arithmetic
@@ -165,7 +167,7 @@ class Loop:
             values: What the caller measured.
 
         Raises:
-            Diverged: If a measurement is not a finite number.
+            Diverged: If a measurement is not a finite number, and the user wants to stop then.
         """
         means = self.meter.read()
         self.state.meter = Meter()
@@ -180,7 +182,7 @@ class Loop:
             values |= {"skipped": self.state.skipped}
         self._run.log(epoch=self.state.epoch + 1, step=self.state.step, **values)
         for name, value in values.items():
-            if not math.isfinite(value):
+            if not math.isfinite(value) and self._config.on_nan == "stop":
                 raise self._diverged(f"{name} is {value}")
 
     def _smoothed(self, means: Mapping[str, float]) -> dict[str, float]:
@@ -193,8 +195,8 @@ class Loop:
         return {name: x + (1 - share) * (before.get(name, x) - x) for name, x in means.items()}
 
     def keep_best(self, *quality: float) -> None:
-        """Save the weights as the best if `quality` is larger than ever before."""
-        if quality > self.state.best:
+        """Save the weights as the best if `quality`, some finite numbers, is larger than ever."""
+        if quality > self.state.best and all(map(math.isfinite, quality)):
             self.state.best = quality
             self.state.best_file = self._run.save("best.safetensors", self.state.weights())
 
@@ -234,6 +236,7 @@ def training(
         done = state.epoch * steps_per_epoch + state.batch
         progress = Progress(config.epochs, steps_per_epoch, done, config.quiet)
         stack.callback(progress.close)
+        stack.enter_context(np.errstate(all="ignore"))  # what is not finite is reported by name
         loop = Loop(state, run, config, progress, steps_per_epoch)
 
         def on_signal(number: int, frame: FrameType | None) -> None:
