@@ -24,7 +24,7 @@ for name in sys.argv.pop(1).split():
         vars(importlib.import_module(module)).pop(attribute, None)
     else:
         sys.modules[module] = None
-if not hasattr(os, "O_DIRECTORY") and sys.modules.get("fcntl", os) is None:  # Windows opens no folder
+if not hasattr(os, "O_DIRECTORY") and sys.modules.get("fcntl", os) is None:  # Windows
     opened = os.open
     def open_file(path, *rest, **keywords):
         if os.path.isdir(path):
