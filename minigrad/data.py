@@ -1,16 +1,18 @@
 """Digits and batches: MNIST's idx files, a bundled sample of MNIST, and shuffled mini-batches."""
 
-import gzip
 import math
+import stat
 import struct
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import numpy.typing as npt
 
 from minigrad.errors import DataError, MissingDataError
+from minigrad.files import KINDS, Readable, read_up_to
 
 __all__ = [
     "Bytes",
@@ -29,6 +31,8 @@ Indices = npt.NDArray[np.intp]
 BUNDLE = Path(__file__).parent / "digits"
 _GZIP_MAGIC = b"\x1f\x8b"
 _MOST_AXES = 64  # NumPy's limit
+_MOST_BYTES = 2**30  # of an array; twenty times MNIST
+_MOST_MEMBERS = 1000  # of a gzip file; programs write one, or one for each 64 KB
 _IDX_BYTES = b"\x00\x00\x08"  # two zero bytes, then 8 for "unsigned bytes"
 
 
@@ -43,47 +47,99 @@ def read_idx(path: str | Path) -> Bytes:
 
     Raises:
         MissingDataError: If the file does not exist.
-        DataError: If it cannot be read, is damaged, or is not exactly one idx array of bytes.
+        DataError: If it cannot be read, is damaged, is not exactly one idx array of bytes, or the
+            array has more than 1 GiB.
 
     Source: "The idx file format", http://yann.lecun.com/exdb/mnist/
     """
-    content = _unpacked(Path(path))
-    if content[:3] != _IDX_BYTES:
-        raise DataError(
-            f"{path} is not an idx file of bytes: it begins with "
-            f"{content[:3].hex(' ') or 'nothing'}, expected 00 00 08; fetch the file again"
-        )
-    if content[3:] and content[3] > _MOST_AXES:
-        raise DataError(f"{path} is damaged: it says that it has {content[3]} axes")
-    start = 4 + 4 * content[3] if len(content) > 3 else 4
-    if len(content) < start:
-        raise DataError(
-            f"{path} is truncated: it ends within its header, after {len(content)} bytes; "
-            "fetch the file again"
-        )
-    shape = struct.unpack_from(f">{content[3]}I", content, offset=4)
-    expected, found = math.prod(shape), len(content) - start
-    if found != expected:
-        what = "is truncated" if found < expected else "has trailing bytes"
-        raise DataError(
-            f"{path} {what}: its header says {' x '.join(map(str, shape))} = {expected} bytes, "
-            f"but {found} follow; fetch the file again"
-        )
-    return np.frombuffer(content, np.uint8, offset=start).reshape(shape).copy()
-
-
-def _unpacked(path: Path) -> bytes:
+    path = Path(path)
     try:
-        content = path.read_bytes()
-        return gzip.decompress(content) if content.startswith(_GZIP_MAGIC) else content
+        kind = stat.S_IFMT(path.stat().st_mode)
+        if kind in KINDS and kind != stat.S_IFDIR:  # a pipe might keep us waiting for ever
+            raise DataError(f"{path} is {KINDS[kind]}, expected a plain file")
+        with path.open("rb") as file:
+            packed = file.read(2) == _GZIP_MAGIC
+            file.seek(0)
+            return _read_array(path, _Unpacked(file) if packed else file)
     except FileNotFoundError:
         raise MissingDataError(f"{path} does not exist") from None
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+    except (EOFError, zlib.error) as error:
         raise DataError(
             f"{path} is truncated or corrupted ({error}); fetch the file again"
         ) from None
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from None
+
+
+def _read_array(path: Path, file: Readable) -> Bytes:
+    """Read the header, and then the bytes that it promises, and not more."""
+    start = read_up_to(file, 4)
+    if start[:3] != _IDX_BYTES:
+        raise DataError(
+            f"{path} is not an idx file of bytes: it begins with "
+            f"{start[:3].hex(' ') or 'nothing'}, expected 00 00 08; fetch the file again"
+        )
+    axes = start[3] if len(start) > 3 else 0
+    if axes > _MOST_AXES:
+        raise DataError(f"{path} is damaged: it says that it has {axes} axes")
+    header = read_up_to(file, 4 * axes)
+    if len(start) < 4 or len(header) < 4 * axes:
+        raise DataError(
+            f"{path} is truncated: it ends within its header, after {len(start + header)} bytes; "
+            "fetch the file again"
+        )
+    shape = struct.unpack(f">{axes}I", header)
+    expected = math.prod(shape)
+    promise = f"its header says {' x '.join(map(str, shape))} = {expected:,} bytes"
+    if expected > _MOST_BYTES:
+        raise DataError(f"{path} is too large: {promise}, and at most {_MOST_BYTES:,} are read")
+    content = read_up_to(file, expected)
+    if len(content) < expected:
+        raise DataError(
+            f"{path} is truncated: {promise}, but {len(content):,} follow; fetch the file again"
+        )
+    if read_up_to(file, 1):
+        raise DataError(
+            f"{path} has trailing bytes: {promise}, but more follow; fetch the file again"
+        )
+    return np.frombuffer(content, np.uint8).reshape(shape).copy()
+
+
+class _Unpacked:
+    """What a gzip file holds, as a file to read.
+
+    `gzip.GzipFile` takes a second for each MB of empty members; here their number is bounded.
+    """
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file, self._rest, self._members = file, b"", 1
+        self._inflate = zlib.decompressobj(wbits=31)  # a gzip member, with its checksum
+
+    def read(self, most: int, /) -> bytes:
+        """Return the next bytes, at least one; none at the end of the last member.
+
+        Raises:
+            EOFError: If the file ends within a member.
+            zlib.error: If it is damaged.
+        """
+        unpacked = b""
+        while not unpacked:
+            packed = self._rest or self._file.read(2**16)
+            if not packed and self._inflate.eof:
+                break
+            if not packed:
+                raise EOFError("it ends too early")
+            if self._inflate.eof:
+                self._rest = packed = packed.lstrip(b"\0")  # zeros may follow a member
+                if not packed:
+                    continue
+                self._members += 1
+                if self._members > _MOST_MEMBERS:
+                    raise zlib.error(f"more than {_MOST_MEMBERS:,} gzip members")
+                self._inflate = zlib.decompressobj(wbits=31)
+            unpacked = self._inflate.decompress(packed, most)
+            self._rest = self._inflate.unused_data or self._inflate.unconsumed_tail
+        return unpacked
 
 
 def load_digits(folder: str | Path, train: bool = True) -> tuple[Bytes, Bytes]:
@@ -133,8 +189,11 @@ def _read_pair(folder: Path, prefix: str) -> tuple[Bytes, Bytes]:
 
 def _plain_or_gz(folder: Path, name: str) -> Path:
     for path in (folder / name, folder / f"{name}.gz"):
-        if path.exists():
-            return path
+        try:
+            if path.exists():
+                return path
+        except OSError as error:
+            raise DataError(f"{path} cannot be read: {error.strerror}") from None
     raise MissingDataError(f"{folder} holds neither {name} nor {name}.gz")
 
 

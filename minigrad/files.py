@@ -12,7 +12,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
+from typing import Protocol
 
 __all__ = [
     "TEMPORARY",
@@ -122,7 +122,14 @@ def read_member(path: Path, most: int) -> bytes:
     return _read(path, _MEMBER, most)
 
 
-def read_up_to(file: IO[bytes], most: int) -> bytes:
+class Readable(Protocol):
+    """What can be read like an open file of bytes."""
+
+    def read(self, most: int, /) -> bytes:
+        """Return the next bytes, at most so many; none at the end."""
+
+
+def read_up_to(file: Readable, most: int) -> bytes:
     """Read the next bytes of an open file, and take no memory for those that are not there."""
     parts = []
     while most > 0 and (part := file.read(min(most, 2**20))):
@@ -140,10 +147,10 @@ def refuse_strange(path: Path) -> None:
     """
     kind = stat.S_IFMT(os.lstat(path).st_mode)
     if kind != stat.S_IFREG:
-        raise ValueError(f"{path} is {_KINDS.get(kind, 'no file')}, expected a plain file")
+        raise ValueError(f"{path} is {KINDS.get(kind, 'no file')}, expected a plain file")
 
 
-_KINDS = {
+KINDS = {
     stat.S_IFLNK: "a link",
     stat.S_IFDIR: "a folder",
     stat.S_IFIFO: "a pipe",

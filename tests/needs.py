@@ -29,3 +29,7 @@ PROCESS_GROUPS = pytest.mark.skipif(
     reason="no os.killpg, which ends a process with all that it has started; stages and tests are "
     "run on a machine with a GPU, which has Linux",
 )
+PIPES = pytest.mark.skipif(
+    not hasattr(os, "mkfifo"),
+    reason="no os.mkfifo: Windows has no pipes among its files",
+)

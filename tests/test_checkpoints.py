@@ -18,8 +18,9 @@ from train import checkpoint, classifier, gan, lstm
 from train.checkpoint import BEFORE, CHECKPOINT
 from train.config import RunConfig
 from train.console import Diverged
+from train.folder import new_folder
 from train.loop import training
-from train.run import RunFolder, new_folder
+from train.run import RunFolder
 from train.state import State
 
 __all__ = ["unbroken"]

@@ -6,10 +6,12 @@ import os
 import shutil
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import needs
 import numpy as np
 import pytest
 from idx_files import idx, write_digits
@@ -66,14 +68,27 @@ def damaged() -> dict[str, tuple[bytes, str]]:
         "half a header": (good[:6], "truncated.*header"),
         "header only": (good[:8], "truncated.*100 bytes, but 0 follow"),
         "one byte short": (good[:-1], "truncated.*but 99 follow"),
-        "one byte more": (good + b"\0", "trailing bytes.*but 101 follow"),
-        "enormous": (b"\0\0\x08\x04" + b"\xff" * 16, "truncated"),
+        "one byte more": (good + b"\0", "trailing bytes.*100 bytes, but more follow"),
+        "enormous": (b"\0\0\x08\x04" + b"\xff" * 16, "too large.*at most 1,073,741,824 are read"),
+        "gigabyte": (
+            b"\0\0\x08\x01\x40\0\0\0",
+            "truncated: .* = 1,073,741,824 bytes, but 0 follow",
+        ),
         "gz truncated": (packed[:-20], "truncated or corrupted"),
         "gz without its end": (packed[:-8], "truncated or corrupted"),
         "gz corrupted": (bytes(flipped), "truncated or corrupted"),
         "gz wrong CRC": (bytes(crc), "truncated or corrupted"),
         "gz and more": (packed + b"more", "truncated or corrupted"),
         "gz header only": (packed[:5], "truncated or corrupted"),
+        "gz of one byte more": (gzip.compress(good + b"\0"), "trailing bytes.*but more follow"),
+        "gz and a second": (packed + packed, "trailing bytes.*but more follow"),
+        "gz and the start of a second": (packed + packed[:9], "truncated or corrupted"),
+        "gz of terabytes": (
+            gzip.compress(b"\0\0\x08\x02" + b"\0\x80\0\0" * 2 + bytes(9)),
+            "too large.*at most 1,073,741,824 are read",
+        ),
+        "gz of a lost gigabyte": (gzip.compress(b"\0\0\x08\x01\x40\0\0\0a"), "but 1 follow"),
+        "gz of empty members": (gzip.compress(b"") * 100_000, "more than 1,000 gzip members"),
         "gz of text": (gzip.compress(b"hello"), "not an idx file"),
     }
 
@@ -86,6 +101,66 @@ def test_read_idx_refuses_a_damaged_file_by_name(case: str, tmp_path: Path) -> N
     with pytest.raises(DataError, match=f"some-file.*{words}"):
         read_idx(path)
     assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize("case", damaged())
+def test_a_damaged_file_takes_no_more_memory_than_it_has_bytes(case: str, tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(damaged()[case][0])
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataError):
+            read_idx(tmp_path / "x")
+        assert tracemalloc.get_traced_memory()[1] < 2**22
+    finally:
+        tracemalloc.stop()
+
+
+def test_of_a_gzip_bomb_only_the_promised_bytes_are_unpacked(tmp_path: Path) -> None:
+    path = tmp_path / "bomb.gz"
+    header = idx(np.zeros(100, np.uint8))[:8]
+    with gzip.open(path, "wb") as file:
+        file.write(header)
+        for _ in range(64):
+            file.write(bytes(2**20))
+    assert path.stat().st_size < 2**20
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataError, match="has trailing bytes"):
+            read_idx(path)
+        assert tracemalloc.get_traced_memory()[1] < 2**22
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_file_full_of_holes_takes_no_memory(tmp_path: Path) -> None:
+    for header, words in ((b"", "not an idx file"), (b"\0\0\x08\x01\0\0\0\1", "trailing bytes")):
+        with (tmp_path / "x").open("wb") as file:
+            file.write(header)
+            file.truncate(2**40)
+        tracemalloc.start()
+        try:
+            with pytest.raises(DataError, match=words):
+                read_idx(tmp_path / "x")
+            assert tracemalloc.get_traced_memory()[1] < 2**22
+        finally:
+            tracemalloc.stop()
+
+
+def test_a_gzip_file_may_have_several_members_and_zeros_at_its_end(tmp_path: Path) -> None:
+    array = np.random.default_rng(0).integers(0, 256, 300_000, np.uint8)
+    content = idx(array)
+    parts = [content[:100], b"", content[100:200_000], content[200_000:]]
+    (tmp_path / "x").write_bytes(b"".join(map(gzip.compress, parts)) + bytes(100_000))
+    np.testing.assert_array_equal(read_idx(tmp_path / "x"), array)
+
+
+@needs.PIPES
+def test_what_is_no_plain_file_is_refused_without_waiting(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "x")
+    with pytest.raises(DataError, match="x is a pipe, expected a plain file"):
+        read_idx(tmp_path / "x")
+    with pytest.raises(DataError, match="zero is a device, expected a plain file"):
+        read_idx("/dev/zero")
 
 
 def test_read_idx_of_a_missing_file_or_a_folder_says_so(tmp_path: Path) -> None:
@@ -148,7 +223,7 @@ def test_sample_digits_are_ten_thousand_with_every_class() -> None:
 def test_importing_the_reader_needs_numpy_and_the_standard_library_only(tmp_path: Path) -> None:
     (tmp_path / "minigrad").mkdir()
     (tmp_path / "minigrad" / "__init__.py").touch()
-    for module in ("minigrad.data", "minigrad.errors"):
+    for module in ("minigrad.data", "minigrad.errors", "minigrad.files"):
         shutil.copy(Path(sys.modules[module].__file__ or ""), tmp_path / "minigrad")
     code = (
         "import sys, numpy.random; known = set(sys.modules); import minigrad.data\n"

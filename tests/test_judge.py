@@ -12,8 +12,9 @@ import minigrad as mg
 from minigrad import nn
 from minigrad.data import load_digits, sample_digits
 from models.classifier import Classifier
+from train import gan
 from train import judge as judging
-from train.judge import NEIGHBOURS, Array, Judge, frechet_distance, radii
+from train.judge import NEIGHBOURS, Array, Judge, Reader, frechet_distance, radii
 
 IMAGES, LABELS = sample_digits()
 needs_mnist = pytest.mark.skipif(
@@ -337,3 +338,30 @@ def test_the_bundled_judge_is_as_its_page_says() -> None:
     report = judge.report(others[-10_000:])
     assert report["fid"] == pytest.approx(judge.floor, rel=0.1)
     assert min(report["precision"], report["recall"]) > 0.8
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4])
+def test_fewer_than_four_test_digits_are_refused_before_anything_is_trained(
+    count: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images, labels = sample_digits()
+    write_digits(tmp_path, images[:10], labels[:10])
+    write_digits(tmp_path, images[:count], labels[:count], prefix="t10k")
+    if count > NEIGHBOURS:
+        assert Judge.load(data_dir=tmp_path).count == count
+        return
+    options = ["--data-dir", tmp_path, "--out", tmp_path / "runs", "--judge", judging.BUNDLED]
+    assert gan.main(["--recipe", "quick", *map(str, options)]) == 2
+    said = capsys.readouterr().err
+    assert f"{count} test digits of {tmp_path}" in said and "expected at least 4" in said
+    assert "--judge" not in said and "Traceback" not in said
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_weights_that_are_not_finite_judge_nothing(value: float, tmp_path: Path) -> None:
+    state = mg.load(judging.BUNDLED)
+    state["output.1.bias"] = mg.full((10,), value)
+    mg.save(state, tmp_path / "x.safetensors")
+    with pytest.raises(ValueError, match=r"weights in .*x\.safetensors are nan or infinite"):
+        Reader.load(tmp_path / "x.safetensors")

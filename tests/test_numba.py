@@ -1,8 +1,10 @@
 """Numba's kernels in use: large arrays of every memory order, extreme values, every option."""
 
 import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import checks
 import numpy as np
@@ -104,3 +106,96 @@ def test_the_switch_and_the_same_result_without():
         assert used == str(fast == "1")
         results.append(np.array(numbers, float))
     np.testing.assert_allclose(*results, atol=1e-5)
+
+
+# --- the cache of compiled code -------------------------------------------------------------------
+
+ONE = """
+import numpy as np, minigrad as mg
+print(mg.sigmoid(mg.tensor(np.linspace(-3, 3, 1000, dtype=np.float32))).numpy()[500:502])
+"""
+DAMAGE = {
+    "empty": lambda content: b"",
+    "cut": lambda content: content[: len(content) // 2],
+    "zeros": lambda content: bytes(len(content)),
+    "half zeros": lambda content: content[: len(content) // 2] + bytes(-(-len(content) // 2)),
+    "a bit": lambda content: (
+        content[: len(content) // 2]
+        + bytes([content[len(content) // 2] ^ 1])
+        + content[len(content) // 2 + 1 :]
+    ),
+}
+
+
+def computed(program, cwd=None, **environment):
+    """What a program prints, and what it says on standard error."""
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=cwd,
+        env=os.environ | {"MINIGRAD_FAST": "1"} | environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout, done.stderr
+
+
+@pytest.fixture(scope="module")
+def compiled_once(tmp_path_factory):
+    """A whole cache, and what the program prints with it."""
+    folder = tmp_path_factory.mktemp("numba")
+    return folder, computed(ONE, NUMBA_CACHE_DIR=str(folder))[0]
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_cache_is_written_anew_with_one_warning(tmp_path, damage, compiled_once):
+    folder, good = compiled_once
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert {path.suffix for path in files} == {".nbi", ".nbc"}
+    for path in files:
+        if path.suffix == ".nbc" or damage == "empty":
+            path.write_bytes(DAMAGE[damage](path.read_bytes()))
+    found, said = computed(ONE, NUMBA_CACHE_DIR=str(tmp_path))
+    assert found == good
+    assert said.count("RuntimeWarning") == 1
+    assert f"minigrad: compiled kernels in {tmp_path}" in said
+    assert "are damaged" in said and "delete the .nbi and .nbc files" in said
+    assert computed(ONE, NUMBA_CACHE_DIR=str(tmp_path)) == (good, "")
+
+
+def test_without_a_folder_for_the_cache_kernels_are_compiled_with_one_warning(
+    tmp_path, compiled_once
+):
+    package = tmp_path / "minigrad"
+    shutil.copytree(
+        Path(mg.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__", "digits")
+    )
+    (package / "backends" / "numba" / "__pycache__").touch()  # a file, so no folder can be there
+    found, said = computed(
+        ONE,
+        cwd=tmp_path,
+        PYTHONPATH=str(tmp_path),
+        PYTHONDONTWRITEBYTECODE="1",
+        NUMBA_CACHE_DIR="/dev/null/cache",
+        XDG_CACHE_HOME="/dev/null/cache",
+        HOME="/dev/null",
+    )
+    assert found == compiled_once[1]
+    assert said.count("RuntimeWarning") == 1
+    assert "cannot be kept" in said and "set NUMBA_CACHE_DIR to a folder" in said
+
+
+def test_a_cache_that_cannot_be_written_is_done_without_with_one_warning(tmp_path, compiled_once):
+    lost = f"""
+import shutil
+from pathlib import Path
+import minigrad.backends.numba.activation
+[folder] = Path({str(tmp_path)!r}).iterdir()
+shutil.rmtree(folder)
+folder.touch()
+"""
+    found, said = computed(lost + ONE, NUMBA_CACHE_DIR=str(tmp_path))
+    assert found == compiled_once[1]
+    assert said.count("RuntimeWarning") == 1
+    assert "cannot be kept" in said and "set NUMBA_CACHE_DIR to a folder" in said

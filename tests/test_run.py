@@ -18,10 +18,12 @@ import minigrad as mg
 from minigrad import nn, optim
 from minigrad.data import DataError, batches
 from train import drawing
-from train.config import BELOW_ONE, COUNT, RunConfig, parse
+from train.allowed import BELOW_ONE, COUNT
+from train.config import RunConfig, parse
 from train.console import BadInput, Diverged
+from train.folder import new_folder
 from train.loop import Loop, training
-from train.run import Run, RunFolder, new_folder
+from train.run import Run, RunFolder
 from train.state import Meter, State
 from train.trainer import Trainer, environment
 

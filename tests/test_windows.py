@@ -13,9 +13,10 @@ from minigrad.data import batches
 from train import drawing, gan
 from train.config import RunConfig
 from train.drawing import MOST_POINTS, Curve, aligned, evened, lengths, thinned
+from train.folder import new_folder
 from train.loop import training
 from train.progress import Progress
-from train.run import RunFolder, new_folder
+from train.run import RunFolder
 from train.state import State
 
 NAMES = ("g_loss", "d_loss", "d_real", "d_fake")

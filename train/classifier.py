@@ -14,7 +14,8 @@ from minigrad.data import Bytes, MissingDataError, batches
 from models.classifier import Classifier
 
 from . import drawing
-from .config import BELOW_ONE, COUNT, DATA, DIR, EPOCHS, LR, MODEL, POSITIVE, Allowed, N, RunConfig
+from .allowed import BELOW_ONE, COUNT, EPOCHS, POSITIVE, Allowed
+from .config import DATA, DIR, LR, MODEL, N, RunConfig
 from .console import BadInput, conclude, leave, talker
 from .digits import HELD_OUT, Digits, source, training_digits, unseen_digits
 from .evaluation import accuracy, criterion, evaluate

@@ -4,8 +4,6 @@ What cannot be used raises `BadInput`, which names the option, its value, and wh
 """
 
 import difflib
-import math
-import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, make_dataclass, replace
 from inspect import cleandoc
@@ -25,36 +23,16 @@ import docstring_parser
 import tyro
 
 from . import checkpoint
-from .console import BadInput, cause, guarded, warn
-from .files import named_values, read_json, typed
+from .allowed import COUNT, EPOCHS, EXAMPLES, NAME, POSITIVE, SEED, Allowed
+from .console import BadInput, guarded, warn
+from .files import LONG, load_values, quoted, shortened, typed
 
 # --- the options that every trainer has -----------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Allowed:
-    """Which values an option takes: a test, and the same in words."""
-
-    test: Callable[[Any], bool]
-    words: str
 
 
 # the headings of `--help`, as marks of options; those without one belong to the training
 HEADINGS = TRAINING, MODEL, DATA, SWEEP, OUTPUT = "training", "model", "data", "sweep", "output"
 
-EPOCHS = Allowed(lambda n: 1 <= n <= 10**6, "a whole number of at least 1, at most 1,000,000")
-COUNT = Allowed(lambda n: n >= 1, "a whole number of at least 1")
-NOT_NEGATIVE = Allowed(lambda n: n >= 0, "a whole number of at least 0")
-PAIR = Allowed(lambda n: n >= 2, "a whole number of at least 2")
-SEED = Allowed(lambda n: 0 <= n < 2**63, "a whole number from 0 to 2^63 - 1")
-POSITIVE = Allowed(lambda x: 0 < x < math.inf, "a finite number above 0")
-AT_LEAST_ZERO = Allowed(lambda x: 0 <= x < math.inf, "a finite number of at least 0")
-SHARE = Allowed(lambda x: 0 < x < 1, "a number between 0 and 1, neither of the two")
-BELOW_ONE = Allowed(lambda x: 0 <= x < 1, "numbers from 0 to below 1")
-NAME = Allowed(
-    lambda name: name not in ("", ".", "..") and name.isprintable() and not set(name) & set("/\\"),
-    "a name for a folder, without / and \\",
-)
 
 LR = tyro.conf.arg(aliases=["--lr"])
 N = tyro.conf.arg(metavar="N")
@@ -79,7 +57,7 @@ class RunConfig:
     epochs: Annotated[int, EPOCHS, N] = 100
     """Number of passes over the training examples."""
 
-    batch_size: Annotated[int, COUNT, N] = 128
+    batch_size: Annotated[int, EXAMPLES, N] = 128
     """Number of examples in one training step."""
 
     learning_rate: Annotated[float, POSITIVE, LR] = 1e-3
@@ -284,7 +262,7 @@ def program_of(run: Path, flag: str) -> str:
     Raises:
         BadInput: If it is not a run.
     """
-    program = _load(run / "config.json", flag).get("program")
+    program = load_values(run / "config.json", flag, True).get("program")
     if not isinstance(program, str):
         raise BadInput(f"{flag} {run}: this is not a run: its config.json names no program")
     return program
@@ -364,8 +342,12 @@ def _check_ranges(config: Any) -> None:
             if isinstance(allowed, Allowed) and value is not None:
                 values = value if isinstance(value, tuple) else (value,)
                 if not all(map(allowed.test, values)):
-                    shown = " ".join(map(str, values)) or "empty"
+                    shown = shortened(" ".join(map(str, values)) or "empty")
                     raise BadInput(f"{option(name)} is {shown}; allowed: {allowed.words}")
+                if len(values) > allowed.many:
+                    raise BadInput(
+                        f"{option(name)} has {len(values):,} values; allowed: {allowed.many}"
+                    )
 
 
 def option(field: str) -> str:
@@ -380,10 +362,10 @@ def _read_file(
     path: Path, flag: str, cls: type[RunConfig], program: str | None = None
 ) -> dict[str, Any]:
     """The options in a file, as their types; `program` is whose run's file it must be, if any's."""
-    content = _load(path, flag)
+    content = load_values(path, flag, program is not None)
     found = content.pop("program", program)
     if program is not None and found != program:
-        raise BadInput(f"{flag} {path.parent}: this is a run of {found}, not of {program}")
+        raise BadInput(f"{flag} {path.parent}: this is a run of {quoted(found)}, not of {program}")
     return _values(content, cls, {f.name for f in fields(cls)} - cls.NOT_IN_FILES, f"{path}: ")
 
 
@@ -400,24 +382,13 @@ def _values(
         name = key.replace("-", "_")
         name = cls.FILE_ALIASES.get(name, name)
         if name in values:
-            raise BadInput(f"{where}{key!r} is given twice, under two names")
+            raise BadInput(f"{where}{quoted(key)} is given twice, under two names")
         if name not in known:
-            close = difflib.get_close_matches(name, known, n=1)
+            close = difflib.get_close_matches(name[:LONG], known, n=1)
             hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(sorted(known))}"
-            raise BadInput(f"{where}unknown option {key!r}; {hint}")
+            raise BadInput(f"{where}unknown option {quoted(key)}; {hint}")
         if value is not None:
             values[name] = typed(f"{where}{key}", value, hints[name])
         elif none_is_a_value and type(None) in get_args(hints[name]):
             values[name] = None
     return values
-
-
-def _load(path: Path, flag: str) -> dict[str, Any]:
-    try:
-        content = path.read_bytes()
-    except (OSError, ValueError) as error:  # ValueError: a path that no file can have
-        raise BadInput(f"{flag} {path} cannot be read: {cause(error)}") from None
-    try:
-        return named_values(content, read_json if path.suffix == ".json" else tomllib.loads)
-    except ValueError as error:
-        raise BadInput(f"{flag} {path} is neither TOML nor a run's config.json: {error}") from None

@@ -126,7 +126,7 @@ def _fetch(folder: Path, say: Callable[[str], None]) -> str | None:
     socket.setdefaulttimeout(4 * PATIENCE)
     try:
         mnist(folder, download=True)
-    except (RuntimeError, OSError) as error:
+    except (RuntimeError, OSError, ValueError) as error:  # ValueError: no folder can be so called
         return " ".join(str(error).split())
     finally:
         socket.setdefaulttimeout(before)

@@ -2,13 +2,21 @@
 
 import codecs
 import json
+import tomllib
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
-from .console import BadInput
+from minigrad.files import read_member, read_within
+
+from .console import BadInput, cause
+
+MOST = 2**16  # bytes of a file of options
+LONG = 100  # letters of a value that a message quotes
+MOST_DOTS = 2000  # `tomllib` takes a minute for a name of 30,000 parts
 
 
 def text_of(content: bytes) -> str:
@@ -30,12 +38,23 @@ def read_json(text: str) -> Any:
 
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         values = dict(pairs)
-        for name in values:
-            if sum(name == other for other, _ in pairs) > 1:
-                raise ValueError(f"{name!r} is given twice")
+        if len(values) < len(pairs):
+            counts = Counter(name for name, _ in pairs)
+            raise ValueError(f"{quoted(counts.most_common(1)[0][0])} is given twice")
         return values
 
     return json.loads(text, object_pairs_hook=once)
+
+
+def read_toml(text: str) -> Any:
+    """Read a TOML text; an option has no dots in its name, so many of them are refused.
+
+    Raises:
+        ValueError: If it is no TOML.
+    """
+    if text.count(".") > MOST_DOTS:
+        raise ValueError(f"it has more than {MOST_DOTS:,} dots")
+    return tomllib.loads(text)
 
 
 def named_values(content: bytes, loads: Callable[[str], Any] = json.loads) -> dict[str, Any]:
@@ -55,6 +74,19 @@ def named_values(content: bytes, loads: Callable[[str], Any] = json.loads) -> di
     if not isinstance(values, dict):
         raise ValueError(f"it holds {type(values).__name__}, expected named values")
     return values
+
+
+def shortened(text: str) -> str:
+    """Return a text, or its beginning if it is long."""
+    return text if len(text) <= 2 * LONG else f"{text[:LONG]}... ({len(text):,} letters)"
+
+
+def quoted(value: Any) -> str:
+    """Return a value of a file as a message shows it."""
+    try:
+        return shortened(repr(value))
+    except (ValueError, RecursionError):  # a number of thousands of digits, a list of lists of ...
+        return f"{type(value).__name__} that is too long to show"
 
 
 TYPES: dict[Any, tuple[type | tuple[type, ...], str]] = {
@@ -94,5 +126,31 @@ def typed(where: str, value: Any, hint: Any) -> Any:
         types, expected = TYPES[hint]
         if isinstance(value, types) and isinstance(value, bool) == (hint is bool):
             with suppress(OverflowError):
-                return hint(value)
-    raise BadInput(f"{where} is {value!r}; allowed: {expected}")
+                found = hint(value)
+                if hint is not int or abs(found) < 2**63:
+                    return found
+                expected = "a whole number of at most 63 bits"
+    raise BadInput(f"{where} is {quoted(value)}; allowed: {expected}")
+
+
+def load_values(path: Path, flag: str, of_a_run: bool) -> dict[str, Any]:
+    """Read the options in a TOML file or in a config.json.
+
+    Args:
+        path: The file.
+        flag: The option by which the user named it.
+        of_a_run: Whether it is a member of a run's folder, and not named by the user.
+
+    Raises:
+        BadInput: If it cannot be read, or is of neither format.
+    """
+    read = read_member if of_a_run else read_within  # a run's folder may come from a stranger
+    try:
+        content = read(path, MOST)
+    except (OSError, ValueError) as error:  # ValueError: also a path that no file can have
+        raise BadInput(f"{flag} {path} cannot be read: {cause(error)}") from None
+    try:
+        return named_values(content, read_json if path.suffix == ".json" else read_toml)
+    except ValueError as error:
+        why = shortened(str(error))
+        raise BadInput(f"{flag} {path} is neither TOML nor a run's config.json: {why}") from None

@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from minigrad.data import DataError
 from minigrad.files import append_to, read_member, refuse_strange, replacing, to_disk
 from minigrad.serialization import to_bytes
 
-from .console import cause
+from .console import BadInput, cause
 from .files import named_values, text_of
 
 MOST_TEXT = 2**22  # bytes of a JSON file
@@ -125,6 +126,42 @@ class Folder:
         content = to_bytes(dict(weights))
         self.write(name, content)
         return content
+
+
+def new_folder(out: Path, task: str, name: str | None = None) -> Path:
+    """Make a folder for a run.
+
+    Args:
+        out: The folder of all runs.
+        task: The folder in it.
+        name: The new folder in that one; None takes the date and time, and a number if need be.
+
+    Raises:
+        BadInput: If no folder can be made there, or the name is taken.
+    """
+    first = name or datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+    number = 1
+    while True:
+        path = out / task / (first if number == 1 else f"{first}_{number}")
+        try:
+            path.mkdir(parents=True)
+            return path
+        except FileExistsError as error:
+            if not os.path.lexists(path):  # `out`, say, is a link to nowhere
+                raise BadInput(
+                    f"--out {out}: cannot make the run folder {path}: {error.filename} is in the "
+                    "way; allowed: a folder in which you may write"
+                ) from None
+            if name is not None:
+                raise BadInput(
+                    f"--name is {name}, but {path} exists; allowed: a new name"
+                ) from None
+            number += 1
+        except (OSError, ValueError) as error:  # ValueError: a path that no folder can have
+            raise BadInput(
+                f"--out {out}: cannot make the run folder {path}: {cause(error)}; "
+                "allowed: a folder in which you may write"
+            ) from None
 
 
 def refuse_strange_members(path: Path) -> None:

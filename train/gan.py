@@ -14,23 +14,9 @@ from minigrad.data import Bytes, DataError, batches
 from models.gan import Discriminator, Generator
 
 from . import drawing
+from .allowed import AT_LEAST_ZERO, BELOW_ONE, COUNT, EPOCHS, PAIR, POSITIVE, WIDTH
 from .average import Average
-from .config import (
-    AT_LEAST_ZERO,
-    BELOW_ONE,
-    COUNT,
-    DATA,
-    DIR,
-    EPOCHS,
-    FILE,
-    LR,
-    MODEL,
-    OUTPUT,
-    PAIR,
-    POSITIVE,
-    N,
-    RunConfig,
-)
+from .config import DATA, DIR, FILE, LR, MODEL, OUTPUT, N, RunConfig
 from .console import conclude, leave, talker, warn
 from .digits import source, training_digits
 from .drawing import HALF, Panel
@@ -96,13 +82,13 @@ class GANConfig(RunConfig):
     """Decay, in each step, of the moving average of the generator's weights, which draws the
     samples; with 0 the generator itself draws them."""
 
-    latent_dim: Annotated[int, MODEL, COUNT, N] = 100
+    latent_dim: Annotated[int, MODEL, WIDTH, N] = 100
     """Number of random numbers from which the generator makes a digit."""
 
-    generator_hidden: Annotated[tuple[int, ...], MODEL, COUNT] = (128, 256, 512, 1024)
+    generator_hidden: Annotated[tuple[int, ...], MODEL, WIDTH] = (128, 256, 512, 1024)
     """Sizes of the generator's hidden layers."""
 
-    discriminator_hidden: Annotated[tuple[int, ...], MODEL, COUNT] = (512, 256)
+    discriminator_hidden: Annotated[tuple[int, ...], MODEL, WIDTH] = (512, 256)
     """Sizes of the discriminator's hidden layers."""
 
     data_dir: Annotated[Path | None, DATA, DIR] = None

@@ -16,7 +16,8 @@ from minigrad.files import replacing
 from models.gan import Generator
 
 from . import drawing, latent
-from .config import COUNT, FILE, SEED, Allowed, N, command, config_of
+from .allowed import EXAMPLES, SEED, Allowed
+from .config import FILE, N, command, config_of
 from .console import DONE, BadInput, answer, cause, conclude, leave, talker
 from .gan import GANConfig
 from .judge import Reader, judge_option
@@ -53,7 +54,7 @@ class InterpolateConfig:
     seed: Annotated[int, SEED] = 0
     """Seed of the latent points; the same seed draws the same picture."""
 
-    tries: Annotated[int, COUNT, N] = 10_000
+    tries: Annotated[int, EXAMPLES, N] = 10_000
     """Number of latent points to try."""
 
     confidence: Annotated[float, SURE] = latent.CONFIDENT

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 import minigrad as mg
 from minigrad import nn
-from minigrad.data import Bytes, MissingDataError, sample_digits
+from minigrad.data import Bytes, DataError, MissingDataError, sample_digits
 from models.classifier import Classifier
 
 from .console import BadInput
@@ -55,7 +55,7 @@ class Reader:
 
         Raises:
             OSError: If the weights cannot be read.
-            ValueError: If the file is damaged.
+            ValueError: If the file is damaged, or weights are not finite.
             StateDictError: If it holds the weights of something else.
         """
         return Reader(_read(path))
@@ -90,7 +90,10 @@ class Reader:
 
 def _read(path: str | PathLike[str] | None) -> Classifier:
     classifier = Classifier()
-    classifier.load_state_dict(mg.load(BUNDLED if path is None else path))
+    path = BUNDLED if path is None else path
+    classifier.load_state_dict(mg.load(path))
+    if not all(np.isfinite(value.numpy()).all() for value in classifier.state_dict().values()):
+        raise ValueError(f"weights in {path} are nan or infinite")
     return classifier
 
 
@@ -136,17 +139,22 @@ class Judge(Reader):
 
         Raises:
             OSError: If the weights cannot be read.
-            ValueError: If the file is damaged.
+            ValueError: If the file is damaged, or weights are not finite.
             StateDictError: If it holds the weights of something else.
-            DataError: If the test digits are damaged.
+            DataError: If the test digits are damaged, or too few to compare with.
         """
         classifier = _read(None if path is None else cwd / path)
         try:
             unseen = unseen_digits(data_dir, cwd)
-            return cls(classifier, unseen.images, unseen.source)
         except MissingDataError:
             images, _ = sample_digits()
             return cls(classifier, images[-HELD_OUT:], f"the last {HELD_OUT:,} bundled digits")
+        if len(unseen) <= NEIGHBOURS:
+            raise DataError(
+                f"{unseen.source} are too few to judge by; expected at least {NEIGHBOURS + 1}, as "
+                "MNIST's t10k files hold"
+            )
+        return cls(classifier, unseen.images, unseen.source)
 
     @property
     def count(self) -> int:
@@ -207,6 +215,8 @@ def judge_option(path: Path | None) -> Iterator[None]:
     """Load weights inside it: where the user named them, what is wrong with them is bad input."""
     try:
         yield
+    except DataError:  # of the real digits, not of the weights
+        raise
     except (OSError, ValueError, nn.StateDictError) as error:
         if path is None:
             raise

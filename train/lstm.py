@@ -16,20 +16,8 @@ from models.lstm_layer import LayerLSTM
 from models.rnn import RNN
 
 from . import drawing, insight, palindromes
-from .config import (
-    COUNT,
-    DATA,
-    EPOCHS,
-    LR,
-    MODEL,
-    NOT_NEGATIVE,
-    PAIR,
-    POSITIVE,
-    SHARE,
-    SWEEP,
-    N,
-    RunConfig,
-)
+from .allowed import COUNT, EPOCHS, NOT_NEGATIVE, PAIR, POSITIVE, SHARE, WIDTH, whole
+from .config import DATA, LR, MODEL, SWEEP, N, RunConfig
 from .console import BadInput, conclude, leave, talker
 from .digits import source
 from .drawing import GUESSING, TITLES, learning_panels
@@ -43,6 +31,8 @@ from .sweep import draw as draw_sweep
 from .sweep import sweep
 from .trainer import Start, Trainer
 
+LENGTH = whole(1, 10_000)
+MOST_DIGITS = 2**30  # of all palindromes together
 SHOWN = 64  # the picture of gradients averages over so many palindromes
 TAUGHT, TESTED = 300, 100  # palindromes to find out with which step knows the first digit
 TOO_FEW = 1000  # from fewer palindromes a network learns each of them rather than the rule
@@ -68,10 +58,10 @@ class LSTMConfig(RunConfig):
     model: Annotated[Literal["lstm", "textbook", "rnn"], MODEL] = "lstm"
     """The LSTM as one fast layer, the LSTM as textbooks write it, or a plain recurrent network."""
 
-    input_length: Annotated[int, DATA, COUNT, tyro.conf.arg(metavar="T")] = 5
+    input_length: Annotated[int, DATA, LENGTH, tyro.conf.arg(metavar="T")] = 5
     """Number of digits that are read; the palindromes have one more."""
 
-    hidden: Annotated[int, MODEL, COUNT, N] = 128
+    hidden: Annotated[int, MODEL, WIDTH, N] = 128
     """Size of the hidden state."""
 
     epochs: Annotated[int, EPOCHS, N] = 40
@@ -109,7 +99,7 @@ class LSTMConfig(RunConfig):
     max_norm: Annotated[float, POSITIVE] = 10.0
     """Longer gradients are cut to this length."""
 
-    sweep: Annotated[tuple[int, ...], SWEEP, COUNT, tyro.conf.arg(metavar="T [T ...]")] = ()
+    sweep: Annotated[tuple[int, ...], SWEEP, LENGTH, tyro.conf.arg(metavar="T [T ...]")] = ()
     """Train for each of these lengths instead of one, and draw accuracy against length."""
 
     models: Annotated[
@@ -119,12 +109,23 @@ class LSTMConfig(RunConfig):
     ] = ("rnn", "lstm")
     """Networks that a sweep compares, of those that --model takes."""
 
-    seeds: Annotated[int, SWEEP, COUNT, N] = 3
+    seeds: Annotated[int, SWEEP, whole(1, 100), N] = 3
     """Number of seeds for each network and length of a sweep, from --seed on."""
 
     def decided(self) -> Self:
         """Choose the initial weights if the user has not, and check what must go together."""
+        longest = max(self.sweep, default=self.input_length)
+        if self.data_size * (longest + 1) > MOST_DIGITS:
+            raise BadInput(
+                f"--data-size is {self.data_size}, each of {longest + 1} digits; allowed: at most "
+                f"{MOST_DIGITS:,} digits together"
+            )
         if self.sweep:
+            if self.seed + self.seeds > 2**63:
+                raise BadInput(
+                    f"--seeds is {self.seeds}, from --seed {self.seed} on; allowed: seeds up to "
+                    "2^63 - 1"
+                )
             for name, each in (("--sweep", self.sweep), ("--models", self.models)):
                 if not each or len(set(each)) < len(each):
                     shown = " ".join(map(str, each)) or "empty"
@@ -184,8 +185,8 @@ def to_tensors(examples: Examples, chosen: Any, device: str = "cpu") -> tuple[Te
 def train(config: LSTMConfig, start: Start) -> Run:
     """Train as configured, draw the pictures, and say how well it went."""
     if config.sweep:
-        for part in config.parts():
-            make_examples(part)  # if one is impossible, none is trained
+        for length in config.sweep:
+            make_examples(replace(config, input_length=length))  # if one is impossible, none is
         return sweep(config, learn, start.run())
     examples = make_examples(config)
     run = start.run()

@@ -3,11 +3,9 @@
 import base64
 import hashlib
 import html
-import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +18,7 @@ from minigrad.files import TEMPORARY, append_to, read_member, to_disk
 from . import checkpoint
 from .checkpoint import DAMAGE, GROWING, Checkpoint, Damaged, Ground
 from .config import RunConfig
-from .console import DONE, BadInput, cause, warn
+from .console import DONE, BadInput, warn
 from .folder import MOST_LINES, Folder, lines_of, read_lines, refuse_strange_members
 from .lock import locked
 from .progress import in_notebook
@@ -313,42 +311,6 @@ def summary_writer() -> Any:
     except ImportError:
         raise BadInput('--tensorboard needs a package: pip install "tensorboardX"') from None
     return SummaryWriter
-
-
-def new_folder(out: Path, task: str, name: str | None = None) -> Path:
-    """Make a folder for a run.
-
-    Args:
-        out: The folder of all runs.
-        task: The folder in it.
-        name: The new folder in that one; None takes the date and time, and a number if need be.
-
-    Raises:
-        BadInput: If no folder can be made there, or the name is taken.
-    """
-    first = name or datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
-    number = 1
-    while True:
-        path = out / task / (first if number == 1 else f"{first}_{number}")
-        try:
-            path.mkdir(parents=True)
-            return path
-        except FileExistsError as error:
-            if not os.path.lexists(path):  # `out`, say, is a link to nowhere
-                raise BadInput(
-                    f"--out {out}: cannot make the run folder {path}: {error.filename} is in the "
-                    "way; allowed: a folder in which you may write"
-                ) from None
-            if name is not None:
-                raise BadInput(
-                    f"--name is {name}, but {path} exists; allowed: a new name"
-                ) from None
-            number += 1
-        except (OSError, ValueError) as error:  # ValueError: a path that no folder can have
-            raise BadInput(
-                f"--out {out}: cannot make the run folder {path}: {cause(error)}; "
-                "allowed: a folder in which you may write"
-            ) from None
 
 
 @dataclass(frozen=True, repr=False)

@@ -24,7 +24,8 @@ from .config import Config, from_keywords, parse
 from .console import BadInput, Diverged, answer, guarded, tell, warn
 from .diverged import first_operation
 from .drawing import Panel
-from .run import Run, RunFolder, new_folder, summary_writer
+from .folder import new_folder
+from .run import Run, RunFolder, summary_writer
 
 ROOT = Path(__file__).resolve().parent.parent
 # packages that shape results, by how their names begin
@@ -146,6 +147,15 @@ class Trainer(Generic[Config]):
                 run = self.train(config, Start(cwd, make_run))
             except Diverged as error:
                 raise self._explained(error) from None
+            except OSError:
+                for each in opened:
+                    if not each.path.is_dir():
+                        folders.clear()
+                        raise FileNotFoundError(
+                            f"the run's folder {each.path} is gone; if it was moved, go on from "
+                            "its last checkpoint by --resume and its new path"
+                        ) from None
+                raise
             for each in opened:
                 each.sync()  # the pictures
         if run.stopped_by is not None:

@@ -9,6 +9,7 @@ import numba
 import numpy as np
 
 from minigrad.backends import Array
+from minigrad.backends.numba.cache import cached
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -22,17 +23,17 @@ _half, _one = np.float32(0.5), np.float32(1)
 
 def loop(function: F) -> F:
     """Compile a function that loops over float32 arrays."""
-    return numba.njit(function, cache=True, error_model="numpy", fastmath=_FUSE)  # type: ignore[no-any-return]
+    return cached(function, error_model="numpy", fastmath=_FUSE)
 
 
 def loop_as_written(function: F) -> F:
     """Compile a loop without fused multiply-adds, so that it rounds exactly as NumPy does."""
-    return numba.njit(function, cache=True, error_model="numpy")  # type: ignore[no-any-return]
+    return cached(function, error_model="numpy")
 
 
 def summing_loop(function: F) -> F:
     """Compile a function whose loops compute sums; the compiler may reorder the terms."""
-    return numba.njit(function, cache=True, error_model="numpy", fastmath=_SUM)  # type: ignore[no-any-return]
+    return cached(function, error_model="numpy", fastmath=_SUM)
 
 
 def is_supported(array: Array) -> bool:
