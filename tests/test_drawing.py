@@ -184,7 +184,7 @@ def test_the_progress_shows_logarithmic_moments(
     drawn: list[Figure] = []
     monkeypatch.setattr(drawing, "save", lambda figure, into, name: (drawn.append(figure), name)[1])
     run = samples(tmp_path, steps)
-    assert drawing.gan_progress(run, run) == ["progress.png", "progress.gif"]
+    assert drawing.gan_progress(run, run, pytest.fail) == ["progress.png", "progress.gif"]
     assert [axis.get_title() for axis in drawn[0].axes] == expected
     with Image.open(tmp_path / "progress.gif") as gif:
         assert getattr(gif, "n_frames", 1) == len(steps)

@@ -390,19 +390,24 @@ def test_models_that_are_compared_have_their_own_looks(
     assert drawn[1] == [drawing.numbered(number) for number in range(4)]
 
 
-def test_a_damaged_sweep_and_a_damaged_grid_are_refused(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_damaged_sweep_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     sweep = make_sweep(tmp_path / "s", [("lstm", 5, 1.0)])
     (sweep / "sweep.csv").write_text("model,length\nlstm,5\n")
     assert plot.main([str(sweep)]) == 2
     assert "its measurements are damaged: KeyError('final_accuracy')" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("quick_pictures")
+def test_a_damaged_grid_is_left_out_with_a_word(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     run = make_run(tmp_path / "g", "train.gan")
     (run / "samples").mkdir()
     (run / "samples" / "step-0000000.png").write_bytes(b"no picture")
-    assert plot.main([str(run)]) == 2
-    error = capsys.readouterr().err
-    assert "step-0000000.png" in error and len(error.splitlines()) == 1
+    assert plot.main([str(run)]) == 0
+    said, err = capsys.readouterr()
+    assert "Left out: " in said and "step-0000000.png is no picture, or damaged" in said
+    assert "progress" not in said and err == ""
 
 
 @pytest.mark.parametrize("text", ["length,model\n", "\0", "model,length,final_accuracy\n,,\n"])

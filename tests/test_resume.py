@@ -421,7 +421,8 @@ def test_a_picture_that_was_damaged_meanwhile_ends_no_run(
     shutil.copy(run / "samples" / "step-0000005.png", run / "samples" / "step-best.png")
     (run / "interpolation.png").unlink()
     assert gan.main(["--resume", str(run), "--quiet"]) == 0
-    assert "There is no picture of the progress" in capsys.readouterr().err
+    assert "Left out: " in (said := capsys.readouterr().err) and "step-0000000.png is no" in said
+    assert (run / "progress.gif").exists()
     assert (run / "interpolation.png").exists()
 
 

@@ -115,7 +115,7 @@ def test_torchvision_fetches_what_is_missing(
     install_torchvision(monkeypatch, NO_SERVER, download)
     said: list[str] = []
     found = digits.training_digits(None, said.append)
-    assert (len(found), found.source) == (70, str(Path("data/MNIST/raw")))
+    assert (len(found), found.source) == (70, str(Path("data/MNIST/raw").absolute()))
     assert "Fetching" in said[0]
     assert timeouts[0] is not None and timeouts[0] < 60
     assert socket.getdefaulttimeout() is None
@@ -404,6 +404,7 @@ def test_a_run_leaves_everything_behind(tmp_path: Path, capsys: pytest.CaptureFi
         *(
             "samples",
             "checkpoint.safetensors",
+            "checkpoint-before.safetensors",
             "last.safetensors",
             "curves.png",
             "progress.png",

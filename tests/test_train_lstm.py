@@ -161,7 +161,12 @@ def test_a_run_leaves_everything_behind(
     names = {path.name for path in run.iterdir()}
     assert names == {
         *("config.json", "environment.json", "metrics.jsonl", "metrics.csv", "timing.jsonl"),
-        *("checkpoint.safetensors", "last.safetensors", "best.safetensors"),
+        *(
+            "checkpoint.safetensors",
+            "checkpoint-before.safetensors",
+            "last.safetensors",
+            "best.safetensors",
+        ),
         *("curves.png", "gradients.png", "memory.png" if model == "rnn" else "gates.png"),
     }
     config = json.loads((run / "config.json").read_text())

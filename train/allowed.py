@@ -28,6 +28,7 @@ def whole(least: int, most: int = 10**9, many: int = 100) -> Allowed:
 EPOCHS = EXAMPLES = whole(1, 10**6)
 PAIR = whole(2, 10**6)
 COUNT, NOT_NEGATIVE = whole(1), whole(0)
+LENGTH = whole(1, 10_000)  # digits that are read
 WIDTH = whole(1, 2**14, many=20)  # units of a layer
 SEED = Allowed(lambda n: 0 <= n < 2**63, "a whole number from 0 to 2^63 - 1")
 POSITIVE = Allowed(lambda x: 0 < x < math.inf, "a finite number above 0")

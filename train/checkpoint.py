@@ -172,7 +172,7 @@ def _check(found: Checkpoint) -> None:
 def first_not_finite(state: Any, path: str = "") -> str | None:
     """Return the path to the first array of a state that holds a NaN or an infinity, if any does.
 
-    >>> first_not_finite({"weights": [mg.ones(2), mg.tensor([1.0, float("nan")])]})
+    >>> first_not_finite({"weights": [np.ones(2), np.array([1.0, np.nan])]})
     'weights/1'
     """
     for place, array in _arrays(state, path):

@@ -365,7 +365,8 @@ def _read_file(
     content = load_values(path, flag, program is not None)
     found = content.pop("program", program)
     if program is not None and found != program:
-        raise BadInput(f"{flag} {path.parent}: this is a run of {quoted(found)}, not of {program}")
+        other = shortened(found) if isinstance(found, str) else quoted(found)
+        raise BadInput(f"{flag} {path.parent}: this is a run of {other}, not of {program}")
     return _values(content, cls, {f.name for f in fields(cls)} - cls.NOT_IN_FILES, f"{path}: ")
 
 

@@ -4,9 +4,12 @@ All can be read without colour and at 800 pixels. A function that draws returns 
 writes it into a run's folder.
 """
 
+import io
 import math
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+import warnings
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -29,6 +32,7 @@ from matplotlib.ticker import (
 from PIL import Image, ImageDraw, ImageFont
 
 from minigrad.data import DataError
+from minigrad.files import read_member
 
 from .insight import Memory
 from .run import RunFolder
@@ -46,6 +50,8 @@ GUESSING: Guide = (10, "10 %: guessing")
 HALF: Guide = (50, "50 %: guessing")
 MOST_POINTS = 80  # of a curve; more would be noise in a panel of 4 inches
 MOST_FRAMES = 100
+MOST_PIXELS = 2**20  # of a grid of samples that is read, which has 360,000
+MOST_PICTURE = 2**22  # bytes of it
 PAPER = 255
 STRIP_WIDTH = 9  # inches
 SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -643,14 +649,21 @@ def write_grey(picture: Grey, path: Path) -> None:
 
 
 def read_grey(path: Path) -> Grey:
-    """Read a PNG file's grey values (height, width).
+    """Read a PNG file's grey values (height, width), of at most MOST_PIXELS.
 
     Raises:
-        DataError: If it cannot be read, or is damaged.
+        DataError: If it cannot be read, is damaged, or is too large.
     """
     try:
-        with Image.open(path) as image:
-            return np.asarray(image.convert("L"))
+        content = io.BytesIO(read_member(path, MOST_PICTURE))
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # of a picture so large that it may be an attack
+            with Image.open(content, formats=["PNG"]) as image:  # others may start programs
+                if image.width * image.height > MOST_PIXELS:
+                    raise ValueError(f"it has {image.width} x {image.height} pixels")
+                image.verify()
+            with Image.open(content, formats=["PNG"]) as image:
+                return np.asarray(image.convert("L"))
     except Exception as error:  # of a damaged file PIL may raise anything, SyntaxError too
         raise DataError(f"{path} is no picture, or damaged: {error}") from None
 
@@ -672,27 +685,59 @@ def animation(frames: Sequence[Grey], path: Path) -> None:
         frames: Grey values (height, width), at least one; of many, some are left out.
         path: The GIF file to write.
     """
-    step = -(-len(frames) // MOST_FRAMES)
-    chosen = [*frames[:-1:step], frames[-1]]
+    chosen = spread(frames)
     first, *others = map(Image.fromarray, chosen)
     each = min(500, 10_000 // len(chosen))
     times = [each] * (len(chosen) - 1) + [2500]
     first.save(path, save_all=True, append_images=others, duration=times, loop=0)
 
 
-def gan_progress(run: RunFolder, into: RunFolder) -> list[str]:
+def spread(items: Sequence[Any]) -> list[Any]:
+    """Return at most MOST_FRAMES of the items, evenly spread, with the last."""
+    return [*items[: -1 : -(-len(items) // MOST_FRAMES)], *items[-1:]]
+
+
+def moments(steps: Collection[int]) -> set[int]:
+    """Return the steps nearest to the beginning, 1 %, 10 % and the end."""
+    last = max(steps)
+    return {min(steps, key=lambda step: abs(step - part * last)) for part in (0, 0.01, 0.1, 1)}
+
+
+def read_grids(folder: Path, say: Callable[[str], object]) -> dict[int, Grey]:
+    """Read the grids of samples that are drawn, by their steps; others are not even opened.
+
+    Args:
+        folder: Where they are.
+        say: Tells the user of pictures that are left out: damaged ones, and those of another size.
+    """
+    if folder.is_symlink():
+        say(f"{folder} is a link, and left out")
+        return {}
+    names = ((path.stem.removeprefix("step-"), path) for path in folder.glob("step-*.png"))
+    files = {int(step): path for step, path in names if step.isdecimal() and len(step) <= 18}
+    grids, steps = {}, sorted(files)
+    for step in sorted({*spread(steps), *moments(steps)}) if steps else ():
+        try:
+            grids[step] = read_grey(files[step])
+        except DataError as error:
+            say(f"Left out: {error}")
+    sizes = Counter(grid.shape for grid in grids.values()).most_common(1)
+    for step in [step for step, grid in grids.items() if grid.shape != sizes[0][0]]:
+        say(f"Left out: {files[step]} is of another size than the others")
+        del grids[step]
+    return grids
+
+
+def gan_progress(run: RunFolder, into: RunFolder, say: Callable[[str], object]) -> list[str]:
     """Draw the grids of samples of train.gan: four moments beside each other, all as an animation.
 
-    The moments are the beginning, about 1 % and 10 % of the way, and the end.
+    The moments are the beginning, about 1 % and 10 % of the way, and the end. `say` tells the user
+    of pictures that are left out; the names of the new pictures are returned.
     """
-    files = ((p.stem.removeprefix("step-"), p) for p in run.path.glob("samples/step-*.png"))
-    grids = {int(step): read_grey(path) for step, path in files if step.isdecimal()}
+    grids = read_grids(run.path / "samples", say)
     if not grids:
         return []
-    steps = sorted(grids)
-    shown = {
-        min(steps, key=lambda step: abs(step - part * steps[-1])) for part in (0, 0.01, 0.1, 1)
-    }
+    shown = moments(grids)
     columns = 2 if len(shown) == 4 else len(shown)
     rows = len(shown) // columns
     figure, axes = new_figure(9, (9 / columns + 0.3) * rows + 0.3, rows, columns)
@@ -701,7 +746,7 @@ def gan_progress(run: RunFolder, into: RunFolder) -> list[str]:
         axis.set_title(f"step {step:,}")
         axis.set_axis_off()
     figure.suptitle("What the generator makes of the same 100 latent points")
-    frames = [captioned(grids[step][::2, ::2], f"step {step:,}") for step in steps]
+    frames = [captioned(grids[step][::2, ::2], f"step {step:,}") for step in spread([*grids])]
     with into.replacing("progress.gif") as path:
         animation(frames, path)
     return [save(figure, into, "progress.png"), "progress.gif"]

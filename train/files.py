@@ -76,9 +76,14 @@ def named_values(content: bytes, loads: Callable[[str], Any] = json.loads) -> di
     return values
 
 
-def shortened(text: str) -> str:
-    """Return a text, or its beginning if it is long."""
-    return text if len(text) <= 2 * LONG else f"{text[:LONG]}... ({len(text):,} letters)"
+def shortened(text: str, most: int = 2 * LONG) -> str:
+    """Return a text, or its first half of `most` letters if it has more."""
+    return text if len(text) <= most else f"{text[: most // 2]}... ({len(text):,} letters)"
+
+
+def in_one_line(error: Exception) -> str:
+    """Return an error's message without its ends of lines, and not longer than 2,000 letters."""
+    return shortened(" ".join(str(error).split()), 2000)
 
 
 def quoted(value: Any) -> str:

@@ -290,12 +290,17 @@ def draw(
     if any("fid" in line for line in lines) and floor is None:
         say("The FID of real digits is left out: those it was judged against are not here.")
     figure = drawing.gan_curves(lines, floor)
-    return [drawing.save(figure, into, "curves.png"), *drawing.gan_progress(run, into)]
+    return [drawing.save(figure, into, "curves.png"), *drawing.gan_progress(run, into, say)]
 
 
 def floor_of(config: GANConfig, run: RunFolder) -> float | None:
-    """Return the FID of the real digits that a run was judged against; None if they are gone."""
+    """Return the FID of the real digits that a run was judged against; None if they are gone.
+
+    The folder may come from a stranger, so its own classifier must be a plain file.
+    """
     try:
+        if config.judge is not None and not config.judge.is_file():
+            return None
         found = Judge.load(config.judge, config.data_dir)
     except (OSError, ValueError, nn.StateDictError, DataError):
         return None
@@ -309,10 +314,7 @@ def draw_digits(
     """Draw the samples, their progress, and the way from one digit to another."""
     if loop.stopped_by is None:
         save_samples(generator, shown, run, loop.state.step)
-    try:
-        drawing.gan_progress(run, run)
-    except DataError as error:  # a picture of the run's beginning, say, was damaged since
-        warn(f"There is no picture of the progress: {error}")
+    drawing.gan_progress(run, run, warn)
     found = search(generator, judge, shown.shape[1], TRIES, 1, np.random.default_rng(0))
     ends = clearest(found, DIGITS, CONFIDENT)
     rows = strips(generator, judge, choose(found, ends, 0), ends)

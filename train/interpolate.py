@@ -2,8 +2,9 @@
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -12,18 +13,21 @@ import tyro
 
 import minigrad as mg
 from minigrad import nn
-from minigrad.files import replacing
+from minigrad.files import read_member, replacing
+from minigrad.serialization import from_bytes
 from models.gan import Generator
 
 from . import drawing, latent
 from .allowed import EXAMPLES, SEED, Allowed
 from .config import FILE, N, command, config_of
 from .console import DONE, BadInput, answer, cause, conclude, leave, talker
+from .files import in_one_line, shortened
 from .gan import GANConfig
 from .judge import Reader, judge_option
 
 PROGRAM = "train.interpolate"
 MOST = 20  # digits in one picture
+MOST_WEIGHTS = 2**30  # bytes of the weights of a run
 DIGIT = Allowed(lambda n: n in range(10), f"two to {MOST} digits, each from 0 to 9")
 LENGTH = Allowed(lambda n: 2 <= n <= 100, "a whole number from 2 to 100")
 SURE = Allowed(lambda x: 0 <= x <= 1, "a number from 0 to 1")
@@ -131,28 +135,45 @@ def load_generator(run: Path) -> tuple[Generator, int]:
     """
     config = config_of(run, GANConfig, "train.gan", "RUN")
     file = run / "last.safetensors"
-    if not file.exists():
-        raise BadInput(f"RUN {run}: there are no weights yet; they come with its first epoch")
     try:
-        weights = mg.load(file)
+        weights = from_bytes(read_member(file, MOST_WEIGHTS), str(file))
         averaged = any(name.startswith("average.") for name in weights)
         prefix = "average." if averaged else "generator."
         own = {n.removeprefix(prefix): v for n, v in weights.items() if n.startswith(prefix)}
+        _check_sizes(own, (config.latent_dim, *config.generator_hidden, 784))
         generator = Generator(config.latent_dim, config.generator_hidden)
         generator.load_state_dict(own)
+    except FileNotFoundError:
+        raise BadInput(
+            f"RUN {run}: there are no weights yet; they come with its first epoch"
+        ) from None
     except (OSError, ValueError, nn.StateDictError) as error:
-        raise BadInput(f"RUN {run}: {error}") from None
+        raise BadInput(f"RUN {run}: {in_one_line(error)}") from None
     if not all(np.isfinite(value.numpy()).all() for value in own.values()):
         raise BadInput(f"RUN {run}: weights in {file.name} are nan or infinite")
     return generator, config.latent_dim
 
 
+def _check_sizes(weights: Mapping[str, mg.Tensor], sizes: Sequence[int]) -> None:
+    """Refuse weights of other layers than the config's, before memory is taken for these."""
+    expected = sorted((after, before) for before, after in pairwise(sizes))
+    found = sorted(weight.shape for weight in weights.values() if weight.ndim == 2)
+    if found != expected:
+        raise ValueError(
+            f"last.safetensors holds layers of shapes {shortened(str(found))}, but config.json "
+            f"says {shortened(str(expected))}"
+        )
+
+
 def _check_target(out: Path) -> None:
-    problems = {
-        "is not named .png": out.suffix.lower() != ".png",
-        "is a folder": out.is_dir(),
-        f"{out.parent} is not a folder": not out.parent.is_dir(),
-    }
+    try:
+        problems = {
+            "is not named .png": out.suffix.lower() != ".png",
+            "is a folder": out.is_dir(),
+            f"{out.parent} is not a folder": not out.parent.is_dir(),
+        }
+    except OSError as error:  # a name too long, or a folder that is closed
+        raise BadInput(f"--out {out}: {cause(error)}") from None
     for problem, found in problems.items():
         if found:
             raise BadInput(f"--out {out}: {problem}; allowed: a PNG file in a folder that exists")

@@ -24,6 +24,7 @@ from models.classifier import Classifier
 
 from .console import BadInput
 from .digits import HELD_OUT, source, unseen_digits
+from .files import in_one_line
 
 Array = npt.NDArray[np.float64]
 
@@ -220,7 +221,7 @@ def judge_option(path: Path | None) -> Iterator[None]:
     except (OSError, ValueError, nn.StateDictError) as error:
         if path is None:
             raise
-        raise BadInput(f"--judge {path}: {error}") from None
+        raise BadInput(f"--judge {path}: {in_one_line(error)}") from None
 
 
 def frechet_distance(a: Array, b: Array) -> float:

@@ -16,7 +16,7 @@ from models.lstm_layer import LayerLSTM
 from models.rnn import RNN
 
 from . import drawing, insight, palindromes
-from .allowed import COUNT, EPOCHS, NOT_NEGATIVE, PAIR, POSITIVE, SHARE, WIDTH, whole
+from .allowed import COUNT, EPOCHS, LENGTH, NOT_NEGATIVE, PAIR, POSITIVE, SHARE, WIDTH, whole
 from .config import DATA, LR, MODEL, SWEEP, N, RunConfig
 from .console import BadInput, conclude, leave, talker
 from .digits import source
@@ -31,7 +31,6 @@ from .sweep import draw as draw_sweep
 from .sweep import sweep
 from .trainer import Start, Trainer
 
-LENGTH = whole(1, 10_000)
 MOST_DIGITS = 2**30  # of all palindromes together
 SHOWN = 64  # the picture of gradients averages over so many palindromes
 TAUGHT, TESTED = 300, 100  # palindromes to find out with which step knows the first digit

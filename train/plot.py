@@ -2,6 +2,8 @@
 
 import csv
 import math
+import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import chain
@@ -16,6 +18,7 @@ from .checkpoint import DAMAGE
 from .config import RunConfig, command, config_of, program_of
 from .console import DONE, BadInput, cause, leave, talker, tell
 from .drawing import LOOKS
+from .files import quoted, shortened
 from .folder import read_lines
 from .run import RunFolder
 from .trainer import Trainer
@@ -23,6 +26,7 @@ from .trainer import Trainer
 TRAINERS: dict[str, Trainer[Any]] = {
     each.trainer.program: each.trainer for each in (lstm, classifier, gan)
 }
+MOST = 2**25  # bytes of metrics that are drawn, some 200,000 lines
 # what does not shape what is measured; of data_dir only how many digits it has
 BESIDES = {
     *("out", "device", "checkpoint_minutes", "checkpoint_steps", "tensorboard", "quiet", "config"),
@@ -107,12 +111,17 @@ def plot(config: PlotConfig) -> int:
 
 
 def runs_in(path: Path) -> list[Path]:
-    """Return the runs in a folder and in the folders there; else the path itself."""
+    """Return the runs in a folder and in the folders there; else the path itself.
+
+    Links in the folder are not followed, since a stranger's may lead anywhere.
+    """
     found: list[Path] = []
     try:
         for below in ("", "*/", "*/*/"):
             for file in sorted(path.glob(f"{below}config.json")):
-                if not any(run in file.parents for run in found):  # as the trainings of a sweep are
+                inside = any(run in file.parents for run in found)  # as a sweep's trainings are
+                between = list(file.parents)[: below.count("/")]
+                if not inside and not any(folder.is_symlink() for folder in between):
                     found.append(file.parent)
     except (OSError, ValueError):  # ValueError: a path that no folder can have
         pass
@@ -127,12 +136,17 @@ def read(path: Path) -> Run:
     """
     program = program_of(path, "RUN")
     if program not in TRAINERS:
-        raise BadInput(f"RUN {path}: this is a run of {program}; allowed: {', '.join(TRAINERS)}")
+        raise BadInput(
+            f"RUN {path}: this is a run of {shortened(program)}; allowed: {', '.join(TRAINERS)}"
+        )
     trainer = TRAINERS[program]
     config = config_of(path, trainer.config, program, "RUN")
     folder = RunFolder(path)
     try:
         digits = folder.read_json("environment.json").get("digits", "").partition(" ")[0]
+        if not re.fullmatch(r"[0-9,]{0,20}", digits):
+            raise ValueError(f"environment.json says {quoted(digits)} of the digits")
+        _refuse_large(path / "metrics.jsonl")
         choices = {"recipe": config.recipe, "digits": digits} | own_choices(config)
         run = Run(folder, trainer, config, choices, [])
         found: Sequence[Any] = (
@@ -140,24 +154,46 @@ def read(path: Path) -> Run:
         )
     except (OSError, csv.Error, *DAMAGE) as error:
         cause = error.__cause__ or error
-        why = cause if isinstance(cause, UnicodeError) else repr(cause)  # its repr has all bytes
+        why = str(cause) if isinstance(cause, UnicodeError) else repr(cause)  # its repr has all
+        why = shortened(why)
         raise BadInput(f"RUN {path}: its measurements are damaged: {why}") from None
     if not found:
         raise BadInput(f"RUN {path}: nothing has been measured yet")
     if run.is_sweep:
         return run
-    x, damage = trainer.x, f"RUN {path}: its measurements are damaged"
-    if not all(math.isfinite(line.get(x, 0)) for line in found):
-        raise BadInput(f"{damage}: a line has no {x}")
-    needed = {x, *(panel.name for panel in trainer.panels if not panel.moment)}
-    # measurements of a moment may stand in lines of their own, but not in all lines
-    cut = [line for line in found if x not in line]
-    if not any(line.keys() >= needed for line in found):
-        cut = list(found)
-    if cut:
-        missing = ", ".join(sorted(needed - cut[0].keys()))
-        raise BadInput(f"{damage}: metrics.jsonl lacks {missing}")
+    problem = _problem(found, trainer)
+    if problem is not None:
+        raise BadInput(f"RUN {path}: its measurements are damaged: {problem}")
     return replace(run, lines=list(found))
+
+
+def _problem(lines: Sequence[Mapping[str, float]], trainer: Trainer[Any]) -> str | None:
+    """What is wrong with measurements that are to be drawn; None if nothing is."""
+    x, panels = trainer.x, trainer.panels
+    if not all(math.isfinite(line.get(x, 0)) for line in lines):
+        return f"a line has no {x}"
+    always = {panel.name for panel in panels if not panel.moment}
+    # measurements of a moment may stand in lines of their own, but not in all lines
+    now_and_then = {panel.name for panel in panels if panel.moment}
+    if not any(line.keys() >= always for line in lines):
+        return f"metrics.jsonl lacks {', '.join(sorted({x, *always} - lines[0].keys()))}"
+    limits = {panel.name: 1.001 if "%" in panel.y else 1e100 for panel in panels}  # rounding
+    limits |= {x: 1e15, "precision": limits.get("recall", math.inf)}
+    for line in lines:
+        for together in (always, now_and_then):
+            needed = {x, *together} if line.keys() & together else {x}
+            if not line.keys() >= needed:
+                return f"metrics.jsonl lacks {', '.join(sorted(needed - line.keys()))}"
+        for name in line.keys() & limits.keys():
+            if not (math.isnan(line[name]) or 0 <= line[name] <= limits[name]):
+                return f"{name} is {line[name]:g}; allowed: 0 to {limits[name]:g}"
+    return None
+
+
+def _refuse_large(path: Path) -> None:
+    size = path.lstat().st_size if os.path.lexists(path) else 0
+    if size > MOST:
+        raise ValueError(f"{path.name} has {size:,} bytes; at most {MOST:,} are drawn")
 
 
 def own_choices(config: RunConfig) -> dict[str, Any]:
@@ -220,7 +256,9 @@ def describe(run: Run, names: Sequence[str]) -> str:
 def _value(value: Any) -> str:
     if isinstance(value, tuple | list):
         return " ".join(map(_value, value))
-    return f"{value:g}" if isinstance(value, float) else "none" if value is None else str(value)
+    if isinstance(value, float):
+        return f"{value:g}"
+    return "none" if value is None else shortened(str(value))
 
 
 def compare(runs: Sequence[Run], into: RunFolder, say: Callable[[str], None]) -> list[str]:

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Callable
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
+from minigrad.files import read_member
+
 from . import drawing
+from .allowed import LENGTH
 from .checkpoint import Ground
 from .console import talker, tell
-from .files import text_of
+from .drawing import TITLES
+from .files import quoted, text_of
 from .loop import Loop
 from .run import Run, RunFolder
 
 if TYPE_CHECKING:
     from .lstm import LSTMConfig
+
+MOST = 2**22  # bytes of a table
 
 
 def sweep(
@@ -107,16 +114,28 @@ def read_rows(run: RunFolder) -> list[dict[str, Any]]:
     """Read the trainings that a sweep has done; none if there is no table yet.
 
     Raises:
-        ValueError: If the table is damaged.
+        OSError: If the table cannot be read.
+        ValueError: If it is damaged.
     """
     path = run.path / "sweep.csv"
-    if not path.exists():
+    if not os.path.lexists(path):
         return []
-    types: dict[str, Callable[[str], Any]] = {"model": str, "length": int, "final_accuracy": float}
-    return [
-        {name: read(row[name]) for name, read in types.items()}
-        for row in csv.DictReader(text_of(path.read_bytes()).splitlines())
+    text = text_of(read_member(path, MOST))
+    rows: list[dict[str, Any]] = [
+        {
+            "model": row["model"],
+            "length": int(row["length"]),
+            "final_accuracy": float(row["final_accuracy"]),
+        }
+        for row in csv.DictReader(text.splitlines())
     ]
+    for row in rows:
+        known = row["model"] in TITLES and LENGTH.test(row["length"])
+        if not (known and 0 <= row["final_accuracy"] <= 1):
+            raise ValueError(f"{path.name} holds {quoted(row)}")
+    if len({row["length"] for row in rows}) > LENGTH.many:
+        raise ValueError(f"{path.name} holds more than {LENGTH.many} lengths")
+    return rows
 
 
 def draw(run: RunFolder, into: RunFolder) -> list[str]:
