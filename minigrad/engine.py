@@ -308,8 +308,7 @@ def _fit(g: Any, node: Node, record: Record | None, parents: Parents) -> Any:
 
 def _rule_of(record: Record | None, parents: Parents, node: Node) -> str:
     """The name of the rule that a gradient comes from, for a message."""
-    if record is None:
-        return "backward: what it starts from"
+    assert record is not None  # what backward starts from was checked before
     names = record.plan.arguments or ["x"]
     places = [i for i, parent in enumerate(parents or ()) if parent is node]
     several = dict.fromkeys(repr(names[min(i, len(names) - 1)]) for i in places)

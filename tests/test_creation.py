@@ -90,3 +90,16 @@ def test_each_thread_has_its_own_random_numbers():
     thread.join()
     np.testing.assert_array_equal(mg.randn(3).data, expected)
     assert generators[0] is not generators[1]
+
+
+@pytest.mark.parametrize(
+    ("shape", "error", "message"),
+    [
+        ((-2,), mg.ShapeError, r"integers of at least 0.*got the shape \(-2,\).*negative"),
+        (("a",), TypeError, r"integers of at least 0.*got the shape \('a',\)"),
+        ((2.5,), TypeError, r"integers of at least 0.*got the shape \(2.5,\)"),
+    ],
+)
+def test_what_is_no_shape_is_refused(shape, error, message):
+    with pytest.raises(error, match=message):
+        mg.full(shape, 1.0)

@@ -515,3 +515,12 @@ def test_an_input_without_a_rule_may_be_anything():
     x = mg.ones(2, requires_grad=True)
     scaled(x, {"factor": 2.0}, Foreign()).sum().backward()
     assert x.grad.data.tolist() == [2, 2]
+
+
+def test_an_error_of_a_definition_that_says_all_is_left_as_it_is():
+    @mg.sequence_primitive(xs=lambda g, xs: [g for _ in xs])
+    def total(xs):
+        raise mg.ShapeError("total: says all")
+
+    with pytest.raises(mg.ShapeError, match=r"^total: says all$"):
+        total([mg.ones(2), mg.ones(2)])

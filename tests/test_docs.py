@@ -29,8 +29,9 @@ from benchmarks.results import tables
 
 ROOT = Path(__file__).parent.parent
 IN_DOCS = sorted((ROOT / "docs").rglob("*.md"))
-PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")] + IN_DOCS
-WITHOUT_BLOCKS = {"CHANGELOG.md", "benchmarks.md", "decisions.md", "results.md"}
+AT_THE_TOP = ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")
+PAGES = [ROOT / name for name in AT_THE_TOP] + IN_DOCS
+WITHOUT_BLOCKS = {"CHANGELOG.md", "SECURITY.md", "benchmarks.md", "decisions.md", "results.md"}
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 
 

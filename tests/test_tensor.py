@@ -7,6 +7,7 @@ import functools
 import inspect
 import math
 import operator
+import pickle
 from fractions import Fraction
 from pathlib import Path
 
@@ -528,3 +529,33 @@ def test_a_list_of_tensors_is_no_operand(name):
 def test_a_tensor_as_out_of_a_ufunc_is_refused():
     with pytest.raises(TypeError, match=r"numpy\.add does not take this Tensor"):
         np.add(np.ones(2), np.ones(2), out=mg.ones(2))
+
+
+def test_a_list_that_holds_a_result_is_refused_with_the_remedy():
+    x = leaf([1.0, 2.0])
+    with pytest.raises(TypeError, match=r"Tensor that is in a graph.*\.detach\(\)"):
+        mg.tensor([x * x, 1.0])
+
+
+@pytest.mark.parametrize("copying", [copy.deepcopy, pickle.dumps])
+def test_only_leaves_are_copied_and_pickled(copying):
+    x = leaf([1.0, 2.0])
+    with pytest.raises(RuntimeError, match=r"only leaves can be .* a result, \.detach\(\)"):
+        copying(x * x)
+    copying((x * x).detach())
+
+
+def test_an_array_is_not_changed_by_a_tensor_whose_gradient_would_be_lost():
+    values = np.ones(2)
+    with pytest.raises(TypeError, match=r"numpy\.subtract does not take this Tensor"):
+        values -= leaf([1.0, 2.0])
+    with pytest.raises(TypeError, match=r"numpy\.subtract does not take this Tensor"):
+        np.subtract(values, mg.ones(2), where=values > 0)
+    assert values.tolist() == [1, 1]
+
+
+def test_a_gradient_on_another_device_is_refused(stand_in):
+    x = leaf([1.0, 2.0])
+    with pytest.raises(mg.DeviceError, match="grad: on 'gpu', the Tensor is on 'cpu'"):
+        x.grad = mg.ones(2, dtype=x.dtype, device="gpu")
+    assert x.grad is None

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from minigrad import nn
+from minigrad import nn, versions
 
 
 def step(optimizer):
@@ -263,3 +263,23 @@ def test_values_that_a_graph_has_used_outlive_an_assignment_to_data_and_a_step()
     optimizer.step()
     y.backward()
     assert x.grad.tolist() == before and p.data.tolist() == pytest.approx([4.9, 5.9])
+
+
+def test_a_value_that_does_not_fit_is_refused_in_numpys_words_and_read_only_memory_in_ours():
+    values = np.zeros(3)
+    with pytest.raises(ValueError, match="could not broadcast"):
+        versions.write(values, np.ones(2))
+    values.flags.writeable = False
+    with pytest.raises(ValueError, match=r"memory is read-only; give it a copy first, x\.data = "):
+        versions.write(values, np.ones(3))
+    assert values.tolist() == [0, 0, 0]
+
+
+def test_a_repeated_write_to_what_is_gone_is_written_nowhere():
+    values = np.zeros(3)
+    with versions.journal() as written:
+        versions.note_write(values)
+    del values
+    before = dict(versions._wholes)
+    versions.note_again(written)
+    assert versions._wholes == before
