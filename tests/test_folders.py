@@ -174,3 +174,19 @@ def test_a_sweep_with_a_damaged_training_is_refused_and_left_as_it_was(
     error = capsys.readouterr().err
     assert error.startswith(f"error: --resume {run / 'rnn-4-seed0'}: {NAMES[0]} is damaged"), error
     assert contents(run) == before
+
+
+def test_what_a_killed_process_leaves_is_removed_even_before_the_first_checkpoint(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert lstm.main([*SWEEP, "--quiet", "--out", str(tmp_path)]) == 0
+    run = only_run(tmp_path)
+    part = run / "rnn-4-seed0"
+    for path in part.iterdir():
+        if path.name != "config.json":
+            path.unlink()
+    for folder_ in (run, part):
+        (folder_ / ".unfinished-0123456789abcdef.json").write_text("{")
+    assert lstm.main(["--resume", str(run), "--quiet"]) == 0
+    assert not list(run.rglob(".unfinished-*"))
+    assert (part / "last.safetensors").exists()
