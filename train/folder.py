@@ -14,7 +14,7 @@ from typing import Any
 
 from minigrad import Tensor
 from minigrad.data import DataError
-from minigrad.files import append_to, read_member, refuse_strange, replacing, to_disk
+from minigrad.files import TEMPORARY, append_to, read_member, refuse_strange, replacing, to_disk
 from minigrad.serialization import to_bytes
 
 from .console import BadInput, cause
@@ -69,6 +69,13 @@ class Folder:
             with suppress(FileNotFoundError):  # somebody has removed a picture
                 to_disk(path)
         self._not_on_disk.clear()
+
+    def remove_unfinished(self) -> None:
+        """Remove the temporary files that a killed process has left."""
+        for pattern in (f"{TEMPORARY}*", f"*/{TEMPORARY}*"):
+            for path in self.path.glob(pattern):
+                if path.is_file():
+                    path.unlink()
 
     def write_json(self, name: str, values: Mapping[str, Any]) -> None:
         """Write a JSON file, indented, which survives a loss of power."""

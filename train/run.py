@@ -13,7 +13,7 @@ from PIL import Image
 
 from minigrad import nn
 from minigrad.data import DataError
-from minigrad.files import TEMPORARY, append_to, read_member, to_disk
+from minigrad.files import append_to, read_member, to_disk
 
 from . import checkpoint
 from .checkpoint import DAMAGE, GROWING, Checkpoint, Damaged, Ground
@@ -200,6 +200,8 @@ class RunFolder(Folder):
             OSError: If it cannot be written.
         """
         self._ground = ground
+        if self.resumed:
+            self.remove_unfinished()
         if self._found is not None:
             self._bring_back(self._found, files or {})
             if self._found.ground.settings != ground.settings:
@@ -217,9 +219,6 @@ class RunFolder(Folder):
         for name, problem in self._damaged.items():
             other = checkpoint.set_aside(self.path, name)
             warn(f"{problem}; going on from the checkpoint before, and {name} is now {other}")
-        for path in [*self.path.glob(f"{TEMPORARY}*"), *self.path.glob(f"*/{TEMPORARY}*")]:
-            if path.is_file():  # a killed process has left it
-                path.unlink()
         for name in GROWING:
             size = found.sizes[name]
             content = self._written(name, most_metrics(size))[:size]
