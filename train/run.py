@@ -19,6 +19,7 @@ from PIL import Image
 import minigrad as mg
 from minigrad import Tensor, nn
 from minigrad.data import DataError
+from minigrad.files import read_member
 
 try:
     import fcntl
@@ -30,6 +31,8 @@ from .files import named_values, read_state, replacing, text_of, to_disk, write_
 from .progress import in_notebook
 
 GROWING = ("metrics.jsonl", "timing.jsonl")  # a resumed run cuts them back to its checkpoint
+MOST_TEXT = 2**22  # bytes of config.json and its like
+MOST_LINES = 2**28  # bytes of a file that grows
 CHECKPOINT = "checkpoint.safetensors"
 # what reading a file may raise that holds something else than it should
 DAMAGE = (ValueError, KeyError, TypeError, AttributeError, IndexError, nn.StateDictError)
@@ -86,7 +89,7 @@ class RunFolder:
             ValueError: If it is damaged.
         """
         path = self.path / name
-        return named_values(path.read_bytes()) if path.exists() else {}
+        return named_values(read_member(path, MOST_TEXT)) if os.path.lexists(path) else {}
 
     def write_environment(self, here: Mapping[str, Any]) -> None:
         """Write environment.json: where the run started, and where it was resumed.
@@ -210,7 +213,11 @@ def read_lines(path: Path) -> list[dict[str, float]]:
     Raises:
         DataError: If a line holds anything but named numbers; its cause is Python's error.
     """
-    return _lines_of(path.read_bytes(), path) if path.exists() else []
+    try:
+        content = read_member(path, MOST_LINES) if os.path.lexists(path) else b""
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be read: {cause(error)}") from error
+    return _lines_of(content, path)
 
 
 def _lines_of(content: bytes, path: Path) -> list[dict[str, float]]:
