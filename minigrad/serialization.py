@@ -245,8 +245,9 @@ def _header_size(content: bytes, name: str) -> int:
 
 def _header(content: bytes, name: str) -> dict[str, Any]:
     """The header of a file, which may not hold all that it promises."""
+    end = 8 + _header_size(content, name)
     try:
-        found = json.loads(content[8 : 8 + _header_size(content, name)])
+        found = json.loads(content[8:end])
     except (ValueError, RecursionError) as error:
         raise _damaged(name, f"its header is no JSON: {error}") from None
     if not isinstance(found, dict):

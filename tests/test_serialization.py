@@ -419,7 +419,10 @@ def test_a_header_of_many_entries_is_bounded(tmp_path):
     entry = '"%d":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}'
     header = "{" + ",".join(entry % i for i in range(100_000)) + "}"
     assert len(header) > MOST_HEADER
-    with pytest.raises(ValueError, match=r"'x' is damaged .*a header of 5,\d\d\d,\d\d\d bytes"):
+    with pytest.raises(
+        ValueError,
+        match=r"'x' is damaged or no safetensors file \(a header of 5,\d\d\d,\d\d\d bytes",
+    ):
         from_bytes(with_header(header.encode()), "x")
 
 

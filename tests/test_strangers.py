@@ -280,7 +280,7 @@ def test_every_flipped_bit_of_a_picture_is_found(tmp_path: Path) -> None:
     drawing.write_grey(np.arange(16, dtype=np.uint8).reshape(4, 4), tmp_path / "x.png")
     content = (tmp_path / "x.png").read_bytes()
     assert content[-12:-4] == b"\0\0\0\0IEND"
-    for place in range(len(content) - 4):  # the last chunk is empty, its checksum of no use
+    for place in range(len(content) - 12):  # the last chunk is empty
         flipped = bytearray(content)
         flipped[place] ^= 1 << place % 8
         (tmp_path / "x.png").write_bytes(flipped)
@@ -355,6 +355,21 @@ def test_possible_measurements_are_drawn_however_strange(
             line[name] = json.loads("0.5" if share and value == "1e99" else value)
     (run / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     assert plot.main([str(run), "--quiet"]) == 0
+    other = shutil.copytree(run, tmp_path / "other")
+    (other / "environment.json").write_text("{}")
+    assert plot.main([str(run), str(other), "--quiet", "--out", str(tmp_path)]) == 0
+
+
+@needs.PIPES
+def test_a_pipe_in_the_place_of_a_judge_keeps_nobody_waiting(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, pipe = make_run(tmp_path / "run"), tmp_path / "judge"
+    os.mkfifo(pipe)
+    (run / "config.json").write_text(json.dumps({"program": "train.gan", "judge": str(pipe)}))
+    assert plot.main([str(run), "--quiet"]) == 0  # without the FID of real digits
+    assert interpolate.main([str(make_run(tmp_path / "other")), "--judge", str(pipe)]) == 2
+    assert f"--judge {pipe}: {pipe} is a pipe, expected a plain file" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("digits", ["x" * 10_000, "5\n6", "many of x", "²"])
