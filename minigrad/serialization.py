@@ -22,8 +22,8 @@ from minigrad.tensor import Tensor, described, new_leaf
 
 __all__ = ["from_bytes", "load", "save", "to_bytes"]
 
-MOST_HEADER = 2**22  # bytes, room for 40,000 arrays
-MOST_DATA = 2**32
+MOST_HEADER, MOST_DATA = 2**22, 2**32  # bytes
+MOST_ARRAYS = 10_000
 # the key and the value both say that there is a checksum, so that damage to one is seen
 _KEY, _VALUE = "minigrad", "minigrad-sha256:"
 _DIGITS = 64  # of a SHA-256; they count as zeros in what is summed
@@ -252,6 +252,8 @@ def _header(content: bytes, name: str) -> dict[str, Any]:
         raise _damaged(name, f"its header is no JSON: {error}") from None
     if not isinstance(found, dict):
         raise _damaged(name, "its header names no arrays")
+    if len(found) > MOST_ARRAYS:
+        raise _damaged(name, f"{len(found):,} arrays; at most {MOST_ARRAYS:,} are read")
     return found
 
 
