@@ -22,8 +22,8 @@ from minigrad.tensor import Tensor, described, new_leaf
 
 __all__ = ["from_bytes", "load", "save", "to_bytes"]
 
-MOST_HEADER = 2**22  # bytes, room for 40,000 arrays
-MOST_DATA = 2**32
+MOST_HEADER, MOST_DATA = 2**22, 2**32  # bytes
+MOST_ARRAYS = 10_000
 # the key and the value both say that there is a checksum, so that damage to one is seen
 _KEY, _VALUE = "minigrad", "minigrad-sha256:"
 _DIGITS = 64  # of a SHA-256; they count as zeros in what is summed
@@ -245,12 +245,15 @@ def _header_size(content: bytes, name: str) -> int:
 
 def _header(content: bytes, name: str) -> dict[str, Any]:
     """The header of a file, which may not hold all that it promises."""
+    end = 8 + _header_size(content, name)
     try:
-        found = json.loads(content[8 : 8 + _header_size(content, name)])
+        found = json.loads(content[8:end])
     except (ValueError, RecursionError) as error:
         raise _damaged(name, f"its header is no JSON: {error}") from None
     if not isinstance(found, dict):
         raise _damaged(name, "its header names no arrays")
+    if len(found) > MOST_ARRAYS:
+        raise _damaged(name, f"{len(found):,} arrays; at most {MOST_ARRAYS:,} are read")
     return found
 
 

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from reliability.readers import READERS, Reader
 
-EXAMPLES = 200
-DRAWN = 30  # of readers that draw what they have read, or build a parser
+EXAMPLES = 150
+DRAWN = 25  # of readers that draw what they have read, or build a parser
 SLOW = {"command-line", "config-of-a-run", "environment", "judge", "table"}
 SLOW |= {"metrics-gan", "metrics-lstm"}
 

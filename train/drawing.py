@@ -228,6 +228,8 @@ def panel(
         size = min(11, 140 / len(words))
         axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", size=size)
         return
+    # a logarithmic axis needs something to show
+    log = log and any(value > LEAST for each in curves for value in each.y)
     if guide is not None:
         axes.axhline(guide[0], color="0.3", linestyle=":", linewidth=1.2, label=guide[1])
     bottom = LEAST if log else 0.0

@@ -294,13 +294,8 @@ def draw(
 
 
 def floor_of(config: GANConfig, run: RunFolder) -> float | None:
-    """Return the FID of the real digits that a run was judged against; None if they are gone.
-
-    The folder may come from a stranger, so its own classifier must be a plain file.
-    """
+    """Return the FID of the real digits that a run was judged against; None if they are gone."""
     try:
-        if config.judge is not None and not config.judge.is_file():
-            return None
         found = Judge.load(config.judge, config.data_dir)
     except (OSError, ValueError, nn.StateDictError, DataError):
         return None

@@ -7,6 +7,8 @@ OPENBLAS_CORETYPE=SkylakeX). It reads 99.01 % of the 10,000 test digits, which c
 Its floor is 3.24, or 12.76 where the reference is 2,000 bundled digits, on which it was trained.
 """
 
+import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import deepcopy
@@ -20,6 +22,7 @@ import numpy.typing as npt
 import minigrad as mg
 from minigrad import nn
 from minigrad.data import Bytes, DataError, MissingDataError, sample_digits
+from minigrad.files import KINDS
 from models.classifier import Classifier
 
 from .console import BadInput
@@ -92,6 +95,9 @@ class Reader:
 def _read(path: str | PathLike[str] | None) -> Classifier:
     classifier = Classifier()
     path = BUNDLED if path is None else path
+    kind = stat.S_IFMT(os.stat(path).st_mode) if os.path.exists(path) else stat.S_IFREG
+    if kind in KINDS:  # a stranger's config.json may name a pipe, which keeps us waiting for ever
+        raise ValueError(f"{path} is {KINDS[kind]}, expected a plain file")
     classifier.load_state_dict(mg.load(path))
     if not all(np.isfinite(value.numpy()).all() for value in classifier.state_dict().values()):
         raise ValueError(f"weights in {path} are nan or infinite")

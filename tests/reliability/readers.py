@@ -1,5 +1,6 @@
 """Everything that reads a file or words of somebody else's, and the errors that it may end in."""
 
+import atexit
 import contextlib
 import gzip
 import io
@@ -70,6 +71,7 @@ class Reader:
 
 
 FOLDER = Path(tempfile.mkdtemp(prefix="minigrad-readers-"))
+atexit.register(shutil.rmtree, FOLDER, ignore_errors=True)
 
 
 def on_file(name: str, read: Callable[[Path], object]) -> Callable[[bytes], object]:
