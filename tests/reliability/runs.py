@@ -420,13 +420,16 @@ def quick_pictures() -> None:
     from PIL import Image
     from PIL.PngImagePlugin import PngInfo
 
+    def digest(array: Any) -> str:
+        return hashlib.sha256(array.tobytes()).hexdigest()
+
     @dataclass
     class Blank:
         shown: tuple[Any, ...]
 
-        def savefig(self, path: Any) -> None:
-            with np.printoptions(threshold=sys.maxsize, floatmode="unique"):
-                words = repr(self.shown)
+        def savefig(self: Any, path: Any) -> None:
+            with np.printoptions(override_repr=digest):
+                words = repr(getattr(self, "shown", None))
             text = PngInfo()
             text.add_text("Description", hashlib.sha256(words.encode()).hexdigest())
             Image.new("L", (1, 1)).save(path, pnginfo=text)
@@ -434,6 +437,7 @@ def quick_pictures() -> None:
     def blank(name: str) -> Callable[..., Blank]:
         return lambda *args, **options: Blank((name, args, options))
 
+    Figure.savefig = Blank.savefig  # type: ignore[method-assign] # of figures that are drawn all the same
     for name, each in vars(drawing).items():
         if getattr(each, "__annotations__", {}).get("return") is Figure:
             setattr(drawing, name, blank(name))
