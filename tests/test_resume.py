@@ -14,41 +14,23 @@ from typing import Any
 
 import numpy as np
 import pytest
-from trainings import before_step, damaged, only_run, over_trainers, stop_before_step
+from reliability import runs
+from reliability.runs import NEVER, results
+from trainings import TRAINERS, before_step, damaged, only_run, over_trainers, stop_before_step
 
 import minigrad as mg
-from train import checkpoint, classifier, gan, lstm
+from train import checkpoint, gan, lstm
 from train.checkpoint import BEFORE, CHECKPOINT
 from train.run import RunFolder
 
 ROOT = Path(__file__).parent.parent
-SMALL = {  # 4 steps an epoch
-    lstm: "--data-size 200 --epochs 3 --hidden 8 --batch-size 40".split(),
-    gan: "--limit 100 --epochs 3 --batch-size 25 --save-interval 5"
-    " --generator-hidden 16 32 --discriminator-hidden 16".split(),
-    classifier: "--limit 100 --epochs 3 --batch-size 25".split(),
-}
-NEVER = ["--checkpoint-minutes", "1000"]
+SMALL = {module: runs.SMALL[module.__name__.split(".")[-1]] for module in TRAINERS}
 
 pytestmark = pytest.mark.usefixtures("quick_pictures")
 
 
 class Crash(BaseException):
     """Stands for the end of the process, as by kill -9: nothing handles it."""
-
-
-def results(run: Path) -> dict[str, bytes]:
-    """What must not depend on where a run was broken off."""
-    names = ["metrics.jsonl", "metrics.csv", "last.safetensors", CHECKPOINT]
-    names += ["best.safetensors"] * (run / "best.safetensors").exists()
-    names += [str(path.relative_to(run)) for path in run.glob("samples/*")]
-    contents = {name: (run / name).read_bytes() for name in names}
-    state = checkpoint.read_state(run / CHECKPOINT)
-    state["sizes"].pop("timing.jsonl")  # holds seconds
-    settings = state["ground"].pop("settings")
-    assert settings["program"].startswith("train.")
-    contents[CHECKPOINT] = repr(checkpoint._packed(state, "", {})).encode()
-    return contents
 
 
 def crash() -> None:

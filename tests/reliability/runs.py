@@ -49,24 +49,31 @@ PATIENCE = 120.0  # seconds after which a run of less than two hangs
 # --- what must be equal ---------------------------------------------------------------------------
 
 
-def results(run: Path) -> dict[str, bytes]:
-    """What must not depend on where a run was broken off."""
+def results(run: Path, place: bool = True) -> dict[str, bytes]:
+    """What must not depend on where a run was broken off.
+
+    Args:
+        run: Its folder.
+        place: Whether the folder counts in which the run was started.
+    """
     found = {}
     for path in sorted(run.rglob("*")):
         name = str(path.relative_to(run))
         if path.name == checkpoint.CHECKPOINT:
-            found[name] = timeless(path)
+            found[name] = timeless(path, place)
         elif path.name in RESULTS or path.parent.name == "samples":
             found[name] = path.read_bytes()
     return found
 
 
-def timeless(path: Path) -> bytes:
-    """The content of a checkpoint, but for seconds, places and settings."""
+def timeless(path: Path, place: bool) -> bytes:
+    """The content of a checkpoint, but for seconds and settings, which hold the run's folder."""
     content = checkpoint.read_state(path)
     content["sizes"].pop("timing.jsonl")
-    for name in ("cwd", "settings"):
-        content["ground"].pop(name)
+    settings = content["ground"].pop("settings")
+    assert settings["program"].startswith("train.")
+    if not place:
+        content["ground"].pop("cwd")
     arrays: dict[str, Any] = {}
     structure = checkpoint._packed(content, "", arrays)
     return repr((structure, [(name, x.numpy().tobytes()) for name, x in arrays.items()])).encode()
@@ -92,7 +99,7 @@ class Content(NamedTuple):
     @classmethod
     def of(cls, run: Path) -> Content:
         settings = {"config.json": (run / "config.json").read_bytes()}
-        return cls(settings | results(run), names(run))
+        return cls(settings | results(run, place=False), names(run))
 
     def promised(self, run: Path) -> list[str]:
         """In which of the results another run differs, in words; pictures may be drawn anew."""
@@ -413,13 +420,16 @@ def quick_pictures() -> None:
     from PIL import Image
     from PIL.PngImagePlugin import PngInfo
 
+    def digest(array: Any) -> str:
+        return hashlib.sha256(array.tobytes()).hexdigest()
+
     @dataclass
     class Blank:
         shown: tuple[Any, ...]
 
-        def savefig(self, path: Any) -> None:
-            with np.printoptions(threshold=sys.maxsize, floatmode="unique"):
-                words = repr(self.shown)
+        def savefig(self: Any, path: Any) -> None:
+            with np.printoptions(override_repr=digest):
+                words = repr(getattr(self, "shown", None))
             text = PngInfo()
             text.add_text("Description", hashlib.sha256(words.encode()).hexdigest())
             Image.new("L", (1, 1)).save(path, pnginfo=text)
@@ -427,6 +437,7 @@ def quick_pictures() -> None:
     def blank(name: str) -> Callable[..., Blank]:
         return lambda *args, **options: Blank((name, args, options))
 
+    Figure.savefig = Blank.savefig  # type: ignore[method-assign] # of figures that are drawn all the same
     for name, each in vars(drawing).items():
         if getattr(each, "__annotations__", {}).get("return") is Figure:
             setattr(drawing, name, blank(name))
