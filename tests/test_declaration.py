@@ -11,6 +11,7 @@ import pytest
 
 import minigrad as mg
 from minigrad.operation import kernels_of
+from minigrad.ops.linear import linear
 from minigrad.optim.update import update_kernels
 
 
@@ -524,3 +525,8 @@ def test_an_error_of_a_definition_that_says_all_is_left_as_it_is():
 
     with pytest.raises(mg.ShapeError, match=r"^total: says all$"):
         total([mg.ones(2), mg.ones(2)])
+
+
+def test_an_error_in_a_kernel_names_the_operation_and_the_shapes():
+    with pytest.raises(mg.ShapeError, match=r"^linear\(float32\[2, 3\], float32\[4, 5\], None\):"):
+        linear(mg.ones(2, 3), mg.ones(4, 5), None)

@@ -461,6 +461,19 @@ INTEGERS = mg.tensor([1, 0])
         (lambda: nn.CrossEntropyLoss(label_smoothing=1.5), ValueError, "1.5"),
         (lambda: nn.CrossEntropyLoss()(mg.ones(2, 3), mg.ones(2)), DTypeError, "astype"),
         (lambda: nn.CrossEntropyLoss()(mg.ones(2, 2), mg.tensor([[0, 1]] * 2)), DTypeError, "prob"),
+        (
+            lambda: nn.CrossEntropyLoss(ignore_index=1)(mg.ones(2, 2), mg.ones(2, 2)),
+            ValueError,
+            "ignore_index=1 leaves out targets that are classes",
+        ),
+        (
+            lambda: nn.functional.batch_norm(mg.ones(3, 2), None, None, training=True, eps=0),
+            ValueError,
+            "eps must be above 0 in training, got 0",
+        ),
+        (lambda: nn.functional.linear(mg.ones(2), mg.ones(1, 1, 2)), ShapeError, r"\(1, 1, 2\)"),
+        (lambda: nn.functional.embedding(INTEGERS, mg.ones(2)), ShapeError, r"table.*\(2,\)"),
+        (lambda: nn.Linear(4, 2).load_state_dict([mg.ones(2)]), TypeError, "names with Tensors"),
         (lambda: nn.CrossEntropyLoss()(mg.ones(3, 4), INTEGERS), ShapeError, r"target.*\(2,\)"),
         (lambda: nn.CrossEntropyLoss()(mg.ones(2, 1), INTEGERS), IndexError, "1 classes"),
         (lambda: nn.CrossEntropyLoss()(mg.ones(()), INTEGERS), ShapeError, r"shape \(\)"),
@@ -563,3 +576,39 @@ def test_what_draws_looks_up_and_converts_on_a_gpu():
     vector = nn.utils.parameters_to_vector(layer.parameters())
     nn.utils.vector_to_parameters(vector.detach().to("cpu"), layer.parameters())
     assert layer.weight.device == "gpu"
+
+
+def test_an_empty_batch_leaves_the_running_statistics_and_is_counted():
+    layer = nn.BatchNorm1d(3)
+    assert layer(mg.ones(0, 3)).shape == (0, 3)
+    assert layer.running_mean.tolist() == [0, 0, 0]
+    assert layer.num_batches_tracked.item() == 1
+    assert nn.functional.batch_norm(mg.ones(0, 3), None, None, training=True).shape == (0, 3)
+
+
+def test_clipping_without_gradients_changes_nothing():
+    x = mg.ones(2).requires_grad_()
+    nn.utils.clip_grad_value_([x], 0.5)
+    assert x.grad is None
+
+
+@pytest.mark.parametrize("layer", [nn.Softmax, nn.LogSoftmax])
+def test_the_axis_of_a_softmax_is_shown(layer):
+    assert repr(layer(dim=-1)) == f"{layer.__name__}(dim=-1)"
+
+
+def test_options_of_an_embedding_are_shown():
+    table = nn.Embedding(3, 2, 0, max_norm=1.0, norm_type=1.0, scale_grad_by_freq=True, sparse=True)
+    assert repr(table) == (
+        "Embedding(3, 2, padding_idx=0, max_norm=1.0, norm_type=1.0, scale_grad_by_freq=True, "
+        "sparse=True)"
+    )
+
+
+def test_a_value_that_gives_no_array_is_refused_in_its_own_words():
+    class Elsewhere:
+        def __array__(self, *args, **kwargs):
+            raise TypeError("it is on another machine")
+
+    with pytest.raises(mg.nn.StateDictError, match="bias: it is on another machine"):
+        nn.Linear(1, 1).load_state_dict({"weight": np.ones((1, 1)), "bias": Elsewhere()})

@@ -655,3 +655,26 @@ def test_step_makes_no_arrays_of_the_size_of_the_vector():
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         assert peak < p.data.nbytes / 50, cls
+
+
+def test_a_subclass_without_update_says_so():
+    class Idle(optim.Optimizer):
+        pass
+
+    x = mg.ones(2).requires_grad_()
+    optimizer = Idle([x], {"lr": 0.1})
+    (x * x).sum().backward()
+    with pytest.raises(NotImplementedError, match="Idle defines no `update`"):
+        optimizer.step()
+    with pytest.raises(NotImplementedError, match="Idle defines no `numbers`"):
+        optimizer.numbers(1, optimizer.param_groups[0])
+
+
+def test_gradients_are_clipped_after_the_optimizer_is_gone():
+    x = nn.Parameter([3.0, 4.0])
+    optimizer = optim.SGD([x], lr=0.0)
+    (x * x).sum().backward()
+    optimizer.step()
+    del optimizer
+    assert nn.utils.clip_grad_norm_([x], 1.0).item() == 10
+    np.testing.assert_allclose(x.grad.data, [0.6, 0.8], rtol=4 * np.finfo(np.float32).eps)

@@ -200,6 +200,5 @@ class LRScheduler:
                 )
             place = f"load_state_dict: {name}"
             state[name] = [number(f"{place}[{i}]", lr) for i, lr in enumerate(state[name])]
-        if "last_epoch" in state:
-            state["last_epoch"] = int(number("load_state_dict: last_epoch", state["last_epoch"]))
+        state["last_epoch"] = int(number("load_state_dict: last_epoch", state["last_epoch"]))
         vars(self).update(state)
