@@ -1,0 +1,1 @@
+"""Long commands that try to break minigrad; each says how it is run."""
