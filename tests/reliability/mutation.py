@@ -1,132 +1,59 @@
-"""Mutation testing with cosmic-ray: are the tests good enough to notice a wrong sign or a wrong bound?
+"""Mutation testing with cosmic-ray: would the tests notice a wrong sign, or a wrong bound?
 
-A mutant is minigrad with one small mistake that cosmic-ray makes in its source: `+` becomes `-`, `<`
-becomes `<=`, 1 becomes 2, a decorator is gone. Tests that are any good fail with it: it is killed. One
-with which they pass survives, and either a test is missing, or the mutant computes the same.
+A mutant is minigrad with one small mistake, which cosmic-ray makes in its source: `+` becomes `-`,
+`<` becomes `<=`, 1 becomes 2, a decorator is gone. If a test fails, the mutant is killed. If all
+pass, it survives: either a test is missing, or the mutant computes the same.
 
     pip install cosmic-ray coverage
     python -m tests.reliability.mutation draw    # a random sample of the mutants: mutants.json
-    python -m tests.reliability.mutation run     # an hour on a core; goes on where it was interrupted
+    python -m tests.reliability.mutation run     # an hour; goes on where it was interrupted
+    python -m tests.reliability.mutation run 3 8 # these two again, after their tests have changed
     python -m tests.reliability.mutation report  # killed, survived, and why each survivor did
 
-`run` edits a copy of the repository (in the system's folder for temporary files). It first notes which test
-reaches which line; a mutant then meets the tests that reach its line, the quickest first, until one fails.
+`run` edits a copy of the repository, in a folder for temporary files. It first notes which test
+reaches which line of the modules. A mutant then meets the tests that reach its line, the quickest
+first, until one fails. Each mutant has a process of its own, forked from one that has imported
+PyTorch and Numba already, but not minigrad. This needs `os.fork`: Linux or macOS.
 """
 
 import argparse
-import ast
 import json
-import random
+import tomllib
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
-LIST = Path(__file__).with_name("mutants.json")
-SEED, COUNT = 17, 560
+from tests.reliability.mutants import LIST, draw, read_results
 
-SOURCES = [  # what is mutated; CUDA's text is not, since these tests run without a GPU
-    *(f"minigrad/{name}.py" for name in ("engine", "operation", "primitive", "fused")),
-    *(f"minigrad/{name}.py" for name in ("grad_mode", "versions", "tensor")),
-    *("minigrad/ops", "minigrad/backends/numpy", "minigrad/backends/numba", "minigrad/optim"),
-]
+REASONS = Path(__file__).with_name("mutants-survivors.toml")
 
 
-def sources() -> list[str]:
-    """The files that are mutated, relative to the root."""
-    paths = [ROOT / source for source in SOURCES]
-    files = [file for path in paths for file in ([path] if path.is_file() else path.rglob("*.py"))]
-    return sorted(file.relative_to(ROOT).as_posix() for file in files)
-
-
-class _Stripped(ast.NodeTransformer):
-    """A module without what Python reads and never computes with."""
-
-    def visit_arg(self, node: ast.arg) -> ast.arg:
-        node.annotation = None
-        return node
-
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.FunctionDef | None:
-        node.returns = None
-        self.generic_visit(node)
-        is_stub = all(
-            isinstance(s, ast.Expr) and isinstance(s.value, ast.Constant) for s in node.body
-        )
-        return None if is_stub else node  # a form for the type checker, or one of a protocol
-
-    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST | None:
-        if node.value is None or ast.unparse(node.annotation) == "TypeAlias":
-            return None
-        return ast.Assign(targets=[node.target], value=self.visit(node.value))
-
-    def visit_Assign(self, node: ast.Assign) -> ast.AST | None:
-        return None if ast.unparse(node.targets[0]) == "__all__" else self.generic_visit(node)
-
-    def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
-        return None if isinstance(node.value, ast.Constant) else self.generic_visit(node)
-
-    def visit_If(self, node: ast.If) -> ast.AST | None:
-        return None if ast.unparse(node.test) == "TYPE_CHECKING" else self.generic_visit(node)
-
-
-def computed(source: str) -> str | None:
-    """What of a module is computed, in a form to compare; None if it is no Python."""
-    try:
-        return ast.dump(_Stripped().visit(ast.parse(source)))
-    except SyntaxError:
-        return None
-
-
-def mutated(module: str, operator: str, occurrence: int) -> str:
-    """The source of a module with one mutant in it."""
-    from cosmic_ray.mutating import mutate_code
-    from cosmic_ray.plugins import get_operator
-
-    source = (ROOT / module).read_text(encoding="utf-8")
-    code = mutate_code(source, get_operator(operator)(), occurrence)
-    assert code is not None, f"{module}: there is no occurrence {occurrence} of {operator}"
-    return code
-
-
-def draw() -> None:
-    """Draw COUNT of all mutants that cosmic-ray knows, and write the list.
-
-    Left out are mutants of annotations, docstrings and `__all__`, which nothing computes with, and those
-    that are no Python.
-    """
-    from cosmic_ray.commands.init import _all_work_items
-
-    every = [item.mutations[0] for item in _all_work_items([ROOT / file for file in sources()], {})]
-    order = random.Random(SEED).sample(range(len(every)), len(every))
-    chosen = []
-    for index in order:
-        spec = every[index]
-        module = Path(spec.module_path).relative_to(ROOT).as_posix()
-        source = (ROOT / module).read_text(encoding="utf-8")
-        code = mutated(module, spec.operator_name, spec.occurrence)
-        if computed(code) in (None, computed(source)):
-            continue
-        pairs = zip(source.split("\n"), code.split("\n"), strict=False)
-        changed = [(old, new) for old, new in pairs if old != new]
-        chosen.append(
-            {
-                "id": len(chosen) + 1,
-                "module": module,
-                "operator": spec.operator_name,
-                "occurrence": spec.occurrence,
-                "position": [*spec.start_pos, *spec.end_pos],
-                "line": source.split("\n")[spec.start_pos[0] - 1].strip(),
-                "mutant": changed[0][1].strip(),
-            }
-        )
-        if len(chosen) == COUNT:
-            break
-    lines = ",\n".join(json.dumps(mutant) for mutant in chosen)
-    head = {"seed": SEED, "of": len(every)}
-    LIST.write_text(f'{json.dumps(head)[:-1]}, "mutants": [\n{lines}\n]}}\n', encoding="utf-8")
-    print(f"{len(chosen)} of {len(every)} mutants in {LIST}")
+def report() -> None:
+    """Print how many were killed, and each survivor with its reason."""
+    mutants = {m["id"]: m for m in json.loads(LIST.read_text(encoding="utf-8"))["mutants"]}
+    reasons = tomllib.loads(REASONS.read_text(encoding="utf-8")) if REASONS.exists() else {}
+    results = read_results()
+    fates = [result["fate"] for result in results]
+    survivors = [mutants[result["id"]] for result in results if result["fate"] == "survived"]
+    killed = len(results) - len(survivors)
+    print(
+        f"{len(results)} of {len(mutants)} mutants were tried: {fates.count('killed')} killed, "
+        f"{fates.count('timed out')} timed out, {len(survivors)} survived: "
+        f"{100 * killed / max(1, len(results)):.1f} % noticed"
+    )
+    for m in survivors:
+        reason = reasons.get(str(m["id"]), "not explained")
+        print(f"\n{m['id']} {m['module']}:{m['position'][0]} {m['operator'].partition('/')[2]}")
+        print(f"  - {m['line']}\n  + {m['mutant']}\n  {reason}")
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("command", choices=["draw"])
-    parser.parse_args()
-    draw()
+    parser.add_argument("command", choices=["draw", "run", "report"])
+    parser.add_argument("--quick", action="store_true", help="only the quick tests of each module")
+    parser.add_argument("ids", nargs="*", type=int, help="run only these mutants, also once more")
+    given = parser.parse_args()
+    if given.command == "run":
+        from tests.reliability.mutant_tests import run  # needs os.fork
+
+        run(given.ids, given.quick)
+    else:
+        {"draw": draw, "report": report}[given.command]()
