@@ -28,7 +28,7 @@ import pytest
 from tests.reliability.mutants import LIST, RESULTS, ROOT, mutated, read_results, sources
 
 FOLDER = Path(tempfile.gettempdir()) / "minigrad-mutation"
-SECONDS = 60  # of tests per mutant, by what they take without one
+SECONDS = 12  # of a suite's tests per mutant, by what they take without one
 QUICKEST = 300  # tests of a file that reach a line; more are not kept
 MEMORY = 3 * 2**30  # bytes that a test may allocate: a mutant may ask for any number
 COPY = FOLDER / "copy"
@@ -44,16 +44,14 @@ OPS = "reference unsigned creation tensor memory_order declaration engine recurr
 OPS += " broadcasting embedding nn"
 SUITES = [
     ("backends/numba", True, "numba optim_kernels"),
-    ("backends/numba", True, "optim_groups memory_order"),
     ("backends/numpy", False, OPS),
-    ("backends/numpy", False, "ops half loss_dtypes"),
+    ("backends/numpy", False, "ops"),
     ("ops", False, OPS),
-    ("ops", False, "ops half loss_dtypes"),
+    ("ops", False, "ops"),
     ("optim", False, "optim optim_groups schedules in_place options memory_order"),
     ("optim", True, "optim_kernels"),  # `numbers`, which only Numba's updates ask for
-    ("optim", False, "optim_options optim_torch half"),
     ("", False, ENGINE),
-    ("", False, "writes ops half memory"),
+    ("", False, "ops"),
 ]
 
 
@@ -64,15 +62,15 @@ class Suite(NamedTuple):
     files: list[str]
 
 
+def folder(module: str) -> str:
+    """The entry of `SUITES` for a module."""
+    return next(place for place, _, _ in SUITES if f"minigrad/{place}" in module)
+
+
 def suites(module: str) -> list[Suite]:
     """What a mutant of a module meets, one after the other."""
-    place = next(place for place, _, _ in SUITES if f"minigrad/{place}" in module)
-    found = []
-    for at, numba, names in SUITES:
-        if at == place:
-            files = [f"tests/test_{name}.py" for name in names.split()]
-            found.append(Suite(numba, files))
-    return found
+    rows = [row for row in SUITES if row[0] == folder(module)]
+    return [Suite(numba, [f"tests/test_{n}.py" for n in names.split()]) for _, numba, names in rows]
 
 
 Work = Callable[[int], int]
@@ -298,12 +296,17 @@ class Exchange:
     """A plugin of pytest that, once the tests are collected, lets many mutants meet them.
 
     For each mutant it forks, and gives the functions that minigrad has already defined the code of
-    the mutant. That is quick, since nothing is imported or collected again. What survives, or
-    changes what is done at import, is left to `fate`.
+    the mutant. That is quick, since nothing is imported or collected again. What changes what is
+    done at import is left to `fate`.
+
+    Args:
+        mutants: All of one folder.
+        met: How many of its suites they have survived; they meet the next.
     """
 
-    def __init__(self, mutants: list[dict], suite: Suite) -> None:
-        self.mutants, self.suite = mutants, suite
+    def __init__(self, mutants: list[dict], met: int) -> None:
+        self.mutants, self.met = mutants, met
+        self.suite = suites(mutants[0]["module"])[met]
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
@@ -322,7 +325,7 @@ class Exchange:
         session.config.pluginmanager.register(watcher)
         for mutant in self.mutants:
             tests = {}
-            for _, more in meetings(mutant, self.suite, SECONDS / 8):
+            for _, more in meetings(mutant, self.suite, SECONDS):
                 tests |= more
             path = COPY / mutant["module"]
             new = mutated(mutant["module"], mutant["operator"], mutant["occurrence"])
@@ -350,7 +353,7 @@ class Exchange:
 
             started = time.monotonic()
             found = verdict(*forked(tests, work)) or {"fate": "survived"}
-            note({"id": mutant["id"], **found, "suites": 0}, time.monotonic() - started)
+            note({"id": mutant["id"], **found, "suites": self.met + 1}, time.monotonic() - started)
         return True
 
     @staticmethod
@@ -409,31 +412,26 @@ def note(result: dict, seconds: float) -> None:
         print(result["id"], result["fate"], f"{seconds:.1f} s", result.get("by", ""), file=log)
 
 
-def exchange(mutants: list[dict]) -> None:
-    """Kill what can be killed quickly: see `Exchange`."""
-    by_suite: dict[str, list[dict]] = {}
+def exchange(mutants: list[dict], met: int) -> None:
+    """Let mutants that have survived `met` suites meet their next one: see `Exchange`."""
+    by_folder: dict[str, list[dict]] = {}
     for mutant in mutants:
-        place = next(place for place, _, _ in SUITES if f"minigrad/{place}" in mutant["module"])
-        by_suite.setdefault(place, []).append(mutant)
-    for some in by_suite.values():
-        suite = suites(some[0]["module"])[0]
+        if met_by(mutant) == met < len(suites(mutant["module"])):
+            by_folder.setdefault(folder(mutant["module"]), []).append(mutant)
+    for some in by_folder.values():
+        suite = suites(some[0]["module"])[met]
         for file in suite.files:
             traced(suite.numba, file)
 
         def work(pipe: int, some: list[dict] = some, suite: Suite = suite) -> int:
-            return child(suite.numba, suite.files, [], Exchange(some, suite))
+            return child(suite.numba, suite.files, [], Exchange(some, met))
 
         _, status = forked({}, work, math.inf)
         assert status == 0, f"see {FOLDER}/last.log"
 
 
-def run(ids: list[int], quick: bool) -> None:
-    """Let mutants meet their tests: those named, or all whose fate is open.
-
-    Args:
-        ids: Mutants to try anew; if empty, those that no test has killed and some suite not met.
-        quick: Only the first suite of each module.
-    """
+def run(ids: list[int]) -> None:
+    """Let mutants meet their tests: those named, or all whose fate is open."""
     for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = "1"
     FOLDER.mkdir(exist_ok=True)
@@ -447,18 +445,18 @@ def run(ids: list[int], quick: bool) -> None:
         RESULTS.write_text("".join(kept), encoding="utf-8")
     mutants = json.loads(LIST.read_text(encoding="utf-8"))["mutants"]
     mutants = [m for m in mutants if not ids or m["id"] in ids]
-    exchange([mutant for mutant in mutants if is_new(mutant)])
-    for mutant in [mutant for mutant in mutants if is_new(mutant)]:
-        meet(mutant, 1)
-    for mutant in [] if quick else mutants:
-        meet(mutant, len(suites(mutant["module"])))
+    for met in range(0 if ids else 2):
+        exchange(mutants, met)
+    for mutant in mutants:
+        if ids or met_by(mutant) == 0:
+            meet(mutant)
 
 
-def meet(mutant: dict, last: int) -> None:
-    """Let a mutant meet the suites that it has not met, until one kills it."""
-    for met in range(met_by(mutant), last):
+def meet(mutant: dict) -> None:
+    """Let a mutant meet its suites, each in a process that imports minigrad anew."""
+    for met, suite in enumerate(suites(mutant["module"])):
         started = time.monotonic()
-        found = {**fate(mutant, suites(mutant["module"])[met]), "suites": met + 1}
+        found = {**fate(mutant, suite), "suites": met + 1}
         note(found, time.monotonic() - started)
         if found["fate"] != "survived":
             break
@@ -474,9 +472,3 @@ def met_by(mutant: dict) -> int:
     if found is None:
         return 0
     return found["suites"] if found["fate"] == "survived" else len(SUITES)
-
-
-def is_new(mutant: dict) -> bool:
-    """Whether nothing is known about a mutant yet."""
-    known = {result["id"] for result in read_results()}
-    return mutant["id"] not in known and met_by(mutant) == 0

@@ -48,12 +48,11 @@ def report() -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("command", choices=["draw", "run", "report"])
-    parser.add_argument("--quick", action="store_true", help="only the quick tests of each module")
     parser.add_argument("ids", nargs="*", type=int, help="run only these mutants, also once more")
     given = parser.parse_args()
     if given.command == "run":
         from tests.reliability.mutant_tests import run  # needs os.fork
 
-        run(given.ids, given.quick)
+        run(given.ids)
     else:
         {"draw": draw, "report": report}[given.command]()
