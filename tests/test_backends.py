@@ -13,6 +13,8 @@ import pytest
 import minigrad as mg
 from minigrad import backends
 from minigrad.backends import Kernel
+from minigrad.backends.numpy import activation, linalg
+from minigrad.backends.numpy import arrays as numpy_arrays
 from minigrad.errors import DeviceError
 
 cupy_backend = importlib.import_module("minigrad.backends.cupy")
@@ -214,3 +216,46 @@ def test_importing_minigrad_loads_numpy_and_the_standard_library_only(fast):
     )
     loaded = set(run.stdout.split()) - set(sys.stdlib_module_names)
     assert "minigrad" in loaded and loaded <= {"minigrad", "numpy"}
+
+
+# --- what NumPy's kernels take, and what they leave to the definition ---------------------------
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64, np.bool_])
+def test_sums_by_a_product_are_taken_of_floats_only(dtype):
+    table = np.ones((2, 3), dtype)
+    sums = [numpy_arrays.sum_over.forward(table, (axis,)) for axis in (0, 1)]
+    norm = numpy_arrays.euclidean_norm.forward([table, table[0]])
+    if np.dtype(dtype).kind == "f":
+        assert [y.tolist() for y in sums] == [[2, 2, 2], [3, 3]] and norm == 3
+    else:
+        assert [*sums, norm] == [NotImplemented] * 3
+
+
+@pytest.mark.parametrize(("height", "width"), [(3, 10), (4, 12), (5, 6), (5, 5)])
+def test_a_wide_product_is_computed_in_pieces_no_wider_than_tall(height, width, monkeypatch):
+    pieces = []
+
+    def matmul(a, b, out):
+        pieces.append(b.shape[1])
+        return np.matmul(a, b, out=out)
+
+    monkeypatch.setattr(linalg, "np", types.SimpleNamespace(matmul=matmul, empty=np.empty))
+    a, b = np.arange(height * 2.0).reshape(height, 2), np.arange(width * 2.0).reshape(2, width)
+    for smallest, widest in ((1, height), (linalg._WORTH_CUTTING, width)):
+        monkeypatch.setattr(linalg, "_WORTH_CUTTING", smallest)
+        pieces.clear()
+        assert (linalg.product_by_rows(a, b) == np.matmul(a, b)).all()  # integers: exact
+        assert sum(pieces) == width and max(pieces) <= widest
+    assert pieces == [width]  # a small product stays whole
+
+
+@pytest.mark.parametrize("slope", [-0.5, 0.0, 0.2, 1.0, 1.5])
+def test_leaky_relu_is_the_larger_of_two_for_slopes_up_to_one(slope):
+    x = np.array([-2.0, 0.0, 3.0])
+    found = activation.leaky_relu.forward(x, slope)
+    assert (found is NotImplemented) == (not 0 < slope <= 1)
+    x = mg.tensor(x, requires_grad=True)
+    y = mg.nn.functional.leaky_relu(x, slope)
+    y.sum().backward()
+    assert y.tolist() == [-2 * slope, 0, 3] and x.grad.tolist() == [slope, slope, 1]

@@ -61,7 +61,8 @@ def test_an_lstm_gives_the_definitions_numbers():
         y, states = model.astype(dtype)(x, (h, c))
         outputs = [y, *states]
         seeded = [
-            (a * seed.reshape(a.shape).astype(dtype)).sum() for a, seed in zip(outputs, seeds)
+            (a * seed.reshape(a.shape).astype(dtype)).sum()
+            for a, seed in zip(outputs, seeds, strict=True)
         ]
         gradients = mg.grad(sum(seeded), [x, h, c, *model.parameters()])
         results.append([a.data for a in (*outputs, *gradients)])

@@ -45,9 +45,9 @@ OPS += " broadcasting embedding nn"
 SUITES = [
     ("backends/numba", True, "numba optim_kernels"),
     ("backends/numpy", False, OPS),
-    ("backends/numpy", False, "ops"),
+    ("backends/numpy", False, "backends ops half"),
     ("ops", False, OPS),
-    ("ops", False, "ops"),
+    ("ops", False, "ops half"),
     ("optim", False, "optim optim_groups schedules in_place options memory_order"),
     ("optim", True, "optim_kernels"),  # `numbers`, which only Numba's updates ask for
     ("", False, ENGINE),
