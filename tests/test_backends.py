@@ -13,9 +13,10 @@ import pytest
 import minigrad as mg
 from minigrad import backends
 from minigrad.backends import Kernel
-from minigrad.backends.numpy import activation, linalg
+from minigrad.backends.numpy import activation, linalg, loss, shape
 from minigrad.backends.numpy import arrays as numpy_arrays
 from minigrad.errors import DeviceError
+from minigrad.ops import norm
 
 cupy_backend = importlib.import_module("minigrad.backends.cupy")
 
@@ -259,3 +260,28 @@ def test_leaky_relu_is_the_larger_of_two_for_slopes_up_to_one(slope):
     y = mg.nn.functional.leaky_relu(x, slope)
     y.sum().backward()
     assert y.tolist() == [-2 * slope, 0, 3] and x.grad.tolist() == [slope, slope, 1]
+
+
+@pytest.mark.parametrize("output", range(3))
+def test_batch_norm_has_the_gradient_of_each_output_alone(output):
+    x = mg.tensor(np.random.RandomState(0).standard_normal((4, 3)), requires_grad=True)
+    assert mg.check.gradcheck(lambda x: norm.batch_norm(x, None, None, eps=0.1)[output], x)
+
+
+def test_split_is_served_along_every_axis():
+    x = np.arange(24).reshape(2, 3, 4)
+    for axis in range(3):
+        first, rest = shape.split.forward(x, [1], axis=axis)
+        assert np.concatenate([first, rest], axis).tolist() == x.tolist()
+        assert first.shape[axis] == 1
+    assert shape.split.forward(x, [1], axis=-1) is shape.split.forward(x, 2) is NotImplemented
+
+
+def test_the_loss_of_logits_is_served_for_one_shape_and_one_wide_dtype():
+    z, target = np.ones((2, 3)), np.zeros((2, 3))
+    forward = loss.binary_cross_entropy_with_logits.forward
+    assert forward(z, target, None) is not NotImplemented
+    half = z.astype(np.float16)
+    others = [(z, target[0]), (z[:1], target), (z, target.astype("f4")), (half, half)]
+    assert [forward(*pair, None) for pair in others] == [NotImplemented] * 4
+    assert forward(z, target, target) is NotImplemented
