@@ -47,7 +47,7 @@ SUITES = [
     ("backends/numpy", False, OPS),
     ("backends/numpy", False, "backends ops half"),
     ("ops", False, OPS),
-    ("ops", False, "ops half"),
+    ("ops", False, "ops gpu half"),
     ("optim", False, "optim optim_groups schedules in_place options memory_order"),
     ("optim", True, "optim_kernels"),  # `numbers`, which only Numba's updates ask for
     ("", False, ENGINE),

@@ -10,10 +10,12 @@ pass, it survives: either a test is missing, or the mutant computes the same.
     python -m tests.reliability.mutation run 3 8 # these two again, after their tests have changed
     python -m tests.reliability.mutation report  # killed, survived, and why each survivor did
 
-`run` edits a copy of the repository, in a folder for temporary files. It first notes which test
-reaches which line of the modules. A mutant then meets the tests that reach its line, the quickest
-first, until one fails. Each mutant has a process of its own, forked from one that has imported
-PyTorch and Numba already, but not minigrad. This needs `os.fork`: Linux or macOS.
+`run` works on a copy of the repository, in a folder for temporary files. It first notes which test
+reaches which line. A mutant then meets the tests that reach its line, the quickest first, until one
+fails, in a process of its own: most often one that is forked when the tests are collected already,
+and in which minigrad's functions are given the mutant's code. Mutants of what is done at import,
+and those named on the command line, are written into the copy, as cosmic-ray does it, and minigrad
+is imported anew. It needs `os.fork`: Linux or macOS.
 """
 
 import argparse
