@@ -13,7 +13,10 @@ import pytest
 import minigrad as mg
 from minigrad import backends
 from minigrad.backends import Kernel
+from minigrad.backends.numpy import activation, linalg, loss, shape
+from minigrad.backends.numpy import arrays as numpy_arrays
 from minigrad.errors import DeviceError
+from minigrad.ops import norm
 
 cupy_backend = importlib.import_module("minigrad.backends.cupy")
 
@@ -214,3 +217,71 @@ def test_importing_minigrad_loads_numpy_and_the_standard_library_only(fast):
     )
     loaded = set(run.stdout.split()) - set(sys.stdlib_module_names)
     assert "minigrad" in loaded and loaded <= {"minigrad", "numpy"}
+
+
+# --- what NumPy's kernels take, and what they leave to the definition ---------------------------
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64, np.bool_])
+def test_sums_by_a_product_are_taken_of_floats_only(dtype):
+    table = np.ones((2, 3), dtype)
+    sums = [numpy_arrays.sum_over.forward(table, (axis,)) for axis in (0, 1)]
+    norm = numpy_arrays.euclidean_norm.forward([table, table[0]])
+    if np.dtype(dtype).kind == "f":
+        assert [y.tolist() for y in sums] == [[2, 2, 2], [3, 3]] and norm == 3
+    else:
+        assert [*sums, norm] == [NotImplemented] * 3
+
+
+@pytest.mark.parametrize(("height", "width"), [(3, 10), (4, 12), (5, 6), (5, 5)])
+def test_a_wide_product_is_computed_in_pieces_no_wider_than_tall(height, width, monkeypatch):
+    pieces = []
+
+    def matmul(a, b, out):
+        pieces.append(b.shape[1])
+        return np.matmul(a, b, out=out)
+
+    monkeypatch.setattr(linalg, "np", types.SimpleNamespace(matmul=matmul, empty=np.empty))
+    a, b = np.arange(height * 2.0).reshape(height, 2), np.arange(width * 2.0).reshape(2, width)
+    for smallest, widest in ((1, height), (linalg._WORTH_CUTTING, width)):
+        monkeypatch.setattr(linalg, "_WORTH_CUTTING", smallest)
+        pieces.clear()
+        assert (linalg.product_by_rows(a, b) == np.matmul(a, b)).all()  # integers: exact
+        assert sum(pieces) == width and max(pieces) <= widest
+    assert pieces == [width]  # a small product stays whole
+
+
+@pytest.mark.parametrize("slope", [-0.5, 0.0, 0.2, 1.0, 1.5])
+def test_leaky_relu_is_the_larger_of_two_for_slopes_up_to_one(slope):
+    x = np.array([-2.0, 0.0, 3.0])
+    found = activation.leaky_relu.forward(x, slope)
+    assert (found is NotImplemented) == (not 0 < slope <= 1)
+    x = mg.tensor(x, requires_grad=True)
+    y = mg.nn.functional.leaky_relu(x, slope)
+    y.sum().backward()
+    assert y.tolist() == [-2 * slope, 0, 3] and x.grad.tolist() == [slope, slope, 1]
+
+
+@pytest.mark.parametrize("output", range(3))
+def test_batch_norm_has_the_gradient_of_each_output_alone(output):
+    x = mg.tensor(np.random.RandomState(0).standard_normal((4, 3)), requires_grad=True)
+    assert mg.check.gradcheck(lambda x: norm.batch_norm(x, None, None, eps=0.1)[output], x)
+
+
+def test_split_is_served_along_every_axis():
+    x = np.arange(24).reshape(2, 3, 4)
+    for axis in range(3):
+        first, rest = shape.split.forward(x, [1], axis=axis)
+        assert np.concatenate([first, rest], axis).tolist() == x.tolist()
+        assert first.shape[axis] == 1
+    assert shape.split.forward(x, [1], axis=-1) is shape.split.forward(x, 2) is NotImplemented
+
+
+def test_the_loss_of_logits_is_served_for_one_shape_and_one_wide_dtype():
+    z, target = np.ones((2, 3)), np.zeros((2, 3))
+    forward = loss.binary_cross_entropy_with_logits.forward
+    assert forward(z, target, None) is not NotImplemented
+    half = z.astype(np.float16)
+    others = [(z, target[0]), (z[:1], target), (z, target.astype("f4")), (half, half)]
+    assert [forward(*pair, None) for pair in others] == [NotImplemented] * 4
+    assert forward(z, target, target) is NotImplemented

@@ -31,8 +31,9 @@ def test_full_takes_the_dtype_of_its_value(value, dtype):
 def test_likes_follow_shape_and_dtype(dtype):
     x = mg.tensor(np.ones((2, 3), np.float16))
     expected = np.float16 if dtype is None else np.float64
-    for y in (mg.zeros_like(x, dtype), mg.ones_like(x, dtype), mg.full_like(x, 2, dtype)):
-        assert y.shape == x.shape and y.dtype == expected
+    likes = (mg.zeros_like(x, dtype), mg.ones_like(x, dtype), mg.full_like(x, 2, dtype))
+    for value, y in enumerate(likes):
+        assert y.shape == x.shape and y.dtype == expected and (y.data == value).all()
     assert mg.full_like(mg.ones(2), 7, requires_grad=True).requires_grad
 
 

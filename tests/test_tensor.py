@@ -294,6 +294,7 @@ def test_lists_and_tensors_are_indices_too(index):
         (lambda: mg.einsum("ij", mg.ones(2)), r"'ij'.*\(2,\)"),
         (lambda: mg.einsum("i,j", mg.ones(2)), "2 terms.*1 operand"),
         (lambda: mg.take_along_axis(mg.ones(2), np.zeros((1, 1), int), 0), r"\(1, 1\).*\(2,\)"),
+        (lambda: mg.take_along_axis(mg.ones(2, 2), np.zeros(1, int), 0), r"\(1,\).*\(2, 2\)"),
         (lambda: mg.ones(3).broadcast_to((2, 2)), "broadcast_to"),
     ],
 )
