@@ -6,6 +6,7 @@ system lacks is left out there.
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import stat
@@ -70,17 +71,27 @@ def replacing(target: Path, durable: bool = True) -> Iterator[Path]:
 def to_disk(path: Path) -> None:
     """Wait until a file's content, or a folder's list of names, survives a loss of power.
 
+    Of a folder nothing is waited for where the system cannot: on Windows, on some file systems of
+    networks, and where the folder may be written to but not read.
+
     Raises:
         OSError: If it cannot be written.
     """
     folder = path.is_dir()
     if folder and not hasattr(os, "O_DIRECTORY"):  # Windows cannot open a folder
         return
-    opened = os.open(path, _ANY if folder else _flags("O_RDWR", "O_CLOEXEC", "O_BINARY"))
     try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)
+        opened = os.open(path, _ANY if folder else _flags("O_RDWR", "O_CLOEXEC", "O_BINARY"))
+        try:
+            os.fsync(opened)
+        finally:
+            os.close(opened)
+    except OSError as error:
+        if not folder or error.errno not in _NO_WAY:
+            raise
+
+
+_NO_WAY = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBADF, errno.EACCES, errno.EPERM)
 
 
 def append_to(path: Path, content: bytes) -> None:

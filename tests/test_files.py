@@ -1,9 +1,11 @@
 """Files are whole at any moment, survive a loss of power, and are read within bounds."""
 
+import errno
 import io
 import os
 import socket
 import stat
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -253,3 +255,31 @@ def test_no_memory_is_taken_for_bytes_that_are_only_promised():
     assert read_up_to(file, 2**20 + 1) == bytes(2**20 + 1)
     assert file.tell() == 2**20 + 1
     assert read_up_to(file, 0) == b""
+
+
+@pytest.mark.parametrize(("number", "raised"), [(errno.EINVAL, False), (errno.EIO, True)])
+def test_a_folder_that_cannot_be_waited_for_is_not_and_a_disk_that_fails_is_said(
+    number: int, raised: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fsync = os.fsync
+
+    def of_folders(file: int) -> None:
+        if stat.S_ISDIR(os.fstat(file).st_mode):
+            raise OSError(number, os.strerror(number))
+        fsync(file)
+
+    monkeypatch.setattr(os, "fsync", of_folders)
+    with pytest.raises(OSError, match="error") if raised else nullcontext():
+        to_disk(tmp_path)
+
+
+def test_a_file_that_cannot_be_waited_for_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(file: int) -> None:
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+
+    (tmp_path / "x").write_bytes(b"")
+    monkeypatch.setattr(os, "fsync", fails)
+    with pytest.raises(OSError, match="Invalid argument"):
+        to_disk(tmp_path / "x")
