@@ -334,7 +334,7 @@ READERS: dict[str, Reader] = {
         [b'"step":', b'"fid":', b'"recall":', *JSON],
     ),
     "environment": Reader(
-        in_a_run("train.lstm", "environment.json"),
+        lambda content: plot.read(run_folder("train.lstm", **{"environment.json": content})),
         lambda: [b'{"digits": "60000 digits of x", "judged_against": "x"}', b"{}"],
         (BadInput,),
         "run",
