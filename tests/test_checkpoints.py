@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -285,3 +286,44 @@ def test_environment_json_names_the_arithmetic_and_the_folder(run: Path) -> None
     found = RunFolder(run).read_json("environment.json")
     assert found["arithmetic"]["NumPy"] == np.__version__
     assert found["cwd"] == os.getcwd()
+
+
+@pytest.mark.parametrize(
+    ("module", "change"),
+    [(lstm, {"hidden": 16_384}), (gan, {"generator_hidden": (16_384,) * 9})],
+    ids=["lstm", "gan"],
+)
+def test_a_forged_checkpoint_takes_no_memory_for_networks_that_it_does_not_hold(
+    module: Any, change: Any, unbroken: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = shutil.copytree(unbroken(module), tmp_path / "run")
+    settings = json.loads((run / "config.json").read_text()) | change
+    (run / "config.json").write_text(json.dumps(settings))
+    for name in checkpoint.NAMES:
+        content = checkpoint.read_state(run / name)
+        content["ground"]["settings"] |= change
+        checkpoint.write_state(content, run / name)
+    tracemalloc.start()
+    try:
+        assert module.main(["--resume", str(run)]) == 2
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert "such networks have" in capsys.readouterr().err
+    assert peak < 50e6
+
+
+@pytest.mark.parametrize("module", [lstm, gan], ids=["lstm", "gan"])
+def test_networks_have_as_many_weights_as_their_config_says_at_least(
+    module: Any, unbroken: Any
+) -> None:
+    run = unbroken(module)
+    weights = mg.load(run / "last.safetensors")
+    config = module.trainer.config(**json.loads((run / "config.json").read_text(), object_hook=own))
+    own_weights = sum(v.size for n, v in weights.items() if not n.startswith("average."))
+    assert 0.2 * own_weights < config.least_weights() <= own_weights
+
+
+def own(settings: dict[str, Any]) -> dict[str, Any]:
+    """A config's keywords, of a config.json."""
+    return {name: value for name, value in settings.items() if name != "program"}

@@ -175,23 +175,23 @@ def first_not_finite(state: Any, path: str = "") -> str | None:
     >>> first_not_finite({"weights": [np.ones(2), np.array([1.0, np.nan])]})
     'weights/1'
     """
-    for place, array in _arrays(state, path):
+    for place, array in arrays_in(state, path):
         values = array.to("cpu").numpy() if isinstance(array, Tensor) else array
         if values.dtype.kind == "f" and not np.isfinite(values).all():
             return place
     return None
 
 
-def _arrays(state: Any, path: str) -> Iterator[tuple[str, Any]]:
+def arrays_in(state: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     """Every array of a state, with the path that leads to it."""
     if isinstance(state, Tensor | np.ndarray):
         yield path, state
     elif isinstance(state, Mapping):
         for key, value in state.items():
-            yield from _arrays(value, f"{path}/{key}".lstrip("/"))
+            yield from arrays_in(value, f"{path}/{key}".lstrip("/"))
     elif isinstance(state, list | tuple):
         for number, value in enumerate(state):
-            yield from _arrays(value, f"{path}/{number}".lstrip("/"))
+            yield from arrays_in(value, f"{path}/{number}".lstrip("/"))
 
 
 # --- the file -------------------------------------------------------------------------------------

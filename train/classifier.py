@@ -96,7 +96,7 @@ def to_tensors(images: Bytes, labels: Bytes, device: str = "cpu") -> tuple[Tenso
 
 
 def find(
-    config: ClassifierConfig, say: Callable[[str], None], cwd: Path = Path()
+    config: ClassifierConfig, say: Callable[[str], None], cwd: Path = Path(), fetch: bool = True
 ) -> tuple[Digits, Digits]:
     """Find the digits for training and those for validation.
 
@@ -107,7 +107,7 @@ def find(
     Raises:
         BadInput: If there are too few digits.
     """
-    learnt = training_digits(config.data_dir, say, cwd)
+    learnt = training_digits(config.data_dir, say, cwd, fetch)
     try:
         unseen = unseen_digits(config.data_dir, cwd)
     except MissingDataError:
@@ -125,7 +125,7 @@ def find(
 def train(config: ClassifierConfig, start: Start) -> Run:
     """Train as configured, draw the curves, and say how well it went."""
     say = talker(config.quiet)
-    learnt, unseen = find(config, say, start.cwd)
+    learnt, unseen = find(config, say, start.cwd, not start.resumed)
     digits = f"{len(learnt):,} digits of {learnt.source}"
     data = {
         "digits": source(digits, learnt.images, learnt.labels),

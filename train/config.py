@@ -112,6 +112,10 @@ class RunConfig:
         """
         return self
 
+    def least_weights(self) -> int:
+        """Return how many numbers the matrices of the networks hold, or fewer."""
+        return 0
+
     def settings(self) -> dict[str, Any]:
         """Return the options that a run's config.json holds, as JSON's types."""
         names = settings_of(type(self))

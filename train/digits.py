@@ -58,7 +58,7 @@ def source(words: str, *arrays: npt.NDArray[Any]) -> dict[str, str]:
 
 
 def training_digits(
-    data_dir: Path | None, say: Callable[[str], None], cwd: Path = Path()
+    data_dir: Path | None, say: Callable[[str], None], cwd: Path = Path(), fetch: bool = True
 ) -> Digits:
     """Find the training digits, or the bundled sample of them if the user asked for no folder.
 
@@ -67,6 +67,8 @@ def training_digits(
             else the sample.
         say: Tells the user what happens.
         cwd: Where a relative path starts.
+        fetch: Whether torchvision may fetch digits that are missing: not for a run that goes on,
+            as it had them, and its folder may be a stranger's.
 
     Raises:
         BadInput: If the folder that the user named has no digits and they cannot be fetched.
@@ -78,7 +80,7 @@ def training_digits(
         return Digits(*load_digits(folder), place)
     except MissingDataError as error:
         missing = error
-    problem = _fetch(folder, say)
+    problem = _fetch(folder, say) if fetch else "the run goes on with those it had"
     if problem is None:
         return Digits(*load_digits(folder), place)
     if data_dir is not None:

@@ -22,6 +22,7 @@ from .files import named_values, text_of
 
 MOST_TEXT = 2**22  # bytes of a JSON file
 MOST_LINES = 2**28  # bytes of a file of JSON lines
+MOST_COUNTED = 2**20  # lines of it
 
 
 class Folder:
@@ -205,8 +206,13 @@ def lines_of(content: bytes, path: Path) -> list[dict[str, float]]:
     """Read the content of a file of JSON lines, as `read_lines` does."""
     found = []
     try:
-        for line in text_of(content).splitlines():
+        lines = text_of(content).splitlines()
+        if len(lines) > MOST_COUNTED:
+            raise DataError(f"{path} has {len(lines):,} lines; at most {MOST_COUNTED:,} are read")
+        for line in lines:
             found.append({name: _number(value) for name, value in json.loads(line).items()})
+    except DataError:
+        raise
     except (ValueError, AttributeError, RecursionError) as error:
         raise DataError(f"{path} is damaged after {len(found)} good lines: {error}") from error
     return found

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -112,6 +113,12 @@ class GANConfig(RunConfig):
     """Weights of that classifier, from train.classifier. Without this option the bundled one, which
     makes FIDs comparable."""
 
+    def least_weights(self) -> int:
+        """Return how many numbers the matrices of both networks hold."""
+        generator = (self.latent_dim, *self.generator_hidden, 784)
+        discriminator = (784, *self.discriminator_hidden, 1)
+        return sum(a * b for sizes in (generator, discriminator) for a, b in pairwise(sizes))
+
     def is_saved(self, step: int) -> bool:
         """Tell whether a grid of samples is saved after a step, counted from 1."""
         return not self.no_plots and (step in EARLY or step % self.save_interval == 0)
@@ -201,7 +208,7 @@ def to_tensor(images: Bytes, device: str = "cpu") -> Tensor:
 def train(config: GANConfig, start: Start) -> Run:
     """Train as configured, and draw what the generator has learnt."""
     say = talker(config.quiet)
-    learnt = training_digits(config.data_dir, say, start.cwd)[: config.limit]
+    learnt = training_digits(config.data_dir, say, start.cwd, not start.resumed)[: config.limit]
     images, digits = learnt.images, f"{len(learnt)} digits of {learnt.source}"
     with judge_option(config.judge):
         judge = Judge.load(config.judge, config.data_dir, start.cwd)

@@ -140,6 +140,10 @@ class LSTMConfig(RunConfig):
             )
         return replace(self, init=self.init or ("uniform" if plain else "chrono"))
 
+    def least_weights(self) -> int:
+        """Return how many numbers the matrices from hidden state to hidden state hold."""
+        return (1 if self.model == "rnn" else 4) * self.hidden**2
+
     def parts(self) -> list[Self]:
         """Return the configs of a sweep's trainings."""
         single = replace(self, sweep=())

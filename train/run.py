@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import html
+import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from minigrad.data import DataError
 from minigrad.files import append_to, read_member, to_disk
 
 from . import checkpoint
-from .checkpoint import DAMAGE, GROWING, Checkpoint, Damaged, Ground
+from .checkpoint import DAMAGE, GROWING, Checkpoint, Damaged, Ground, arrays_in
 from .config import RunConfig
 from .console import DONE, BadInput, warn
 from .folder import MOST_LINES, Folder, lines_of, read_lines, refuse_strange_members
@@ -94,8 +95,12 @@ class RunFolder(Folder):
 
     # --- going on ---------------------------------------------------------------------------------
 
-    def look(self) -> Checkpoint | None:
+    def look(self, least_weights: int = 0) -> Checkpoint | None:
         """Find the checkpoint from which the run goes on, and change nothing.
+
+        Args:
+            least_weights: How many numbers its networks have at least: those of a checkpoint that
+                holds fewer shall not take memory.
 
         Returns:
             The newest one that is whole; None of a run that ended before its first.
@@ -111,6 +116,13 @@ class RunFolder(Folder):
             if self._found is not None:
                 self.cwd = self._found.ground.cwd
                 self._check_metrics(self._found.sizes[METRICS], self._found.metrics)
+                arrays = arrays_in(self._found.state.get("networks"))
+                held = sum(math.prod(array.shape) for _, array in arrays)
+                if held < least_weights:
+                    raise Damaged(
+                        f"{self._name} is damaged: it holds {held:,} weights, and such networks "
+                        f"have {least_weights:,} or more"
+                    )
             elif metrics := self._written(METRICS):
                 raise Damaged(f"there is no checkpoint, but {METRICS} has {len(metrics)} bytes")
         except (OSError, ValueError) as error:
@@ -125,17 +137,18 @@ class RunFolder(Folder):
                 f"{METRICS} has {len(written)} bytes, fewer than the {size} that the checkpoint "
                 "knows of; it was changed or cut since"
             )
+        if hashlib.sha256(written).hexdigest() == checksum:
+            return
         lines_of(written, self.path / METRICS)
         if written and not written.endswith(b"\n"):
             raise Damaged(
                 f"the first {size} bytes of {METRICS}, which the checkpoint knows of, are no whole "
                 "lines; it was changed since"
             )
-        if hashlib.sha256(written).hexdigest() != checksum:
-            raise Damaged(
-                f"the first {size} bytes of {METRICS} are not those that the run has written; it "
-                "was changed since"
-            )
+        raise Damaged(
+            f"the first {size} bytes of {METRICS} are not those that the run has written; it was "
+            "changed since"
+        )
 
     def go_on(self, ground: Ground, load: Callable[[dict[str, Any]], None]) -> Ground | None:
         """Load the checkpoint that `look` finds, if there is one; change nothing in the folder.
@@ -348,7 +361,7 @@ class Run:
     @property
     def pictures(self) -> list[Path]:
         """The pictures in the folder."""
-        return sorted(self.folder.glob("*.png"))
+        return sorted(path for path in self.folder.glob("*.png") if not path.is_symlink())
 
     @property
     def exit_code(self) -> int:
@@ -363,7 +376,7 @@ class Run:
             display(self)
         else:
             for path in self.pictures:
-                with Image.open(path) as image:
+                with Image.open(path, formats=["PNG"]) as image:
                     image.show(path.name)
 
     def __repr__(self) -> str:

@@ -37,11 +37,12 @@ class Start:
 
     Args:
         cwd: The folder in which the run is or was started.
+        resumed: Whether it goes on.
         make_run: Makes or takes the folder; its keywords are notes for environment.json.
     """
 
-    def __init__(self, cwd: Path, make_run: Callable[..., RunFolder]) -> None:
-        self.cwd, self.run = cwd, make_run
+    def __init__(self, cwd: Path, resumed: bool, make_run: Callable[..., RunFolder]) -> None:
+        self.cwd, self.resumed, self.run = cwd, resumed, make_run
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,7 @@ class Trainer(Generic[Config]):
             opened: list[RunFolder] = []
             if config.resume is not None:
                 resumed = self._folder(config.resume, True, here, stack)
-                resumed.look()
+                resumed.look(config.least_weights())
 
             def make_run(**notes: str) -> RunFolder:
                 run = resumed
@@ -144,7 +145,7 @@ class Trainer(Generic[Config]):
 
             cwd = Path(resumed.cwd if resumed is not None else "")
             try:
-                run = self.train(config, Start(cwd, make_run))
+                run = self.train(config, Start(cwd, resumed is not None, make_run))
             except Diverged as error:
                 raise self._explained(error) from None
             except OSError:
@@ -183,7 +184,7 @@ class Trainer(Generic[Config]):
         quiet = replace(config, quiet=True)
 
         def train(copy: RunFolder) -> Any:
-            return self.train(quiet, Start(Path(run.cwd), lambda **notes: copy))
+            return self.train(quiet, Start(Path(run.cwd), True, lambda **notes: copy))
 
         first = ""
         with suppress(Exception), redirect_stderr(io.StringIO()):  # the error is to be seen anyway
