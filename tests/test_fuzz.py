@@ -3,6 +3,13 @@
 `python -m tests.reliability.fuzz READER --minutes 10` looks for more, guided by coverage.
 """
 
+import copy
+import json
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -47,3 +54,28 @@ def test_only_documented_errors_come_out(name: str) -> None:
 def test_good_inputs_are_taken(name: str) -> None:
     reader = READERS[name]
     assert any([reader.check(content) for content in reader.seeds()])
+
+
+VALUES = [None, True, 0, -1, 2**64, 10**400, 1.5, math.nan, math.inf, "", "/x" * 500, [], [1]]
+VALUES += [{"pairs": []}, {"tuple": [1, 2]}, {"array": "/state/meter/sums/loss"}, {"x": 1}]
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The paths to all values in JSON's types."""
+    children = value.items() if isinstance(value, dict) else enumerate(value)
+    for key, child in children if isinstance(value, dict | list) else ():
+        yield (*path, key)
+        yield from places(child, (*path, key))
+
+
+def test_a_forged_checkpoint_with_another_value_anywhere_is_refused_or_goes_on() -> None:
+    reader, random = READERS["forged-checkpoint"], np.random.default_rng(17)
+    good = json.loads(reader.seeds()[0])
+    for path in places(good):
+        content = copy.deepcopy(good)
+        inner = content
+        for key in path[:-1]:
+            inner = inner[key]
+        for value in random.permutation(np.array(VALUES, object))[:2]:
+            inner[path[-1]] = value
+            reader.check(json.dumps(content).encode())

@@ -13,6 +13,8 @@ from minigrad import Tensor, nn
 from minigrad.files import read_member, replacing, to_disk
 from minigrad.serialization import from_bytes, to_bytes
 
+from .files import in_one_line, quoted, shortened
+
 FORMAT = 2
 NAMES = CHECKPOINT, BEFORE = "checkpoint.safetensors", "checkpoint-before.safetensors"
 GROWING = ("metrics.jsonl", "timing.jsonl")  # a resumed run cuts them back to its checkpoint
@@ -57,6 +59,12 @@ class Checkpoint:
 
     metrics: str
     """The SHA-256 of that many bytes of metrics.jsonl."""
+
+
+def why(error: Exception) -> str:
+    """Return what is wrong with a file, in a few words of one line; of a missing name the name."""
+    text = in_one_line(error) or type(error).__name__
+    return shortened(f"no {text}" if isinstance(error, KeyError) else text, 500)
 
 
 class Damaged(ValueError):
@@ -131,7 +139,7 @@ def read(path: Path) -> Checkpoint:
     found = content.pop("format", 1)
     if found != FORMAT:
         raise Damaged(
-            f"{path.name} has format {found!r}, and this version of minigrad reads format "
+            f"{path.name} has format {quoted(found)}, and this version of minigrad reads format "
             f"{FORMAT}; go on with the version that wrote it"
         )
     names = {f.name for f in fields(Checkpoint)}
@@ -141,7 +149,7 @@ def read(path: Path) -> Checkpoint:
         checkpoint = Checkpoint(**content | {"ground": Ground(**content["ground"])})
         _check(checkpoint)
     except DAMAGE as error:
-        raise Damaged(f"{path.name} is damaged ({error})") from None
+        raise Damaged(f"{path.name} is damaged ({why(error)})") from None
     return checkpoint
 
 
@@ -155,6 +163,8 @@ def _check(found: Checkpoint) -> None:
     for name in ("settings", "data", "arithmetic"):
         if not isinstance(getattr(ground, name), dict):
             raise ValueError(f"{name} is no dictionary")
+        if next(arrays_in(getattr(ground, name)), None) is not None:
+            raise ValueError(f"{name} hold an array")
     texts = {"cwd": ground.cwd, "metrics": found.metrics} | ground.arithmetic
     for name, source in ground.data.items():
         texts |= {f"{name}/{key}": source[key] for key in ("source", "sha256")}
@@ -229,13 +239,13 @@ def read_state(path: Path) -> dict[str, Any]:
     try:
         arrays = from_bytes(read_member(path, MOST), path.name)
     except DAMAGE as error:
-        raise Damaged(f"{path.name} is damaged ({error})") from None
+        raise Damaged(f"{path.name} is damaged ({why(error)})") from None
     if STRUCTURE not in arrays:
         raise Damaged(f"{path.name} holds weights, not a training state")
     try:
         state = _unpacked(json.loads(arrays.pop(STRUCTURE).numpy().tobytes()), arrays)
     except DAMAGE as error:
-        raise Damaged(f"{path.name} is damaged ({error!r})") from None
+        raise Damaged(f"{path.name} is damaged ({why(error)})") from None
     if not isinstance(state, dict):
         raise Damaged(f"{path.name} holds {type(state).__name__}, not a training state")
     return state

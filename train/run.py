@@ -20,6 +20,7 @@ from . import checkpoint
 from .checkpoint import DAMAGE, GROWING, Checkpoint, Damaged, Ground, arrays_in
 from .config import RunConfig
 from .console import DONE, BadInput, warn
+from .files import quoted, shortened
 from .folder import MOST_LINES, Folder, lines_of, read_lines, refuse_strange_members
 from .lock import locked
 from .progress import in_notebook
@@ -172,7 +173,7 @@ class RunFolder(Folder):
                 self.saved_step = found.state["step"]
                 return found.ground
             except DAMAGE as error:
-                self._damaged[self._name] = f"{self._name} is damaged ({error!r})"
+                self._damaged[self._name] = f"{self._name} is damaged ({checkpoint.why(error)})"
                 self._found = None
         return None
 
@@ -182,15 +183,17 @@ class RunFolder(Folder):
         for name, own in before.data.items():
             here = now.data.get(name, {})
             if here.get("sha256") != own["sha256"]:
+                was, now_is = shortened(own["source"]), here.get("source", "none")
                 raise BadInput(
-                    f"{where}: the {name} are not those that the run has learnt from, which were "
-                    f"{own['source']}; here are {here.get('source', 'none')}, with other content"
+                    f"{where}: the {shortened(name)} are not those that the run has learnt from, "
+                    f"which were {was}; here are {now_is}, with other content"
                 )
         for name in before.settings.keys() - RunConfig.FREE_ON_RESUME:
             old, new = before.settings[name], now.settings.get(name)
             if old != new:
                 raise BadInput(
-                    f"{where}: {name} is {new!r}, but the checkpoint was written with {old!r}"
+                    f"{where}: {quoted(name)} is {quoted(new)}, but the checkpoint was written "
+                    f"with {quoted(old)}"
                 )
 
     def begin(

@@ -13,6 +13,7 @@ from minigrad.ops.random import generator
 from minigrad.serialization import to_bytes
 
 from .checkpoint import first_not_finite
+from .files import quoted
 
 MOST_WAITING = 1000  # batches whose measurements a meter leaves on the GPU
 COUNTS = ("epoch", "step", "batch", "skipped")
@@ -176,6 +177,8 @@ class State:
         bad = first_not_finite(state)
         if bad is not None:
             raise ValueError(f"{bad} is not finite")
+        for name, schedule in self.schedulers.items():
+            _check_schedule(schedule.state_dict(), state["schedulers"][name])
         self.load_parts(state)
         for name in COUNTS:
             setattr(self, name, state[name])
@@ -185,3 +188,19 @@ class State:
         self.shuffle.bit_generator.state = state["shuffle"]
         self.before_epoch = dict(state["shuffle"])
         generator().bit_generator.state = state["random"]
+
+
+def _check_schedule(own: Mapping[str, Any], saved: Mapping[str, Any]) -> None:
+    """Refuse the state of a schedule that no schedule of this kind can have.
+
+    Raises:
+        ValueError: If a number is of another type, or out of its range.
+    """
+    for name, value in own.items():
+        found = saved[name]
+        if type(found) is not type(value) or (
+            not min(value, 1) <= found < 2**63
+            if isinstance(value, int)
+            else isinstance(value, float) and not math.isfinite(found)
+        ):
+            raise ValueError(f"{name} of a schedule is {quoted(found)}")

@@ -2,7 +2,9 @@
 
 import atexit
 import contextlib
+import functools
 import gzip
+import hashlib
 import io
 import json
 import os
@@ -19,11 +21,13 @@ import numpy as np
 import minigrad as mg
 from minigrad.data import DataError, read_idx
 from models.gan import Generator
-from train import classifier, drawing, gan, interpolate, lstm, plot
+from train import checkpoint, classifier, drawing, gan, interpolate, lstm, plot
 from train.config import from_keywords
 from train.console import BadInput
 from train.judge import Reader as DigitReader
 from train.judge import judge_option
+from train.run import RunFolder
+from train.state import State
 
 PROGRAMS = {
     "train.lstm": lstm.main,
@@ -206,6 +210,59 @@ def interpolated(content: bytes) -> object:
     return interpolate.load_generator(run_folder("train.gan", **{"last.safetensors": content}))
 
 
+# --- checkpoints ----------------------------------------------------------------------------------
+
+CONFIG = lstm.LSTMConfig(hidden=3, epochs=2, input_length=3).decided()
+GROUND = checkpoint.Ground({"program": "train.lstm"} | CONFIG.settings(), cwd="/x")
+KEYS = [b'{"pairs":[[', b'{"tuple":[', b'{"array":"', b'"epoch"', b'"state"', b'"MT19937"']
+
+
+def new_state() -> State:
+    model = lstm.make_model(CONFIG)
+    optimizer, scheduler = lstm.make_optimizer(CONFIG, model)
+    return State({"": model}, {"": optimizer}, np.random.default_rng(0), {"": scheduler})
+
+
+def train_a_step(state: State) -> None:
+    """One step, as the loop takes it after a checkpoint."""
+    x, labels = mg.zeros(2, 3, 1), mg.zeros(2).astype("int64")
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        found = lstm.step(state.networks[""], state.optimizers[""], x, labels, 10.0)
+    state.step += 1
+    state.meter.add(2, **found)
+    state.meter.read()
+    state.shuffle.permutation(5)
+    mg.rand(2)
+    state.schedulers[""].step()
+    state.state_dict()
+
+
+@functools.cache
+def good_checkpoint() -> tuple[bytes, bytes, dict[str, Any]]:
+    """A checkpoint's file, its structure, and its arrays."""
+    state = new_state()
+    train_a_step(state)
+    FOLDER.mkdir(exist_ok=True)
+    empty = hashlib.sha256().hexdigest()
+    sizes = dict.fromkeys(checkpoint.GROWING, 0)
+    content = checkpoint.Checkpoint(state.state_dict(), GROUND, sizes, empty)
+    checkpoint.write(content, FOLDER)
+    file = (FOLDER / checkpoint.CHECKPOINT).read_bytes()
+    arrays = mg.serialization.from_bytes(file, "x")
+    return file, arrays.pop(checkpoint.STRUCTURE).numpy().tobytes(), arrays
+
+
+def gone_on(structure: bytes) -> None:
+    """Go on from a checkpoint of any structure, with the arrays of a good one."""
+    run = run_folder("train.lstm")
+    (run / "metrics.jsonl").unlink()
+    arrays = good_checkpoint()[2] | {checkpoint.STRUCTURE: np.frombuffer(structure, np.uint8)}
+    (run / checkpoint.CHECKPOINT).write_bytes(mg.serialization.to_bytes(arrays))
+    state = new_state()
+    RunFolder(run, resumed=True, program="train.lstm").go_on(GROUND, state.load_state_dict)
+    train_a_step(state)
+
+
 # --- command lines --------------------------------------------------------------------------------
 
 
@@ -361,5 +418,15 @@ READERS: dict[str, Reader] = {
         "",
         [*OPTIONS, *(name.encode() for name in PROGRAMS), b"\0", *NUMBERS, b"\xff"],
     ),
-    # the reader of checkpoints belongs here
+    "checkpoint": Reader(
+        on_file("x.safetensors", checkpoint.read),
+        lambda: [good_checkpoint()[0]],
+        (checkpoint.Damaged,),
+        "x.safetensors",
+        JSON,
+    ),
+    # any content under a right checksum, as of a stranger; what is taken must be able to go on
+    "forged-checkpoint": Reader(
+        gone_on, lambda: [good_checkpoint()[1]], (BadInput,), "run", [*KEYS, *JSON]
+    ),
 }
