@@ -62,8 +62,8 @@ VALUES += [{"pairs": []}, {"tuple": [1, 2]}, {"array": "/state/meter/sums/loss"}
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
     """The paths to all values in JSON's types."""
-    children = value.items() if isinstance(value, dict) else enumerate(value)
-    for key, child in children if isinstance(value, dict | list) else ():
+    pairs = enumerate(value) if isinstance(value, list) else ()
+    for key, child in value.items() if isinstance(value, dict) else pairs:
         yield (*path, key)
         yield from places(child, (*path, key))
 
