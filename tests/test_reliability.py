@@ -17,7 +17,7 @@ FEW = {
 # what is made wrong, and the command that must find it
 WRONG = {
     "kills": (
-        "from train.run import RunFolder; RunFolder._bring_back = lambda *args: None",
+        "from minigrad import optim; optim.Adam.load_state_dict = lambda *args: None",
         "signals=0, fresh=0, points=8, again=0",
     ),
     "failing_writes": (
