@@ -10,15 +10,15 @@ from reliability import power_cuts
 
 ROOT = Path(__file__).parent.parent
 FEW = {
-    "kills": "--signals 12 --fresh 1 --points 24 --again 8",
-    "failing_writes": "--points 24",
-    "bit_flips": "--flips 60",
+    "kills": "--kinds lstm sweep --signals 4 --fresh 0 --points 24 --again 8",
+    "failing_writes": "--kinds lstm --points 16",
+    "bit_flips": "--kinds lstm --flips 40",
 }
 # what is made wrong, and the command that must find it
 WRONG = {
     "kills": (
-        "from train.run import RunFolder; RunFolder._bring_back = lambda *args: None",
-        "signals=0, fresh=0, points=12, again=0",
+        "from minigrad import optim; optim.Adam.load_state_dict = lambda *args: None",
+        "signals=0, fresh=0, points=8, again=0",
     ),
     "failing_writes": (
         "from train.trainer import Trainer; Trainer.go_on = lambda self, folder: 'again'",
@@ -26,7 +26,7 @@ WRONG = {
     ),
     "bit_flips": (
         "import minigrad.serialization as s; s._check_sum = lambda *args: None",
-        "flips=60",
+        "flips=40",
     ),
 }
 

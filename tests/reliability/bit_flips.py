@@ -125,7 +125,7 @@ def make_subjects(lab: Laboratory, kind: str) -> Iterator[Subject]:
     written = [each.number for each in operations if each.name.endswith(CHECKPOINT)]
     killed.begin(kill_before(written[len(written) * 2 // 3], killed.where)).wait()
     resume = ["--resume", str(ended.relative), "--quiet"]
-    drawn = [str(ended.relative), "--quiet"]
+    drawn = [str(ended.relative)]
     uses = [
         ("killed, resumed", killed, killed.module, resume),
         ("ended, resumed", ended, ended.module, resume),
