@@ -7,7 +7,6 @@ import importlib
 import json
 import math
 import os
-import resource
 import select
 import shutil
 import signal
@@ -112,6 +111,8 @@ class Watcher:
 
 def child(numba: bool, files: list[str], options: list[str], plugin: object) -> int:
     """In a process of its own: run tests in the copy, and return pytest's exit status."""
+    import resource  # not on Windows
+
     os.setsid()
     os.chdir(COPY)
     out = os.open(FOLDER / "last.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
