@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from minigrad import nn
+from minigrad import nn, versions
 
 
 def step(optimizer):
@@ -263,3 +263,13 @@ def test_values_that_a_graph_has_used_outlive_an_assignment_to_data_and_a_step()
     optimizer.step()
     y.backward()
     assert x.grad.tolist() == before and p.data.tolist() == pytest.approx([4.9, 5.9])
+
+
+def test_when_there_are_too_many_changes_the_older_half_is_forgotten(monkeypatch):
+    monkeypatch.setattr(versions, "_LIMIT", 4)
+    monkeypatch.setattr(versions, "_replaced", {})
+    holders, age = [mg.ones(1) for _ in range(5)], next(versions.ages)
+    for holder in holders:
+        versions.note_replaced(holder)
+    changed = [versions.was_changed(holder, None, age) for holder in holders]
+    assert changed == [False, False, True, True, True]

@@ -50,7 +50,7 @@ SUITES = [
     ("optim", False, "optim optim_groups schedules in_place options memory_order"),
     ("optim", True, "optim_kernels"),  # `numbers`, which only Numba's updates ask for
     ("", False, ENGINE),
-    ("", False, "ops"),
+    ("", False, "writes ops"),
 ]
 
 
