@@ -13,7 +13,7 @@ import pytest
 import minigrad as mg
 from minigrad import backends
 from minigrad.backends import Kernel
-from minigrad.backends.numpy import activation, linalg, loss, shape
+from minigrad.backends.numpy import activation, linalg, loss, recurrent, shape
 from minigrad.backends.numpy import arrays as numpy_arrays
 from minigrad.errors import DeviceError
 from minigrad.ops import norm
@@ -285,3 +285,14 @@ def test_the_loss_of_logits_is_served_for_one_shape_and_one_wide_dtype():
     others = [(z, target[0]), (z[:1], target), (z, target.astype("f4")), (half, half)]
     assert [forward(*pair, None) for pair in others] == [NotImplemented] * 4
     assert forward(z, target, target) is NotImplemented
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64])
+def test_recurrent_networks_are_served_for_floats_of_one_dtype(dtype):
+    shapes = [(4, 2, 3), (2, 5), (5, 3), (5, 5), (5,), (5,)]
+    given = [np.ones(size, dtype) for size in shapes]
+    forward = recurrent.rnn.forward
+    served = forward(*given, nonlinearity="tanh", reverse=False) is not NotImplemented
+    assert served == (np.dtype(dtype).kind == "f")
+    mixed = [given[0].astype(np.float16), *given[1:]]
+    assert forward(*mixed, nonlinearity="tanh", reverse=False) is NotImplemented

@@ -15,7 +15,7 @@ from trainings import before_step, contents, damaged, only_run, over_trainers, w
 
 import minigrad as mg
 from minigrad import nn, optim
-from train import checkpoint, classifier, gan, lstm
+from train import checkpoint, classifier, gan, lstm, plot
 from train.checkpoint import BEFORE, CHECKPOINT
 from train.config import RunConfig
 from train.console import Diverged
@@ -327,3 +327,15 @@ def test_networks_have_as_many_weights_as_their_config_says_at_least(
 def own(settings: dict[str, Any]) -> dict[str, Any]:
     """A config's keywords, of a config.json."""
     return {name: value for name, value in settings.items() if name != "program"}
+
+
+def test_a_digit_that_changed_in_the_metrics_is_not_drawn(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert plot.main([str(run), "--quiet"]) == 0
+    content = (run / "metrics.jsonl").read_text()
+    (run / "metrics.jsonl").write_text(content.replace('"loss": 2', '"loss": 3', 1))
+    before = contents(run)
+    assert plot.main([str(run)]) == 2
+    assert re.search(r"error: RUN .* of metrics.jsonl are not those that", capsys.readouterr().err)
+    assert contents(run) == before

@@ -188,6 +188,15 @@ def test_third_derivatives_come_from_the_same_rules():
     np.testing.assert_allclose(derivatives[2], first * (6 * t * t - 2), rtol=1e-13)
 
 
+def test_gradients_of_two_passes_with_create_graph_add_up_and_stay_differentiable():
+    x = mg.tensor([2.0], requires_grad=True)
+    for expected in (12, 24):
+        (x * x * x).sum().backward(create_graph=True)
+        assert x.grad.item() == expected  # 3 x^2, once and twice
+    [second] = mg.grad(x.grad.sum(), x)
+    assert second.item() == 24  # twice 6 x
+
+
 def test_backward_with_create_graph_gives_differentiable_gradients():
     x = leaf([1.0, 2.0])
     (x * x * x).sum().backward(create_graph=True)

@@ -283,3 +283,13 @@ def test_a_repeated_write_to_what_is_gone_is_written_nowhere():
     before = dict(versions._wholes)
     versions.note_again(written)
     assert versions._wholes == before
+
+
+def test_when_there_are_too_many_changes_the_older_half_is_forgotten(monkeypatch):
+    monkeypatch.setattr(versions, "_LIMIT", 4)
+    monkeypatch.setattr(versions, "_replaced", {})
+    holders, age = [mg.ones(1) for _ in range(5)], next(versions.ages)
+    for holder in holders:
+        versions.note_replaced(holder)
+    changed = [versions.was_changed(holder, None, age) for holder in holders]
+    assert changed == [False, False, True, True, True]

@@ -297,7 +297,7 @@ def draw(
     if any("fid" in line for line in lines) and floor is None:
         say("The FID of real digits is left out: those it was judged against are not here.")
     figure = drawing.gan_curves(lines, floor)
-    return [drawing.save(figure, into, "curves.png"), *drawing.gan_progress(run, into, say)]
+    return [drawing.save(figure, into, "curves.png"), *drawing.gan_progress(run, into, warn)]
 
 
 def floor_of(config: GANConfig, run: RunFolder) -> float | None:

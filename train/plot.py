@@ -14,7 +14,7 @@ import tyro
 from matplotlib.figure import Figure
 
 from . import classifier, drawing, gan, lstm, sweep
-from .checkpoint import DAMAGE
+from .checkpoint import DAMAGE, Damaged
 from .config import RunConfig, command, config_of, program_of
 from .console import DONE, BadInput, cause, leave, talker, tell
 from .drawing import LOOKS
@@ -147,11 +147,14 @@ def read(path: Path) -> Run:
         if not re.fullmatch(r"[0-9,]{0,20}", digits):
             raise ValueError(f"environment.json says {quoted(digits)} of the digits")
         _refuse_large(path / "metrics.jsonl")
+        folder.check()
         choices = {"recipe": config.recipe, "digits": digits} | own_choices(config)
         run = Run(folder, trainer, config, choices, [])
         found: Sequence[Any] = (
             sweep.read_rows(folder) if run.is_sweep else read_lines(path / "metrics.jsonl")
         )
+    except Damaged as error:
+        raise BadInput(f"RUN {path}: {error}") from None
     except (OSError, csv.Error, *DAMAGE) as error:
         cause = error.__cause__ or error
         why = str(cause) if isinstance(cause, UnicodeError) else repr(cause)  # its repr has all

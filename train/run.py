@@ -130,6 +130,20 @@ class RunFolder(Folder):
             raise BadInput(f"--resume {self.path}: {error}") from None
         return self._found
 
+    def check(self) -> None:
+        """Compare the metrics with what the newest checkpoint knows of them, if one is whole.
+
+        Raises:
+            Damaged: If they are others.
+        """
+        try:
+            newest = checkpoint.newest(self.path)
+        except Damaged:  # so nothing is known of them
+            return
+        if newest is not None:
+            _, found = newest
+            self._check_metrics(found.sizes[METRICS], found.metrics)
+
     def _check_metrics(self, size: int, checksum: str) -> None:
         """Refuse metrics other than those which the checkpoint knows of; more may follow them."""
         written = self._written(METRICS, most_metrics(size))[:size]

@@ -7,7 +7,6 @@ import importlib
 import json
 import math
 import os
-import resource
 import select
 import shutil
 import signal
@@ -51,7 +50,7 @@ SUITES = [
     ("optim", False, "optim optim_groups schedules in_place options memory_order"),
     ("optim", True, "optim_kernels"),  # `numbers`, which only Numba's updates ask for
     ("", False, ENGINE),
-    ("", False, "ops"),
+    ("", False, "writes ops"),
 ]
 
 
@@ -112,6 +111,8 @@ class Watcher:
 
 def child(numba: bool, files: list[str], options: list[str], plugin: object) -> int:
     """In a process of its own: run tests in the copy, and return pytest's exit status."""
+    import resource  # not on Windows
+
     os.setsid()
     os.chdir(COPY)
     out = os.open(FOLDER / "last.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
@@ -330,10 +331,15 @@ class Exchange:
             path = COPY / mutant["module"]
             new = mutated(mutant["module"], mutant["operator"], mutant["occurrence"])
             pairs: dict[CodeType, CodeType] = {}
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", SyntaxWarning)  # left to `fate`
-                both = [compile(text, path, "exec") for text in (path.read_text(), new)]
-            if not codes(*both, False, pairs):
+            try:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("error", SyntaxWarning)  # at import, and there an error
+                    both = [compile(text, path, "exec") for text in (path.read_text(), new)]
+                is_late = codes(*both, False, pairs)
+            except SyntaxError:
+                is_late = False
+            if not is_late:
+                note({"id": mutant["id"], "fate": "left to import", "suites": 0}, 0)
                 continue
             changed = [f for f in live if f.__code__ in pairs]
 
@@ -415,10 +421,11 @@ def note(result: dict, seconds: float) -> None:
 def exchange(mutants: list[dict], met: int) -> None:
     """Let mutants that have survived `met` suites meet their next one: see `Exchange`."""
     by_folder: dict[str, list[dict]] = {}
+    results = {result["id"]: result for result in read_results()}
     for mutant in mutants:
-        if met_by(mutant) == met < len(suites(mutant["module"])):
+        if met_by(results.get(mutant["id"])) == met < len(suites(mutant["module"])):
             by_folder.setdefault(folder(mutant["module"]), []).append(mutant)
-    for some in by_folder.values():
+    for _, some in sorted(by_folder.items()):
         suite = suites(some[0]["module"])[met]
         for file in suite.files:
             traced(suite.numba, file)
@@ -443,12 +450,18 @@ def run(ids: list[int]) -> None:
     if ids:
         kept = [json.dumps(r) + "\n" for r in read_results() if r["id"] not in ids]
         RESULTS.write_text("".join(kept), encoding="utf-8")
-    mutants = json.loads(LIST.read_text(encoding="utf-8"))["mutants"]
-    mutants = [m for m in mutants if not ids or m["id"] in ids]
+    mutants = []
+    for mutant in json.loads(LIST.read_text(encoding="utf-8"))["mutants"]:
+        line = (ROOT / mutant["module"]).read_text(encoding="utf-8").split("\n")
+        if line[mutant["position"][0] - 1].strip() != mutant["line"]:
+            print(f"{mutant['id']}: {mutant['module']} has changed there; draw a new list")
+        elif not ids or mutant["id"] in ids:
+            mutants.append(mutant)
     for met in range(0 if ids else 2):
         exchange(mutants, met)
+    results = {result["id"]: result["fate"] for result in read_results()}
     for mutant in mutants:
-        if ids or met_by(mutant) == 0:
+        if results.get(mutant["id"], "left to import") == "left to import":
             meet(mutant)
 
 
@@ -462,13 +475,8 @@ def meet(mutant: dict) -> None:
             break
 
 
-def met_by(mutant: dict) -> int:
-    """How many suites a mutant has met and survived; all, where there is nothing more to try."""
-    lines = (COPY / mutant["module"]).read_text(encoding="utf-8").split("\n")
-    if lines[mutant["position"][0] - 1].strip() != mutant["line"]:
-        print(f"{mutant['id']}: {mutant['module']} has changed there; draw a new list")
-        return len(SUITES)
-    found = next((r for r in read_results() if r["id"] == mutant["id"]), None)
-    if found is None:
+def met_by(result: dict | None) -> int | None:
+    """How many suites a mutant has survived with its code exchanged; None if it is killed."""
+    if result is None:
         return 0
-    return found["suites"] if found["fate"] == "survived" else len(SUITES)
+    return result["suites"] if result["fate"] == "survived" else None

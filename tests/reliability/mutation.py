@@ -32,7 +32,7 @@ def report() -> None:
     """Print how many were killed, and each survivor with its reason."""
     mutants = {m["id"]: m for m in json.loads(LIST.read_text(encoding="utf-8"))["mutants"]}
     reasons = tomllib.loads(REASONS.read_text(encoding="utf-8")) if REASONS.exists() else {}
-    results = read_results()
+    results = [result for result in read_results() if result["fate"] != "left to import"]
     fates = [result["fate"] for result in results]
     survivors = [mutants[result["id"]] for result in results if result["fate"] == "survived"]
     killed = len(results) - len(survivors)
