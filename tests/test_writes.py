@@ -293,3 +293,12 @@ def test_when_there_are_too_many_changes_the_older_half_is_forgotten(monkeypatch
         versions.note_replaced(holder)
     changed = [versions.was_changed(holder, None, age) for holder in holders]
     assert changed == [False, False, True, True, True]
+
+
+@pytest.mark.parametrize("changed", [0, 1])
+def test_the_array_of_either_input_is_not_replaced_unseen(changed):
+    inputs = [mg.tensor([2.0], requires_grad=True), mg.tensor([3.0], requires_grad=True)]
+    y = inputs[0] * inputs[1]
+    inputs[changed].data = np.array([5.0], np.float32)
+    with pytest.raises(mg.ChangedValueError, match="'multiply', which needs a value"):
+        y.sum().backward()
