@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import signal
 import sys
 
 for _name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -15,6 +16,9 @@ HANDLES = {}  # of the stand-in's cuBLAS, which are none of a real one's
 
 # to try what needs a real GPU, at the cost of minutes: STAND_IN=1 python -m pytest tests
 STAND_IN = os.environ.get("STAND_IN") == "1"
+
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as in the background of a script
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def real_gpus():

@@ -189,6 +189,11 @@ def refuse_strange_members(path: Path) -> None:
                     refuse_strange(Path(member.path))
 
 
+def most_metrics(size: int) -> int:
+    """Return how large metrics may be of which a checkpoint knows this many bytes."""
+    return min(max(MOST_LINES, 2 * size), 2**32)
+
+
 def read_lines(path: Path) -> list[dict[str, float]]:
     """Read a file of JSON lines, null as nan; an empty list if there is none.
 

@@ -5,7 +5,7 @@ import hashlib
 import html
 import math
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from .checkpoint import DAMAGE, GROWING, Checkpoint, Damaged, Ground, arrays_in
 from .config import RunConfig
 from .console import DONE, BadInput, warn
 from .files import quoted, shortened
-from .folder import MOST_LINES, Folder, lines_of, read_lines, refuse_strange_members
+from .folder import Folder, lines_of, most_metrics, read_lines, refuse_strange_members
 from .lock import locked
 from .progress import in_notebook
 
@@ -67,15 +67,12 @@ class RunFolder(Folder):
         Raises:
             BadInput: If another process trains in it.
         """
-        if self._is_locked:
-            yield
-            return
-        with locked(self.path):
-            self._is_locked = True
+        with nullcontext() if self._is_locked else locked(self.path):
+            before, self._is_locked = self._is_locked, True
             try:
                 yield
             finally:
-                self._is_locked = False
+                self._is_locked = before
 
     @contextmanager
     def in_use(self, tensorboard: bool) -> Iterator[None]:
@@ -322,11 +319,6 @@ class RunFolder(Folder):
         )
         checkpoint.write(content, self.path)
         self.saved_step = state.get("step")
-
-
-def most_metrics(size: int) -> int:
-    """Return how large metrics may be of which a checkpoint knows this many bytes."""
-    return min(max(MOST_LINES, 2 * size), 2**32)
 
 
 def summary_writer() -> Any:
