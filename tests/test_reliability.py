@@ -25,7 +25,7 @@ WRONG = {
         "points=4",
     ),
     "bit_flips": (
-        "import minigrad.serialization as s; s._check_sum = lambda *args: None",
+        "from train.run import RunFolder; RunFolder._bring_back = lambda *args: None",
         "flips=40",
     ),
 }
