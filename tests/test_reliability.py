@@ -25,8 +25,9 @@ WRONG = {
         "points=4",
     ),
     "bit_flips": (
-        "import minigrad.serialization as s; s._check_sum = lambda *args: None",
-        "flips=40",
+        "import minigrad.serialization as s; from train.run import RunFolder as r; "
+        "s._check_sum = r._check_metrics = r._bring_back = lambda *args: None",
+        "flips=60",
     ),
 }
 

@@ -70,7 +70,7 @@ def by_signals(lab: Laboratory, tally: Tally, kind: str, by: signal.Signals, fre
     group = f"{by.name} at random moments{' of new processes' if fresh else ''}"
     moments: list[float] = []
     problems: list[str] = []
-    sent = 0
+    sent, started = 0, time.monotonic()
     while not problems:
         process = trial.resume(fresh=fresh) if begun(trial) else trial.begin(fresh=fresh)
         if sent < MOST:
@@ -82,6 +82,8 @@ def by_signals(lab: Laboratory, tally: Tally, kind: str, by: signal.Signals, fre
         problems = faults(ended, by)
         if ended.code == 0:
             break
+    if not sent:  # the moment was too late
+        lab.shorten(kind, fresh, time.monotonic() - started)
     problems = problems or expected.differences(trial.run)
     words = f"{kind} every {every}, after {', '.join(f'{m:.3f}' for m in moments)} s"
     tally.add(group, words if problems else f"{sent} signals", problems)
