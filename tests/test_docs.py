@@ -31,7 +31,14 @@ ROOT = Path(__file__).parent.parent
 IN_DOCS = sorted((ROOT / "docs").rglob("*.md"))
 AT_THE_TOP = ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")
 PAGES = [ROOT / name for name in AT_THE_TOP] + IN_DOCS
-WITHOUT_BLOCKS = {"CHANGELOG.md", "SECURITY.md", "benchmarks.md", "decisions.md", "results.md"}
+WITHOUT_BLOCKS = {
+    "CHANGELOG.md",
+    "SECURITY.md",
+    "benchmarks.md",
+    "decisions.md",
+    "reliability.md",
+    "results.md",
+}
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 
 
