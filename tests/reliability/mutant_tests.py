@@ -269,7 +269,8 @@ def verdict(said: list[list], status: int | None) -> dict | None:
     bad = next((words for words in said if words[0] in ("failed", "late")), None)
     if bad:
         kind = "timed out" if bad[0] == "late" else "killed"
-        return {"fate": kind, "by": bad[1] or at, "because": bad[2:]}
+        where = [words.rpartition("site-packages/")[2] for words in bad[2:]]
+        return {"fate": kind, "by": bad[1] or at, "because": where}
     if status != 0:  # it could not be imported, or the process died
         return {"fate": "killed", "by": at, "because": [f"exit status {status}"]}
     return None
