@@ -129,7 +129,7 @@ def test_a_state_that_is_not_finite_never_replaces_a_good_one(tmp_path: Path) ->
     state = State({"": layer}, {"": optim.SGD(layer.parameters())}, np.random.default_rng(0))
     run = RunFolder(new_folder(tmp_path, "toy"))
     with (
-        pytest.raises(Diverged, match=r"networks//weight is not finite at step 2"),
+        pytest.raises(Diverged, match=r"networks/weight is not finite at step 2"),
         training(state, run, RunConfig(epochs=1, quiet=True, checkpoint_steps=1), 3) as loop,
     ):
         for _ in loop.epochs():
@@ -338,4 +338,17 @@ def test_a_digit_that_changed_in_the_metrics_is_not_drawn(
     before = contents(run)
     assert plot.main([str(run)]) == 2
     assert re.search(r"error: RUN .* of metrics.jsonl are not those that", capsys.readouterr().err)
+    assert contents(run) == before
+
+
+def test_a_refused_run_leaves_no_file_for_tensorboard(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboardX")
+    words = [*SMALL[classifier], "--tensorboard", "--quiet"]
+    write_random_digits(tmp_path, 100)
+    out = ["--data-dir", str(tmp_path), "--out", str(tmp_path / "runs")]
+    assert classifier.main([*words, *out]) == 0
+    run = only_run(tmp_path / "runs")
+    write_random_digits(tmp_path, 101)
+    before = contents(run)
+    assert classifier.main(["--resume", str(run)]) == 2
     assert contents(run) == before

@@ -193,15 +193,13 @@ def first_not_finite(state: Any, path: str = "") -> str | None:
 
 
 def arrays_in(state: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Every array of a state, with the path that leads to it."""
+    """Yield every array of a state, with the path that leads to it."""
     if isinstance(state, Tensor | np.ndarray):
         yield path, state
-    elif isinstance(state, Mapping):
-        for key, value in state.items():
-            yield from arrays_in(value, f"{path}/{key}".lstrip("/"))
-    elif isinstance(state, list | tuple):
-        for number, value in enumerate(state):
-            yield from arrays_in(value, f"{path}/{number}".lstrip("/"))
+    elif isinstance(state, Mapping | list | tuple):
+        pairs = state.items() if isinstance(state, Mapping) else enumerate(state)
+        for key, value in pairs:  # the name of an only network is ""
+            yield from arrays_in(value, "/".join(filter(None, (path, str(key)))))
 
 
 # --- the file -------------------------------------------------------------------------------------

@@ -231,8 +231,9 @@ def training(
             nothing in its folder has been changed.
         Diverged: If a number is no longer finite.
     """
-    with run.in_use(config.tensorboard), ExitStack() as stack:
+    with run.locked(), ExitStack() as stack:
         _begin(state, run, config, steps_per_epoch, data or {})
+        stack.enter_context(run.in_use(config.tensorboard))
         done = state.epoch * steps_per_epoch + state.batch
         progress = Progress(config.epochs, steps_per_epoch, done, config.quiet)
         stack.callback(progress.close)
