@@ -10,7 +10,6 @@ import io
 import os
 import signal
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
@@ -97,8 +96,6 @@ def leave(code: int) -> NoReturn:
 
     On a lost GPU it ends at once: each of CuPy's destructors would complain.
     """
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is done: there is nothing to interrupt
     for stream in map(Forgiving, (sys.stdout, sys.stderr)):
         stream.flush()
         if stream.failed:  # Python would try again, complain, and end with code 120

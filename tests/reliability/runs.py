@@ -13,6 +13,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import threading
 import time
 import traceback
 from collections import Counter
@@ -28,9 +29,13 @@ for _name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
 
 import numpy as np  # noqa: E402
 from matplotlib.figure import Figure  # noqa: E402
+from tqdm import tqdm  # noqa: E402
 
 from minigrad.data import sample_digits  # noqa: E402
 from train import checkpoint, config, drawing, trainer  # noqa: E402
+
+# tqdm's own lock is shared with forks: one that is killed while it holds it would block all others
+tqdm.set_lock(threading.RLock())
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = {  # 4 steps an epoch
