@@ -1,14 +1,9 @@
 """A little of what the long commands of tests/reliability try, and that they find what is wrong."""
 
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 from needs import FORKS
-from reliability import power_cuts
+from trainings import done
 
-ROOT = Path(__file__).parent.parent
 FEW = {
     "kills": "--kinds lstm sweep --signals 4 --fresh 0 --points 24 --again 8",
     "failing_writes": "--kinds lstm --points 16",
@@ -32,12 +27,6 @@ WRONG = {
 }
 
 
-def done(*command: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, *command], cwd=ROOT, capture_output=True, text=True, timeout=600
-    )
-
-
 @FORKS
 @pytest.mark.parametrize("name", FEW)
 def test_runs_end_right_whatever_happens(name: str) -> None:
@@ -58,37 +47,3 @@ def test_the_commands_find_what_is_wrong(name: str) -> None:
     ended = done("-c", program)
     assert ended.returncode == 1, ended.stdout + ended.stderr
     assert "WRONG" in ended.stdout and not ended.stderr
-
-
-@pytest.fixture
-def can_cut() -> None:
-    try:
-        power_cuts.check()
-    except power_cuts.Impossible as error:
-        pytest.skip(f"the power of a file system cannot be cut here: {error}")
-
-
-def cuts(*words: str) -> subprocess.CompletedProcess[str]:
-    ended = done("-m", "tests.reliability.power_cuts", *words)
-    if ended.returncode == power_cuts.CANNOT:
-        pytest.skip(ended.stderr.strip())
-    return ended
-
-
-@pytest.mark.usefixtures("can_cut")
-def test_runs_end_right_after_power_cuts() -> None:
-    ended = cuts("--cuts", "10")
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-
-
-@pytest.mark.usefixtures("can_cut")
-def test_power_cuts_harm_what_is_not_synchronized() -> None:
-    ended = cuts("--cuts", "4", "--no-sync", "--systems", "xfs", "--kinds", "lstm")
-    assert ended.returncode == 1, ended.stdout + ended.stderr
-
-
-def test_without_root_no_power_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(power_cuts.sys, "platform", "linux")
-    monkeypatch.setattr(power_cuts.os, "geteuid", lambda: 1000, raising=False)
-    with pytest.raises(power_cuts.Impossible, match="only root may mount"):
-        power_cuts.check()

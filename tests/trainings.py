@@ -3,6 +3,8 @@
 import io
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -15,6 +17,7 @@ from idx_files import write_digits
 from minigrad.data import Bytes
 from train import classifier, gan, lstm
 
+ROOT = Path(__file__).parent.parent
 TRAINERS = [lstm, gan, classifier]
 over_trainers = pytest.mark.parametrize(
     "module", TRAINERS, ids=lambda module: module.__name__.split(".")[-1]
@@ -48,6 +51,13 @@ def damaged(name: str, content: bytes | None) -> Callable[[Path], None]:
         (run / name).unlink() if content is None else (run / name).write_bytes(content)
 
     return damage
+
+
+def done(*command: str) -> subprocess.CompletedProcess[str]:
+    """Run Python with these words, in the root of the project."""
+    return subprocess.run(
+        [sys.executable, *command], cwd=ROOT, capture_output=True, text=True, timeout=600
+    )
 
 
 class Terminal(io.StringIO):
