@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import socket
 import sys
 from pathlib import Path
 
@@ -36,5 +37,24 @@ FORKS = pytest.mark.skipif(
 )
 PIPES = pytest.mark.skipif(
     not hasattr(os, "mkfifo"),
-    reason="no os.mkfifo: Windows has no pipes among its files",
+    reason="no os.mkfifo: Windows has no pipes among its files; links and folders in the place of "
+    "a file are refused by the same function, and tried anyway",
+)
+SOCKETS = pytest.mark.skipif(
+    not hasattr(socket, "AF_UNIX"),
+    reason="no sockets among the files of this system; what is no plain file is tried as a folder",
+)
+LOCKS = pytest.mark.skipif(
+    importlib.util.find_spec("fcntl") is None,
+    reason="no fcntl: Windows has no such locks; that a run says so there is tried anyway",
+)
+SIGNALS = pytest.mark.skipif(
+    os.name == "nt",
+    reason="Windows cannot send a process SIGINT or SIGHUP alone; Ctrl-C within a process is tried "
+    "in test_run.py and test_resume.py anyway",
+)
+MEMORY_LIMITS = pytest.mark.skipif(
+    sys.platform != "linux",
+    reason="a limit of a process's memory is Linux's; the same files are refused, and the memory "
+    "that Python takes for them is measured, anyway",
 )

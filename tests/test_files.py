@@ -9,7 +9,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
-from needs import LINKS
+from needs import LINKS, PIPES, SOCKETS
 
 from minigrad import files
 from minigrad.files import (
@@ -22,8 +22,6 @@ from minigrad.files import (
     replacing,
     to_disk,
 )
-
-PIPES = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes with names")
 
 
 @pytest.fixture
@@ -175,7 +173,9 @@ def test_a_pipe_that_the_user_names_is_read_to_its_end(tmp_path):
     try:
         path = Path(f"/dev/fd/{read_end}")
         if not path.exists():
-            pytest.skip("this system does not name its open files")
+            pytest.skip(
+                "no /dev/fd, where open files have names; a pipe with a name is tried anyway"
+            )
         assert read_within(path, 100) == b"some words"
     finally:
         os.close(read_end)
@@ -208,7 +208,7 @@ def test_a_member_that_is_no_plain_file_is_refused_by_name(tmp_path):
         refuse_strange(tmp_path / "missing")
 
 
-@pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="this system has no sockets in folders")
+@SOCKETS
 def test_a_socket_is_refused(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # the path to a socket must be short
     with socket.socket(socket.AF_UNIX) as end:

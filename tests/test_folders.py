@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import needs
 import pytest
 from test_resume import SMALL, results, unbroken
 from trainings import before_step, contents, only_run
@@ -107,7 +108,7 @@ def test_the_lock_is_taken_before_anything_is_read_and_held_to_the_end(
     assert "another process is training in it" in capsys.readouterr().err
 
 
-@pytest.mark.skipif(lock.fcntl is None, reason="Windows has no such locks")
+@needs.LOCKS
 def test_another_process_is_kept_out_and_changes_nothing(
     unbroken: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,6 +1,5 @@
 """Signals and streams that end: a run saves first, and no message comes before that."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -8,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import needs
 import pytest
 from test_resume import SMALL
 from trainings import only_run
@@ -16,7 +16,7 @@ from train import checkpoint, lstm
 from train.checkpoint import CHECKPOINT
 
 ROOT = Path(__file__).parent.parent
-pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals of Unix")
+pytestmark = needs.SIGNALS
 LONG = [*SMALL[lstm], "--epochs", "100000", "--checkpoint-minutes", "1000", "--no-plots"]
 
 

@@ -490,7 +490,7 @@ def test_a_file_of_options_costs_little_and_is_refused(
 # --- whole commands, with little memory -----------------------------------------------------------
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="the limit of memory is Linux's")
+@needs.MEMORY_LIMITS
 def test_a_folder_of_bombs_takes_a_command_no_memory(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
     for step in range(1, 40):

@@ -12,9 +12,7 @@ from minigrad import AnomalyError, Tensor
 
 from .checkpoint import NAMES, first_not_finite
 from .run import METRICS, RunFolder
-from .state import State
-
-Step = Callable[..., dict[str, Tensor]]
+from .state import State, Step
 
 
 class _Found(Exception):

@@ -5,7 +5,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
@@ -23,12 +23,11 @@ from .config import RunConfig
 from .console import Diverged, talker, warn
 from .progress import Progress
 from .run import METRICS, Run, RunFolder
-from .state import Meter, State
+from .state import Meter, State, Step
 
 MOST_OF_TIME = 0.01  # the share of a run's time that its checkpoints may take
 LONGEST = 60.0  # seconds for which that share may put a checkpoint off
 STOPPING = [getattr(signal, n) for n in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, n)]
-Step = Callable[..., dict[str, Tensor]]
 Source = dict[str, str]  # of data: its `source` in words, and its `sha256`
 SHOWN_STEPS = 20  # the progress shows averages over so many steps, or over an epoch if it has fewer
 

@@ -1,7 +1,7 @@
 """All that a training is made of at a moment, and that a checkpoint has to hold."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +16,7 @@ from .checkpoint import first_not_finite
 from .files import quoted
 
 MOST_WAITING = 1000  # batches whose measurements a meter leaves on the GPU
+Step = Callable[..., dict[str, Tensor]]  # a training step, which returns what it measured
 COUNTS = ("epoch", "step", "batch", "skipped")
 PARTS = ("networks", "optimizers", "schedulers")  # of what is trained; each has a state
 
