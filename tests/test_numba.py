@@ -12,7 +12,7 @@ import pytest
 
 import minigrad as mg
 from minigrad import nn
-from minigrad.backends.numba import activation, compiled
+from minigrad.backends.numba import activation, compiled, norm
 from minigrad.tensor import wrap
 
 RANDOM = np.random.RandomState(0)
@@ -101,6 +101,41 @@ def test_extremes_are_as_in_numpy(name):
     assert len(values) < compiled.SMALL <= x.size
     for row in large:
         np.testing.assert_allclose(row, small, rtol=1e-6, atol=1e-37)
+
+
+# --- what the kernels take, and what they leave to NumPy's ----------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("size", [compiled.SMALL - 1, compiled.SMALL])
+def test_activations_are_served_for_large_arrays_of_float32(size, dtype):
+    x = np.linspace(-1, 1, size).astype(dtype)
+    sigmoid, tanh, leaky_relu = activation.sigmoid, activation.tanh, activation.leaky_relu
+    found = [sigmoid.forward(x), tanh.forward(x), leaky_relu.forward(x, 0.2)]
+    found += [sigmoid.backward["x"](x, x), tanh.backward["x"](x, x)]
+    is_served = dtype == np.float32 and size == compiled.SMALL
+    assert [y is not NotImplemented for y in found] == [is_served] * 5
+
+
+def test_batch_norm_is_served_for_a_matrix_and_its_usual_gradient(monkeypatch):
+    x = WIDE.astype(np.float32)
+    y, residuals = norm.batch_norm.forward(x, None, None, 0.1)
+    assert norm.batch_norm.forward(x.ravel(), None, None, 0.1) is NotImplemented
+    assert norm.batch_norm.forward(x[None], None, None, 0.1) is NotImplemented
+    by_numpy = []
+    plain = norm.plain.batch_norm._replace(backward=lambda *args: by_numpy.append(args))
+    monkeypatch.setattr(norm.plain, "batch_norm", plain)
+    g, of_channels = np.ones_like(x), np.ones(32, np.float32)
+    for number, given in enumerate([(g, None, None), (g, of_channels, None), (g, None, g)]):
+        norm.batch_norm.backward(given, [True] * 3, y, residuals, x, None, None, 0.1)
+        assert len(by_numpy) == number
+
+
+def test_arrays_in_one_order_are_vectors_whatever_the_stride_of_an_axis_of_one():
+    c = np.zeros((2, 20, 30))[::2]
+    assert c.shape[0] == 1 and compiled.as_vectors(c, np.zeros((1, 20, 30))) is not None
+    assert compiled.as_vectors(c.T, np.zeros((30, 20, 1), order="F")) is not None
+    assert compiled.as_vectors(c, np.zeros((1, 20, 30), order="F")) is None
 
 
 PROGRAM = """

@@ -302,6 +302,13 @@ def test_astype_moves_the_vector_and_the_state(build):
     optimizer.zero_grad()
     backward(list(model.parameters()), 5)
     assert runs(optimizer) == [(0, 4)]
+    model.astype("float64")
+    steps([6])
+    assert {p.dtype for p in model.parameters()} == {np.dtype("float64")}
+    assert {v.dtype for e in optimizer.state.values() for v in e.values() if v.ndim} <= {
+        np.dtype("float64")
+    }
+    assert are_neighbours([p.data for p in model.parameters()])
 
 
 def test_gradients_of_parameters_of_several_dtypes():

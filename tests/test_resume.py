@@ -272,7 +272,8 @@ def test_a_damaged_environment_ends_no_run(
 ) -> None:
     (run / "environment.json").write_bytes(content)
     assert lstm.main(["--resume", str(run), "--quiet"]) == 0
-    assert "environment.json is damaged, and written anew" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert f"{run}: environment.json is damaged: " in said and "; it is written anew" in said
     assert results(run) == results(unbroken(lstm))
     written = RunFolder(run).read_json("environment.json")
     assert written["platform"] and [each["command"] for each in written["resumed"]]

@@ -366,6 +366,8 @@ def test_functions_stay_when_a_state_is_loaded():
         (lambda o: ExponentialLR(o, np.ones(2)), ValueError, "gamma: .*exactly one"),
         (lambda o: LinearLR(o, None), TypeError, "start_factor: expected a number"),
         (lambda o: LinearLR(o, start_factor=0), ValueError, "start_factor.*got 0"),
+        (lambda o: LinearLR(o, start_factor=-0.5), ValueError, "start_factor.*got -0.5"),
+        (lambda o: LinearLR(o, start_factor=1.5), ValueError, "start_factor.*got 1.5"),
         (lambda o: LinearLR(o, end_factor=1.5), ValueError, "end_factor.*got 1.5"),
         (lambda o: LinearLR(o, end_factor="1"), TypeError, "end_factor: expected a number"),
         (lambda o: LinearLR(o, total_iters=None), TypeError, "total_iters: expected a number"),

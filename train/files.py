@@ -57,18 +57,18 @@ def read_toml(text: str) -> Any:
     return tomllib.loads(text)
 
 
-def named_values(content: bytes, loads: Callable[[str], Any] = json.loads) -> dict[str, Any]:
-    """Read the named values in a file.
+def named_values(text: str, loads: Callable[[str], Any] = json.loads) -> dict[str, Any]:
+    """Read the named values in a text.
 
     Args:
-        content: The file's bytes.
+        text: The text.
         loads: Reads its format.
 
     Raises:
         ValueError: If it holds anything else.
     """
     try:
-        values = loads(text_of(content))
+        values = loads(text)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
     if not isinstance(values, dict):
@@ -155,7 +155,7 @@ def load_values(path: Path, flag: str, of_a_run: bool) -> dict[str, Any]:
     except (OSError, ValueError) as error:  # ValueError: also a path that no file can have
         raise BadInput(f"{flag} {path} cannot be read: {cause(error)}") from None
     try:
-        return named_values(content, read_json if path.suffix == ".json" else read_toml)
+        return named_values(text_of(content), read_json if path.suffix == ".json" else read_toml)
     except ValueError as error:
         why = shortened(str(error))
         raise BadInput(f"{flag} {path} is neither TOML nor a run's config.json: {why}") from None

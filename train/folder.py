@@ -18,7 +18,7 @@ from minigrad.files import TEMPORARY, append_to, read_member, refuse_strange, re
 from minigrad.serialization import to_bytes
 
 from .console import BadInput, cause
-from .files import named_values, text_of
+from .files import named_values, quoted, text_of
 
 MOST_TEXT = 2**22  # bytes of a JSON file
 MOST_LINES = 2**28  # bytes of a file of JSON lines
@@ -89,10 +89,16 @@ class Folder:
 
         Raises:
             OSError: If it cannot be read.
-            ValueError: If it is damaged.
+            DataError: If it is damaged.
         """
         path = self.path / name
-        return named_values(read_member(path, MOST_TEXT)) if os.path.lexists(path) else {}
+        if not os.path.lexists(path):
+            return {}
+        content = read_member(path, MOST_TEXT)
+        try:
+            return named_values(text_of(content))
+        except ValueError as error:
+            raise DataError(f"{name} is damaged: {error}") from None
 
     def append(self, name: str, **values: float) -> None:
         """Append one line to a file of JSON lines; nan and infinity become null."""
@@ -215,10 +221,10 @@ def lines_of(content: bytes, path: Path) -> list[dict[str, float]]:
         if len(lines) > MOST_COUNTED:
             raise DataError(f"{path} has {len(lines):,} lines; at most {MOST_COUNTED:,} are read")
         for line in lines:
-            found.append({name: _number(value) for name, value in json.loads(line).items()})
+            found.append({name: _number(value) for name, value in named_values(line).items()})
     except DataError:
         raise
-    except (ValueError, AttributeError, RecursionError) as error:
+    except ValueError as error:
         raise DataError(f"{path} is damaged after {len(found)} good lines: {error}") from error
     return found
 
@@ -227,6 +233,6 @@ def _number(value: Any) -> float:
     if value is None:
         return math.nan
     if type(value) not in (int, float) or abs(value) > sys.float_info.max:
-        raise ValueError(f"{value!r} is no number")
+        raise ValueError(f"{quoted(value)} is no number")
     number: float = value
     return number

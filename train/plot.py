@@ -13,8 +13,10 @@ from typing import Annotated, Any
 import tyro
 from matplotlib.figure import Figure
 
+from minigrad.data import DataError
+
 from . import classifier, drawing, gan, lstm, sweep
-from .checkpoint import DAMAGE, Damaged
+from .checkpoint import DAMAGE, Damaged, why
 from .config import RunConfig, command, config_of, program_of
 from .console import DONE, BadInput, cause, leave, talker, tell
 from .drawing import LOOKS
@@ -143,9 +145,10 @@ def read(path: Path) -> Run:
     config = config_of(path, trainer.config, program, "RUN")
     folder = RunFolder(path)
     try:
-        digits = folder.read_json("environment.json").get("digits", "").partition(" ")[0]
-        if not re.fullmatch(r"[0-9,]{0,20}", digits):
-            raise ValueError(f"environment.json says {quoted(digits)} of the digits")
+        said = folder.read_json("environment.json").get("digits", "")
+        digits = str(said).partition(" ")[0]
+        if not isinstance(said, str) or not re.fullmatch(r"[0-9,]{0,20}", digits):
+            raise DataError(f"environment.json is damaged: it says {quoted(said)} of the digits")
         _refuse_large(path / "metrics.jsonl")
         folder.check()
         choices = {"recipe": config.recipe, "digits": digits} | own_choices(config)
@@ -153,13 +156,10 @@ def read(path: Path) -> Run:
         found: Sequence[Any] = (
             sweep.read_rows(folder) if run.is_sweep else read_lines(path / "metrics.jsonl")
         )
-    except Damaged as error:
-        raise BadInput(f"RUN {path}: {error}") from None
+    except (Damaged, DataError) as error:
+        raise BadInput(f"RUN {path}: {why(error)}") from None
     except (OSError, csv.Error, *DAMAGE) as error:
-        cause = error.__cause__ or error
-        why = str(cause) if isinstance(cause, UnicodeError) else repr(cause)  # its repr has all
-        why = shortened(why)
-        raise BadInput(f"RUN {path}: its measurements are damaged: {why}") from None
+        raise BadInput(f"RUN {path}: its measurements are damaged: {why(error)}") from None
     if not found:
         raise BadInput(f"RUN {path}: nothing has been measured yet")
     if run.is_sweep:
@@ -196,7 +196,7 @@ def _problem(lines: Sequence[Mapping[str, float]], trainer: Trainer[Any]) -> str
 def _refuse_large(path: Path) -> None:
     size = path.lstat().st_size if os.path.lexists(path) else 0
     if size > MOST:
-        raise ValueError(f"{path.name} has {size:,} bytes; at most {MOST:,} are drawn")
+        raise DataError(f"{path.name} has {size:,} bytes; at most {MOST:,} are drawn")
 
 
 def own_choices(config: RunConfig) -> dict[str, Any]:

@@ -272,7 +272,7 @@ class RunFolder(Folder):
         try:
             before = self.read_json(name) or before
         except (OSError, ValueError) as error:
-            warn(f"{self.path / name} is damaged, and written anew: {error}")
+            warn(f"{self.path}: {error}; it is written anew")
         if self.resumed:
             resumed = before.get("resumed")
             earlier = resumed if isinstance(resumed, list) else []

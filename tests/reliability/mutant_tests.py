@@ -42,13 +42,14 @@ ENGINE += " tensor memory_order in_place check arguments optim_groups"
 OPS = "reference unsigned creation tensor memory_order declaration engine recurrent arguments"
 OPS += " broadcasting embedding nn"
 SUITES = [
-    ("backends/numba", True, "numba optim_kernels"),
+    ("backends/numba", True, "numba optim_kernels recurrent"),
     ("backends/numpy", False, OPS),
     ("backends/numpy", False, "backends ops half"),
     ("ops", False, OPS),
     ("ops", False, "ops gpu half"),
     ("optim", False, "optim optim_groups schedules in_place options memory_order"),
     ("optim", True, "optim_kernels"),  # `numbers`, which only Numba's updates ask for
+    ("optim", False, "optim_torch optim_options optim"),
     ("", False, ENGINE),
     ("", False, "writes ops"),
 ]
@@ -245,8 +246,10 @@ def meetings(
         trace = traced(suite.numba, file)
         by_line = trace["reached"].get(module, {})
         contexts = [context for n in lines for context in by_line.get(str(n), [])]
+        if not contexts:  # compiled code is not traced: its module's Python functions call it
+            contexts = [context for names in by_line.values() for context in names]
         reaching = {name: trace["seconds"][name] for name in contexts if name}
-        at_import = not contexts or "" in contexts  # then, or if compiled: any test may notice
+        at_import = not contexts or "" in contexts  # then any test may notice
         others = trace["seconds"] if at_import else {}
         (near if reaching else far)[file] = (reaching, others)
     order = [*near.items(), *far.items()]
