@@ -48,6 +48,7 @@ SWEEP = "--sweep 2 3 --models lstm --seeds 1 --data-size 40 --epochs 2 --hidden 
 KINDS = SMALL | {"sweep": SWEEP.split()}  # of runs; a sweep is many runs of the LSTM
 NEVER = ["--checkpoint-minutes", "1000"]
 RESULTS = {"metrics.jsonl", "metrics.csv", "last.safetensors", "best.safetensors", "sweep.csv"}
+ENDING = [s for s in signal.Signals if s.name in ("SIGINT", "SIGTERM", "SIGHUP")]
 PATIENCE = 120.0  # seconds after which a run of less than two hangs
 
 
@@ -166,9 +167,12 @@ class Process:
     def __init__(self, do: Callable[[], int], where: Path) -> None:
         self._out, self._err = (tempfile.TemporaryFile("w+", errors="replace") for _ in range(2))
         self._status: int | None = None
+        # until the child has its own handlers, so that none is met by this process's
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
         self.pid = os.fork()
         if self.pid == 0:
             _become(do, where, self._out, self._err)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
     def send(self, number: int) -> None:
         """Send a signal, if the process has not ended."""
@@ -211,9 +215,10 @@ def _become(do: Callable[[], int], where: Path, out: IO[str], err: IO[str]) -> N
     """In the child: do it, and end."""
     code = 1
     try:
-        for number in (signal.SIGTERM, signal.SIGHUP):
+        for number in ENDING:
             signal.signal(number, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
         os.chdir(where)
         os.dup2(out.fileno(), 1)
         os.dup2(err.fileno(), 2)
