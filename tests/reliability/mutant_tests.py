@@ -461,7 +461,8 @@ def run(ids: list[int]) -> None:
             print(f"{mutant['id']}: {mutant['module']} has changed there; draw a new list")
         elif not ids or mutant["id"] in ids:
             mutants.append(mutant)
-    for met in range(0 if ids else 2):
+    most = max((len(suites(mutant["module"])) for mutant in mutants), default=0)
+    for met in range(0 if ids else most):
         exchange(mutants, met)
     results = {result["id"]: result["fate"] for result in read_results()}
     for mutant in mutants:
