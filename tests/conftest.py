@@ -121,3 +121,11 @@ def quick_pictures(monkeypatch):
     from PIL import Image
 
     monkeypatch.setattr(Figure, "savefig", lambda figure, path: Image.new("L", (1, 1)).save(path))
+
+
+@pytest.fixture
+def no_figures(monkeypatch):
+    """Not even composed: for tests to which a training's pictures do not matter."""
+    from reliability import runs
+
+    runs.quick_pictures(monkeypatch.setattr)

@@ -25,7 +25,7 @@ from train.run import RunFolder
 from train.state import State
 
 __all__ = ["unbroken"]
-pytestmark = pytest.mark.usefixtures("quick_pictures")
+pytestmark = pytest.mark.usefixtures("no_figures")
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from train import checkpoint, gan, lstm
 from train.checkpoint import CHECKPOINT
 from train.run import RunFolder
 
-pytestmark = pytest.mark.usefixtures("quick_pictures")
+pytestmark = pytest.mark.usefixtures("no_figures")
 LONG = {module: [*words, "--epochs", "3"] for module, words in SMALL.items()}
 
 

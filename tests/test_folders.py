@@ -20,7 +20,7 @@ from train.folder import new_folder
 from train.run import RunFolder
 
 __all__ = ["unbroken"]
-pytestmark = pytest.mark.usefixtures("quick_pictures")
+pytestmark = pytest.mark.usefixtures("no_figures")
 SWEEP = "--sweep 3 4 --models rnn --seeds 1 --data-size 50 --epochs 2 --hidden 4".split()
 
 

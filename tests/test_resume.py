@@ -26,7 +26,7 @@ from train.run import RunFolder
 ROOT = Path(__file__).parent.parent
 SMALL = {module: runs.SMALL[module.__name__.split(".")[-1]] for module in TRAINERS}
 
-pytestmark = pytest.mark.usefixtures("quick_pictures")
+pytestmark = pytest.mark.usefixtures("no_figures")
 
 
 class Crash(BaseException):

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,7 +16,9 @@ import pytest
 from idx_files import write_digits
 
 from minigrad.data import Bytes
-from train import classifier, gan, lstm
+from train import classifier, gan, lstm, trainer
+
+trainer._versions = cache(trainer._versions)  # of installed packages: a fifth of a short training
 
 ROOT = Path(__file__).parent.parent
 TRAINERS = [lstm, gan, classifier]

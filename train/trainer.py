@@ -215,7 +215,8 @@ def environment(command: str) -> dict[str, Any]:
 
 def _versions() -> dict[str, str]:
     try:
-        installed = {d.name.lower(): d.version for d in metadata.distributions() if d.name}
+        heads = [found.metadata for found in metadata.distributions()]  # read once: it takes long
+        installed = {head["Name"].lower(): head["Version"] for head in heads if head["Name"]}
     except Exception:  # a broken installation may raise anything
         return {}
     return {name: installed[name] for name in sorted(installed) if name.startswith(SHAPERS)}

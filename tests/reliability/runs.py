@@ -429,8 +429,12 @@ def write_digits(folder: Path) -> None:
             (raw / f"{prefix}-{name}-ubyte").write_bytes(head + array.tobytes())
 
 
-def quick_pictures() -> None:
-    """Write only what figures show: to draw them takes most of the time of a short run."""
+def quick_pictures(replace: Callable[[Any, str, Any], object] = setattr) -> None:
+    """Write only what figures show: to draw them takes most of the time of a short run.
+
+    Args:
+        replace: Puts a function in the place of another; pytest's `setattr` puts it back.
+    """
     from PIL import Image
     from PIL.PngImagePlugin import PngInfo
 
@@ -451,10 +455,10 @@ def quick_pictures() -> None:
     def blank(name: str) -> Callable[..., Blank]:
         return lambda *args, **options: Blank((name, args, options))
 
-    Figure.savefig = Blank.savefig  # type: ignore[method-assign] # of figures that are drawn all the same
-    for name, each in vars(drawing).items():
+    replace(Figure, "savefig", Blank.savefig)  # of figures that are drawn all the same
+    for name, each in list(vars(drawing).items()):
         if getattr(each, "__annotations__", {}).get("return") is Figure:
-            setattr(drawing, name, blank(name))
+            replace(drawing, name, blank(name))
 
 
 def quick_start() -> None:
