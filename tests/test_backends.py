@@ -13,7 +13,7 @@ import pytest
 import minigrad as mg
 from minigrad import backends
 from minigrad.backends import Kernel
-from minigrad.backends.numpy import activation, linalg, loss, recurrent, shape
+from minigrad.backends.numpy import activation, linalg, linear, loss, recurrent, reduce, shape
 from minigrad.backends.numpy import arrays as numpy_arrays
 from minigrad.errors import DeviceError
 from minigrad.ops import norm
@@ -249,6 +249,34 @@ def test_a_wide_product_is_computed_in_pieces_no_wider_than_tall(height, width, 
         assert (linalg.product_by_rows(a, b) == np.matmul(a, b)).all()  # integers: exact
         assert sum(pieces) == width and max(pieces) <= widest
     assert pieces == [width]  # a small product stays whole
+
+
+def test_products_are_served_for_two_matrices():
+    a, b, g = np.ones((2, 3)), np.ones((3, 4)), np.ones((2, 4))
+    forward, rules = linalg.matmul
+    assert (forward(a, b) == a @ b).all()
+    assert forward(a[0], b) is forward(a, b[:, 0]) is forward(a, a) is NotImplemented
+    assert (rules["a"](g, a.shape, b) == g @ b.T).all()
+    assert (rules["b"](g, a, b.shape) == a.T @ g).all()
+    assert rules["a"](g[0], (3,), b) is rules["b"](g[:, 0], a, (3,)) is NotImplemented
+
+
+def test_linear_layers_are_served_for_one_dtype():
+    x, weight, bias = np.ones((2, 3)), np.ones((4, 3)), np.ones(4)
+    for given in ((x, weight, bias), (x, weight, None)):
+        assert (linear.linear.forward(*given)[0] == 3 + (given[2] is not None)).all()
+    for number in range(3):
+        mixed = [a.astype("f4") if i == number else a for i, a in enumerate((x, weight, bias))]
+        assert linear.linear.forward(*mixed) is NotImplemented
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.int64])
+def test_sums_and_means_are_served_where_they_need_no_wider_dtype(dtype):
+    x = np.ones(3, dtype)
+    found = [reduce.sum.forward(x), reduce.mean.forward(x)]
+    is_served = [dtype != np.float16, dtype in (np.float32, np.float64)]
+    assert [y is not NotImplemented for y in found] == is_served
+    assert reduce.mean.forward(x[:0]) is NotImplemented
 
 
 @pytest.mark.parametrize("slope", [-0.5, 0.0, 0.2, 1.0, 1.5])

@@ -37,6 +37,21 @@ def test_likes_follow_shape_and_dtype(dtype):
     assert mg.full_like(mg.ones(2), 7, requires_grad=True).requires_grad
 
 
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda **options: mg.full(2, 1.0, **options),
+        lambda **options: mg.zeros(2, **options),
+        lambda **options: mg.ones(2, **options),
+        lambda **options: mg.rand(2, **options),
+        lambda **options: mg.randn(2, **options),
+        lambda **options: mg.tensor([1.0], **options),
+    ],
+)
+def test_a_gradient_is_computed_for_what_asks_for_it_only(make):
+    assert not make().requires_grad and make(requires_grad=True).requires_grad
+
+
 def test_arange_and_eye_count_as_numpy():
     for bounds in [(3,), (1, 4), (1, 8, 2), (3, 0, -1)]:
         x = mg.arange(*bounds)

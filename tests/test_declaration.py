@@ -20,6 +20,18 @@ def x():
     return mg.tensor([1.0, -2.0], requires_grad=True)
 
 
+def test_inputs_by_name_have_the_gradients_of_inputs_by_position():
+    @mg.primitive(a=lambda g, b: g * b, b=lambda g, a: g * a)
+    def product(a, b):
+        return a * b
+
+    a, b = (mg.tensor(value, requires_grad=True) for value in (2.0, 3.0))
+    for call in (lambda: product(a, b), lambda: product(a, b=b), lambda: product(b=b, a=a)):
+        y = call()
+        assert y.item() == 6
+        assert [g.item() for g in mg.grad(y, [a, b])] == [3, 2]
+
+
 # --- a kernel belongs to one definition -------------------------------------------------------
 
 OWN = """

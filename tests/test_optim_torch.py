@@ -439,6 +439,7 @@ def test_restored_schedule_goes_on(name):
         {},
         {"mode": "max", "patience": 1},
         {"factor": 0.5, "patience": 0, "cooldown": 2},
+        {"factor": 0.5, "patience": 0, "cooldown": 0.5},
         {"patience": 1, "threshold": 0.5, "threshold_mode": "abs", "min_lr": [0.3, 0.0]},
         {"mode": "max", "patience": 0, "threshold": 0.1, "threshold_mode": "abs", "min_lr": 0.2},
         {"patience": 0, "eps": 0.4},
