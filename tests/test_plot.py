@@ -394,7 +394,7 @@ def test_a_damaged_sweep_is_refused(tmp_path: Path, capsys: pytest.CaptureFixtur
     sweep = make_sweep(tmp_path / "s", [("lstm", 5, 1.0)])
     (sweep / "sweep.csv").write_text("model,length\nlstm,5\n")
     assert plot.main([str(sweep)]) == 2
-    assert "its measurements are damaged: no 'final_accuracy'" in capsys.readouterr().err
+    assert "sweep.csv is damaged: row 1 is {'model': 'lstm', 'l" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("quick_pictures")

@@ -9,6 +9,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
+from minigrad.data import DataError
 from minigrad.files import read_member
 
 from . import drawing
@@ -115,26 +116,24 @@ def read_rows(run: RunFolder) -> list[dict[str, Any]]:
 
     Raises:
         OSError: If the table cannot be read.
-        ValueError: If it is damaged.
+        DataError: If it is damaged.
     """
     path = run.path / "sweep.csv"
     if not os.path.lexists(path):
         return []
     text = text_of(read_member(path, MOST))
-    rows: list[dict[str, Any]] = [
-        {
-            "model": row["model"],
-            "length": int(row["length"]),
-            "final_accuracy": float(row["final_accuracy"]),
-        }
-        for row in csv.DictReader(text.splitlines())
-    ]
-    for row in rows:
-        known = row["model"] in TITLES and LENGTH.test(row["length"])
-        if not (known and 0 <= row["final_accuracy"] <= 1):
-            raise ValueError(f"{path.name} holds {quoted(row)}")
+    rows: list[dict[str, Any]] = []
+    for number, row in enumerate(csv.DictReader(text.splitlines()), 1):
+        try:
+            length, accuracy = int(row["length"]), float(row["final_accuracy"])
+            is_possible = row["model"] in TITLES and LENGTH.test(length) and 0 <= accuracy <= 1
+        except (KeyError, TypeError, ValueError):  # a column is missing, or holds no number
+            is_possible = False
+        if not is_possible:
+            raise DataError(f"{path.name} is damaged: row {number} is {quoted(row)}")
+        rows.append({"model": row["model"], "length": length, "final_accuracy": accuracy})
     if len({row["length"] for row in rows}) > LENGTH.many:
-        raise ValueError(f"{path.name} holds more than {LENGTH.many} lengths")
+        raise DataError(f"{path.name} holds more than {LENGTH.many} lengths")
     return rows
 
 
