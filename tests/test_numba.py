@@ -19,12 +19,21 @@ RANDOM = np.random.RandomState(0)
 WIDE = RANDOM.standard_normal((48, 32))
 ORDERS = ["C", *checks.ORDERS]
 
+
+def batch_norm():
+    """One whose scales and shifts do something."""
+    module = nn.BatchNorm1d(32)
+    module.weight.data[...] = RANDOM.uniform(0.5, 2, 32)
+    module.bias.data[...] = RANDOM.standard_normal(32)
+    return module
+
+
 FUNCTIONS = {
     "sigmoid": mg.sigmoid,
     "tanh": mg.tanh,
     "leaky_relu": lambda x: nn.functional.leaky_relu(x, 0.2),
-    "batch_norm": nn.BatchNorm1d(32),
-    "batch_norm and leaky_relu": nn.Sequential(nn.BatchNorm1d(32), nn.LeakyReLU(0.2)),
+    "batch_norm": batch_norm(),
+    "batch_norm and leaky_relu": nn.Sequential(batch_norm(), nn.LeakyReLU(0.2)),
 }
 
 
@@ -50,6 +59,17 @@ def test_every_memory_order_gives_the_definitions_numbers(name, order, of_gradie
         assert found.dtype == np.float32
         within = checks.tolerance(np.float32, expected, WIDE, np.ones(len(WIDE)))
         checks.assert_close(found, expected, within, name)
+
+
+def test_batch_norm_measures_what_the_definition_measures():
+    results = []
+    for dtype in (np.float32, np.float64):
+        module = nn.BatchNorm1d(32).astype(dtype)
+        module(wrap(WIDE.astype(dtype)))
+        results.append((module.running_mean.data, module.running_var.data))
+    for found, expected in zip(*results, strict=True):
+        within = checks.tolerance(np.float32, expected, WIDE, np.ones(len(WIDE)))
+        checks.assert_close(found, expected, within, "running statistics")
 
 
 def test_an_lstm_gives_the_definitions_numbers():
