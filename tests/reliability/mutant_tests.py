@@ -24,7 +24,7 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.reliability.mutants import LIST, RESULTS, ROOT, mutated, read_results, sources
+from tests.reliability.mutants import LIST, RESULTS, ROOT, mutated, read_results, row, sources
 
 FOLDER = Path(tempfile.gettempdir()) / "minigrad-mutation"
 SECONDS = 12  # of a suite's tests per mutant, by what they take without one
@@ -456,11 +456,12 @@ def run(ids: list[int]) -> None:
         RESULTS.write_text("".join(kept), encoding="utf-8")
     mutants = []
     for mutant in json.loads(LIST.read_text(encoding="utf-8"))["mutants"]:
-        line = (ROOT / mutant["module"]).read_text(encoding="utf-8").split("\n")
-        if line[mutant["position"][0] - 1].strip() != mutant["line"]:
+        if ids and mutant["id"] not in ids:
+            continue
+        if place := row(mutant):
+            mutants.append(mutant | {"position": [place]})
+        else:
             print(f"{mutant['id']}: {mutant['module']} has changed there; draw a new list")
-        elif not ids or mutant["id"] in ids:
-            mutants.append(mutant)
     most = max((len(suites(mutant["module"])) for mutant in mutants), default=0)
     for met in range(0 if ids else most):
         exchange(mutants, met)

@@ -73,6 +73,19 @@ def mutated(module: str, operator: str, occurrence: int) -> str:
     return code
 
 
+def row(mutant: dict) -> int | None:
+    """The number of the line that a mutant changes now; None if it is not there any more."""
+    lines = (ROOT / mutant["module"]).read_text(encoding="utf-8").split("\n")
+    before, wanted = mutant["position"][0], (mutant["line"], mutant["mutant"])
+    if before <= len(lines) and lines[before - 1].strip() == mutant["line"]:
+        return before
+    if not any(line.strip() == mutant["line"] for line in lines):
+        return None
+    others = mutated(mutant["module"], mutant["operator"], mutant["occurrence"]).split("\n")
+    pairs = enumerate(zip(lines, others, strict=False), 1)
+    return next((n for n, pair in pairs if tuple(map(str.strip, pair)) == wanted), None)
+
+
 def draw() -> None:
     """Draw COUNT of all mutants that cosmic-ray knows, and write the list.
 
