@@ -254,9 +254,10 @@ def reload_optimizer(task):
     task.optimizers[0].load_state_dict(state)
 
 
-def reload_one_count(task):
+def reload_counts(task, counts=(40.0,)):
     state = task.optimizers[0].state_dict()
-    state["state"][0]["step"] = mg.tensor(40.0)
+    for number, count in enumerate(counts):
+        state["state"][number]["step"] = mg.tensor(count)
     task.optimizers[0].load_state_dict(state)
 
 
@@ -294,7 +295,8 @@ CHANGES = {
     "an assigned array": (rebind, 6),
     "loaded weights": (reload, 0),
     "a loaded optimizer": (reload_optimizer, 4),
-    "a loaded count": (reload_one_count, 4),
+    "a loaded count": (reload_counts, 4),
+    "loaded counts": (partial(reload_counts, counts=(40.0, 50.0)), 4),
     "a layer": (exchange_layer, 4),
     "a bias": (exchange_bias, 2),
     "a group": (add_group, 4),
