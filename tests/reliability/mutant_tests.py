@@ -215,7 +215,11 @@ def traced(numba: bool, file: str) -> dict:
 
 
 def statement(module: str, line: int) -> set[int]:
-    """The lines of the innermost statement around a line; of a compound one, those of its head."""
+    """The lines of the innermost statement around a line; of a compound one, those of its head.
+
+    In the head of a function, which is read at import, a default matters to whoever calls it: so
+    that is the whole function.
+    """
     lines = {line}
     for node in ast.walk(ast.parse((ROOT / module).read_text(encoding="utf-8"))):
         if not isinstance(node, ast.stmt):
@@ -225,7 +229,8 @@ def statement(module: str, line: int) -> set[int]:
         first = min([node.lineno, *(d.lineno for d in decorators)])
         last = body[0].lineno - 1 if body else node.end_lineno or node.lineno
         if first <= line <= max(first, last):
-            lines |= set(range(first, max(first, last) + 1))
+            is_function = isinstance(node, ast.FunctionDef)
+            lines |= set(range(first, (node.end_lineno if is_function else max(first, last)) + 1))
     return lines
 
 
