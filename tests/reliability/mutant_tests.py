@@ -258,17 +258,19 @@ def meetings(
         others = trace["seconds"] if at_import else {}
         (near if reaching else far)[file] = (reaching, others)
     order = [*near.items(), *far.items()]
-    for start, stop in ((0, 2), (2, 5), (5, None)):
-        tests: dict[str, float] = {}
-        for rank in (0, 1):
+    met: set[str] = set()
+    for rank in (0, 1):  # first the tests that reach the lines, in whichever file they are
+        for start, stop in ((0, 2), (2, 5), (5, None)):
             found = {n: s for _, pair in order[start:stop] for n, s in pair[rank].items()}
-            for name in sorted(found.keys() - tests.keys(), key=found.__getitem__):
+            tests: dict[str, float] = {}
+            for name in sorted(found.keys() - met, key=found.__getitem__):
                 if found[name] <= left:
                     tests[name] = found[name]
                     left -= found[name]
-        if tests:
-            files = dict.fromkeys(name.partition("::")[0] for name in tests)
-            yield list(files), tests
+            met |= tests.keys()
+            if tests:
+                files = dict.fromkeys(name.partition("::")[0] for name in tests)
+                yield list(files), tests
 
 
 def verdict(said: list[list], status: int | None) -> dict | None:
