@@ -60,6 +60,27 @@ def test_the_first_operation_is_found_long_before_it_is_seen(
     assert f"first in step {at}: log: the result contains an infinity, which no input does" in error
 
 
+@pytest.mark.parametrize("at", [5, 12])
+def test_what_does_not_come_again_has_no_first_operation(
+    at: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A bit that has flipped in memory, say; step 12 is the last, so the repetition ends well."""
+    step, seen = lstm.step, []
+
+    def once_bad(*args: Any) -> dict[str, mg.Tensor]:
+        seen.append(1)
+        found = step(*args)
+        return found | {"loss": mg.tensor(math.nan)} if len(seen) == at else found
+
+    monkeypatch.setattr(lstm, "step", once_bad)
+    words = [*LONG[lstm], "--checkpoint-steps", "1", "--quiet", "--out", str(tmp_path)]
+    assert lstm.main(words) == 1
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert f"at step {at}: the training diverged" in error and "first in step" not in error
+    assert error.endswith(f"the last good checkpoint is that of step {at - 1}")
+    assert len(seen) > at  # it was tried again
+
+
 def test_a_step_that_is_not_finite_can_be_left_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -13,10 +13,12 @@ import pytest
 from test_resume import SMALL, results, unbroken
 from trainings import before_step, contents, only_run
 
+from minigrad.data import DataError
+from minigrad.files import TEMPORARY
 from train import folder, lock, lstm
 from train.checkpoint import NAMES
 from train.console import BadInput
-from train.folder import new_folder
+from train.folder import lines_of, new_folder
 from train.run import RunFolder
 
 __all__ = ["unbroken"]
@@ -191,3 +193,27 @@ def test_what_a_killed_process_leaves_is_removed_even_before_the_first_checkpoin
     assert lstm.main(["--resume", str(run), "--quiet"]) == 0
     assert not list(run.rglob(".unfinished-*"))
     assert (part / "last.safetensors").exists()
+
+
+@needs.LINKS
+def test_nothing_is_written_through_a_link_that_comes_during_a_run(tmp_path: Path) -> None:
+    run = RunFolder(new_folder(tmp_path, "toy", "run"))
+    (tmp_path / "elsewhere").mkdir()
+    (run.path / "samples").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(OSError, match="samples is a link, expected a folder"):
+        run.write("samples/step-1.png", b"x")
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+def test_a_folder_with_a_temporary_files_name_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / f"{TEMPORARY}1").mkdir()
+    (tmp_path / f"{TEMPORARY}2").touch()
+    RunFolder(tmp_path).remove_unfinished()
+    assert [path.name for path in tmp_path.iterdir()] == [f"{TEMPORARY}1"]
+
+
+def test_no_more_lines_are_read_than_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(folder, "MOST_COUNTED", 2)
+    assert len(lines_of(b'{"a": 1}\n' * 2, Path("x"))) == 2
+    with pytest.raises(DataError, match="x has 3 lines; at most 2 are read"):
+        lines_of(b'{"a": 1}\n' * 3, Path("x"))

@@ -1,10 +1,13 @@
 """What both trainers share: options, run folders, averages, the loop, stopping, pictures."""
 
+import inspect
 import json
 import math
 import os
 import re
 import signal
+import sys
+import types
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,13 +20,13 @@ from PIL import Image
 import minigrad as mg
 from minigrad import nn, optim
 from minigrad.data import DataError, batches
-from train import drawing
+from train import drawing, trainer
 from train.allowed import BELOW_ONE, COUNT
 from train.config import RunConfig, parse
 from train.console import BadInput, Diverged
 from train.folder import new_folder
 from train.loop import Loop, training
-from train.run import Run, RunFolder
+from train.run import Run, RunFolder, summary_writer
 from train.state import Meter, State
 from train.trainer import Trainer, environment
 
@@ -285,6 +288,37 @@ def test_environment_names_command_and_versions() -> None:
     json.dumps(found)
 
 
+def broken(*args: object, **options: object) -> Any:
+    raise OSError("no such program")
+
+
+def test_an_environment_is_described_whatever_is_broken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trainer.metadata, "distributions", broken)
+    monkeypatch.setattr(trainer, "_versions", inspect.unwrap(trainer._versions))
+    monkeypatch.setattr(trainer, "ROOT", tmp_path)
+    monkeypatch.setattr(trainer.subprocess, "run", broken)
+    for _ in ("no checkout", "no git"):
+        found = environment("x")
+        assert found["packages"] == {} and found["commit"] is None
+        (tmp_path / ".git").mkdir(exist_ok=True)
+
+
+def test_a_checkout_names_its_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = types.SimpleNamespace(stdout="1234-dirty\n")
+    monkeypatch.setattr(trainer, "ROOT", tmp_path)
+    monkeypatch.setattr(trainer.subprocess, "run", lambda *args, **options: said)
+    (tmp_path / ".git").mkdir()
+    assert environment("x")["commit"] == "1234-dirty"
+
+
+def test_tensorboard_that_is_missing_is_bad_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "tensorboardX", None)
+    with pytest.raises(BadInput, match='--tensorboard needs a package: pip install "tensorboardX"'):
+        summary_writer()
+
+
 def test_meter_averages_over_examples() -> None:
     meter = Meter()
     assert meter.read() == {}
@@ -321,6 +355,25 @@ def test_loop_counts_logs_and_saves(state: State, run: RunFolder) -> None:
     assert all(line["seconds"] > 0 and line["steps_per_second"] > 0 for line in timing)
     saved = mg.load(run.path / "last.safetensors")
     assert set(saved) == {"weight", "bias"}
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        ({"step": -1}, "step is -1, expected a whole number"),
+        ({"best": (math.nan,)}, r"best is \(nan,\), expected numbers"),
+        ({"best_file": np.zeros((1, 2), np.uint8)}, r"best_file has shape \(1, 2\), uint8"),
+        ({"best_file": np.zeros(2)}, r"best_file has shape \(2,\), float64, expected bytes"),
+        ({"networks": {"": {"weight": np.full((1, 2), np.nan)}}}, "weight is not finite"),
+    ],
+)
+def test_a_state_that_no_training_can_have_is_refused(
+    damage: dict[str, Any], words: str, state: State
+) -> None:
+    before = mg.serialization.to_bytes(state.networks[""].state_dict())
+    with pytest.raises(ValueError, match=words):
+        state.load_state_dict(state.state_dict() | damage)
+    assert mg.serialization.to_bytes(state.networks[""].state_dict()) == before
 
 
 def test_loop_goes_on_from_its_state(state: State, run: RunFolder) -> None:
