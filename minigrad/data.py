@@ -93,6 +93,8 @@ def _read_array(path: Path, file: Readable) -> Bytes:
     promise = f"its header says {' x '.join(map(str, shape))} = {expected:,} bytes"
     if expected > _MOST_BYTES:
         raise DataError(f"{path} is too large: {promise}, and at most {_MOST_BYTES:,} are read")
+    if math.prod(n or 1 for n in shape) > _MOST_BYTES:  # no such array, though empty
+        raise DataError(f"{path} is damaged: {promise}")
     content = read_up_to(file, expected)
     if len(content) < expected:
         raise DataError(

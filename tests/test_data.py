@@ -70,6 +70,10 @@ def damaged() -> dict[str, tuple[bytes, str]]:
         "one byte short": (good[:-1], "truncated.*but 99 follow"),
         "one byte more": (good + b"\0", "trailing bytes.*100 bytes, but more follow"),
         "enormous": (b"\0\0\x08\x04" + b"\xff" * 16, "too large.*at most 1,073,741,824 are read"),
+        "enormous and empty": (
+            b"\0\0\x08\x08" + b"\0" * 4 + b"\xff" * 28,
+            "damaged.*0 x 4294967295",
+        ),
         "gigabyte": (
             b"\0\0\x08\x01\x40\0\0\0",
             "truncated: .* = 1,073,741,824 bytes, but 0 follow",
