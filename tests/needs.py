@@ -42,7 +42,8 @@ PIPES = pytest.mark.skipif(
 )
 SOCKETS = pytest.mark.skipif(
     not hasattr(socket, "AF_UNIX"),
-    reason="no sockets among the files of this system; what is no plain file is tried as a folder",
+    reason="no sockets among the files of this system; a folder in the place of a file is refused "
+    "by the same function, and tried anyway",
 )
 LOCKS = pytest.mark.skipif(
     importlib.util.find_spec("fcntl") is None,
