@@ -1,0 +1,1 @@
+"""The pictures of the course, a file for each chapter. Each function draws one and returns it."""
