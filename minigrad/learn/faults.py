@@ -1,0 +1,243 @@
+"""Say what is wrong with results, from what they have in common with the right ones.
+
+Each function here looks for one kind of fault and returns its message, or "" where it is another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from minigrad.learn.judges import DIGITS, Array, Result
+
+WITHIN = 10.0**-DIGITS
+
+
+def is_close(got: Any, expected: Any) -> bool:
+    """Whether two results are the same: numbers to six digits of the largest, all else by `==`."""
+    if not _is_numeric(expected):
+        return type(got) is type(expected) and bool(got == expected)
+    if not _is_numeric(got) or np.shape(got) != np.shape(expected):
+        return False
+    return _near(np.asarray(got, np.float64), np.asarray(expected, np.float64))
+
+
+def explain(results: Sequence[Result]) -> str:
+    """Say what is wrong; "" if nothing is.
+
+    Args:
+        results: All that a judge yielded, in order.
+    """
+    for result in results:
+        if message := _kind(result, results):
+            return message
+    wrong = [result for result in results if not is_close(result.got, result.expected)]
+    if not wrong:
+        return ""
+    name = wrong[0].name
+    mine = [result for result in results if result.name == name]
+    bad = [result for result in mine if result in wrong]
+    others = dict.fromkeys(result.name for result in results)
+    right = [other for other in others if all(r not in wrong for r in results if r.name == other)]
+    praise = f"{' and '.join(right)} {'is' if len(right) == 1 else 'are'} right. " if right else ""
+    return praise + (_relation(bad) or _cases(mine, bad)) + f" {_example(bad[0])}"
+
+
+# --- what kind of thing it is -----------------------------------------------------------------
+
+
+def _kind(result: Result, results: Sequence[Result]) -> str:
+    """A fault that needs no look at the numbers: nothing returned, another type, shape, NaN."""
+    name, got, expected = result.name, result.got, result.expected
+    where = f" (for {result.where})" if result.where else ""
+    if got is ...:
+        return f"{name} is still `...`: put your own code in the place of the three dots."
+    if got is None and expected is not None:
+        return f"{name} is None{where}: does each way through the function end with `return`?"
+    if not _is_numeric(expected):
+        if is_close(got, expected):
+            return ""
+        return f"{name} is {_short(got)}{where}; expected {_short(expected)}."
+    if not _is_numeric(got):
+        kind = type(got).__name__
+        remedy = "; `.numpy()` gives its array" if kind == "Tensor" else ""
+        wanted = "a number" if np.ndim(expected) == 0 else "a NumPy array"
+        return f"{name} is of type {kind}{where}; expected {wanted}{remedy}."
+    shape, right = np.shape(got), np.shape(expected)
+    if shape != right:
+        return f"{name} has shape {shape}{where}; " + _shape(result, results)
+    if np.asarray(expected).dtype.kind != "f":
+        return ""
+    values = np.asarray(got)
+    if not np.isfinite(values).all() and np.isfinite(expected).all():
+        what = "NaN" if np.isnan(values).any() else "infinity"
+        return (
+            f"{name} contains {what}{where}, and should not: look for an overflow of exp, a "
+            "logarithm or a division of 0, or infinity times 0."
+        )
+    if values.dtype.kind in "iub" and np.any(expected != np.round(expected)):
+        return f"{name} consists of integers ({values.dtype}){where}; expected float64 numbers."
+    if values.dtype.itemsize < 8 and values.dtype.kind == "f":
+        return f"{name} is {values.dtype}{where}; expected float64, as the arguments are."
+    return ""
+
+
+def _shape(result: Result, results: Sequence[Result]) -> str:
+    """What a wrong shape tells."""
+    shape, right = np.shape(result.got), np.shape(result.expected)
+    if result.like:
+        wanted = f"{result.name} has the shape of {result.like}, {right}"
+    else:
+        wanted = f"expected {right}"
+    for other in results:
+        if other.where == result.where and other.name != result.name:
+            if is_close(result.got, other.expected):
+                swapped = is_close(other.got, result.expected)
+                return f"{wanted}. It is {other.name}" + (": the two are swapped." * swapped or ".")
+    if len(shape) > 1 and shape == right[::-1]:
+        return f"{wanted}: is something transposed?"
+    if [n for n in shape if n != 1] == [n for n in right if n != 1]:
+        return f"{wanted}: an axis of length 1 is missing or too many (`keepdims`, `reshape`)."
+    if len(shape) > len(right) or _broadcasts(right, shape):
+        return f"{wanted}: where an input was repeated, its gradient is the sum over the copies."
+    if _broadcasts(shape, right):
+        return f"{wanted}: each element of {result.like or 'the result'} needs a number of its own."
+    return f"{wanted}."
+
+
+def _broadcasts(small: tuple[int, ...], large: tuple[int, ...]) -> bool:
+    try:
+        return np.broadcast_shapes(small, large) == large
+    except ValueError:
+        return False
+
+
+# --- what the numbers have in common with the right ones -----------------------------------------
+
+
+def _relation(bad: Sequence[Result]) -> str:
+    """A relation that holds between all wrong results and the right ones."""
+    name = bad[0].name
+    pairs = [(np.asarray(r.got, np.float64), np.asarray(r.expected, np.float64)) for r in bad]
+
+    def all_are(change: Callable[[Array], Array]) -> bool:
+        return all(
+            change(right).shape == got.shape and _near(got, change(right)) for got, right in pairs
+        )
+
+    if all(not got.any() for got, _ in pairs):
+        return f"{name} is 0 everywhere."
+    if all_are(np.negative):
+        return f"{name} has the wrong sign everywhere."
+    if message := _factor(name, pairs):
+        return message
+    if all(got.ndim for got, _ in pairs) and all(got.size > 1 for got, _ in pairs):
+        if all_are(np.transpose):
+            return f"{name} is the transpose of what it should be."
+        for axis in range(min(got.ndim for got, _ in pairs)):
+            if all_are(lambda x, axis=axis: np.flip(x, axis)):  # type: ignore[misc]
+                return f"{name} has the right numbers in reverse order along axis {axis}."
+            for by in (1, -1):
+                if all_are(lambda x, axis=axis, by=by: np.roll(x, by, axis)):  # type: ignore[misc]
+                    way = "later" if by == 1 else "earlier"
+                    return f"{name} has the right numbers one place too {way} along axis {axis}."
+        if all(_near(np.sort(got, axis=None), np.sort(right, axis=None)) for got, right in pairs):
+            return f"{name} has the right numbers, in the wrong places."
+    gaps = [got - right for got, right in pairs]
+    if all(_near(gap, np.full_like(gap, gaps[0].flat[0])) for gap in gaps):
+        gap = float(gaps[0].flat[0])
+        return f"Every number of {name} is {abs(gap):.6g} too {'large' if gap > 0 else 'small'}."
+    return ""
+
+
+def _factor(name: str, pairs: Sequence[tuple[Array, Array]]) -> str:
+    """A factor between all wrong results and the right ones: a constant, or a length."""
+    factors = []
+    for got, right in pairs:
+        scale = float(np.sum(right * right))
+        factor = float(np.sum(got * right)) / scale if scale else 0.0
+        if not factor or not _near(got, factor * right):
+            return ""
+        factors.append(factor)
+    first = factors[0]
+    if np.allclose(factors, first, rtol=WITHIN, atol=0):
+        if abs(first) > 1:
+            text = f"Every number of {name} is {abs(first):.6g} times too large"
+        else:
+            text = f"Every number of {name} is {abs(1 / first):.6g} times too small"
+        return text + (", and has the wrong sign." if first < 0 else ".")
+    for axis in range(min(right.ndim for _, right in pairs)):
+        lengths = [right.shape[axis] for _, right in pairs]
+        if np.allclose(factors, lengths, rtol=WITHIN, atol=0):
+            return (
+                f"Every number of {name} is N times too large, where N is the length of axis "
+                f"{axis}: is a division by N missing, as of a mean?"
+            )
+        if np.allclose(np.multiply(factors, lengths), 1, rtol=WITHIN, atol=0):
+            return (
+                f"Every number of {name} is N times too small, where N is the length of axis "
+                f"{axis}: is it divided by N once too often, as of a mean in place of a sum?"
+            )
+    return f"{name} is right but for a factor, which differs from input to input."
+
+
+def _cases(mine: Sequence[Result], bad: Sequence[Result]) -> str:
+    """For which inputs and at which positions the numbers are wrong."""
+    name = bad[0].name
+    good = [result for result in mine if result not in bad]
+    if good and good[0].where and bad[0].where != good[0].where:
+        return (
+            f"{name} is right for {good[0].where}, but not for {bad[0].where}: is a size or a "
+            "value of one case written into the function?"
+        )
+    got, right = (np.asarray(x, np.float64) for x in (bad[0].got, bad[0].expected))
+    wrong = int(np.sum(_apart(got, right)))
+    if got.size == 1:
+        return f"{name} is wrong."
+    if wrong == got.size:
+        return f"{name} has the right shape, but every number is wrong."
+    return f"{name} has the right shape, but {wrong} of {got.size} numbers are wrong."
+
+
+def _example(result: Result) -> str:
+    """The first wrong number, beside the right one."""
+    got, right = (np.asarray(x, np.float64) for x in (result.got, result.expected))
+    [place] = np.argwhere(_apart(got, right))[:1]
+    index = tuple(map(int, place))
+    at = f" at {list(index)}" if index else ""
+    where = f"For {result.where}: " if result.where else ""
+    return f"{where}{result.name}{at} is {got[index]:.6g}, and should be {right[index]:.6g}."
+
+
+# --- comparing --------------------------------------------------------------------------------
+
+
+def _is_numeric(value: Any) -> bool:
+    if isinstance(value, bool | np.bool_ | str):
+        return False
+    return isinstance(value, int | float | np.number) or (
+        isinstance(value, np.ndarray) and value.dtype.kind in "fiu"
+    )
+
+
+def _apart(got: Array, right: Array) -> Array:
+    """Which elements differ by more than 1e-6 of the largest number, or of 1."""
+    finite = np.abs(right[np.isfinite(right)])
+    scale = max(1.0, float(finite.max(initial=0)))
+    with np.errstate(invalid="ignore"):  # infinity minus infinity
+        return ~((got == right) | (np.abs(got - right) <= WITHIN * scale) | _both_nan(got, right))
+
+
+def _both_nan(got: Array, right: Array) -> Array:
+    return np.isnan(got) & np.isnan(right)
+
+
+def _near(got: Array, right: Array) -> bool:
+    return bool(got.shape == right.shape and not _apart(got, right).any())
+
+
+def _short(value: Any) -> str:
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 80 else f"{text[:77]}..."
