@@ -1,4 +1,4 @@
-"""Run the pages of the course: `python docs/course/run.py 01-graph.md`, or all pages without a name.
+"""Run the pages of the course: `python docs/course/run.py 01-graph.md`, or all of them.
 
 The `{code-cell}` blocks of a page run in order in one namespace, as a notebook's cells do. Behind a
 cell stands what it shows: its text in an `{output}` block, and its picture as an image. Both are
@@ -18,9 +18,9 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import chdir, redirect_stdout
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +28,8 @@ import numpy as np
 from PIL import Image
 
 COURSE = Path(__file__).parent
-DIFFERENT = 40  # of 255: a block of pixels that differs by more shows something else
-SHARE = 0.002  # of the blocks of a picture, which may differ: fonts are drawn a little differently
+DIFFERENT = 20  # of 255: a block of pixels that differs by more shows something else
+SHARE = 0.001  # of the blocks of a picture, which may differ: fonts are drawn a little differently
 
 
 class PageError(Exception):
@@ -61,10 +61,11 @@ class Cell:
 
 @dataclass
 class Shown:
-    """What a cell has shown: its text, and a picture as the bytes of a PNG file."""
+    """What a cell has shown: its text; its last value, also as a PNG file if it is a picture."""
 
-    text: str = ""
-    png: bytes | None = field(default=None, repr=False)
+    text: str
+    value: Any
+    png: bytes | None
 
 
 def cells_of(page: Path) -> list[Cell]:
@@ -156,7 +157,7 @@ def _run(page: Path, cell: Cell, namespace: dict[str, Any]) -> Shown:
     if value is not None and png is None:
         text.write(f"{value!r}\n")
     shown = "\n".join(line.rstrip() for line in text.getvalue().splitlines()).strip("\n")
-    return Shown(shown, png)
+    return Shown(shown, value, png)
 
 
 def png_of(value: Any) -> bytes | None:
@@ -211,10 +212,10 @@ def compressed(png: bytes) -> bytes:
     return file.getvalue()
 
 
-def problems_of(page: Path) -> list[str]:
-    """Where a page says something else than its cells show, each with its line."""
+def compared(page: Path, results: Iterable[tuple[Cell, Shown]]) -> list[str]:
+    """Where a page says something else than its cells have shown, each with its line."""
     problems = []
-    for cell, shown in shown_by(page):
+    for cell, shown in results:
         place = f"{page.name}:{cell.line}"
         varies = "varies" in cell.tags
         if shown.text and cell.output is None:
@@ -267,7 +268,7 @@ def main() -> int:
         try:
             if options.write:
                 write(page.resolve())
-            wrong += problems_of(page.resolve())
+            wrong += compared(page, shown_by(page.resolve()))
         except PageError as error:
             wrong.append(str(error))
     print("\n\n".join(wrong) or "The pages say what their cells show.")

@@ -1,0 +1,46 @@
+"""The pages of docs/ as a site: `pip install -e ".[docs]"`, then `sphinx-build -W docs site`.
+
+The build runs the cells of the course. What a page says that a cell shows (an `{output}` block) is
+for readers of the page as it stands, such as on GitHub: here the cell's own output takes its place.
+A picture stands in the page with its description, so the cell that draws it does not show it again.
+"""
+
+import re
+
+from docutils import nodes
+from docutils.parsers.rst import Directive
+from sphinx.application import Sphinx
+
+project = "minigrad"
+extensions = ["myst_nb"]
+html_theme = "furo"
+exclude_patterns = ["steps", "pictures"]
+myst_enable_extensions = ["dollarmath"]
+myst_heading_anchors = 3
+nb_execution_mode = "cache"
+nb_execution_raise_on_error = True
+nb_execution_timeout = 120
+suppress_warnings = ["myst.xref_missing"]  # links to source files, which are no pages
+
+PICTURE = re.compile(r"(?m)^```\{code-cell\}\n((?:(?!^```)[^\n]*\n)*?)```\n+(?=!\[)")
+
+
+class Output(Directive):
+    """What a page says that a cell shows."""
+
+    has_content = True
+
+    def run(self) -> list[nodes.Node]:
+        """Nothing: the build shows what the cell has shown."""
+        return []
+
+
+def hide_outputs_of_drawing_cells(app: Sphinx, name: str, source: list[str]) -> None:
+    """Tag the cells that an image follows."""
+    source[0] = PICTURE.sub(r"```{code-cell}\n:tags: [remove-output]\n\n\1```\n\n", source[0])
+
+
+def setup(app: Sphinx) -> None:
+    """Register the directive and the change of the source."""
+    app.add_directive("output", Output)
+    app.connect("source-read", hide_outputs_of_drawing_cells)
