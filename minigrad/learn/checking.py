@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dis
 import inspect
 import linecache
 import traceback
@@ -90,7 +91,7 @@ def check(number: str, function: Any = None) -> Any:
         A `Report`, which a notebook shows as its message; the decorator returns the function.
 
     Raises:
-        ValueError: There is no such exercise; the message names the nearest.
+        NoExerciseError: There is no such exercise; the message names the nearest.
 
     Example:
         >>> from minigrad.learn import check
@@ -162,7 +163,22 @@ def _signature(exercise: Exercise, function: Any) -> str:
         return f"The check calls {exercise.name}({needs}); yours takes {takes}."
     except ValueError:  # a built-in function tells no signature
         pass
+    if _is_empty(function):
+        return "The body is still empty: write your code in the place of the three dots."
     return ""
+
+
+def _is_empty(function: Any) -> bool:
+    """Whether a function, or each method of a class, does nothing."""
+    inner = inspect.unwrap(function)
+    members = vars(inner).values() if inspect.isclass(inner) else [inner]
+    codes = [code for member in members if (code := getattr(member, "__code__", None))]
+    done = {(i.opname, i.argval) for code in codes for i in dis.get_instructions(code)}
+    nothing = {"RESUME", "NOP", "POP_TOP", "RETURN_VALUE"}
+    idle = {"LOAD_CONST", "RETURN_CONST"}
+    return bool(codes) and all(
+        name in nothing or (name in idle and value in (None, ...)) for name, value in done
+    )
 
 
 def _praise(exercise: Exercise, results: list[Result]) -> str:
@@ -213,7 +229,7 @@ def show(number: str) -> Text:
         number: Of the exercise, as "2.3".
 
     Raises:
-        ValueError: There is no such exercise; the message names the nearest.
+        NoExerciseError: There is no such exercise; the message names the nearest.
 
     Example:
         >>> from minigrad.learn import show
@@ -232,7 +248,8 @@ def hint(number: str, step: int = 1) -> Text:
         step: 1 or 2.
 
     Raises:
-        ValueError: There is no such exercise, or the step is neither 1 nor 2.
+        NoExerciseError: There is no such exercise; the message names the nearest.
+        ValueError: The step is neither 1 nor 2.
 
     Example:
         >>> from minigrad.learn import hint
@@ -252,7 +269,7 @@ def answer(number: str) -> Text:
         number: Of the exercise, as "2.3".
 
     Raises:
-        ValueError: There is no such exercise; the message names the nearest.
+        NoExerciseError: There is no such exercise; the message names the nearest.
 
     Example:
         >>> from minigrad.learn import answer

@@ -48,6 +48,7 @@ __all__ = [
     "Exercise",
     "Judge",
     "Mistake",
+    "NoExerciseError",
     "Result",
     "Rule",
     "Values",
@@ -58,12 +59,17 @@ __all__ = [
     "find",
 ]
 
+
+class NoExerciseError(ValueError):
+    """No exercise has this number; the message names the nearest."""
+
+
 LEVELS = {1: "easy", 2: "medium", 3: "hard"}
 HERE = Path(__file__).parent
 FILES = re.compile(r"chapter\d+|puzzles|bugs")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Mistake:
     """A wrong answer that learners give, and what each of them should read.
 
@@ -76,7 +82,7 @@ class Mistake:
     message: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Exercise:
     """One exercise: its task, and all that is needed to judge a learner's answer.
 
@@ -155,7 +161,7 @@ def find(number: str) -> Exercise:
     """Return the exercise of a number.
 
     Raises:
-        ValueError: There is none; the message names the nearest.
+        NoExerciseError: There is none; the message names the nearest.
     """
     wanted = str(number).strip().upper()
     known = {exercise.number: exercise for exercise in exercises()}
@@ -163,8 +169,8 @@ def find(number: str) -> Exercise:
         return known[wanted]
     series = [n for n in known if n.partition(".")[0] == wanted.partition(".")[0]]
     near = series or difflib.get_close_matches(wanted, known, 3, cutoff=0) or list(known)
-    few = ", ".join(near[:3]) if not series else f"{near[0]} to {near[-1]}"
-    raise ValueError(
+    few = f"{near[0]} to {near[-1]}" if len(series) > 3 else ", ".join(near[:3])
+    raise NoExerciseError(
         f"there is no exercise {number!r}; the nearest: {few} "
         "(`python -m minigrad.learn` lists all)"
     )
