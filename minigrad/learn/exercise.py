@@ -1,7 +1,7 @@
 """What an exercise is, and how a chapter adds its own.
 
-A chapter's exercises stand in `minigrad/learn/chapterN.py`, the rule puzzles in `puzzles.py`, the
-planted bugs in `bugs.py`. Such a file is found by its name; it ends with a tuple `EXERCISES`.
+A chapter's exercises stand in `minigrad/learn/chapterN.py`, the rule puzzles in `puzzlesN.py`, the
+planted bugs in `bugsN.py`. Such a file is found by its name; it ends with a tuple `EXERCISES`.
 `chapter2.py` shows the form. For each exercise a file has, in this order:
 
 1. The *answer*: a public function (or class) with a docstring of one to three lines that says what
@@ -66,7 +66,7 @@ class NoExerciseError(ValueError):
 
 LEVELS = {1: "easy", 2: "medium", 3: "hard"}
 HERE = Path(__file__).parent
-FILES = re.compile(r"chapter\d+|puzzles|bugs")
+FILES = re.compile(r"(chapter|puzzles|bugs)\d*")
 
 
 @dataclass(frozen=True, eq=False)
