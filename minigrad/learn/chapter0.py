@@ -108,12 +108,12 @@ def numeric_gradient(f: Callable[[Array], float], x: Array, h: float) -> Array:
 
     f takes an array and returns a number; the gradient has the shape of x.
     """
-    gradient = np.zeros(x.shape)
+    slopes = np.zeros(x.shape)
     for place in np.ndindex(x.shape):
         change = np.zeros(x.shape)
         change[place] = h
-        gradient[place] = (f(x + change) - f(x - change)) / (2 * h)
-    return gradient
+        slopes[place] = (f(x + change) - f(x - change)) / (2 * h)
+    return slopes
 
 
 def _gradient(function: Any) -> Iterator[Result]:
