@@ -50,5 +50,7 @@ if __name__ == "__main__":
     files = {e.answer.__module__.rpartition(".")[2] for e in exercises()}
     for file in sys.argv[1:] or sorted(files):
         lines = [f"{json.dumps(number)}: {json.dumps(x)}" for number, x in values(file).items()]
-        text = "{\n" + ",\n".join(lines) + "\n}\n"
-        (HERE / "values" / f"{file}.json").write_text(text, encoding="utf-8")
+        path = HERE / "values" / f"{file}.json"
+        path.unlink(missing_ok=True)
+        if lines:
+            path.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
