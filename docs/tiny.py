@@ -1,6 +1,7 @@
 """Reverse-mode automatic differentiation on one page: the idea of minigrad, with NumPy alone.
 
-Run it: `python docs/tiny.py`. Four sentences explain it all.
+Run it: `python docs/tiny.py`. It is step 9 of the course, [09_twice.py](steps/09_twice.py), tidied.
+Four sentences explain it all.
 
 1. An operation is a *definition*, which computes y from arrays, and one *rule* per input: for a
    number L that depends on y, the rule turns g = dL/dy into dL/dinput.
@@ -12,8 +13,8 @@ Run it: `python docs/tiny.py`. Four sentences explain it all.
    leave records of their own, so the gradient can be differentiated again, to any order.
 """
 
-import inspect
 import itertools
+from heapq import heappop, heappush
 
 import numpy as np
 
@@ -30,6 +31,15 @@ class Tensor:
         self.record = Record(self.shape) if requires_grad else record
 
     shape = property(lambda self: self.data.shape)
+
+    def __neg__(self):
+        return self * -1.0
+
+    def __sub__(self, other):
+        return self + -other
+
+    def __rsub__(self, other):
+        return other + -self
 
 
 class Record:
@@ -53,48 +63,44 @@ class Record:
 
 def names_of(function):
     """The names of a function's parameters."""
-    return list(inspect.signature(function).parameters)
+    return function.__code__.co_varnames[: function.__code__.co_argcount]
 
 
 def primitive(**rules):
     """Declare an operation: decorate its definition on arrays with one rule per input."""
-    needs = {name: names_of(rule)[1:] for name, rule in rules.items()}  # what follows g
+    return lambda definition: lambda *args: apply(definition, rules, *args)
 
-    def declare(definition):
-        inputs = names_of(definition)
 
-        def operation(*args):
-            values = dict(zip(inputs, args, strict=True))
-            tensors = {name: x for name, x in values.items() if isinstance(x, Tensor)}
-            values |= {name: x.data for name, x in tensors.items()}
-            y = values["y"] = definition(*values.values())
-            if not tensors:
-                return y  # arrays in, an array out: this is how a rule gives numbers
-            parents = {n: x.record for n, x in tensors.items() if x.record and n in rules}
-            saved = {need: values[need] for name in parents for need in needs[name]}
-            return Tensor(y, Record(np.shape(y), rules, parents, saved) if parents else None)
-
-        return operation
-
-    return declare
+def apply(definition, rules, *args):
+    """Compute y, and record what its rules need if an input wants a gradient."""
+    arrays = [x.data if isinstance(x, Tensor) else x for x in args]
+    y = definition(*arrays)
+    inputs = dict(zip(names_of(definition), args, strict=True))
+    tensors = {name: x for name, x in inputs.items() if isinstance(x, Tensor)}
+    if not tensors:
+        return y  # arrays in, an array out: this is how a rule gives numbers
+    parents = {name: x.record for name, x in tensors.items() if x.record and name in rules}
+    values = dict(zip(inputs, arrays, strict=True), y=y)
+    saved = {need: values[need] for name in parents for need in names_of(rules[name])[1:]}
+    return Tensor(y, Record(np.shape(y), rules, parents, saved) if parents else None)
 
 
 def grad(output, inputs, create_graph=False):
-    """The gradients of a Tensor of one element with respect to each of the inputs.
+    """The gradients of the sum of the output's elements with respect to each of the inputs.
 
     They are arrays; with create_graph they are Tensors, which can be differentiated again.
     """
     one = np.ones_like(output.data)
-    arrived = {output.record: Tensor(one) if create_graph else one}  # sums of gradients so far
-    gradients = {}  # the sums that are complete
-    while arrived:
-        record = max(arrived, key=lambda record: record.age)  # the youngest
-        g = gradients[record] = arrived.pop(record)
-        for name, parent in record.parents.items():
-            rule = record.rules[name]
-            needs = [record.value(need, create_graph) for need in names_of(rule)[1:]]
-            part = unbroadcast(rule(g, *needs), parent.shape)
-            arrived[parent] = arrived[parent] + part if parent in arrived else part
+    gradients = {output.record: Tensor(one) if create_graph else one}  # sums of what has arrived
+    queue = [(-output.record.age, output.record)]  # a heap, the youngest on top
+    while queue:
+        _, node = heappop(queue)
+        for name, parent in node.parents.items():
+            needs = [node.value(need, create_graph) for need in names_of(node.rules[name])[1:]]
+            part = unbroadcast(node.rules[name](gradients[node], *needs), parent.shape)
+            if parent not in gradients:
+                heappush(queue, (-parent.age, parent))
+            gradients[parent] = gradients[parent] + part if parent in gradients else part
     return [gradients.get(x.record) for x in inputs]  # None where the output does not depend on x
 
 
@@ -112,7 +118,7 @@ def unbroadcast(g, shape):
 
 @primitive(a=lambda g: g, b=lambda g: g)
 def add(a, b):
-    """a + b, broadcast. `grad` undoes the broadcasting, so that no rule has to."""
+    """a + b, elementwise and broadcast."""
     return a + b
 
 
@@ -136,7 +142,7 @@ def transpose(x):
 
 @primitive(x=lambda g, y: g * (1 - y * y))
 def tanh(x):
-    """Elementwise. The rule names y and not x, so only y is saved."""
+    """The hyperbolic tangent, elementwise. Its rule names y and not x, so only y is saved."""
     return np.tanh(x)
 
 
@@ -160,9 +166,6 @@ def reshape(x, shape):
 
 Tensor.__add__ = Tensor.__radd__ = add
 Tensor.__mul__ = Tensor.__rmul__ = multiply
-Tensor.__neg__ = lambda x: x * -1.0
-Tensor.__sub__ = lambda x, other: x + -other
-Tensor.__rsub__ = lambda x, other: other + -x
 Tensor.__matmul__ = matmul
 Tensor.__rmatmul__ = lambda x, other: matmul(other, x)
 
@@ -181,7 +184,7 @@ def derivatives_of_tanh(count):
 
 def mean_square(x):
     """The mean of the squares of all elements, a Tensor of one element."""
-    return sum_over(x * x, tuple(range(len(x.shape)))) * (1 / x.data.size)
+    return sum_over(x * x, None) * (1 / x.data.size)
 
 
 def learn_xor(steps):

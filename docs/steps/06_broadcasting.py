@@ -69,8 +69,8 @@ def apply(definition, *args):
     """Compute y, and remember the inputs that are Tensors; the others are constants."""
     arrays = [x.data if isinstance(x, Tensor) else x for x in args]
     y, rules = definition(*arrays)
-    parents = zip(args, rules.values(), strict=False)
-    return Tensor(y, [(x, rule) for x, rule in parents if isinstance(x, Tensor)])
+    edges = zip(args, rules.values(), strict=False)
+    return Tensor(y, [(x, rule) for x, rule in edges if isinstance(x, Tensor)])
 
 
 @operation
@@ -87,7 +87,7 @@ def multiply(a, b):
 
 @operation
 def tanh(x):
-    """Elementwise."""
+    """The hyperbolic tangent, elementwise."""
     y = np.tanh(x)
     return y, dict(x=lambda g: g * (1 - y * y))
 

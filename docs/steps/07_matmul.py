@@ -111,7 +111,7 @@ def matmul(a, b):
 
 @operation
 def tanh(x):
-    """Elementwise."""
+    """The hyperbolic tangent, elementwise."""
     y = np.tanh(x)
     return y, dict(x=lambda g: g * (1 - y * y))
 

@@ -1,10 +1,9 @@
 """Step 9: rules that differentiate twice.
 
 A rule is written with operators. Given arrays, it computes arrays. Given Tensors, its operations
-leave records of their own, so that the gradient is a Tensor with a graph and can be differentiated
-again: `create_graph=True`. For this, rules must use operations of ours only. So the transpose, the
-repeating and the reshaping become primitives too, and a primitive that gets only arrays returns an
-array. This is the engine of docs/tiny.py.
+leave records of their own, so that the gradient is a Tensor with a graph, and can be differentiated
+again: `create_graph=True`. For this, rules must use our own operations only, so that transposing,
+repeating and reshaping become primitives too. `docs/tiny.py` is this step, tidied.
 """
 
 import itertools
@@ -127,7 +126,7 @@ def matmul(a, b):
 
 @primitive(x=lambda g, y: g * (1 - y * y))
 def tanh(x):
-    """Elementwise. The rule names y and not x, so only y is saved."""
+    """The hyperbolic tangent, elementwise. Its rule names y and not x, so only y is saved."""
     return np.tanh(x)
 
 

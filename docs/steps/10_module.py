@@ -127,7 +127,7 @@ def matmul(a, b):
 
 @primitive(x=lambda g, y: g * (1 - y * y))
 def tanh(x):
-    """Elementwise. The rule names y and not x, so only y is saved."""
+    """The hyperbolic tangent, elementwise. Its rule names y and not x, so only y is saved."""
     return np.tanh(x)
 
 

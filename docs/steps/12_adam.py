@@ -133,19 +133,19 @@ def matmul(a, b):
 
 @primitive(x=lambda g, y: g * (1 - y * y))
 def tanh(x):
-    """Elementwise. The rule names y and not x, so only y is saved."""
+    """The hyperbolic tangent, elementwise. Its rule names y and not x, so only y is saved."""
     return np.tanh(x)
 
 
 @primitive(x=lambda g, y: g * y)
 def exp(x):
-    """Elementwise."""
+    """e^x, elementwise."""
     return np.exp(x)
 
 
 @primitive(x=lambda g, x: g / x)
 def log(x):
-    """Elementwise."""
+    """The natural logarithm, elementwise."""
     return np.log(x)
 
 
