@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import dis
+import functools
 import inspect
 import linecache
 import traceback
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar, overload
 
 import numpy as np
 
 from minigrad.learn.exercise import LEVELS, Exercise, exercises, find
 from minigrad.learn.faults import explain, is_close
-from minigrad.learn.judges import DIGITS, CallFailedError, Result, Wrong
+from minigrad.learn.judges import DIGITS, CallFailedError, Result, Rule, Wrong
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -112,14 +113,16 @@ def check(number: str, function: Any = None) -> Any:
 def judged(exercise: Exercise, function: Any) -> Report:
     """Judge a function; mistakes that are known are looked for before the general ones."""
     mine = run(exercise, function)
-    wrong = mine.fault or explain(mine.results)
-    if not wrong:
+    if not mine.fault and not explain(mine.results):
         return Report(exercise.number, True, _praise(exercise, mine.results))
     for mistake in exercise.mistakes:
         if mine.is_like(run(exercise, mistake.wrong)):
-            wrong = mistake.message
-            break
-    return Report(exercise.number, False, wrong)
+            return Report(exercise.number, False, mistake.message)
+    if mine.fault:  # unless a result before it is wrong already
+        return Report(exercise.number, False, explain(mine.results) or mine.fault)
+    judge = exercise.judge
+    remarks = [functools.partial(judge.remark, function)] if isinstance(judge, Rule) else []
+    return Report(exercise.number, False, explain(mine.results, *remarks))
 
 
 def run(exercise: Exercise, function: Any) -> Run:
@@ -145,9 +148,7 @@ def run(exercise: Exercise, function: Any) -> Run:
     for i, stored in enumerate(exercise.torch[: len(found.results)]):
         result = found.results[i]
         right = np.asarray(stored, np.float64).reshape(np.shape(result.expected))
-        found.results[i] = Result(result.name, result.got, right, result.where, result.like)
-    if found.kind and (message := explain(found.results)):
-        found.fault = message  # of an earlier result
+        found.results[i] = replace(result, expected=right)
     return found
 
 

@@ -24,11 +24,12 @@ def is_close(got: Any, expected: Any) -> bool:
     return _near(np.asarray(got, np.float64), np.asarray(expected, np.float64))
 
 
-def explain(results: Sequence[Result]) -> str:
+def explain(results: Sequence[Result], remark: Callable[[str], str] = lambda _: "") -> str:
     """Say what is wrong; "" if nothing is.
 
     Args:
         results: All that a judge yielded, in order.
+        remark: What the judge itself can say of a wrong result, by its name; "" for nothing.
     """
     for result in results:
         if message := _kind(result, results):
@@ -42,7 +43,11 @@ def explain(results: Sequence[Result]) -> str:
     others = dict.fromkeys(result.name for result in results)
     right = [other for other in others if all(r not in wrong for r in results if r.name == other)]
     praise = f"{' and '.join(right)} {'is' if len(right) == 1 else 'are'} right. " if right else ""
-    return praise + (_relation(bad) or _cases(mine, bad)) + f" {_example(bad[0])}"
+    relation = remark(name) or _relation(bad)
+    good = [result for result in mine if result not in bad and result.where != bad[0].where]
+    if relation and good:
+        praise += f"{name} is right for {good[0].where}, but not for all inputs. "
+    return f"{praise}{relation or _cases(good, bad)} {_example(bad[0])}"
 
 
 # --- what kind of thing it is -----------------------------------------------------------------
@@ -131,7 +136,7 @@ def _relation(bad: Sequence[Result]) -> str:
         return f"{name} is 0 everywhere."
     if all_are(np.negative):
         return f"{name} has the wrong sign everywhere."
-    if message := _factor(name, pairs):
+    if message := _factor(name, pairs) or _input(name, bad) or _factor_by_line(name, pairs):
         return message
     if all(got.ndim for got, _ in pairs) and all(got.size > 1 for got, _ in pairs):
         if all_are(np.transpose):
@@ -145,6 +150,8 @@ def _relation(bad: Sequence[Result]) -> str:
                     return f"{name} has the right numbers one place too {way} along axis {axis}."
         if all(_near(np.sort(got, axis=None), np.sort(right, axis=None)) for got, right in pairs):
             return f"{name} has the right numbers, in the wrong places."
+    if any(got.size == 1 for got, _ in pairs):
+        return ""
     gaps = [got - right for got, right in pairs]
     if all(_near(gap, np.full_like(gap, gaps[0].flat[0])) for gap in gaps):
         gap = float(gaps[0].flat[0])
@@ -183,11 +190,50 @@ def _factor(name: str, pairs: Sequence[tuple[Array, Array]]) -> str:
     return f"{name} is right but for a factor, which differs from input to input."
 
 
-def _cases(mine: Sequence[Result], bad: Sequence[Result]) -> str:
+def _factor_by_line(name: str, pairs: Sequence[tuple[Array, Array]]) -> str:
+    """A factor of its own for each row or column of a matrix."""
+    if all(right.ndim == 2 for _, right in pairs):
+        for axis, line in ((0, "column"), (1, "row")):
+            if all(
+                ((right != 0).sum(axis) > 1).all()
+                and _near(got, right * _best_factor(got, right, axis))
+                for got, right in pairs
+            ):
+                return f"Each {line} of {name} is right but for a factor, another for each {line}."
+    return ""
+
+
+def _best_factor(got: Array, right: Array, axis: int) -> Array:
+    scale = (right * right).sum(axis, keepdims=True)
+    return (got * right).sum(axis, keepdims=True) / np.where(scale == 0, 1, scale)
+
+
+def _input(name: str, bad: Sequence[Result]) -> str:
+    """An input that all numbers are multiplied or divided by, too often."""
+    for given, value in bad[0].inputs.items():
+        if given == "g" or not _is_numeric(value):
+            continue
+        for power in (1, -1, 2, -2, 3, -3, 4, -4):
+            if all(_is_power(result, given, power) for result in bad):
+                times = {1: "once", 2: "twice", 3: "three times", 4: "four times"}[abs(power)]
+                verb = "multiplied" if power > 0 else "divided"
+                return f"{name} is {verb} by {given} {times} too often."
+    return ""
+
+
+def _is_power(result: Result, given: str, power: int) -> bool:
+    got, right, value = (
+        np.asarray(x, np.float64) for x in (result.got, result.expected, result.inputs[given])
+    )
+    if not np.all(value) or not _broadcasts(value.shape, right.shape):
+        return False
+    return _near(got, right * value**power)
+
+
+def _cases(good: Sequence[Result], bad: Sequence[Result]) -> str:
     """For which inputs and at which positions the numbers are wrong."""
     name = bad[0].name
-    good = [result for result in mine if result not in bad]
-    if good and good[0].where and bad[0].where != good[0].where:
+    if good:
         return (
             f"{name} is right for {good[0].where}, but not for {bad[0].where}: is a size or a "
             "value of one case written into the function?"
@@ -208,7 +254,8 @@ def _example(result: Result) -> str:
     index = tuple(map(int, place))
     at = f" at {list(index)}" if index else ""
     where = f"For {result.where}: " if result.where else ""
-    return f"{where}{result.name}{at} is {got[index]:.6g}, and should be {right[index]:.6g}."
+    numbers = [f"{x[index] + 0.0:.6g}" for x in (got, right)]  # 0.0 makes a 0 of -0
+    return f"{where}{result.name}{at} is {numbers[0]}, and should be {numbers[1]}."
 
 
 # --- comparing --------------------------------------------------------------------------------

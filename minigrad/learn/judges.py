@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -39,6 +39,7 @@ class Result:
         expected: What is right: an array or a float is compared as numbers, anything else by `==`.
         where: For which input, as "A of shape (4, 3)"; may be empty.
         like: The name of the input whose shape it has; may be empty.
+        inputs: What the function was given, by name; may be empty.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Result:
     expected: Any
     where: str = ""
     like: str = ""
+    inputs: Case = field(default_factory=dict)
 
 
 Judge: TypeAlias = Callable[[Any], Iterator[Result]]
@@ -175,21 +177,40 @@ class Rule:
         return tuple(f"dL/d{name}" for name in self.of)
 
     def g(self, case: Case) -> Array:
-        """The gradient of the output that the rule is given in a case."""
+        """The gradient of the output that the rule is given in a case; its seed is no case's."""
         y = self.forward(**case)
-        return np.asarray(np.random.RandomState(1).standard_normal(np.shape(y)))
+        return np.asarray(np.random.RandomState(1729).standard_normal(np.shape(y)))
+
+    def arguments(self, case: Case, g: Array) -> dict[str, Any]:
+        """What the rule is given in a case."""
+        shapes = {f"{name}_shape": np.shape(value) for name, value in case.items()}
+        known = {**shapes, **case, "g": g, "y": np.asarray(self.forward(**case))}
+        return {name: known[name] for name in self.needs}
 
     def __call__(self, rule: Any) -> Iterator[Result]:
         """Yield each gradient in each case."""
         for case in self.cases:
             g = self.g(case)
-            shapes = {f"{name}_shape": np.shape(value) for name, value in case.items()}
-            known = {**shapes, **case, "g": g, "y": np.asarray(self.forward(**case))}
-            arguments = {name: known[name] for name in self.needs}
+            arguments = self.arguments(case, g)
             got = several(call(rule, arguments), self.names)
             for i, name in enumerate(self.of):
                 expected = differences(self.forward, case, name, g)
-                yield Result(self.names[i], got[i], expected, described(case), name)
+                yield Result(self.names[i], got[i], expected, described(case), name, arguments)
+
+    def remark(self, rule: Any, name: str) -> str:
+        """Say what is wrong with how a gradient depends on g; "" if it is linear, as it must be."""
+        case, i = self.cases[0], self.names.index(name)
+        once, twice, none = (
+            np.asarray(several(call(rule, self.arguments(case, g)), self.names)[i])
+            for g in (self.g(case), 2 * self.g(case), 0 * self.g(case))
+        )
+        if np.allclose(twice, 2 * once):
+            return ""
+        if np.allclose(twice, once):
+            slope = name.replace("dL", "dy")
+            return f"{name} does not depend on g: the chain rule multiplies {slope} by g = dL/dy."
+        kind = "a term without g" if np.any(none) else "g as a factor more than once"
+        return f"{name} has {kind}. A rule is linear in g: twice the g gives twice the gradient."
 
 
 @dataclass(frozen=True)
@@ -222,4 +243,4 @@ class Values:
             expected = self.truth(**case)
             right = expected if len(self.names) > 1 else [expected]
             for i, name in enumerate(self.names):
-                yield Result(name, got[i], right[i], described(case))
+                yield Result(name, got[i], right[i], described(case), inputs=arguments)
