@@ -37,7 +37,7 @@ def scores_and_probabilities(
         names: The K classes.
     """
     figure, grid = panels(len(rows), 2, height=0.4 + 1.15 * len(rows), sharex="col", sharey=True)
-    low, high = min(0.0, *map(np.min, rows)), float(np.max(rows))
+    low, high = min(0.0, float(np.min(rows))), float(np.max(rows))
     margin = 0.2 * (high - low)
     for row, scores in enumerate(rows):
         left, right = grid[2 * row : 2 * row + 2]
