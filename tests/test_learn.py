@@ -6,14 +6,19 @@ import importlib.util
 import itertools
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from minigrad.learn import answer, check, checking, exercises, hint, show
-from minigrad.learn.exercise import LEVELS, Rule, Values
-from minigrad.learn.faults import is_close
+import minigrad as mg
+from minigrad.learn import __main__ as console
+from minigrad.learn import answer, check, checking, exercises, hint, listing, show
+from minigrad.learn.exercise import LEVELS, Exercise, Mistake, NoExerciseError, Rule, Values, files
+from minigrad.learn.faults import explain, is_close
+from minigrad.learn.judges import Result, Wrong, draw
 
 ROOT = Path(__file__).parent.parent
 EXERCISES = exercises()
@@ -47,7 +52,7 @@ def code_lines(source):
     return lines
 
 
-# --- every exercise -----------------------------------------------------------------------------
+# --- every exercise ---------------------------------------------------------------------------
 
 
 @each
@@ -165,10 +170,7 @@ def make_learn():
     return module
 
 
-FILES = sorted({e.answer.__module__.rpartition(".")[2] for e in EXERCISES})
-
-
-@pytest.mark.parametrize("file", FILES)
+@pytest.mark.parametrize("file", files())
 def test_stored_values_are_what_pytorch_computes(file):
     pytest.importorskip("torch", reason="PyTorch's stored values are used anyway")
     found = make_learn().values(file)
@@ -178,3 +180,373 @@ def test_stored_values_are_what_pytorch_computes(file):
     for number, results in found.items():
         for new, old in zip(results, stored[number], strict=True):
             np.testing.assert_allclose(new, old, rtol=1e-12, atol=1e-12)
+
+
+# --- faults that no exercise knows ------------------------------------------------------------
+
+A = np.array([[1.5, -2.0, 0.5], [0.25, 3.0, 1.0], [2.0, -0.75, 4.0]])
+N, M = np.array([[1.5, -2.0], [0.25, 3.0]]), np.array([[0.3, 1.0, 2.0], [1.0, -1.0, 0.5]])
+
+
+def told(*pairs):
+    results = [Result("dL/dx", got, right, f"case {i}", "x") for i, (got, right) in pairs]
+    return explain(results)
+
+
+@pytest.mark.parametrize(
+    ("got", "words"),
+    [
+        (..., "still `...`"),
+        (None, "dL/dx is None (for case 0): does each way through the function end with `return`?"),
+        ("text", "of type str (for case 0); expected a NumPy array"),
+        (A.tolist(), "of type list"),
+        (mg.tensor(A), "`.numpy()` gives its array"),
+        (A[:2], "has shape (2, 3) (for case 0); dL/dx has the shape of x, (3, 3)."),
+        (A[:, :, None], "an axis of length 1 is missing or too many"),
+        (np.stack([A, A]), "is the sum over the copies"),
+        (A.sum(), "each element of x needs a number of its own"),
+        (np.where(A > 3, np.nan, A), "contains NaN"),
+        (np.where(A > 3, np.inf, A), "contains infinity"),
+        (np.round(A).astype(int), "consists of integers (int64)"),
+        (A.astype("float32"), "is float32"),
+        (0 * A, "is 0 everywhere"),
+        (-A, "has the wrong sign everywhere"),
+        (2 * A, "is 2 times too large"),
+        (A / 4, "is 4 times too small"),
+        (-A / 4, "4 times too small, and has the wrong sign"),
+        (A.T, "is the transpose"),
+        (A[::-1], "in reverse order along axis 0"),
+        (np.roll(A, 1, 1), "one place too late along axis 1"),
+        (np.roll(A, -1, 0), "one place too early along axis 0"),
+        (np.sort(A, axis=None).reshape(3, 3), "the right numbers, in the wrong places"),
+        (A + 1, "is 1 too large"),
+        (A - 0.5, "is 0.5 too small"),
+        (A * [[1], [2], [3]], "Each row of dL/dx is right but for a factor"),
+        (A * [1, 2, 3], "Each column of dL/dx is right but for a factor"),
+        (np.where(A > 3, 0, A), "1 of 9 numbers are wrong. For case 0: dL/dx at [2, 2] is 0, and"),
+        (A**2 + 7, "every number is wrong"),
+    ],
+)
+def test_a_fault_is_named(got, words):
+    assert words in told((0, (got, A)))
+
+
+def test_nothing_is_said_of_what_is_right():
+    assert told((0, (A + 1e-9, A)), (1, (A.T, A.T))) == ""
+    nan = np.array([np.nan, np.inf, 1.0])
+    assert told((0, (nan, nan)), (1, (3, 3)), (2, ("a", "a")), (3, (2.0, 2))) == ""
+
+
+def test_a_mean_over_an_axis_is_recognised():
+    assert "N times too small, where N is the length of axis 0" in told(
+        (0, (N / 2, N)), (1, (A / 3, A))
+    )
+    assert "N times too large, where N is the length of axis 1" in told(
+        (0, (N * 2, N)), (1, (M * 3, M))
+    )
+    assert "a factor, which differs" in told((0, (N * 5, N)), (1, (M * 7, M)))
+
+
+def test_a_factor_of_an_input_is_recognised():
+    results = [Result("dL/db", A * A**2, A, inputs={"b": A})]
+    assert "dL/db is multiplied by b twice too often" in explain(results)
+    results = [Result("dL/db", A / A.T, A, inputs={"b": A.T})]
+    assert "dL/db is divided by b once too often" in explain(results)
+
+
+def test_a_size_that_is_written_into_a_function_is_recognised():
+    said = told((0, (A, A)), (1, (M * M, M)))
+    assert "is right for case 0, but not for case 1: is a size or a value of one case" in said
+    assert "is right for case 0, but not for all inputs. Every number" in told(
+        (0, (A, A)), (1, (2 * M, M))
+    )
+
+
+def test_swapped_results_are_recognised():
+    swapped = [Result("dL/dA", M, A, "c", "A"), Result("dL/dB", A, M, "c", "B")]
+    assert "It is dL/dB: the two are swapped" in explain(swapped)
+    once = [Result("dL/dA", M, A, "c", "A"), Result("dL/dB", M, M, "c", "B")]
+    assert "It is dL/dB." in explain(once)
+
+
+def test_what_is_right_is_praised():
+    results = [Result("dL/dA", A, A), Result("dL/dB", -M, M)]
+    assert explain(results).startswith("dL/dA is right. dL/dB has the wrong sign everywhere.")
+
+
+def test_other_things_than_numbers_are_compared():
+    assert explain([Result("the order", ["b", "a"], ["a", "b"])]) == (
+        "the order is ['b', 'a']; expected ['a', 'b']."
+    )
+    assert "True; expected False" in explain([Result("it", True, False)])
+    assert explain([Result("the count", 3, 0)]) == (
+        "the count is wrong. the count is 3, and should be 0."
+    )
+
+
+# --- functions that fail in other ways --------------------------------------------------------
+
+
+def in_file(body):
+    """A function of three arguments, as from a learner's file."""
+    return load(f"import numpy as np\n\ndef f(g, A, B):\n    {body}\n")["f"]
+
+
+@pytest.mark.parametrize(
+    ("function", "words"),
+    [
+        (in_file("return g @ C, A"), "raised NameError: name 'C' is not defined"),
+        (in_file("return g / 0, A @ 'a'"), "Line 4"),
+        (in_file("return 1 // 0"), "It was called with g of shape (3, 3), A of shape (3, 3)"),
+        (in_file("raise SystemExit(1)"), "raised SystemExit: 1"),
+        (in_file("A *= 2; return g @ B.T, A.T @ g"), "has changed its argument A in place"),
+        (in_file("return g @ B.T"), "returns one result; the exercise asks for 2"),
+        (in_file("return g, g, g"), "returns 3 results; the exercise asks for 2"),
+        (in_file("pass"), "The body is still empty"),
+        (in_file("return"), "The body is still empty"),
+        (in_file("x = A.T; B = g"), "dL/dA is None"),
+        (
+            in_file("return 1 + 0 * A, A.T @ g"),
+            "does not depend on g: the chain rule multiplies dy/dA",
+        ),
+        (in_file("return g @ B.T, A.T @ g + A"), "dL/dA is right. dL/dB has a term without g"),
+        (in_file("return g @ g @ B.T, A.T @ g"), "has g as a factor more than once"),
+        (in_file("return g @ B.T if len(A) == 3 else A @ A.T @ g @ B.T, A.T @ g"), "right for A"),
+        (lambda g, A: A, "calls matmul_rules(g, A, B); yours takes (g, A)"),
+        (lambda g, A, B: (_ for _ in ()).throw(ValueError), "raised ValueError. It was called"),
+        (17, "Expected the function matmul_rules, not a int"),
+        (np.add.reduce, "The function raised TypeError"),
+    ],
+)
+def test_a_function_that_fails_is_explained(function, words):
+    report = check("2.3", function)
+    assert not report.right
+    assert words in report.message
+
+
+def test_an_earlier_wrong_result_comes_before_a_failure():
+    function = in_file("return (-g @ B.T, A.T @ g) if len(A) == len(B) else 1 // 0")
+    assert "dL/dA has the wrong sign everywhere" in check("2.3", function).message
+
+
+def test_warnings_of_numpy_are_no_errors():
+    assert "contains" in check("2.3", lambda g, A, B: (g / 0, B)).message
+
+
+# --- another judge ----------------------------------------------------------------------------
+
+
+def answer_to_all(x):
+    """Return 42."""
+    return 42.0 + 0 * x
+
+
+def made_up(judge):
+    return Exercise(
+        "9.1", 9, "Made up", 1, 1, "A task.", ("a", "b"), answer_to_all, judge, (), "Next: rest."
+    )
+
+
+def test_a_judge_may_speak_for_itself():
+    def judge(function):
+        yield Result("the answer", function(1.0), 42.0)
+        if function(2.0) != 42.0:
+            raise Wrong("It must not depend on x.")
+
+    exercise = made_up(judge)
+    assert checking.judged(exercise, answer_to_all).right
+    report = checking.judged(exercise, lambda x: 41.0 + x)
+    assert repr(report) == "9.1 Not yet. It must not depend on x."
+
+
+def test_a_judge_that_cannot_use_a_result_says_so():
+    def judge(function):
+        yield Result("the answer", function(1.0).shape[0], 1)
+
+    listed = load("def answer_to_all(x):\n    return [x]\n")["answer_to_all"]
+    report = checking.judged(made_up(judge), listed)
+    assert "could not use what the function returned" in report.message
+
+
+def test_a_mistake_is_recognised_by_how_it_fails():
+    def judge(function):
+        yield Result("the answer", function(0.0), 42.0)
+
+    exercise = made_up(judge)
+    mistake = Mistake(lambda x: 1 / x, "You divide by 0.")
+    exercise = Exercise(**{**vars(exercise), "mistakes": (mistake,)})
+    assert checking.judged(exercise, lambda y: 1.0 / y).message == "You divide by 0."
+    assert "TypeError" in checking.judged(exercise, lambda y: y + "a").message
+
+
+def test_values_of_several_results_are_judged_each():
+    judge = Values(
+        truth=lambda x: (x.min(), x.max()),
+        needs=("x",),
+        cases=(draw(0, x=(3,)), draw(1, x=(4,))),
+        names=("the smallest", "the largest"),
+    )
+    exercise = made_up(judge)
+    assert checking.judged(exercise, lambda x: (min(x), max(x))).right
+    report = checking.judged(exercise, lambda x: (min(x), min(x)))
+    assert report.message.startswith("the smallest is right. the largest")
+    assert "on 2 inputs" in checking.judged(exercise, lambda x: (min(x), max(x))).message
+
+
+# --- in Python --------------------------------------------------------------------------------
+
+
+def test_check_as_a_decorator_prints_and_returns_the_function(capsys):
+    @check("P.3")
+    def rule(g):
+        return g.sum(0)
+
+    assert rule(A).shape == (3,)
+    assert capsys.readouterr().out.startswith("P.3 Right. dL/db agrees with central differences")
+
+
+def test_a_notebook_shows_markdown_and_messages():
+    assert repr(show("2.3")) == show("2.3")._repr_markdown_() == str(show("2.3"))
+    assert "```python" in show("2.3") and "5 minutes" in show("2.3")
+    assert repr(check("2.3", lambda g, A, B: (g @ B, A.T @ g))).startswith("2.3 Not yet. ")
+    assert check("p.3", lambda g: g.sum(0))
+    assert listing() == listing(None) and "Chapter 2" in listing() and "Chapter 2" not in listing(1)
+
+
+@pytest.mark.parametrize(
+    ("number", "near"), [("2.99", "2."), ("Q.1", "P.1"), ("", "nearest"), ("P.13", "P.1 to P.12")]
+)
+def test_an_unknown_number_names_the_nearest(number, near):
+    for function in (show, hint, answer, check):
+        with pytest.raises(NoExerciseError, match=re.escape(near)):
+            function(number)
+
+
+def test_a_hint_has_two_steps():
+    with pytest.raises(ValueError, match="hints 1 and 2, not 3"):
+        hint("2.3", 3)
+
+
+def test_a_browser_needs_numpy_and_minigrad_only():
+    code = "import sys, minigrad.learn as l; l.check('2.3', print); print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    loaded = {name.partition(".")[0] for name in done.stdout.split()}
+    assert loaded & {"tyro", "torch", "matplotlib", "tqdm", "numba", "train"} == set()
+
+
+# --- at the command line ----------------------------------------------------------------------
+
+
+@pytest.fixture
+def file(tmp_path):
+    def write(source):
+        path = tmp_path / "mine.py"
+        path.write_text(source, encoding="utf-8")
+        return str(path)
+
+    return write
+
+
+RIGHT = "def matmul_rules(g, A, B):\n    return g @ B.T, A.T @ g\n"
+
+
+def test_list_shows_all(capsys):
+    assert console.main([]) == 0
+    out = capsys.readouterr().out
+    assert all(f"{e.number} " in out and e.title in out for e in EXERCISES)
+    assert console.main(["list", "--chapter", "2"]) == 0
+    assert "B.1" not in capsys.readouterr().out
+    assert console.main(["list", "--chapter", "77"]) == 2
+
+
+def test_show_writes_the_template_into_a_new_file_only(capsys, tmp_path):
+    path = tmp_path / "mine.py"
+    assert console.main(["show", "2.3", "--out", str(path)]) == 0
+    assert path.read_text(encoding="utf-8") in capsys.readouterr().out
+    assert console.main(["check", "2.3", str(path)]) == 1
+    out = capsys.readouterr().out
+    assert "still empty" in out and "hint 2.3" in out
+    assert console.main(["show", "2.3", "--out", str(path)]) == 2
+    assert "exists already" in capsys.readouterr().err
+    assert console.main(["show", "2.3", "--out", str(tmp_path / "no" / "x.py")]) == 2
+    assert "cannot be written: No such file" in capsys.readouterr().err
+
+
+def test_hint_and_answer(capsys):
+    assert console.main(["hint", "2.3"]) == 0
+    first = capsys.readouterr().out
+    assert console.main(["hint", "2.3", "--step", "2"]) == 0
+    assert first != capsys.readouterr().out
+    assert console.main(["answer", "2.3"]) == 0
+    assert "return g @ B.T, A.T @ g" in capsys.readouterr().out
+
+
+def test_check_of_a_file(capsys, file):
+    assert console.main(["check", "2.3", file(RIGHT)]) == 0
+    assert "2.3 Right." in capsys.readouterr().out
+    assert console.main(["check", "2.3", file(RIGHT.replace("B.T", "B"))]) == 1
+    assert "B is not transposed" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("def f(:\n", "Python cannot read line 1, `def f(:`: invalid syntax"),
+        ("import no_such_thing\n", "Line 1, `import no_such_thing`, raised ModuleNotFoundError"),
+        ("\nexit(3)\n", "Line 2, `exit(3)`, raised SystemExit: 3"),
+        (
+            RIGHT.replace("return g", "return h"),
+            "Line 2, `return h @ B.T, A.T @ g`, raised NameErr",
+        ),
+        ("def matmul_rules(g, A, B):\n    return matmul_rules(g, A, B)\n", "RecursionError"),
+    ],
+)
+def test_code_that_fails_is_wrong_and_the_line_is_named(capsys, file, source, words):
+    assert console.main(["check", "2.3", file(source)]) == 1
+    out = capsys.readouterr()
+    assert words in out.out and "Traceback" not in out.out + out.err
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["check", "2.99", "FILE"], "no exercise '2.99'"),
+        (["check", "P.1", "FILE"], "does not define sum_rule, the function of exercise P.1"),
+        (["check", "2.3", "no-such-file.py"], "cannot be read: No such file"),
+        (["check", "2.3", "."], "cannot be read: "),
+        (["hint", "2.3", "--step", "3"], "--step"),
+        (["frobnicate"], "frobnicate"),
+        (["check", "2.3"], "FILE"),
+    ],
+)
+def test_bad_input_is_one_message(capsys, file, args, words):
+    path = file(RIGHT)
+    assert console.main([path if word == "FILE" else word for word in args]) == 2
+    out = capsys.readouterr()
+    assert words in out.err and "Traceback" not in out.err and out.out == ""
+
+
+def test_a_file_that_is_no_text_is_refused(capsys, tmp_path):
+    path = tmp_path / "picture.png"
+    path.write_bytes(b"\x89PNG\xff")
+    assert console.main(["check", "2.3", str(path)]) == 2
+    assert "not a text file in UTF-8" in capsys.readouterr().err
+
+
+def test_control_c_ends_an_endless_loop(capsys, file):
+    source = "import _thread\ndef matmul_rules(g, A, B):\n    _thread.interrupt_main()\n"
+    assert console.main(["check", "2.3", file(source + "    while True:\n        pass\n")]) == 130
+    assert capsys.readouterr().err == "Interrupted.\n"
+
+
+def test_the_program_runs():
+    done = subprocess.run(
+        [sys.executable, "-m", "minigrad.learn", "show", "2.3"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+    )
+    assert done.returncode == 0 and done.stdout.startswith("## 2.3 The rule of the matrix product")

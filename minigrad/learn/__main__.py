@@ -124,10 +124,7 @@ def checked(exercise: Exercise, path: Path) -> Report:
             f"{path}: does not define {exercise.name}, the function of exercise "
             f"{exercise.number}; `{PROGRAM} show {exercise.number}` prints its template"
         )
-    try:
-        return judged(exercise, names[exercise.name])
-    except SystemExit as error:
-        return Report(exercise.number, False, raised(error, str(path)))
+    return judged(exercise, names[exercise.name])
 
 
 def main(args: Sequence[str] | None = None) -> int:

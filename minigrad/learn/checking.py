@@ -118,11 +118,9 @@ def judged(exercise: Exercise, function: Any) -> Report:
     for mistake in exercise.mistakes:
         if mine.is_like(run(exercise, mistake.wrong)):
             return Report(exercise.number, False, mistake.message)
-    if mine.fault:  # unless a result before it is wrong already
-        return Report(exercise.number, False, explain(mine.results) or mine.fault)
     judge = exercise.judge
     remarks = [functools.partial(judge.remark, function)] if isinstance(judge, Rule) else []
-    return Report(exercise.number, False, explain(mine.results, *remarks))
+    return Report(exercise.number, False, explain(mine.results, *remarks) or mine.fault)
 
 
 def run(exercise: Exercise, function: Any) -> Run:
@@ -141,8 +139,9 @@ def run(exercise: Exercise, function: Any) -> Run:
     except CallFailedError as failed:
         cause = failed.__cause__ or failed
         found.kind = type(cause).__name__
-        found.fault = f"{raised(cause, file_of(function))} It was called with {failed}."
-    except Exception as error:
+        line = raised(cause, file_of(function), "The function raised {}.")
+        found.fault = f"{line} It was called with {failed}."
+    except (Exception, SystemExit) as error:
         found.kind = type(error).__name__
         found.fault = raised(error, file_of(function))
     for i, stored in enumerate(exercise.torch[: len(found.results)]):
@@ -203,12 +202,16 @@ def file_of(function: Any) -> str:
     return codes[0].co_filename if codes else ""
 
 
-def raised(error: BaseException, file: str) -> str:
+UNUSABLE = "The check stopped with {}: it could not use what the function returned."
+
+
+def raised(error: BaseException, file: str, elsewhere: str = UNUSABLE) -> str:
     """Say which line of the learner's file raised an error.
 
     Args:
         error: The error.
         file: The name of the file, as tracebacks have it.
+        elsewhere: What to say where no line of this file took part.
     """
     message = " ".join(str(error).split())
     said = f"{type(error).__name__}: {message}" if message else type(error).__name__
@@ -217,7 +220,7 @@ def raised(error: BaseException, file: str) -> str:
         return f"Python cannot read line {error.lineno}{text}: {error.msg}."
     lines = [place for place in traceback.extract_tb(error.__traceback__) if place.filename == file]
     if not lines:
-        return f"The check stopped with {said}: it could not use what the function returned."
+        return elsewhere.format(said.rstrip("."))
     text = linecache.getline(file, lines[-1].lineno or 0).strip()
     shown = f", `{text}`" if text else ""
     return f"Line {lines[-1].lineno}{shown}, raised {said.rstrip('.')}."

@@ -32,6 +32,7 @@ import difflib
 import functools
 import importlib
 import inspect
+import itertools
 import json
 import pkgutil
 import re
@@ -136,20 +137,33 @@ class Exercise:
     @property
     def torch(self) -> list[Any]:
         """PyTorch's values for the first results; none where none are stored."""
-        return _stored(self.answer.__module__.rpartition(".")[2]).get(self.number, [])
+        return _stored().get(self.number, [])
 
     def __str__(self) -> str:
         return f"{self.number} {self.title} ({LEVELS[self.level]}, {self.minutes} minutes)"
 
 
 @functools.cache
+def files() -> dict[str, tuple[Exercise, ...]]:
+    """Return the exercises of each file, by its name, as "chapter2"."""
+    names = [module.name for module in pkgutil.iter_modules([str(HERE)])]
+    return {
+        name: importlib.import_module(f"minigrad.learn.{name}").EXERCISES
+        for name in names
+        if FILES.fullmatch(name)
+    }
+
+
+@functools.cache
 def exercises() -> tuple[Exercise, ...]:
-    """Return all exercises: by chapter, and within a chapter its own before puzzles and bugs."""
-    found: list[Exercise] = []
-    for module in pkgutil.iter_modules([str(HERE)]):
-        if FILES.fullmatch(module.name):
-            found += importlib.import_module(f"minigrad.learn.{module.name}").EXERCISES
-    return tuple(sorted(found, key=_order))
+    """Return all exercises: by chapter, and within a chapter its own before puzzles and bugs.
+
+    Example:
+        >>> from minigrad.learn import exercises
+        >>> [exercise.number for exercise in exercises() if exercise.chapter == 6][-1]
+        'B.4'
+    """
+    return tuple(sorted(itertools.chain(*files().values()), key=_order))
 
 
 def _order(exercise: Exercise) -> tuple[int, int, int]:
@@ -177,10 +191,11 @@ def find(number: str) -> Exercise:
 
 
 @functools.cache
-def _stored(name: str) -> dict[str, list[Any]]:
-    path = HERE / "values" / f"{name}.json"
+def _stored() -> dict[str, list[Any]]:
     found: dict[str, list[Any]] = {}
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else found
+    for path in (HERE / "values").glob("*.json"):
+        found |= json.loads(path.read_text(encoding="utf-8"))
+    return found
 
 
 def _source(thing: Any, with_body: bool = True) -> str:

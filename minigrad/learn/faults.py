@@ -146,7 +146,7 @@ def _relation(bad: Sequence[Result]) -> str:
                 return f"{name} has the right numbers in reverse order along axis {axis}."
             for by in (1, -1):
                 if all_are(lambda x, axis=axis, by=by: np.roll(x, by, axis)):  # type: ignore[misc]
-                    way = "later" if by == 1 else "earlier"
+                    way = "late" if by == 1 else "early"
                     return f"{name} has the right numbers one place too {way} along axis {axis}."
         if all(_near(np.sort(got, axis=None), np.sort(right, axis=None)) for got, right in pairs):
             return f"{name} has the right numbers, in the wrong places."

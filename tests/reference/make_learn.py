@@ -16,7 +16,7 @@ import torch
 ROOT = Path(__file__).parent.parent.parent
 sys.path.insert(0, str(ROOT))
 
-from minigrad.learn.exercise import HERE, Exercise, Rule, exercises  # noqa: E402
+from minigrad.learn.exercise import HERE, Exercise, Rule, files  # noqa: E402
 
 
 def computed(exercise: Exercise) -> list[Any] | None:
@@ -42,13 +42,11 @@ def computed(exercise: Exercise) -> list[Any] | None:
 
 def values(file: str) -> dict[str, Any]:
     """What a file of exercises is to store, by number."""
-    mine = [e for e in exercises() if e.answer.__module__ == f"minigrad.learn.{file}"]
-    return {e.number: found for e in mine if (found := computed(e)) is not None}
+    return {e.number: found for e in files()[file] if (found := computed(e)) is not None}
 
 
 if __name__ == "__main__":
-    files = {e.answer.__module__.rpartition(".")[2] for e in exercises()}
-    for file in sys.argv[1:] or sorted(files):
+    for file in sys.argv[1:] or files():
         lines = [f"{json.dumps(number)}: {json.dumps(x)}" for number, x in values(file).items()]
         path = HERE / "values" / f"{file}.json"
         path.unlink(missing_ok=True)
