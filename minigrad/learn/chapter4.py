@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -16,11 +17,11 @@ from minigrad.learn.exercise import Exercise, Mistake, Result, Values, call
 
 def count_parameters(sizes: list[int]) -> int:
     """Return how many numbers the linear layers of sizes[0] -> sizes[1] -> ... learn."""
-    return sum(inputs * outputs + outputs for inputs, outputs in zip(sizes, sizes[1:]))  # noqa: B905
+    return sum(inputs * outputs + outputs for inputs, outputs in pairwise(sizes))
 
 
 def _counted(sizes: list[int]) -> int:
-    layers = [nn.Linear(n, m) for n, m in zip(sizes[:-1], sizes[1:], strict=True)]
+    layers = [nn.Linear(n, m) for n, m in pairwise(sizes)]
     return sum(parameter.size for parameter in nn.Sequential(*layers).parameters())
 
 
@@ -49,17 +50,17 @@ Linear(2, 16), an activation, Linear(16, 1). Return how many numbers the network
     ),
     mistakes=(
         Mistake(
-            lambda sizes: sum(n * m for n, m in zip(sizes[:-1], sizes[1:], strict=True)),
+            lambda sizes: sum(n * m for n, m in pairwise(sizes)),
             "The weights are counted, the biases are not: each neuron of a layer has one, so a "
             "layer to H numbers learns H more.",
         ),
         Mistake(
-            lambda sizes: sum(n * m + n for n, m in zip(sizes[:-1], sizes[1:], strict=True)),
+            lambda sizes: sum(n * m + n for n, m in pairwise(sizes)),
             "There is one bias for each input of a layer. A bias belongs to a neuron: it is added "
             "to an output.",
         ),
         Mistake(
-            lambda sizes: sum(n * m + 1 for n, m in zip(sizes[:-1], sizes[1:], strict=True)),
+            lambda sizes: sum(n * m + 1 for n, m in pairwise(sizes)),
             "There is one bias for each layer. Each neuron has its own: the bias has the shape of "
             "one output row, (H).",
         ),

@@ -45,7 +45,7 @@ def linear_shapes(
     _table(axes, x, 0, rows, marked=(example, None), color=PALE_BLUE)
     _table(axes, x @ weight.T + bias, right, rows, marked=(example, neuron), color="#FFE9A8")
     middle, end = rows + count / 2, right + outputs + 0.3
-    text = {"va": "center", "fontsize": 10}
+    text: dict[str, Any] = {"va": "center", "fontsize": 10}
     axes.text(end, inputs / 2, f"$W^T$  {inputs, outputs}\na column is a neuron", **text)
     axes.text(end, down + 0.5, f"$b$  ({outputs},)", **text)
     axes.text(end, middle, f"$y = x W^T + b$\n{count, outputs}", **text)
@@ -72,9 +72,9 @@ def _table(
             face, weight = (color, "bold") if is_marked else ("white", "normal")
             place = (left + j, top + i)
             axes.add_patch(Rectangle(place, 1, 1, facecolor=face, edgecolor=GREY, linewidth=0.6))
-            middle = {"ha": "center", "va": "center"}
-            text = {"fontsize": 11, "fontweight": weight}
-            axes.text(place[0] + 0.5, place[1] + 0.5, f"{number:g}", **middle, **text)
+            text: dict[str, Any] = {"fontsize": 11, "fontweight": weight}
+            text |= {"ha": "center", "va": "center"}
+            axes.text(place[0] + 0.5, place[1] + 0.5, f"{number:g}", **text)
 
 
 def boundaries(
@@ -99,7 +99,7 @@ def boundaries(
         axes.contour(across, up, answers, [0], colors=BLACK, linewidths=1.5)
         for kind, (color, marker) in enumerate([(BLUE, "o"), (VERMILION, "^")]):
             chosen = points[classes == kind]
-            axes.scatter(*chosen.T, s=9, color=color, marker=marker, linewidths=0)
+            axes.plot(*chosen.T, marker, color=color, markersize=3, markeredgewidth=0)
         axes.set(title=title, xlabel="first input", aspect="equal")
     grid[0].set_ylabel("second input")
     return figure
@@ -117,7 +117,6 @@ def spreads_by_layer(
         backward: The spread of the gradients at the same places.
     """
     figure, grid = panels(1, 2, height=3.6, sharey=True)
-    ends = {name: float(values[-1]) for name, values in forward.items()}
     titles = ["values, going forward", "gradients, going back"]
     for axes, title, curves in zip(grid, titles, (forward, backward), strict=True):
         for look, values in zip(LOOKS, curves.values(), strict=False):
@@ -127,16 +126,14 @@ def spreads_by_layer(
         axes.set(yscale="log", title=title, xlabel="layer", xticks=layers[::6])
         axes.grid(axis="y")
     grid[0].set_ylabel("spread (standard deviation)")
-    for look, (name, end) in zip(LOOKS, ends.items(), strict=False):
-        grid[0].annotate(
-            name,
-            (1.03, end),
-            xycoords=("axes fraction", "data"),
-            color=look.color,
-            fontsize=9,
-            va="center",
-            annotation_clip=False,
-        )
+    low, high = np.log(grid[0].get_ylim())
+    places = {name: (np.log(values[-1]) - low) / (high - low) for name, values in forward.items()}
+    last = np.inf
+    for name in sorted(places, key=lambda name: -places[name]):
+        last = min(places[name], last - 0.07)  # names of lines that end close together
+        color = LOOKS[list(places).index(name)].color
+        text: dict[str, Any] = {"fontsize": 9, "va": "center", "annotation_clip": False}
+        grid[0].annotate(name, (1.03, last), xycoords="axes fraction", color=color, **text)
     return figure
 
 

@@ -1,0 +1,489 @@
+"""Exercises of chapter 5: batch normalization and its way back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+import minigrad as mg
+from minigrad import nn
+from minigrad.learn.exercise import Array, Exercise, Mistake, Rule, Values, draw
+
+# --- 5.1 the way back --------------------------------------------------------------------------
+
+
+def batch_norm_rules(g: Array, x: Array, gamma: Array, eps: float) -> tuple[Array, Array, Array]:
+    """Return dL/dx, dL/dgamma and dL/dbeta of y = gamma x_hat + beta.
+
+    Args:
+        g: dL/dy, (N, D).
+        x: (N, D).
+        gamma: (D,).
+        eps: Added to the variance under the root.
+    """
+    s = np.sqrt(x.var(axis=0) + eps)
+    x_hat = (x - x.mean(axis=0)) / s
+    to_x_hat = g * gamma
+    to_x = (to_x_hat - to_x_hat.mean(axis=0) - x_hat * (to_x_hat * x_hat).mean(axis=0)) / s
+    return to_x, (g * x_hat).sum(axis=0), g.sum(axis=0)
+
+
+def _normalized(x: Array, eps: float) -> tuple[Array, Array]:
+    s = np.sqrt(x.var(axis=0) + eps)
+    return (x - x.mean(axis=0)) / s, s
+
+
+def _gradients(
+    to_x: Callable[[Array, Array, Array], Array],
+    to_gamma: Callable[[Array, Array], Array] = lambda g, x_hat: (g * x_hat).sum(axis=0),
+    to_beta: Callable[[Array], Array] = lambda g: g.sum(axis=0),
+) -> Any:
+    """A wrong answer: dL/dx from dL/dx_hat, x_hat and s, and the other two from g."""
+
+    def rules(g: Array, x: Array, gamma: Array, eps: float) -> tuple[Array, Array, Array]:
+        x_hat, s = _normalized(x, eps)
+        return to_x(g * gamma, x_hat, s), to_gamma(g, x_hat), to_beta(g)
+
+    return rules
+
+
+def _right(h: Array, x_hat: Array, s: Array) -> Array:
+    dx: Array = (h - h.mean(axis=0) - x_hat * (h * x_hat).mean(axis=0)) / s
+    return dx
+
+
+def _without_gamma(g: Array, x: Array, gamma: Array, eps: float) -> tuple[Array, Array, Array]:
+    x_hat, s = _normalized(x, eps)
+    return _right(g, x_hat, s), (g * x_hat).sum(axis=0), g.sum(axis=0)
+
+
+def _without_eps(g: Array, x: Array, gamma: Array, eps: float) -> tuple[Array, Array, Array]:
+    x_hat, s = _normalized(x, 0.0)
+    return _right(g * gamma, x_hat, s), (g * x_hat).sum(axis=0), g.sum(axis=0)
+
+
+BACKWARD = Exercise(
+    number="5.1",
+    chapter=5,
+    title="The way back through batch norm",
+    level=3,
+    minutes=25,
+    task="""
+For a batch x of shape (N, D), batch norm in training computes
+
+    x_hat = (x - mean) / s,   s = sqrt(variance + eps),   y = gamma * x_hat + beta
+
+with the mean and the (biased) variance of each column. Given g = dL/dy, of shape (N, D), return
+the three gradients dL/dx (N, D), dL/dgamma (D,) and dL/dbeta (D,).
+""",
+    hints=(
+        "Begin at the end. y depends on gamma and beta, which were repeated for each example, and "
+        "on x_hat. What is dL/dx_hat? From there on it is equation (4) of the chapter.",
+        "dL/dbeta is g summed over the batch, dL/dgamma is g x_hat summed over the batch, and "
+        "dL/dx_hat is g gamma. From dL/dx_hat take away its mean and x_hat times the mean of "
+        "dL/dx_hat times x_hat, and divide by s.",
+    ),
+    answer=batch_norm_rules,
+    judge=Rule(
+        forward=lambda x, gamma, beta, eps: (
+            (x - x.mean(axis=0)) / np.sqrt(x.var(axis=0) + eps) * gamma + beta
+        ),
+        needs=("g", "x", "gamma", "eps"),
+        of=("x", "gamma", "beta"),
+        cases=(
+            draw(0, x=(4, 3), gamma=(3,), beta=(3,), eps=0.1),
+            draw(1, x=(3, 3), gamma=(3,), beta=(3,), eps=1e-5),
+            draw(2, x=(6, 2), gamma=(2,), beta=(2,), eps=0.5),
+        ),
+        torch="torch.nn.functional.batch_norm(x, None, None, gamma, beta, True, 0.1, eps)",
+    ),
+    mistakes=(
+        Mistake(
+            _gradients(lambda h, x_hat, s: h / s),
+            "This takes mean and s for constants. But each x is a part of both: two paths are "
+            "missing in dL/dx, the one through the mean and the one through s.",
+        ),
+        Mistake(
+            _gradients(lambda h, x_hat, s: (h - x_hat * (h * x_hat).mean(axis=0)) / s),
+            "In dL/dx the path through the mean is missing. Adding 1 to a whole column changes no "
+            "output, so each column of dL/dx must have the mean 0.",
+        ),
+        Mistake(
+            _gradients(lambda h, x_hat, s: (h - h.mean(axis=0)) / s),
+            "In dL/dx the path through s is missing. Stretching a column about its mean changes "
+            "(nearly) no output, so the part of the gradient along x_hat has to go as well.",
+        ),
+        Mistake(
+            _gradients(
+                lambda h, x_hat, s: (h - h.sum(axis=0) - x_hat * (h * x_hat).sum(axis=0)) / s
+            ),
+            "Sums in place of means in dL/dx: each x has the share 1/N in the mean and in the "
+            "variance, so what comes back through them is divided by N.",
+        ),
+        Mistake(
+            _gradients(lambda h, x_hat, s: _right(h, x_hat, s) * s),
+            "In dL/dx the division by s is missing: a change of x by 1 changes x_hat by 1/s.",
+        ),
+        Mistake(
+            _gradients(
+                lambda h, x_hat, s: h - h.mean(axis=0) - x_hat * (h * x_hat).mean(axis=0) / s
+            ),
+            "In dL/dx only the last of the three terms is divided by s. All three paths end with "
+            "the same division.",
+        ),
+        Mistake(
+            _without_gamma,
+            "dL/dx lacks gamma. The formula starts from dL/dx_hat, and y = gamma x_hat + beta, so "
+            "g has to pass gamma first.",
+        ),
+        Mistake(
+            _without_eps,
+            "eps is missing under the root. x_hat and s of the way back are those of the way "
+            "forward, eps included.",
+        ),
+        Mistake(
+            _gradients(_right, to_gamma=lambda g, x_hat: g.sum(axis=0)),
+            "dL/dgamma is the sum of g alone, as if gamma were added. It multiplies x_hat, so each "
+            "term of the sum has the factor x_hat.",
+        ),
+        Mistake(
+            _gradients(
+                _right,
+                to_gamma=lambda g, x_hat: (g * x_hat).mean(axis=0),
+                to_beta=lambda g: g.mean(axis=0),
+            ),
+            "Means in place of sums for gamma and beta. Each was repeated for every example, and "
+            "the gradient of what was repeated is the sum over the copies.",
+        ),
+        Mistake(
+            _gradients(_right, to_gamma=lambda g, x_hat: g * x_hat, to_beta=lambda g: g),
+            "The gradients for gamma and beta still have a row for each example. They were "
+            "repeated along the batch, so their gradients are summed over it.",
+        ),
+    ),
+    after="Next: compare with `backward` in minigrad/backends/numpy/norm.py, which does the same.",
+)
+
+# --- 5.2 running statistics --------------------------------------------------------------------
+
+
+def updated_statistics(
+    running_mean: Array, running_var: Array, x: Array, momentum: float
+) -> tuple[Array, Array]:
+    """Return the running mean and the running variance after a batch x (N, D) of training."""
+    mean = running_mean + momentum * (x.mean(axis=0) - running_mean)
+    return mean, running_var + momentum * (x.var(axis=0, ddof=1) - running_var)
+
+
+def _by_the_layer(
+    running_mean: Array, running_var: Array, x: Array, momentum: float
+) -> tuple[Array, Array]:
+    layer = nn.BatchNorm1d(x.shape[1], momentum=momentum, dtype="float64")
+    assert layer.running_mean is not None and layer.running_var is not None
+    layer.running_mean.data[...] = running_mean
+    layer.running_var.data[...] = running_var
+    layer(mg.tensor(x))
+    return layer.running_mean.numpy(), layer.running_var.numpy()
+
+
+def _moved(
+    to_mean: Callable[[Array], Array] = lambda x: np.asarray(x.mean(axis=0)),
+    to_var: Callable[[Array], Array] = lambda x: np.asarray(x.var(axis=0, ddof=1)),
+    share: Callable[[float], float] = lambda momentum: momentum,
+) -> Any:
+    """A wrong answer, by what it takes for the batch's statistics and for the momentum."""
+
+    def update(
+        running_mean: Array, running_var: Array, x: Array, momentum: float
+    ) -> tuple[Array, Array]:
+        a = share(momentum)
+        return running_mean * (1 - a) + a * to_mean(x), running_var * (1 - a) + a * to_var(x)
+
+    return update
+
+
+def _about_the_running_mean(
+    running_mean: Array, running_var: Array, x: Array, momentum: float
+) -> tuple[Array, Array]:
+    mean = running_mean + momentum * (x.mean(axis=0) - running_mean)
+    var = ((x - mean) ** 2).sum(axis=0) / (len(x) - 1)
+    return mean, running_var + momentum * (var - running_var)
+
+
+RUNNING = Exercise(
+    number="5.2",
+    chapter=5,
+    title="Running statistics",
+    level=2,
+    minutes=10,
+    task="""
+In training, batch norm keeps a running mean and a running variance of each column. Given both, of
+shape (D,), and a batch x of shape (N, D), return them as they are after this batch, by PyTorch's
+convention: `momentum` is the share of the new batch, and the batch's variance is the unbiased one.
+""",
+    hints=(
+        "Both move in the same way: a step from the old value towards the batch's value. With the "
+        "momentum 1 only the batch would count, with 0 only the past.",
+        "new = old + momentum * (batch - old). For the variance divide the sum of squares by N - 1 "
+        "(`ddof=1` in NumPy).",
+    ),
+    answer=updated_statistics,
+    judge=Values(
+        truth=_by_the_layer,
+        needs=("running_mean", "running_var", "x", "momentum"),
+        cases=(
+            draw(
+                0, running_mean=(3,), running_var=np.array([1.0, 0.5, 2.0]), x=(4, 3), momentum=0.1
+            ),
+            draw(1, running_mean=(2,), running_var=np.array([1.0, 3.0]), x=(2, 2), momentum=0.3),
+            draw(2, running_mean=(1,), running_var=np.array([0.25]), x=(50, 1), momentum=0.9),
+        ),
+        torch="(lambda m, v, x, a: (torch.nn.functional.batch_norm(x, m, v, None, None, True, a)"
+        ", m, v)[1:])(running_mean.clone(), running_var.clone(), x, momentum)",
+        names=("the running mean", "the running variance"),
+        against="nn.BatchNorm1d's buffers",
+    ),
+    mistakes=(
+        Mistake(
+            _moved(to_var=lambda x: np.asarray(x.var(axis=0))),
+            "The running mean is right. The variance is the biased one, divided by N. A batch lies "
+            "closer to its own mean than to the true one, so its variance is too small on average; "
+            "N - 1 corrects this.",
+        ),
+        Mistake(
+            _moved(share=lambda momentum: 1 - momentum),
+            "The momentum is the other way round: here it is the share of the past. For a layer it "
+            "is the share of the new batch, 0.1 by default. (SGD's momentum has the other sense.)",
+        ),
+        Mistake(
+            _moved(to_var=lambda x: np.asarray(x.std(axis=0, ddof=1))),
+            "The running mean is right. In place of the variance this keeps its root.",
+        ),
+        Mistake(
+            _moved(share=lambda momentum: 1.0),
+            "The past is forgotten at once: these are the batch's own statistics. They are only a "
+            "step of the size `momentum` towards them.",
+        ),
+        Mistake(
+            lambda running_mean, running_var, x, momentum: (
+                running_mean + momentum * x.mean(axis=0),
+                running_var + momentum * x.var(axis=0, ddof=1),
+            ),
+            "The batch is added and the past is not weakened, so both would grow with each batch. "
+            "A running mean gives the past the weight 1 - momentum.",
+        ),
+        Mistake(
+            _about_the_running_mean,
+            "The running mean is right. The batch's variance is measured from the batch's own "
+            "mean, here it is measured from the running one.",
+        ),
+    ),
+    after="Next: in update_statistics of minigrad/backends/arrays.py the same stands in two lines.",
+)
+
+# --- 5.3 who depends on whom -------------------------------------------------------------------
+
+
+def affected(shape: tuple[int, int], n: int, d: int, layer: str) -> Array:
+    """Return where y changes if x[n, d] changes: an array of floats, 1.0 there and 0.0 elsewhere.
+
+    Args:
+        shape: (N, D), of x and y.
+        n: The example.
+        d: The feature.
+        layer: "batch norm, train()", "batch norm, eval()" or "layer norm".
+    """
+    mask = np.zeros(shape)
+    if layer == "layer norm":
+        mask[n] = 1.0
+    elif layer == "batch norm, train()":
+        mask[:, d] = 1.0
+    else:
+        mask[n, d] = 1.0
+    return mask
+
+
+LAYERS = ("batch norm, train()", "batch norm, eval()", "layer norm")
+
+
+def _tried(shape: tuple[int, int], n: int, d: int, layer: str) -> Array:
+    x = np.random.RandomState(0).standard_normal(shape)
+    moved = x.copy()
+    moved[n, d] += 0.1
+    module: nn.Module
+    if layer == "layer norm":
+        module = nn.LayerNorm(shape[1], dtype="float64")
+    else:
+        module = nn.BatchNorm1d(shape[1], dtype="float64").train(layer == LAYERS[0])
+    before, after = (module(mg.tensor(values)).detach().numpy() for values in (x, moved))
+    return np.asarray(np.abs(after - before) > 1e-9, np.float64)
+
+
+def _marked(**places: Callable[[int, int], Any]) -> Any:
+    """A wrong answer, by the places that it marks for each layer."""
+
+    def mark(shape: tuple[int, int], n: int, d: int, layer: str) -> Array:
+        kinds = dict(zip(LAYERS, ("training", "evaluation", "layer"), strict=True))
+        right: dict[str, Callable[[int, int], Any]] = {
+            "training": lambda n, d: np.s_[:, d],
+            "evaluation": lambda n, d: np.s_[n, d],
+            "layer": lambda n, d: np.s_[n],
+        }
+        changes = np.zeros(shape)
+        changes[(right | places)[kinds[layer]](n, d)] = 1.0
+        return changes
+
+    return mark
+
+
+def _others_only(shape: tuple[int, int], n: int, d: int, layer: str) -> Array:
+    changes: Array = affected(shape, n, d, layer)
+    if layer != LAYERS[1]:
+        changes[n, d] = 0.0
+    return changes
+
+
+AFFECTED = Exercise(
+    number="5.3",
+    chapter=5,
+    title="Which outputs change with one input?",
+    level=1,
+    minutes=10,
+    task="""
+y has the shape (N, D) of x. One number of x changes a little: feature d of example n. Which
+numbers of y change? Return an array of shape (N, D) with 1.0 where y changes and 0.0 where it does
+not, for the layers "batch norm, train()", "batch norm, eval()" and "layer norm".
+""",
+    hints=(
+        "Each of the layers subtracts a mean. Which numbers share their mean with x[n, d]? And "
+        "which mean is no function of x at all?",
+        "Batch norm in training has a mean for each column, layer norm a mean for each row. After "
+        "eval() the mean is a stored number, so only the output at the same place changes.",
+    ),
+    answer=affected,
+    judge=Values(
+        truth=_tried,
+        needs=("shape", "n", "d", "layer"),
+        cases=tuple(
+            {"shape": shape, "n": n, "d": d, "layer": layer}
+            for shape, n, d in (((4, 3), 1, 2), ((3, 3), 0, 1))
+            for layer in LAYERS
+        ),
+        names=("the array of changes",),
+        against="what the layers do when the number is changed",
+    ),
+    mistakes=(
+        Mistake(
+            _marked(training=lambda n, d: np.s_[n], layer=lambda n, d: np.s_[:, d]),
+            "Rows and columns are swapped: batch norm has a mean for each feature, over the "
+            "examples, and layer norm a mean for each example, over its features.",
+        ),
+        Mistake(
+            _marked(training=lambda n, d: np.s_[n, d]),
+            "In training x[n, d] is also a part of the mean and the variance, which normalize the "
+            "same feature of all other examples.",
+        ),
+        Mistake(
+            _marked(evaluation=lambda n, d: np.s_[:, d]),
+            "After eval() mean and variance are stored numbers. They do not change with x, so "
+            "examples do not depend on each other.",
+        ),
+        Mistake(
+            _marked(layer=lambda n, d: np.s_[n, d]),
+            "Layer norm has a mean as well, over the features of the example: x[n, d] is a part of "
+            "it, and the other features of the example feel it.",
+        ),
+        Mistake(
+            _marked(training=lambda n, d: np.s_[:]),
+            "Batch norm has a mean and a variance for each feature: the other columns do not see "
+            "x[n, d].",
+        ),
+        Mistake(
+            _others_only,
+            "The output at the place itself is left out. It changes too: x[n, d] is a value that "
+            "is normalized, besides being a part of the statistics.",
+        ),
+    ),
+    after="Try it on a network: which gradients of the inputs are 0 if L is one output only?",
+)
+
+# --- 5.4 layer norm from batch norm ------------------------------------------------------------
+
+
+class _BatchNorm:
+    """Batch norm in training without scale and shift, on arrays, as the exercise hands it over."""
+
+    def __call__(self, x: Array) -> Array:
+        x_hat, _ = _normalized(x, 1e-5)
+        return x_hat
+
+    def __repr__(self) -> str:
+        return "batch_norm"
+
+
+def layer_norm(x: Array, batch_norm: Callable[[Array], Array]) -> Array:
+    """Return the rows of x (N, D), each with mean 0 and variance 1; batch_norm does columns."""
+    return batch_norm(x.T).T
+
+
+def _by_rows(x: Array, batch_norm: Any) -> Array:
+    return np.stack([(row - row.mean()) / np.sqrt(row.var() + 1e-5) for row in x])
+
+
+LAYER_NORM = Exercise(
+    number="5.4",
+    chapter=5,
+    title="Layer norm from batch norm",
+    level=1,
+    minutes=5,
+    task="""
+You are given a function `batch_norm(x)` that normalizes each *column* of an array (N, D): mean 0,
+variance 1. With its help, and without any mean of your own, normalize each *row* of x.
+""",
+    hints=(
+        "What would x have to look like for its rows to be columns?",
+        "Transpose, normalize, and transpose back, so that the result has the shape of x.",
+    ),
+    answer=layer_norm,
+    judge=Values(
+        truth=_by_rows,
+        needs=("x", "batch_norm"),
+        cases=(
+            draw(0, x=(4, 3), batch_norm=_BatchNorm()),
+            draw(1, x=(3, 3), batch_norm=_BatchNorm()),
+        ),
+        torch="torch.nn.functional.layer_norm(x, (3,))",
+        names=("the normalized array",),
+        against="a loop over the rows",
+    ),
+    mistakes=(
+        Mistake(
+            lambda x, batch_norm: batch_norm(x),
+            "These are normalized columns: a feature over the batch. Layer norm normalizes the "
+            "features of one example.",
+        ),
+        Mistake(
+            lambda x, batch_norm: batch_norm(x.T),
+            "The right numbers, transposed: the result has to have an example in each row again.",
+        ),
+        Mistake(
+            lambda x, batch_norm: batch_norm(x).T,
+            "Here columns are normalized, and transposed afterwards. Which of the two has to come "
+            "first?",
+        ),
+        Mistake(
+            lambda x, batch_norm: batch_norm(batch_norm(x.T).T),
+            "The rows are right, and then the columns are normalized as well, which spoils the "
+            "rows.",
+        ),
+        Mistake(
+            lambda x, batch_norm: batch_norm(x.reshape(-1, 1)).reshape(x.shape),
+            "One mean and one variance are taken over all numbers. Each row needs its own.",
+        ),
+    ),
+    after="So layer norm's way back is batch norm's, with means over the features.",
+)
+
+EXERCISES = (BACKWARD, RUNNING, AFFECTED, LAYER_NORM)
