@@ -276,11 +276,11 @@ def test_what_is_right_is_praised():
 
 def test_other_things_than_numbers_are_compared():
     assert explain([Result("the order", ["b", "a"], ["a", "b"])]) == (
-        "the order is ['b', 'a']; expected ['a', 'b']."
+        "The order is ['b', 'a']; expected ['a', 'b']."
     )
     assert "True; expected False" in explain([Result("it", True, False)])
     assert explain([Result("the count", 3, 0)]) == (
-        "the count is wrong. the count is 3, and should be 0."
+        "The count is wrong. The count is 3, and should be 0."
     )
 
 
@@ -389,7 +389,7 @@ def test_values_of_several_results_are_judged_each():
     exercise = made_up(judge)
     assert checking.judged(exercise, lambda x: (min(x), max(x))).right
     report = checking.judged(exercise, lambda x: (min(x), min(x)))
-    assert report.message.startswith("the smallest is right. the largest")
+    assert report.message.startswith("The smallest is right. The largest")
     assert "on 2 inputs" in checking.judged(exercise, lambda x: (min(x), max(x))).message
 
 

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Callable, Iterator, Sequence
 from heapq import heappop, heappush
 
-from minigrad.learn.exercise import Exercise, Mistake, Result
+from minigrad.learn.exercise import Exercise, Mistake, Result, Wrong
 
 _ages = itertools.count()
 
@@ -21,9 +21,16 @@ class Node:
 
     def __init__(self, data: float, parents: Sequence[tuple[Node, float]] = ()) -> None:
         self.data = data
-        self.parents = parents
         self.grad = 0.0
         self.age = next(_ages)
+        self.asked = 0  # how often for its parents, which is what a walk takes time for
+        self._parents = parents
+
+    @property
+    def parents(self) -> Sequence[tuple[Node, float]]:
+        """Pairs of a parent, and the derivative of this number by that parent."""
+        self.asked += 1
+        return self._parents
 
     def __add__(self, other: Node) -> Node:
         return Node(self.data + other.data, [(self, 1.0), (other, 1.0)])
@@ -78,8 +85,14 @@ def _judge(
         for formula, nodes in _graphs():
             output = max(nodes.values(), key=lambda node: node.age)
             function(prepare(output))
+            asked = sum(node.asked for node in nodes.values())
             for name, node in nodes.items():
                 yield Result(f"{name}.grad", node.grad, _slope(output, node), formula)
+        if asked > 100:  # of the doublings, 9 nodes and 256 paths
+            raise Wrong(
+                "The derivatives are right, but each `y = y + y` doubles the time: some nodes are "
+                "visited again and again. Each is to hand on once, when its gradient is complete."
+            )
         chain = start = Node(1.0)
         for _ in range(5000):
             chain = Node(1.0, [(chain, 1.0)])
@@ -93,9 +106,9 @@ def _judge(
 
 
 def hand_back(nodes: list[Node]) -> None:
-    """Set `grad` of each node: the derivative of nodes[0] by it. Youngest first, all with grad 0.
+    """Set `grad` of each node to the derivative of the output, nodes[0], by this node.
 
-    node.parents holds pairs (parent, slope): slope is the derivative of node by parent.
+    Each grad is 0 at first. node.parents: pairs of a parent and the derivative of node by it.
     """
     nodes[0].grad = 1.0
     for node in nodes:
@@ -104,9 +117,9 @@ def hand_back(nodes: list[Node]) -> None:
 
 
 def _hand_back_overwriting(nodes: list[Node]) -> None:
-    """Set `grad` of each node: the derivative of nodes[0] by it. Youngest first, all with grad 0.
+    """Set `grad` of each node to the derivative of the output, nodes[0], by this node.
 
-    node.parents holds pairs (parent, slope): slope is the derivative of node by parent.
+    Each grad is 0 at first. node.parents: pairs of a parent and the derivative of node by it.
     """
     nodes[0].grad = 1.0
     for node in nodes:
@@ -187,9 +200,9 @@ for y = x * x it gives half of the derivative. Find the bug and mend it.
 
 
 def backward(output: Node) -> None:
-    """Set `grad` of each node below the output: the derivative of the output by it; all are 0.
+    """Set `grad` of the output, and of all it was computed from; each grad is 0 at first.
 
-    node.parents holds pairs (parent, slope); node.age is larger the later a node was made.
+    node.parents: pairs of a parent and the derivative of node by it. node.age: later is larger.
     """
     output.grad = 1.0
     queue, seen = [(-output.age, output)], {output}
@@ -203,9 +216,9 @@ def backward(output: Node) -> None:
 
 
 def _backward_by_a_stack(output: Node) -> None:
-    """Set `grad` of each node below the output: the derivative of the output by it; all are 0.
+    """Set `grad` of the output, and of all it was computed from; each grad is 0 at first.
 
-    node.parents holds pairs (parent, slope); node.age is larger the later a node was made.
+    node.parents: pairs of a parent and the derivative of node by it. node.age: later is larger.
     """
     output.grad = 1.0
     stack = [output]
@@ -247,16 +260,43 @@ def _backward_each_once(output: Node, first: int = -1) -> None:
                 waiting.append(parent)
 
 
-def _backward_oldest_first(output: Node) -> None:
-    output.grad = 1.0
-    queue, seen = [(output.age, output)], {output}
+def _backward_in_order(output: Node) -> None:
+    order, seen = [], set()
+
+    def visit(node: Node) -> None:
+        if node not in seen:
+            seen.add(node)
+            for parent, _ in node.parents:
+                visit(parent)
+            order.append(node)
+
+    visit(output)
+    hand_back(order[::-1])
+
+
+def _backward_by_a_heap(
+    output: Node, sign: int = -1, start: float = 1.0, once: bool = True, add: bool = True
+) -> None:
+    """The answer, but for one slip."""
+    output.grad = start
+    queue, seen = [(sign * output.age, id(output), output)], {output}
     while queue:
-        _, node = heappop(queue)
+        _, _, node = heappop(queue)
+        for parent, slope in node.parents:
+            parent.grad = add * parent.grad + node.grad * slope
+            if parent not in seen or not once:
+                seen.add(parent)
+                heappush(queue, (sign * parent.age, id(parent), parent))
+
+
+def _backward_by_nodes_alone(output: Node) -> None:
+    output.grad = 1.0
+    queue = [output]
+    while queue:
+        node = heappop(queue)  # type: ignore[type-var]
         for parent, slope in node.parents:
             parent.grad += node.grad * slope
-            if parent not in seen:
-                seen.add(parent)
-                heappush(queue, (parent.age, parent))
+            heappush(queue, parent)  # type: ignore[type-var]
 
 
 BACKWARD = Exercise(
@@ -298,9 +338,15 @@ right after `y = y + y` many times, in a time that does not double each time, an
         ),
         Mistake(
             _backward_along_paths,
-            "The derivatives are right: this is the sum over all paths. But every path is walked "
-            "by itself, twice as many after each y = y + y, and a long chain is more than Python's"
-            " recursion can do. Add up at the nodes, and let each hand on once.",
+            "The derivatives are right: this is the sum over all paths. But each path is walked by"
+            " itself, twice as many after each y = y + y. Add up at the nodes, and let each hand "
+            "on once, when its gradient is complete.",
+        ),
+        Mistake(
+            _backward_in_order,
+            "The order is right: each node hands on after all that used it. But the recursion that"
+            " finds this order fails for a chain of 5000 operations, since Python ends it at some "
+            "1000 levels. The ages give an order without recursion.",
         ),
         Mistake(
             _backward_each_once,
@@ -313,9 +359,29 @@ right after `y = y + y` many times, in a time that does not double each time, an
             "path, and d has its turn before d + a, which uses d, has sent its gradient.",
         ),
         Mistake(
-            _backward_oldest_first,
+            lambda output: _backward_by_a_heap(output, sign=1),
             "The heap gives the oldest node first. What uses a node is younger than the node, so "
             "the youngest has to go first.",
+        ),
+        Mistake(
+            lambda output: _backward_by_a_heap(output, start=0.0),
+            "Every gradient is 0, since the way back begins with 0: the derivative of the output "
+            "by itself is 1, and nothing sets it.",
+        ),
+        Mistake(
+            lambda output: _backward_by_a_heap(output, once=False),
+            "The order is right, but a node that is used twice gets into the heap twice, and hands"
+            " on its complete gradient twice. Remember which nodes are in the heap already.",
+        ),
+        Mistake(
+            lambda output: _backward_by_a_heap(output, add=False),
+            "The order is right, but a node that is used twice keeps only what came last. The "
+            "derivative is a sum over all paths: add what arrives.",
+        ),
+        Mistake(
+            _backward_by_nodes_alone,
+            "A heap compares its entries, and Python cannot compare two nodes. Put pairs into it: "
+            "first a number that says which comes first, then the node.",
         ),
     ),
     after="Next: `backpropagate` in minigrad/engine.py is this loop, with arrays and rules.",

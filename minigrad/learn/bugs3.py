@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 import minigrad as mg
-from minigrad.learn.exercise import Array, Exercise, Mistake, Result
+from minigrad.learn.exercise import Array, Exercise, Mistake, Result, Wrong
+from minigrad.learn.judges import several
 
 # --- B.5 a forgotten zero_grad --------------------------------------------------------------------
 
@@ -63,6 +64,11 @@ def _judge_training(train: Callable[..., Any]) -> Iterator[Result]:
         model = mg.nn.Linear(2, 1).astype("float64")
         model.load_state_dict({"weight": w, "bias": b})
         losses = train(model, mg.tensor(x), mg.tensor(target), steps)
+        if isinstance(losses, list | tuple) and any(isinstance(x, mg.Tensor) for x in losses):
+            raise Wrong(
+                "The list holds Tensors, each of which keeps a whole graph in memory; "
+                "`loss.item()` gives the number."
+            )
         right = []
         for _ in range(steps):
             error = x @ w.T + b - target
@@ -158,6 +164,22 @@ def _split_all_for_training(x: Array, labels: Array, n: int, seed: int) -> tuple
     return x[order], labels[order], x[order[:n]], labels[order[:n]]
 
 
+def _split_swapped(x: Array, labels: Array, n: int, seed: int) -> tuple[Array, ...]:
+    order = np.random.RandomState(seed).permutation(len(x))
+    return x[order[:n]], labels[order[:n]], x[order[n:]], labels[order[n:]]
+
+
+def _split_with_repeats(x: Array, labels: Array, n: int, seed: int) -> tuple[Array, ...]:
+    validation = np.random.RandomState(seed).choice(len(x), n)
+    train = np.setdiff1d(np.arange(len(x)), validation)
+    return x[train], labels[train], x[validation], labels[validation]
+
+
+def _split_x_first(x: Array, labels: Array, n: int, seed: int) -> tuple[Array, ...]:
+    order = np.random.RandomState(seed).permutation(len(x))
+    return x[order[n:]], x[order[:n]], labels[order[n:]], labels[order[:n]]
+
+
 def _split_losing_some(x: Array, labels: Array, n: int, seed: int) -> tuple[Array, ...]:
     order = np.random.RandomState(seed).permutation(len(x))
     train, validation = order[n + 1 :], order[:n]
@@ -169,19 +191,25 @@ def _judge_split(split: Callable[..., Any]) -> Iterator[Result]:
     for count, n, seed in ((40, 10, 0), (30, 12, 1)):
         numbers = np.arange(count)
         x, labels = np.stack([numbers, -numbers], 1) * 1.0, numbers // 10
-        parts = split(x.copy(), labels.copy(), n, seed)
-        train, train_labels, validation, validation_labels = (np.asarray(part) for part in parts)
+        names = "training x", "training labels", "validation x", "validation labels"
+        parts = several(split(x.copy(), labels.copy(), n, seed), names)
+        if [np.ndim(part) for part in parts] != [2, 1, 2, 1]:
+            raise Wrong(
+                "Four arrays, in this order: x and labels to train on, then x and labels to "
+                "validate."
+            )
+        train, train_labels, validation, validation_labels = map(np.asarray, parts)
         seen, kept = (part[:, 0].astype(int).tolist() for part in (train, validation))
         given = [*train_labels.tolist(), *validation_labels.tolist()]
         strangers = sum(i // 10 != k for i, k in zip([*seen, *kept], given, strict=True))
         where = f"{count} examples, {n} of them for validation"
-        yield Result("the number of validation examples", len(kept), n, where)
+        yield Result("the number of different validation examples", len({*kept}), n, where)
         yield Result("the number of examples in both parts", len({*seen} & {*kept}), 0, where)
         lost = count - len({*seen, *kept})
         yield Result("the number of examples in neither part", lost, 0, where)
         yield Result("the number of examples with another's label", strangers, 0, where)
-        classes = len({i // 10 for i in kept}) > 2
-        yield Result("`validation holds most classes`", classes, True, where)
+        if len({i // 10 for i in kept}) == 1:
+            raise Wrong("The validation examples are all of one class: the split is not random.")
 
 
 SPLIT = Exercise(
@@ -204,7 +232,7 @@ mend it. The examples come sorted by class, so the split has to stay random.
     answer=split,
     planted=_split_twice,
     judge=_judge_split,
-    against="a count of the examples in both parts",
+    against="what a split must be",
     mistakes=(
         Mistake(
             _split_twice,
@@ -227,6 +255,21 @@ mend it. The examples come sorted by class, so the split has to stay random.
             _split_all_for_training,
             "The training part holds all examples, those for validation too. What is measured "
             "there is how well the network remembers.",
+        ),
+        Mistake(
+            _split_swapped,
+            "The two parts are exchanged: n_validation examples are to be kept for validation, and"
+            " the many others are to train on.",
+        ),
+        Mistake(
+            _split_with_repeats,
+            "`choice` draws with replacement: some examples are in the validation set twice, and "
+            "it holds fewer different ones than asked for. A permutation has each example once.",
+        ),
+        Mistake(
+            _split_x_first,
+            "The parts are right, but their order is another: x and labels to train on come first,"
+            " then x and labels to validate.",
         ),
         Mistake(
             _split_losing_some,

@@ -5,6 +5,7 @@ Each function here looks for one kind of fault and returns its message, or "" wh
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -33,7 +34,7 @@ def explain(results: Sequence[Result], remark: Callable[[str], str] = lambda _: 
     """
     for result in results:
         if message := _kind(result, results):
-            return message
+            return _sentences(message)
     wrong = [result for result in results if not is_close(result.got, result.expected)]
     if not wrong:
         return ""
@@ -42,12 +43,22 @@ def explain(results: Sequence[Result], remark: Callable[[str], str] = lambda _: 
     bad = [result for result in mine if result in wrong]
     others = dict.fromkeys(result.name for result in results)
     right = [other for other in others if all(r not in wrong for r in results if r.name == other)]
-    praise = f"{' and '.join(right)} {'is' if len(right) == 1 else 'are'} right. " if right else ""
+    praise = f"{listed(right)} {'is' if len(right) == 1 else 'are'} right. " if right else ""
     relation = remark(name) or _relation(bad)
     good = [result for result in mine if result not in bad and result.where != bad[0].where]
     if relation and good:
         praise += f"{name} is right for {good[0].where}, but not for all inputs. "
-    return f"{praise}{relation or _cases(good, bad)} {_example(bad[0])}"
+    return _sentences(f"{praise}{relation or _cases(good, bad)} {_example(bad[0])}")
+
+
+def listed(names: Sequence[str]) -> str:
+    """Join names as a sentence does: "a, b and c"."""
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def _sentences(text: str) -> str:
+    """Begin each sentence with a capital, where it begins with an article."""
+    return re.sub(r"(^|[.] )the ", r"\1The ", text)
 
 
 # --- what kind of thing it is -----------------------------------------------------------------
@@ -103,12 +114,14 @@ def _shape(result: Result, results: Sequence[Result]) -> str:
                 return f"{wanted}. It is {other.name}" + (": the two are swapped." * swapped or ".")
     if len(shape) > 1 and shape == right[::-1]:
         return f"{wanted}: is something transposed?"
+    if right == ():
+        return "expected a single number."
     if [n for n in shape if n != 1] == [n for n in right if n != 1]:
         return f"{wanted}: an axis of length 1 is missing or too many (`keepdims`, `reshape`)."
-    if len(shape) > len(right) or _broadcasts(right, shape):
+    if result.like and (len(shape) > len(right) or _broadcasts(right, shape)):
         return f"{wanted}: where an input was repeated, its gradient is the sum over the copies."
-    if _broadcasts(shape, right):
-        return f"{wanted}: each element of {result.like or 'the result'} needs a number of its own."
+    if result.like and _broadcasts(shape, right):
+        return f"{wanted}: each element of {result.like} needs a number of its own."
     return f"{wanted}."
 
 
@@ -150,7 +163,7 @@ def _relation(bad: Sequence[Result]) -> str:
                     return f"{name} has the right numbers one place too {way} along axis {axis}."
         if all(_near(np.sort(got, axis=None), np.sort(right, axis=None)) for got, right in pairs):
             return f"{name} has the right numbers, in the wrong places."
-    if any(got.size == 1 for got, _ in pairs):
+    if sum(got.size for got, _ in pairs) == 1:
         return ""
     gaps = [got - right for got, right in pairs]
     if all(_near(gap, np.full_like(gap, gaps[0].flat[0])) for gap in gaps):
@@ -168,12 +181,15 @@ def _factor(name: str, pairs: Sequence[tuple[Array, Array]]) -> str:
         if not factor or not _near(got, factor * right):
             return ""
         factors.append(factor)
-    first = factors[0]
+    first, single = factors[0], all(right.size == 1 for _, right in pairs)
+    if single and len(pairs) == 1:
+        return ""
+    every = name if single else f"Every number of {name}"
     if np.allclose(factors, first, rtol=WITHIN, atol=0):
         if abs(first) > 1:
-            text = f"Every number of {name} is {abs(first):.6g} times too large"
+            text = f"{every} is {abs(first):.6g} times too large"
         else:
-            text = f"Every number of {name} is {abs(1 / first):.6g} times too small"
+            text = f"{every} is {abs(1 / first):.6g} times too small"
         return text + (", and has the wrong sign." if first < 0 else ".")
     for axis in range(min(right.ndim for _, right in pairs)):
         lengths = [right.shape[axis] for _, right in pairs]
@@ -187,6 +203,8 @@ def _factor(name: str, pairs: Sequence[tuple[Array, Array]]) -> str:
                 f"Every number of {name} is N times too small, where N is the length of axis "
                 f"{axis}: is it divided by N once too often, as of a mean in place of a sum?"
             )
+    if single:
+        return ""
     return f"{name} is right but for a factor, which differs from input to input."
 
 

@@ -8,6 +8,7 @@ serve most exercises: `Rule` for rules of differentiation, `Values` for other fu
 from __future__ import annotations
 
 import copy
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -187,15 +188,22 @@ class Rule:
         known = {**shapes, **case, "g": g, "y": np.asarray(self.forward(**case))}
         return {name: known[name] for name in self.needs}
 
+    @functools.cached_property
+    def truth(self) -> list[tuple[dict[str, Any], list[Array]]]:
+        """What the rule is given in each case, and the gradients by central differences."""
+        return [
+            (self.arguments(case, g), [differences(self.forward, case, x, g) for x in self.of])
+            for case in self.cases
+            for g in [self.g(case)]
+        ]
+
     def __call__(self, rule: Any) -> Iterator[Result]:
         """Yield each gradient in each case."""
-        for case in self.cases:
-            g = self.g(case)
-            arguments = self.arguments(case, g)
+        for case, (arguments, expected) in zip(self.cases, self.truth, strict=True):
             got = several(call(rule, arguments), self.names)
-            for i, name in enumerate(self.of):
-                expected = differences(self.forward, case, name, g)
-                yield Result(self.names[i], got[i], expected, described(case), name, arguments)
+            parts = zip(self.names, got, expected, self.of, strict=True)
+            for name, part, right, like in parts:
+                yield Result(name, part, right, described(case), like, arguments)
 
     def remark(self, rule: Any, name: str) -> str:
         """Say what is wrong with how a gradient depends on g; "" if it is linear, as it must be."""
