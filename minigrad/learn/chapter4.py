@@ -65,10 +65,6 @@ Linear(2, 16), an activation, Linear(16, 1). Return how many numbers the network
             "one output row, (H).",
         ),
         Mistake(
-            lambda sizes: sum(n * m + m for n, m in zip(sizes, sizes, strict=True)),
-            "Each size is paired with itself. A layer leads from one size to the next.",
-        ),
-        Mistake(
             lambda sizes: sizes[0] * sizes[-1] + sizes[-1],
             "Only the first and the last size are used, as if there were one layer.",
         ),
@@ -246,10 +242,6 @@ sums the same in each layer? Return c.
             lambda fan_in, slope: (3 / ((1 + slope**2) * fan_in)) ** 0.5,
             "A factor 2 is missing under the root: z is positive in only one half of the places, "
             "so the mean square is kept in one half only.",
-        ),
-        Mistake(
-            lambda fan_in, slope: 6 / ((1 + slope**2) * fan_in),
-            "This is c squared, which the variance c^2 / 3 gives first; the root is missing.",
         ),
         Mistake(
             lambda fan_in, slope: (3 / fan_in) ** 0.5,

@@ -54,16 +54,6 @@ def _right(h: Array, x_hat: Array, s: Array) -> Array:
     return dx
 
 
-def _without_gamma(g: Array, x: Array, gamma: Array, eps: float) -> tuple[Array, Array, Array]:
-    x_hat, s = _normalized(x, eps)
-    return _right(g, x_hat, s), (g * x_hat).sum(axis=0), g.sum(axis=0)
-
-
-def _without_eps(g: Array, x: Array, gamma: Array, eps: float) -> tuple[Array, Array, Array]:
-    x_hat, s = _normalized(x, 0.0)
-    return _right(g * gamma, x_hat, s), (g * x_hat).sum(axis=0), g.sum(axis=0)
-
-
 BACKWARD = Exercise(
     number="5.1",
     chapter=5,
@@ -123,23 +113,15 @@ the three gradients dL/dx (N, D), dL/dgamma (D,) and dL/dbeta (D,).
             "variance, so what comes back through them is divided by N.",
         ),
         Mistake(
-            _gradients(lambda h, x_hat, s: _right(h, x_hat, s) * s),
-            "In dL/dx the division by s is missing: a change of x by 1 changes x_hat by 1/s.",
-        ),
-        Mistake(
-            _gradients(
-                lambda h, x_hat, s: h - h.mean(axis=0) - x_hat * (h * x_hat).mean(axis=0) / s
+            lambda g, x, gamma, eps: (
+                batch_norm_rules(g, x, np.ones_like(gamma), eps)[0],
+                *batch_norm_rules(g, x, gamma, eps)[1:],
             ),
-            "In dL/dx only the last of the three terms is divided by s. All three paths end with "
-            "the same division.",
-        ),
-        Mistake(
-            _without_gamma,
             "dL/dx lacks gamma. The formula starts from dL/dx_hat, and y = gamma x_hat + beta, so "
             "g has to pass gamma first.",
         ),
         Mistake(
-            _without_eps,
+            lambda g, x, gamma, eps: batch_norm_rules(g, x, gamma, 0.0),
             "eps is missing under the root. x_hat and s of the way back are those of the way "
             "forward, eps included.",
         ),
@@ -156,11 +138,6 @@ the three gradients dL/dx (N, D), dL/dgamma (D,) and dL/dbeta (D,).
             ),
             "Means in place of sums for gamma and beta. Each was repeated for every example, and "
             "the gradient of what was repeated is the sum over the copies.",
-        ),
-        Mistake(
-            _gradients(_right, to_gamma=lambda g, x_hat: g * x_hat, to_beta=lambda g: g),
-            "The gradients for gamma and beta still have a row for each example. They were "
-            "repeated along the batch, so their gradients are summed over it.",
         ),
     ),
     after="Next: compare with `backward` in minigrad/backends/numpy/norm.py, which does the same.",
@@ -186,30 +163,6 @@ def _by_the_layer(
     layer.running_var.data[...] = running_var
     layer(mg.tensor(x))
     return layer.running_mean.numpy(), layer.running_var.numpy()
-
-
-def _moved(
-    to_mean: Callable[[Array], Array] = lambda x: np.asarray(x.mean(axis=0)),
-    to_var: Callable[[Array], Array] = lambda x: np.asarray(x.var(axis=0, ddof=1)),
-    share: Callable[[float], float] = lambda momentum: momentum,
-) -> Any:
-    """A wrong answer, by what it takes for the batch's statistics and for the momentum."""
-
-    def update(
-        running_mean: Array, running_var: Array, x: Array, momentum: float
-    ) -> tuple[Array, Array]:
-        a = share(momentum)
-        return running_mean * (1 - a) + a * to_mean(x), running_var * (1 - a) + a * to_var(x)
-
-    return update
-
-
-def _about_the_running_mean(
-    running_mean: Array, running_var: Array, x: Array, momentum: float
-) -> tuple[Array, Array]:
-    mean = running_mean + momentum * (x.mean(axis=0) - running_mean)
-    var = ((x - mean) ** 2).sum(axis=0) / (len(x) - 1)
-    return mean, running_var + momentum * (var - running_var)
 
 
 RUNNING = Exercise(
@@ -247,24 +200,20 @@ convention: `momentum` is the share of the new batch, and the batch's variance i
     ),
     mistakes=(
         Mistake(
-            _moved(to_var=lambda x: np.asarray(x.var(axis=0))),
+            lambda running_mean, running_var, x, momentum: (
+                running_mean + momentum * (x.mean(axis=0) - running_mean),
+                running_var + momentum * (x.var(axis=0) - running_var),
+            ),
             "The running mean is right. The variance is the biased one, divided by N. A batch lies "
             "closer to its own mean than to the true one, so its variance is too small on average; "
             "N - 1 corrects this.",
         ),
         Mistake(
-            _moved(share=lambda momentum: 1 - momentum),
+            lambda running_mean, running_var, x, momentum: updated_statistics(
+                running_mean, running_var, x, 1 - momentum
+            ),
             "The momentum is the other way round: here it is the share of the past. For a layer it "
             "is the share of the new batch, 0.1 by default. (SGD's momentum has the other sense.)",
-        ),
-        Mistake(
-            _moved(to_var=lambda x: np.asarray(x.std(axis=0, ddof=1))),
-            "The running mean is right. In place of the variance this keeps its root.",
-        ),
-        Mistake(
-            _moved(share=lambda momentum: 1.0),
-            "The past is forgotten at once: these are the batch's own statistics. They are only a "
-            "step of the size `momentum` towards them.",
         ),
         Mistake(
             lambda running_mean, running_var, x, momentum: (
@@ -273,11 +222,6 @@ convention: `momentum` is the share of the new batch, and the batch's variance i
             ),
             "The batch is added and the past is not weakened, so both would grow with each batch. "
             "A running mean gives the past the weight 1 - momentum.",
-        ),
-        Mistake(
-            _about_the_running_mean,
-            "The running mean is right. The batch's variance is measured from the batch's own "
-            "mean, here it is measured from the running one.",
         ),
     ),
     after="Next: in update_statistics of minigrad/backends/arrays.py the same stands in two lines.",
@@ -305,7 +249,7 @@ def affected(shape: tuple[int, int], n: int, d: int, layer: str) -> Array:
     return mask
 
 
-LAYERS = ("batch norm, train()", "batch norm, eval()", "layer norm")
+LAYERS = TRAIN, EVAL, LAYER = "batch norm, train()", "batch norm, eval()", "layer norm"
 
 
 def _tried(shape: tuple[int, int], n: int, d: int, layer: str) -> Array:
@@ -313,36 +257,21 @@ def _tried(shape: tuple[int, int], n: int, d: int, layer: str) -> Array:
     moved = x.copy()
     moved[n, d] += 0.1
     module: nn.Module
-    if layer == "layer norm":
+    if layer == LAYER:
         module = nn.LayerNorm(shape[1], dtype="float64")
     else:
-        module = nn.BatchNorm1d(shape[1], dtype="float64").train(layer == LAYERS[0])
+        module = nn.BatchNorm1d(shape[1], dtype="float64").train(layer == TRAIN)
     before, after = (module(mg.tensor(values)).detach().numpy() for values in (x, moved))
     return np.asarray(np.abs(after - before) > 1e-9, np.float64)
 
 
-def _marked(**places: Callable[[int, int], Any]) -> Any:
-    """A wrong answer, by the places that it marks for each layer."""
+def _taken_for(others: dict[str, str]) -> Any:
+    """A wrong answer that takes some of the layers for others."""
 
     def mark(shape: tuple[int, int], n: int, d: int, layer: str) -> Array:
-        kinds = dict(zip(LAYERS, ("training", "evaluation", "layer"), strict=True))
-        right: dict[str, Callable[[int, int], Any]] = {
-            "training": lambda n, d: np.s_[:, d],
-            "evaluation": lambda n, d: np.s_[n, d],
-            "layer": lambda n, d: np.s_[n],
-        }
-        changes = np.zeros(shape)
-        changes[(right | places)[kinds[layer]](n, d)] = 1.0
-        return changes
+        return affected(shape, n, d, others.get(layer, layer))
 
     return mark
-
-
-def _others_only(shape: tuple[int, int], n: int, d: int, layer: str) -> Array:
-    changes: Array = affected(shape, n, d, layer)
-    if layer != LAYERS[1]:
-        changes[n, d] = 0.0
-    return changes
 
 
 AFFECTED = Exercise(
@@ -376,34 +305,24 @@ not, for the layers "batch norm, train()", "batch norm, eval()" and "layer norm"
     ),
     mistakes=(
         Mistake(
-            _marked(training=lambda n, d: np.s_[n], layer=lambda n, d: np.s_[:, d]),
+            _taken_for({TRAIN: LAYER, LAYER: TRAIN}),
             "Rows and columns are swapped: batch norm has a mean for each feature, over the "
             "examples, and layer norm a mean for each example, over its features.",
         ),
         Mistake(
-            _marked(training=lambda n, d: np.s_[n, d]),
+            _taken_for({TRAIN: EVAL}),
             "In training x[n, d] is also a part of the mean and the variance, which normalize the "
             "same feature of all other examples.",
         ),
         Mistake(
-            _marked(evaluation=lambda n, d: np.s_[:, d]),
+            _taken_for({EVAL: TRAIN}),
             "After eval() mean and variance are stored numbers. They do not change with x, so "
             "examples do not depend on each other.",
         ),
         Mistake(
-            _marked(layer=lambda n, d: np.s_[n, d]),
+            _taken_for({LAYER: EVAL}),
             "Layer norm has a mean as well, over the features of the example: x[n, d] is a part of "
             "it, and the other features of the example feel it.",
-        ),
-        Mistake(
-            _marked(training=lambda n, d: np.s_[:]),
-            "Batch norm has a mean and a variance for each feature: the other columns do not see "
-            "x[n, d].",
-        ),
-        Mistake(
-            _others_only,
-            "The output at the place itself is left out. It changes too: x[n, d] is a value that "
-            "is normalized, besides being a part of the statistics.",
         ),
     ),
     after="Try it on a network: which gradients of the inputs are 0 if L is one output only?",
@@ -467,11 +386,6 @@ variance 1. With its help, and without any mean of your own, normalize each *row
         Mistake(
             lambda x, batch_norm: batch_norm(x.T),
             "The right numbers, transposed: the result has to have an example in each row again.",
-        ),
-        Mistake(
-            lambda x, batch_norm: batch_norm(x).T,
-            "Here columns are normalized, and transposed afterwards. Which of the two has to come "
-            "first?",
         ),
         Mistake(
             lambda x, batch_norm: batch_norm(batch_norm(x.T).T),
