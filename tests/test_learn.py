@@ -5,6 +5,7 @@ import functools
 import importlib.util
 import itertools
 import json
+import os
 import re
 import subprocess
 import sys
@@ -279,6 +280,9 @@ def test_other_things_than_numbers_are_compared():
         "The order is ['b', 'a']; expected ['a', 'b']."
     )
     assert "True; expected False" in explain([Result("it", True, False)])
+    assert explain([Result("the mask", A > 1, A > 1)]) == ""
+    assert explain([Result("the mask", A > 1, A > 2)]).startswith("The mask is array([[ True,")
+    assert explain([Result("the mask", A > 1, M > 2)]).startswith("The mask is array([[ True,")
     assert explain([Result("the count", 3, 0)]) == (
         "The count is wrong. The count is 3, and should be 0."
     )
@@ -377,6 +381,23 @@ def test_a_mistake_is_recognised_by_how_it_fails():
     exercise = Exercise(**{**vars(exercise), "mistakes": (mistake,)})
     assert checking.judged(exercise, lambda y: 1.0 / y).message == "You divide by 0."
     assert "TypeError" in checking.judged(exercise, lambda y: y + "a").message
+
+
+def test_a_mistake_that_returns_a_tensor_is_recognised():
+    def judge(function):
+        yield Result("a.grad", function(0.0), 42.0)
+
+    mistake = Mistake(lambda x: mg.tensor([x, 2.0], requires_grad=True), "No Tensors, please.")
+    exercise = Exercise(**{**vars(made_up(judge)), "mistakes": (mistake,), "against": "it"})
+    two = checking.judged(exercise, lambda x: mg.tensor([0.0, 2.0]))
+    assert two.message == "No Tensors, please."
+    three = checking.judged(exercise, lambda x: mg.tensor([0.0, 3.0]))
+    assert (
+        three.message == "a.grad is of type Tensor; expected a number; `.numpy()` gives its array."
+    )
+    assert checking.judged(exercise, answer_to_all).message.startswith(
+        "a.grad agrees with it, to 6"
+    )
 
 
 def test_values_of_several_results_are_judged_each():
@@ -539,6 +560,17 @@ def test_control_c_ends_an_endless_loop(capsys, file):
     source = "import _thread\ndef matmul_rules(g, A, B):\n    _thread.interrupt_main()\n"
     assert console.main(["check", "2.3", file(source + "    while True:\n        pass\n")]) == 130
     assert capsys.readouterr().err == "Interrupted.\n"
+
+
+def test_a_terminal_without_the_letters_of_a_message_gets_their_numbers(file):
+    path = file("def matmul_rules(g, A, B):\n    raise ValueError('caf\u00e9')\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "minigrad.learn", "check", "2.3", path],
+        cwd=ROOT,
+        capture_output=True,
+        env=os.environ | {"PYTHONIOENCODING": "ascii"},
+    )
+    assert done.returncode == 1 and rb"ValueError: caf\xe9." in done.stdout
 
 
 def test_the_program_runs():

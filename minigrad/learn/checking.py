@@ -15,7 +15,7 @@ from typing import Any, TypeVar, overload
 import numpy as np
 
 from minigrad.learn.exercise import LEVELS, Exercise, exercises, find
-from minigrad.learn.faults import explain, is_close, listed
+from minigrad.learn.faults import explain, is_close, listed, sentences
 from minigrad.learn.judges import DIGITS, CallFailedError, Result, Rule, Wrong
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -184,14 +184,14 @@ def _is_empty(function: Any) -> bool:
 def _praise(exercise: Exercise, results: list[Result]) -> str:
     """What was compared, and what comes next."""
     names = list(dict.fromkeys(result.name for result in results))
-    results_are = listed(names) if len(names) < 4 else f"all {len(names)} results"
+    results_are = listed(names) if len(names) < 4 else f"All {len(names)} results"
     verb = "agree" if len(names) > 1 else "agrees"
     places = {result.where for result in results if result.where}
     inputs = f" on {len(places)} inputs" if len(places) > 1 else ""
     against = exercise.against or getattr(exercise.judge, "against", "")
     torch = " and with PyTorch's values" if exercise.torch else ""
     what = f"{results_are} {verb} with {against}{torch}{inputs}, to {DIGITS} digits."
-    return f"{what[0].upper() if what[:2] != 'dL' else 'd'}{what[1:]} {exercise.after}"
+    return f"{sentences(what)} {exercise.after}"
 
 
 def file_of(function: Any) -> str:

@@ -61,18 +61,18 @@ __all__ = [
 ]
 
 
-class NoExerciseError(ValueError):
-    """No exercise has this number; the message names the nearest."""
-
-
 LEVELS = {1: "easy", 2: "medium", 3: "hard"}
 HERE = Path(__file__).parent
 FILES = re.compile(r"(chapter|puzzles|bugs)\d*")
 
 
+class NoExerciseError(ValueError):
+    """No exercise has this number; the message names the nearest."""
+
+
 @dataclass(frozen=True, eq=False)
 class Mistake:
-    """A wrong answer that learners give, and what each of them should read.
+    """A wrong answer that learners give, and what a learner who gave it should read.
 
     Args:
         wrong: A function that makes the mistake.

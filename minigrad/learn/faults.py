@@ -5,6 +5,7 @@ Each function here looks for one kind of fault and returns its message, or "" wh
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -19,10 +20,18 @@ WITHIN = 10.0**-DIGITS
 def is_close(got: Any, expected: Any) -> bool:
     """Whether two results are the same: numbers to six digits of the largest, all else by `==`."""
     if not _is_numeric(expected):
-        return type(got) is type(expected) and bool(got == expected)
+        return type(got) is type(expected) and _equals(got, expected)
     if not _is_numeric(got) or np.shape(got) != np.shape(expected):
         return False
     return _near(np.asarray(got, np.float64), np.asarray(expected, np.float64))
+
+
+def _equals(got: Any, expected: Any) -> bool:
+    if hasattr(got, "detach"):  # Tensors
+        return is_close(got.detach().numpy(), expected.detach().numpy())
+    if isinstance(got, np.ndarray):  # of truth values
+        return np.array_equal(got, expected)
+    return bool(got == expected)
 
 
 def explain(results: Sequence[Result], remark: Callable[[str], str] = lambda _: "") -> str:
@@ -34,7 +43,7 @@ def explain(results: Sequence[Result], remark: Callable[[str], str] = lambda _: 
     """
     for result in results:
         if message := _kind(result, results):
-            return _sentences(message)
+            return sentences(message)
     wrong = [result for result in results if not is_close(result.got, result.expected)]
     if not wrong:
         return ""
@@ -48,7 +57,7 @@ def explain(results: Sequence[Result], remark: Callable[[str], str] = lambda _: 
     good = [result for result in mine if result not in bad and result.where != bad[0].where]
     if relation and good:
         praise += f"{name} is right for {good[0].where}, but not for all inputs. "
-    return _sentences(f"{praise}{relation or _cases(good, bad)} {_example(bad[0])}")
+    return sentences(f"{praise}{relation or _cases(good, bad)} {_example(bad[0])}")
 
 
 def listed(names: Sequence[str]) -> str:
@@ -56,7 +65,7 @@ def listed(names: Sequence[str]) -> str:
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
-def _sentences(text: str) -> str:
+def sentences(text: str) -> str:
     """Begin each sentence with a capital, where it begins with an article."""
     return re.sub(r"(^|[.] )the ", r"\1The ", text)
 
@@ -155,10 +164,10 @@ def _relation(bad: Sequence[Result]) -> str:
         if all_are(np.transpose):
             return f"{name} is the transpose of what it should be."
         for axis in range(min(got.ndim for got, _ in pairs)):
-            if all_are(lambda x, axis=axis: np.flip(x, axis)):  # type: ignore[misc]
+            if all_are(functools.partial(np.flip, axis=axis)):
                 return f"{name} has the right numbers in reverse order along axis {axis}."
             for by in (1, -1):
-                if all_are(lambda x, axis=axis, by=by: np.roll(x, by, axis)):  # type: ignore[misc]
+                if all_are(functools.partial(np.roll, shift=by, axis=axis)):
                     way = "late" if by == 1 else "early"
                     return f"{name} has the right numbers one place too {way} along axis {axis}."
         if all(_near(np.sort(got, axis=None), np.sort(right, axis=None)) for got, right in pairs):
