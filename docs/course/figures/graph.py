@@ -104,7 +104,7 @@ def way_back(frames: Sequence[Frame], names: Names) -> Drawing:
             if child is frame.taken and slopes:
                 _edge(panel, way[::-1], VERMILION, ":" if parent in late else "-")
                 g = frame.gradients[child]
-                amount = " + ".join(f"{g:g} · {slope:g}" for slope in slopes)
+                amount = " + ".join(f"{g:g}·{slope:g}" for slope in slopes)
                 _on_edge(panel, way, f"{amount} = {g * sum(slopes):g}", VERMILION)
             else:
                 _edge(panel, way, "#DDDDDD")
@@ -129,6 +129,8 @@ def _title(number: int, frame: Frame, names: Names) -> str:
     late = [_name(parent, names) for parent, _, is_late in frame.handed if is_late]
     waiting = [_name(value, names) for value in frame.waiting]
     rest = f"{', '.join(waiting)} wait" if len(waiting) > 1 else f"{''.join(waiting)} waits"
+    if not any(value.parents for value in frame.waiting):
+        rest = "only leaves wait, so all is done"
     if late:
         rest = f"too late for {', '.join(late)}, which was taken before"
     return f"Step {number}: {_name(frame.taken, names)} is taken; {rest}"
@@ -206,7 +208,7 @@ def _edge(axes: Axes, way: Sequence[Point], color: str, linestyle: str = "-") ->
 def _on_edge(axes: Axes, way: Sequence[Point], text: str, color: str) -> None:
     """Write on an edge's first piece, beyond the arrow."""
     (x0, y0), (x1, y1) = way[:2]
-    place = x0 + 0.58 * (x1 - x0), y0 + 0.58 * (y1 - y0)
+    place = x0 + 0.55 * (x1 - x0), y0 + 0.55 * (y1 - y0)
     blank = {"boxstyle": "square,pad=0.1", "facecolor": "white", "edgecolor": "none"}
     label(axes, *place, text, color, ha="center", va="center", bbox=blank)
 
