@@ -43,10 +43,11 @@ def wires(operations: Sequence[tuple[str, Callable[[Any], Any], Sequence[float]]
         units = np.eye(x.size)
         jacobian = np.stack([np.ravel(function(mg.tensor(unit)).numpy()) for unit in units], axis=1)
         g = 10.0 ** np.arange(y.size).reshape(y.shape)
-        [back] = mg.grad(y, x, mg.tensor(g))
+        y.backward(mg.tensor(g))
+        assert x.grad is not None
         forward, backward = axes[column], axes[column + len(operations)]
         _columns(forward, np.array(numbers), y.detach().numpy(), jacobian, back=False)
-        _columns(backward, back.numpy(), g, jacobian, back=True)
+        _columns(backward, x.grad.numpy(), g, jacobian, back=True)
         forward.set_title(title)
     return figure
 
@@ -91,14 +92,15 @@ def repeated(inputs: Sequence[Array], g: Array) -> Drawing:
     figure, axes = panels(2, len(inputs), height=4.1, gridspec_kw=ratios)
     for column, values in enumerate(inputs):
         b = mg.tensor(values, requires_grad=True)
-        [sums] = mg.grad(b + mg.zeros(*g.shape, dtype="float64"), b, mg.tensor(g))
+        (b + mg.zeros(*g.shape, dtype="float64")).backward(mg.tensor(g))
+        assert b.grad is not None
         own = _own_cells(values.shape, g.shape)
         forward, backward = axes[column], axes[column + len(inputs)]
         _grid(forward, np.broadcast_to(values, g.shape), BLUE, PALE_BLUE, dashed=~own)
         forward.set_title(f"b of shape {values.shape}\nis repeated")
         _grid(backward, g, GREY, "white")
         along_rows = own.all(axis=1).any()  # a whole row is b's own: columns are summed
-        total = np.broadcast_to(sums.numpy(), (1, columns) if along_rows else (rows, 1))
+        total = np.broadcast_to(b.grad.numpy(), (1, columns) if along_rows else (rows, 1))
         shift = (0.0, -rows - 0.45) if along_rows else (columns + 0.45, 0.0)
         _grid(backward, total, VERMILION, PALE_VERMILION, shift=shift)
         for i in range(columns if along_rows else rows):

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib.ticker import MaxNLocator
 
 import minigrad as mg
 from figures.style import GREY, LOOKS, VERMILION, Drawing, label, panels
@@ -74,7 +75,7 @@ def kept(names: Sequence[str], megabytes: Sequence[Sequence[float]]) -> Drawing:
     count = len(megabytes[0])
     axes.set(xlabel="layers computed", ylabel="megabytes held", ylim=0)
     axes.set(xlim=(0.7, count + 0.2), xticks=range(2, count + 1, 2))
-    axes.yaxis.get_major_locator().set_params(integer=True)
+    axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.grid(True, axis="y")
     return figure
 
