@@ -582,3 +582,16 @@ def test_the_program_runs():
         encoding="utf-8",
     )
     assert done.returncode == 0 and done.stdout.startswith("## 2.3 The rule of the matrix product")
+
+
+def test_answers_can_be_switched_off(monkeypatch, capsys):
+    monkeypatch.setenv("MINIGRAD_ANSWERS", "off")
+    assert "MINIGRAD_ANSWERS=off" in answer("2.3") and "return" not in answer("2.3")
+    assert console.main(["answer", "2.3"]) == console.RIGHT
+    assert "switched off" in capsys.readouterr().out
+
+
+def test_reader_that_has_seen_enough_ends_nothing():
+    command = f"{sys.executable} -m minigrad.learn list | head -n 1"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, cwd=ROOT)
+    assert (done.stdout, done.stderr) == ("Chapter 0\n", "")

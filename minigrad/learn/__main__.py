@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -139,16 +140,19 @@ def main(args: Sequence[str] | None = None) -> int:
     """
     words = list(sys.argv[1:] if args is None else args) or ["list"]
     try:
-        return int(
-            tyro.extras.subcommand_cli_from_dict(
-                COMMANDS, prog=PROGRAM, description="The course's exercises.", args=words
-            )
+        code = tyro.extras.subcommand_cli_from_dict(
+            COMMANDS, prog=PROGRAM, description="The course's exercises.", args=words
         )
+        sys.stdout.flush()
+        return int(code)
     except SystemExit as ended:  # tyro's, after its own message
         return ended.code if isinstance(ended.code, int) else BAD_INPUT
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
         return INTERRUPTED
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return RIGHT
     except (BadInput, NoExerciseError) as error:
         print(f"error: {error}", file=sys.stderr)
         return BAD_INPUT

@@ -6,6 +6,7 @@ import dis
 import functools
 import inspect
 import linecache
+import os
 import traceback
 import warnings
 from collections.abc import Callable
@@ -267,7 +268,7 @@ def hint(number: str, step: int = 1) -> Text:
 
 
 def answer(number: str) -> Text:
-    """Return the source of a right answer.
+    """Return the source of a right answer; a class may switch this off by MINIGRAD_ANSWERS=off.
 
     Args:
         number: Of the exercise, as "2.3".
@@ -280,7 +281,10 @@ def answer(number: str) -> Text:
         >>> "return" in answer("2.3")
         True
     """
-    return Text(f"```python\n{find(number).solution}```\n")
+    exercise = find(number)
+    if os.environ.get("MINIGRAD_ANSWERS", "").lower() == "off":
+        return Text("Answers are switched off here, by MINIGRAD_ANSWERS=off in the environment.")
+    return Text(f"```python\n{exercise.solution}```\n")
 
 
 def listing(chapter: int | None = None) -> Text:
