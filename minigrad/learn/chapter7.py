@@ -279,13 +279,6 @@ direction; if not, leave it as it is. Return a list of new arrays. All gradients
             "The lengths of the arrays are added. The length of the long vector is the root of the "
             "sum of all squares: 3 and 4 make 5, not 7.",
         ),
-        Mistake(
-            lambda gradients, limit: [
-                g * limit / max(*(np.abs(x).max() for x in gradients), limit) for g in gradients
-            ],
-            "This limits the largest element. The common length of all elements can still be far "
-            "above the limit.",
-        ),
     ),
     after="Next: read clip_grad_norm_ in minigrad/nn/utils.py; how does it avoid a division by 0?",
     against="the definition, element by element",
@@ -367,6 +360,11 @@ Epochs count from 0.
             lambda losses, patience: (int(np.argmin(losses)), _stop_by_minima(losses, patience)[1]),
             "The epoch to keep is looked for among all losses, also those after the stop. They "
             "were never computed: training had ended.",
+        ),
+        Mistake(
+            lambda losses, patience: (int(np.argmin(losses)), len(losses) - 1),
+            "patience plays no part: training goes on to the last loss, however long nothing "
+            "gets better.",
         ),
         Mistake(
             lambda losses, patience: 2 * (_stop_by_minima(losses, patience)[1],),

@@ -67,8 +67,8 @@ def noise_of_batches(
     label(left, 0.2, -0.2, "all examples", BLACK, va="top")
     left.legend(loc="lower left", frameon=False, borderaxespad=0, handletextpad=0)
     left.plot([0], [0], "o", color=BLACK)
-    left.margins(0.08)
-    left.set_aspect("equal", adjustable="datalim")
+    lowest = min(float(points[:, 1].min()) for points in estimates.values())
+    left.set_ylim(bottom=lowest - 2.5)  # below the points is room for the legend
     left.set_xlabel("derivative by w")
     left.set_ylabel("derivative by b")
     right.loglog(sizes, spreads, "o", color=BLUE)
