@@ -274,30 +274,26 @@ def _judge_block(block: Any) -> Iterator[Result]:
         module = call(block, {"features": features})
         if isinstance(module, nn.Module):
             module.astype("float64")
-        names = [name for name, _ in getattr(module, "named_parameters", dict)()]
-        expected = ["first.weight", "first.bias", "second.weight", "second.bias"]
-        yield Result("the names of the parameters", names, expected, where)
-        shapes = [parameter.shape for parameter in module.parameters()]
+        found = dict(getattr(module, "named_parameters", dict)())
+        names = ["first.bias", "first.weight", "second.bias", "second.weight"]
+        yield Result("the list of parameter names", sorted(found), names, where)
+        parameters = [found[name] for name in names]
+        shapes = [parameter.shape for parameter in parameters]
         square, vector = (features, features), (features,)
-        right = [square, vector, square, vector]
-        yield Result("the shapes of the parameters", shapes, right, where)
+        right = [vector, square, vector, square]
+        yield Result("the list of parameter shapes", shapes, right, where)
         random = np.random.RandomState(features)
         x = random.standard_normal((5, features))
-        W1, b1, W2, b2 = (parameter.detach().numpy() for parameter in module.parameters())
+        b1, W1, b2, W2 = (parameter.detach().numpy() for parameter in parameters)
         inner = np.tanh(x @ W1.T + b1)
         y = call(module, {"x": mg.tensor(x)})
         yield Result("the output", _array(y), x + inner @ W2.T + b2, where)
         g = random.standard_normal((5, features))
-        found = mg.grad((y * g).sum(), list(module.parameters()))
+        gradients = mg.grad((y * g).sum(), parameters)
         through = (g @ W2) * (1 - inner**2)
-        expected_gradients = {
-            "dL/dfirst.weight": through.T @ x,
-            "dL/dfirst.bias": through.sum(axis=0),
-            "dL/dsecond.weight": g.T @ inner,
-            "dL/dsecond.bias": g.sum(axis=0),
-        }
-        for got, (name, value) in zip(found, expected_gradients.items(), strict=True):
-            yield Result(name, _array(got), value, where)
+        expected = [through.sum(axis=0), through.T @ x, g.sum(axis=0), g.T @ inner]
+        for name, got, gradient in zip(names, gradients, expected, strict=True):
+            yield Result(f"dL/d{name}", _array(got), gradient, where)
 
 
 def _array(x: Any) -> Any:

@@ -35,23 +35,14 @@ def _normalized(x: Array, eps: float) -> tuple[Array, Array]:
     return (x - x.mean(axis=0)) / s, s
 
 
-def _gradients(
-    to_x: Callable[[Array, Array, Array], Array],
-    to_gamma: Callable[[Array, Array], Array] = lambda g, x_hat: (g * x_hat).sum(axis=0),
-    to_beta: Callable[[Array], Array] = lambda g: g.sum(axis=0),
-) -> Any:
-    """A wrong answer: dL/dx from dL/dx_hat, x_hat and s, and the other two from g."""
+def _gradients(to_x: Callable[[Array, Array, Array], Array]) -> Any:
+    """A wrong answer: dL/dx from dL/dx_hat, x_hat and s; the other two are right."""
 
     def rules(g: Array, x: Array, gamma: Array, eps: float) -> tuple[Array, Array, Array]:
         x_hat, s = _normalized(x, eps)
-        return to_x(g * gamma, x_hat, s), to_gamma(g, x_hat), to_beta(g)
+        return to_x(g * gamma, x_hat, s), (g * x_hat).sum(axis=0), g.sum(axis=0)
 
     return rules
-
-
-def _right(h: Array, x_hat: Array, s: Array) -> Array:
-    dx: Array = (h - h.mean(axis=0) - x_hat * (h * x_hat).mean(axis=0)) / s
-    return dx
 
 
 BACKWARD = Exercise(
@@ -126,15 +117,19 @@ the three gradients dL/dx (N, D), dL/dgamma (D,) and dL/dbeta (D,).
             "forward, eps included.",
         ),
         Mistake(
-            _gradients(_right, to_gamma=lambda g, x_hat: g.sum(axis=0)),
+            lambda g, x, gamma, eps: (
+                batch_norm_rules(g, x, gamma, eps)[0],
+                g.sum(axis=0),
+                g.sum(axis=0),
+            ),
             "dL/dgamma is the sum of g alone, as if gamma were added. It multiplies x_hat, so each "
             "term of the sum has the factor x_hat.",
         ),
         Mistake(
-            _gradients(
-                _right,
-                to_gamma=lambda g, x_hat: (g * x_hat).mean(axis=0),
-                to_beta=lambda g: g.mean(axis=0),
+            lambda g, x, gamma, eps: (
+                batch_norm_rules(g, x, gamma, eps)[0],
+                (g * _normalized(x, eps)[0]).mean(axis=0),
+                g.mean(axis=0),
             ),
             "Means in place of sums for gamma and beta. Each was repeated for every example, and "
             "the gradient of what was repeated is the sum over the copies.",
