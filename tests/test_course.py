@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from types import ModuleType
+from typing import NamedTuple
 
 import pytest
 from matplotlib.colors import to_hex
@@ -218,25 +219,31 @@ def test_page_lists_the_exercises_of_its_chapter(page: Path) -> None:
 # no term before it is explained
 
 
-class Term:
-    """A term of the glossary: its forms, and the chapter that explains it."""
+class Term(NamedTuple):
+    """A term of the glossary, the chapter that explains it, and what finds it in a text."""
 
-    def __init__(self, heading: str, forms: str, chapter: str, definition: str) -> None:
-        self.name, self.chapter, self.definition = heading, chapter, definition
-        self.forms = [heading, *(form.strip() for form in forms.split(",") if form.strip())]
-        words = "|".join(sorted(map(re.escape, self.forms), key=len, reverse=True))
-        self.pattern = re.compile(rf"(?<![\w-])(?:{words})(?![\w-])", re.I)
+    name: str
+    chapter: str
+    pattern: re.Pattern[str]
 
 
 @cache
 def glossary() -> list[Term]:
     text = (COURSE / "glossary.md").read_text(encoding="utf-8")
-    entry = r"^### (.+)\n\n(?:Also: (.+)\.\n\n)?(.+?)\n?\[Chapter (\d+)\]\((\S+)\)$"
-    found = re.findall(entry, text, flags=re.M | re.S)
-    assert len(found) == text.count("\n### ")
-    for _, _, _, number, link in found:
-        assert int(Path(link).name[:2]) == int(number)
-    return [Term(name, forms, Path(link).stem, d) for name, forms, d, _, link in found]
+    terms = []
+    for entry in text.split("\n### ")[1:]:
+        found = re.fullmatch(
+            r"(?P<name>.+)\n\n(?:Also: (?P<forms>.+)\.\n\n)?(?P<definition>.+) "
+            r"\[Chapter (?P<number>\d+)\]\((?P<page>\S+)\.md\)\n*",
+            entry,
+        )
+        assert found, f"an entry of another form: {entry}"
+        assert found["page"] in NAMES and int(found["page"][:2]) == int(found["number"])
+        forms = [found["name"], *re.split(r", *", found["forms"] or found["name"])]
+        words = "|".join(sorted(map(re.escape, forms), key=len, reverse=True))
+        pattern = re.compile(rf"(?<![\w-])(?:{words})(?![\w-])", re.I)
+        terms.append(Term(found["name"], found["page"], pattern))
+    return terms
 
 
 def test_glossary_is_in_alphabetical_order() -> None:
@@ -316,6 +323,7 @@ from figures.style import panels
 ```{code-cell}
 x = 3.0
 print("x is", x)
+[].append(x);
 x / 7
 ```
 
@@ -364,7 +372,7 @@ def test_outputs_are_written_once_and_then_compared(page: Path) -> None:
     [
         ("x = 3.0", "x = y", "page.md:8: NameError: name 'y' is not defined"),
         ("x = 3.0", "x = (", "page.md:8: SyntaxError: "),
-        ("[][1]", "[1][0]", "page.md:16: this cell should fail, and does not"),
+        ("[][1]", "[1][0]", "page.md:17: this cell should fail, and does not"),
         (
             "rises from zero to three](a-line.png)\n",
             "](a-line.png)\n```{code-cell}\n",

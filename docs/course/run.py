@@ -139,8 +139,9 @@ def _run(page: Path, cell: Cell, namespace: dict[str, Any]) -> Shown:
             tree = ast.parse("\n" * (cell.line - 1) + cell.code, name)
             last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
             exec(compile(tree, name, "exec", dont_inherit=True), namespace)
-            if isinstance(last, ast.Expr) and not cell.code.rstrip().endswith(";"):
+            if isinstance(last, ast.Expr):
                 value = eval(compile(ast.Expression(last.value), name, "eval"), namespace)
+                value = None if cell.code.rstrip().endswith(";") else value
     except Exception as error:
         failed = error
     if ("raises-exception" in cell.tags) != (failed is not None):
