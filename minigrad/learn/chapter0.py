@@ -77,11 +77,6 @@ of the way between these two places.
             "and the central difference 3.25.",
         ),
         Mistake(
-            lambda f, x, h: (f(x) - f(x - h)) / h,
-            "This is the backward difference: it looks to the left of x only. The central "
-            "difference takes one place on each side.",
-        ),
-        Mistake(
             lambda f, x, h: (f(x + h) - f(x - h)) / h,
             "Twice too large: from x - h to x + h the way is 2 h long, not h.",
         ),
@@ -170,15 +165,6 @@ def _rows(f: Any, x: Array, h: float) -> Array:
     return gradient
 
 
-def _one_sided(f: Any, x: Array, h: float) -> Array:
-    gradient = np.zeros(x.shape)
-    for place in np.ndindex(x.shape):
-        change = np.zeros(x.shape)
-        change[place] = h
-        gradient[place] = (f(x + change) - f(x)) / h
-    return gradient
-
-
 NUMERIC = Exercise(
     number="0.2",
     chapter=0,
@@ -229,11 +215,6 @@ h. The array x must be the same afterwards as before.
             "Right for a vector, wrong for a matrix: `change[row] = h` changes a whole row of it. "
             "Each *element* needs a turn of its own; np.ndindex(x.shape) runs through all of them.",
         ),
-        Mistake(
-            _one_sided,
-            "This is the forward difference, f(x + change) - f(x). Its error is about h times the "
-            "second derivative; look to both sides, and divide by 2 h.",
-        ),
     ),
     after="Next: `differences` in minigrad/learn/judges.py, which checks your rules like this.",
 )
@@ -252,10 +233,6 @@ def matrix_product(A: Array, B: Array) -> Array:
             for q in range(m):
                 C[i, j] += A[i, q] * B[q, j]
     return C
-
-
-def _last_only(A: Array, B: Array) -> Array:
-    return np.outer(A[:, -1], B[-1])
 
 
 MATMUL = Exercise(
@@ -289,7 +266,7 @@ row i and column j is the sum over q of A[i, q] B[q, j]. Use loops, and no `@`.
     ),
     mistakes=(
         Mistake(
-            _last_only,
+            lambda A, B: np.outer(A[:, -1], B[-1]),
             "Only the last term of each sum is there: `=` in the innermost loop overwrites what "
             "the turns before have found. The products are to be added up.",
         ),
@@ -304,21 +281,10 @@ row i and column j is the sum over q of A[i, q] B[q, j]. Use loops, and no `@`.
             "times B of shape (3, 2) has shape (2, 2), while B A has shape (3, 3).",
         ),
         Mistake(
-            lambda A, B: (A @ B).T,
-            "The result is transposed: the sum over A[i, q] B[q, j] belongs into row i and column "
-            "j.",
-        ),
-        Mistake(
             lambda A, B: A @ B.T,
             "Rows of A meet rows of B here: the second factor is B[q, j], with q for the row, not "
             "B[j, q]. For A of shape (4, 2) and B of shape (2, 3) the rows do not even have the "
             "same length.",
-        ),
-        Mistake(
-            lambda A, B: np.array(
-                [[(A[i] * B[:, j]).mean() for j in range(B.shape[1])] for i in range(len(A))]
-            ),
-            "Each element is divided by m, as if it were a mean; the formula has a sum.",
         ),
     ),
     after="Next: exercise 2.3, where the matrix product is differentiated.",
@@ -424,14 +390,6 @@ Return dm/dw and dm/db. The derivative of tanh(z) is 1 - tanh(z)^2. (tanh is a c
             lambda w, b, x, t: (np.mean(2 * (np.tanh(w * x + b) - t) * _slope(w * x + b)),) * 2,
             "dm/db is right. On the path from w the last step is z = w x + b, with the derivative "
             "x: this factor is missing.",
-        ),
-        Mistake(
-            lambda w, b, x, t: (
-                2 * np.mean(np.tanh(w * x + b) - t) * np.mean(_slope(w * x + b)) * np.mean(x),
-                2 * np.mean(np.tanh(w * x + b) - t) * np.mean(_slope(w * x + b)),
-            ),
-            "The mean is taken of each factor, and the means multiplied. Each element is a path of "
-            "its own: multiply its factors first, then take the mean over the elements.",
         ),
     ),
     after="Next: chapter 1, where a program does this for you.",

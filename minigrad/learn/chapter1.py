@@ -90,14 +90,11 @@ def _quotient(function: Any) -> Iterator[Result]:
         a, b = Node(numbers["a"]), Node(numbers["b"])
         y = function(a, b)
         where = f"a = {a.data}, b = {b.data}"
-        if isinstance(y, float | int):
-            raise Wrong(
-                "The function returns a plain number, which remembers nothing: nobody could find "
-                "the way back from it. Return a Node with its parents."
-            )
         if not isinstance(y, Node):
-            yield Result("the result", y, Node)
-            return
+            raise Wrong(
+                f"The function returns a {type(y).__name__}, which remembers nothing: nobody could "
+                "find the way back from it. Return a Node with its parents."
+            )
         yield Result("the number", y.data, a.data / b.data, where)
         if not y.parents:
             raise Wrong(
@@ -320,10 +317,9 @@ def fool_the_stack(a: Node, b: Node) -> tuple[Node, float]:
 
 def _fooled(function: Any) -> Iterator[Result]:
     a, b = Node(3.0), Node(2.0)
-    L, predicted = several(function(a, b), ("L", "what the stack gives for dL/da"))
+    L, predicted = several(function(a, b), ("L", "the prediction of dL/da"))
     if not isinstance(L, Node):
-        yield Result("L", L, Node)
-        return
+        raise Wrong(f"L is to be a Node, computed from a and b; it is a {type(L).__name__}.")
     users = _arrows(L)
     if a not in users:
         raise Wrong("L does not depend on a, so dL/da is 0 in any order.")
@@ -338,7 +334,7 @@ def _fooled(function: Any) -> Iterator[Result]:
             f"The stack gives {a.grad:g} for dL/da on this graph, which is right. An inner node "
             "has two users, but it is taken after both: the stack takes what it was given last."
         )
-    yield Result("what the stack gives for dL/da", predicted, a.grad, "a = 3, b = 2")
+    yield Result("the prediction of dL/da", predicted, a.grad, "a = 3, b = 2")
 
 
 def _diamond(a: Node, b: Node) -> tuple[Node, Node]:

@@ -254,6 +254,12 @@ def boundaries(
             own = [point for point, t in zip(points, targets, strict=True) if t == target]
             xs, ys = zip(*own, strict=True)
             panel.plot(xs, ys, marker, color=color, markersize=3.5)
+        inner = grid[2:-2, 2:-2]
+        for sign, place in [("+", inner.argmax()), ("\N{MINUS SIGN}", inner.argmin())]:
+            row, column = np.unravel_index(
+                place, inner.shape
+            )  # a sign, so that no colour is needed
+            label(panel, x[column + 2], y[row + 2], sign, ha="center", va="center", fontsize=13)
         panel.set_title(title, fontsize=9)
         panel.set_xticks([])
         panel.set_yticks([])
