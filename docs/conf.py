@@ -22,7 +22,9 @@ nb_execution_raise_on_error = True
 nb_execution_timeout = 120
 suppress_warnings = ["myst.xref_missing"]  # links to source files, which are no pages
 
-PICTURE = re.compile(r"(?m)^```\{code-cell\}\n((?:(?!^```)[^\n]*\n)*?)```\n+(?=!\[)")
+PICTURE = re.compile(
+    r"(?m)^```\{code-cell\}\n(?::tags: \[(.*)\]\n)?((?:(?!```)[^\n]*\n)*)```\n+(?=!\[)"
+)
 
 
 class Output(Directive):
@@ -37,7 +39,12 @@ class Output(Directive):
 
 def hide_outputs_of_drawing_cells(app: Sphinx, name: str, source: list[str]) -> None:
     """Tag the cells that an image follows."""
-    source[0] = PICTURE.sub(r"```{code-cell}\n:tags: [remove-output]\n\n\1```\n\n", source[0])
+    source[0] = PICTURE.sub(
+        lambda cell: (
+            f"```{{code-cell}}\n:tags: [{cell[1] or 'picture'}, remove-output]\n\n{cell[2]}```\n\n"
+        ),
+        source[0],
+    )
 
 
 def setup(app: Sphinx) -> None:

@@ -204,6 +204,9 @@ def test_page_has_the_form_of_a_chapter(page: Path) -> None:
     assert all(fence.startswith(known) for fence in fences), fences
 
 
+TIME = re.compile(r"\*\*Time\*\*: (\d+) minutes of reading, (\d+) of exercises\.")
+
+
 @pytest.mark.parametrize("page", CHAPTERS, ids=NAMES)
 def test_page_lists_the_exercises_of_its_chapter(page: Path) -> None:
     chapter = int(page.name[:2])
@@ -213,6 +216,13 @@ def test_page_lists_the_exercises_of_its_chapter(page: Path) -> None:
     )
     own = [e for e in exercises() if e.chapter == chapter]
     assert listed == [(e.number, LEVELS[e.level], str(e.minutes)) for e in own]
+    reading, exercise = TIME.search(text_of(page)).groups()
+    assert abs(sum(e.minutes for e in own) - int(exercise)) <= 5
+    for name, form in (("index.md", "{} + {} min"), ("teaching.md", "{} min | {} min")):
+        [line] = [
+            x for x in (ROOT / "docs" / name).read_text().splitlines() if f"/{page.name})" in x
+        ]
+        assert form.format(reading, exercise) in line, name
     assert sum(e.number.startswith(f"{chapter}.") for e in own) >= 3
 
 
@@ -231,7 +241,7 @@ class Term(NamedTuple):
 def glossary() -> list[Term]:
     text = (COURSE / "glossary.md").read_text(encoding="utf-8")
     terms = []
-    for entry in text.split("\n### ")[1:]:
+    for entry in text.split("\n## ")[1:]:
         found = re.fullmatch(
             r"(?P<name>.+)\n\n(?:Also: (?P<forms>.+)\.\n\n)?(?P<definition>.+) "
             r"\[Chapter (?P<number>\d+)\]\((?P<page>\S+)\.md\)\n*",

@@ -38,8 +38,10 @@ WITHOUT_BLOCKS = {
     "benchmarks.md",
     "decisions.md",
     "index.md",
+    "reading.md",
     "reliability.md",
     "results.md",
+    "teaching.md",
 }
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 

@@ -23,12 +23,9 @@ DOTS_PER_INCH = 160
 
 SETTINGS = {
     "font.size": 10,
-    "axes.titlesize": 10,
     "axes.labelsize": 10,
     "xtick.labelsize": 9,
     "ytick.labelsize": 9,
-    "legend.fontsize": 9,
-    "legend.frameon": False,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.edgecolor": GREY,
