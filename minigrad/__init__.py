@@ -84,6 +84,7 @@ from minigrad.tensor import Tensor, tensor
 from minigrad.tools import check
 from minigrad.tools.anomaly import detect_anomaly
 from minigrad.tools.draw import draw
+from minigrad.tools.show_backward import show_backward
 
 __version__ = "0.1.0"
 
@@ -150,6 +151,7 @@ __all__ = [
     "reshape",
     "save",
     "sequence_primitive",
+    "show_backward",
     "sigmoid",
     "sin",
     "split",

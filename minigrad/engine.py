@@ -61,46 +61,48 @@ class Record:
     Attributes:
         plan: The operation's name, the rules that are needed, and what they need.
         parents: One entry per input: the record that made it, or the Tensor itself where it is a
-            leaf, or None where no gradient is wanted. None once a backward pass has freed them.
+            leaf, or None where no gradient is wanted.
         saved: The values that the rules name, and nothing else, as raw arrays: a Tensor would
-            keep its own record's output alive, or point back at this record.
+            keep its own record's output alive, or point back at this record. None once a backward
+            pass has freed them.
         shape: The output's shape, which its gradient will have.
         dtype: The output's dtype, which its gradient will have.
         age: Creation order. Inputs exist before outputs, so it is a topological order.
+        gradient: What the last pass brought to an output without axes, a raw array, for pictures.
     """
 
-    __slots__ = ("age", "dtype", "parents", "plan", "saved", "shape")
+    __slots__ = ("age", "dtype", "gradient", "parents", "plan", "saved", "shape")
 
     def __init__(
         self, plan: Plan, parents: Sequence[Node | None], saved: Sequence[Any], y: Any
     ) -> None:
         self.plan = plan
-        self.parents: Sequence[Node | None] | None = parents
-        self.saved: Sequence[Any] = saved
+        self.parents = parents
+        self.saved: Sequence[Any] | None = saved
         self.shape = y.shape
         self.dtype = y.dtype
         self.age = next(ages)
+        self.gradient: Any = None
 
     def pull(self, g: Any, wanted: AbstractSet[Node] | None, create_graph: bool) -> Gradients:
         """Turn the gradient `g` of the output into gradients of the inputs, by the rules."""
         values = self.connected() if create_graph else self.saved
         gradients = []
         for position, rule, needs in self.plan.rules if create_graph else self.plan.numeric:
-            parent = self.parents[position]  # type: ignore[index]
+            parent = self.parents[position]
             if parent is not None and (wanted is None or parent in wanted):
                 try:
-                    gradients.append((parent, rule(g, *values[needs])))
+                    gradients.append((parent, rule(g, *values[needs])))  # type: ignore[index]
                 except Exception as error:
-                    error.add_note(f"in {_rule_of(self, self.parents, parent)}")
+                    error.add_note(f"in {_rule_of(self, parent)}")
                     raise
         return gradients
 
     def connected(self) -> tuple[Any, ...]:
         """The saved values as Tensors in the graph, so that rules on them can be differentiated."""
-        parents = cast("Sequence[Node | None]", self.parents)
         values = []
-        for value, position in zip(self.saved, self.plan.inputs, strict=True):
-            node = None if position is None else self if position < 0 else parents[position]
+        for value, position in zip(self.saved or (), self.plan.inputs, strict=True):
+            node = None if position is None else self if position < 0 else self.parents[position]
             values.append(in_graph(node, value))
         return tuple(values)
 
@@ -115,10 +117,9 @@ class Output(Record):
         self.index, self.count = index, count
 
     def pull(self, g: Any, wanted: AbstractSet[Node] | None, create_graph: bool) -> Gradients:
-        assert self.parents is not None and self.parents[0] is not None
         slots = [None] * self.count
         slots[self.index] = g
-        return [(self.parents[0], Slots(slots))]
+        return [(cast(Record, self.parents[0]), Slots(slots))]
 
 
 class Slots(tuple[Any, ...]):
@@ -134,7 +135,6 @@ class Slots(tuple[Any, ...]):
 
 
 Node: TypeAlias = Record | Tensor  # what a gradient can arrive at: a result's record, or a leaf
-Parents: TypeAlias = Sequence[Node | None] | None
 Gradients: TypeAlias = Sequence[tuple[Node, Any]]
 
 
@@ -184,16 +184,16 @@ def backpropagate(
     summed: set[Node] = set()  # nodes whose sum is an array of our own, so it may grow in place
     queue: list[tuple[int, Record]] = []  # a heap, the youngest record first
     written, observer = last_write(), thread.observer
-    record, parents = None, None  # where the gradients come from
+    record = None  # where the gradients come from
     usual = type(gradients[0][1]) if gradients else None
     while True:
         for node, gradient in gradients:
             if type(gradient) is not usual:
-                gradient = _checked(gradient, node, record, parents, create_graph)
+                gradient = _checked(gradient, node, record, create_graph)
                 if gradient is None:
                     continue
             if gradient.shape != node.shape or gradient.dtype != node.dtype:
-                gradient = _fit(gradient, node, record, parents)
+                gradient = fit(gradient, node, record)
             if node not in arrived:
                 arrived[node] = gradient
                 if isinstance(node, Record):
@@ -211,18 +211,19 @@ def backpropagate(
         if targets is not None and record in targets:
             found[record] = g
             summed.discard(record)  # from here on others may see its gradient
-        if record.parents is None:
+        if record.saved is None:
             raise _freed_error(record)
         if record.age < written:
             _check_unchanged(record)
         if observer is not NOBODY:
             observer.backward(record)
-        parents = record.parents
         gradients = record.pull(g, wanted, create_graph)
         if observer is not NOBODY:
-            observer.gradients(record, g, [gradient for _, gradient in gradients])
+            observer.gradients(record, g, gradients)
+        if record.shape == ():
+            record.gradient = g._data if create_graph else g
         if not retain_graph:
-            record.parents, record.saved = None, ()
+            record.saved = None
     found.update(arrived if targets is None else {k: arrived[k] for k in targets & arrived.keys()})
     return found, summed
 
@@ -234,8 +235,6 @@ def _leading_to(targets: AbstractSet[Node], roots: Iterable[Node]) -> set[Node]:
     while stack:
         node = stack.pop()
         if isinstance(node, Record) and node not in reached:
-            if node.parents is None:
-                raise _freed_error(node)
             reached.add(node)
             stack += [parent for parent in node.parents if parent is not None]
     leading = set(targets)
@@ -247,14 +246,12 @@ def _leading_to(targets: AbstractSet[Node], roots: Iterable[Node]) -> set[Node]:
 
 def _check_unchanged(record: Record) -> None:
     """Raise ChangedValueError if minigrad has changed a value since the record saved it."""
-    parents: Any = record.parents
-    for name, value, position in zip(
-        record.plan.saves, record.saved, record.plan.inputs, strict=True
-    ):
+    saved = record.saved or ()
+    for name, value, position in zip(record.plan.saves, saved, record.plan.inputs, strict=True):
         items = value if isinstance(value, (tuple, list)) else [value]
         holders: Sequence[Any] = items
         if position is not None and position >= 0:
-            holders = [parents[position]] if items is not value else parents
+            holders = [record.parents[position]] if items is not value else record.parents
         for holder, item in zip(holders, items, strict=True):
             array = item._data if isinstance(item, Tensor) else item
             if was_changed(holder, array, record.age):
@@ -273,9 +270,7 @@ def _freed_error(record: Record) -> GraphFreedError:
     )
 
 
-def _checked(
-    g: Any, node: Node, record: Record | None, parents: Parents, create_graph: bool
-) -> Any:
+def _checked(g: Any, node: Node, record: Record | None, create_graph: bool) -> Any:
     """Check and convert what a rule returned; None stands for no gradient."""
     if g is None or isinstance(g, Slots):
         return g
@@ -284,44 +279,43 @@ def _checked(
     if is_array(g):
         return wrap(as_array(g)) if create_graph else as_array(g)
     raise TypeError(
-        f"{_rule_of(record, parents, node)} returned {described(g)}; it must return the gradient, "
-        f"an array of shape {node.shape}, or None for no gradient"
+        f"{_rule_of(record, node)} returned {described(g)}; it must return the gradient, an array "
+        f"of shape {node.shape}, or None for no gradient"
     )
 
 
-def _fit(g: Any, node: Node, record: Record | None, parents: Parents) -> Any:
+def fit(g: Any, node: Node, record: Record | None) -> Any:
     """Give a gradient the shape and dtype of its node: here broadcasting is undone."""
     if g.shape != node.shape:
         try:
             g = _unbroadcast(g, node.shape)
         except ShapeError as error:
-            raise ShapeError(f"{_rule_of(record, parents, node)} returned {error}") from None
+            raise ShapeError(f"{_rule_of(record, node)} returned {error}") from None
     if g.dtype != node.dtype:
         if g.dtype.kind not in "biuf":
             raise DTypeError(
-                f"{_rule_of(record, parents, node)} returned {described(g)}; a gradient holds real "
-                "numbers"
+                f"{_rule_of(record, node)} returned {described(g)}; a gradient holds real numbers"
             )
         g = g.astype(node.dtype)
     return g
 
 
-def _rule_of(record: Record | None, parents: Parents, node: Node) -> str:
+def _rule_of(record: Record | None, node: Node) -> str:
     """The name of the rule that a gradient comes from, for a message."""
     assert record is not None  # what backward starts from was checked before
     names = record.plan.arguments or ["x"]
-    places = [i for i, parent in enumerate(parents or ()) if parent is node]
+    places = [i for i, parent in enumerate(record.parents) if parent is node]
     several = dict.fromkeys(repr(names[min(i, len(names) - 1)]) for i in places)
     return f"{record.plan.name}: the rule of {' or '.join(several)}"
 
 
 def _unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:
     """Sum a gradient over the axes along which `shape` was repeated; for arrays and Tensors."""
-    return sum_over(g, _repeated_axes(shape, g.shape)).reshape(shape)
+    return sum_over(g, repeated_axes(shape, g.shape)).reshape(shape)
 
 
 @lru_cache(1024)
-def _repeated_axes(shape: tuple[int, ...], longer: tuple[int, ...]) -> tuple[int, ...]:
+def repeated_axes(shape: tuple[int, ...], longer: tuple[int, ...]) -> tuple[int, ...]:
     """The axes of the shape `longer` along which broadcasting has repeated `shape`."""
     added = len(longer) - len(shape)
     repeated = list(range(added))
@@ -383,7 +377,7 @@ def grad(
     for position, node in enumerate(targets):
         if node is None:
             raise RuntimeError(f"grad: input {position} does not require a gradient")
-    found, own = _run("grad", outputs, seeds, targets, retain_graph, create_graph)
+    found, own = run("grad", outputs, seeds, targets, retain_graph, create_graph)
     gradients: list[Tensor | None] = []
     for node in targets:
         g = found.get(node)
@@ -406,7 +400,7 @@ def backward(
     if leaves is not None and not all(x._requires_grad and x._record is None for x in leaves):
         raise RuntimeError("backward: inputs must be leaves with requires_grad=True")
     seeds = [] if gradient is None else [gradient]
-    found, own = _run("backward", [self], seeds, leaves, retain_graph, create_graph)
+    found, own = run("backward", [self], seeds, leaves, retain_graph, create_graph)
     for leaf, g in found.items():
         _accumulate(cast(Tensor, leaf), g, leaf in own)
 
@@ -444,7 +438,7 @@ def _is_in_slot(node: Node, gradient: Any) -> bool:
     return isinstance(node, Tensor) and node._slot is not None and node._slot.holds(gradient)
 
 
-def _run(
+def run(
     name: str,
     outputs: Sequence[Tensor],
     seeds: Sequence[Tensor | None],

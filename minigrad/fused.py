@@ -106,7 +106,7 @@ class FusedRecord(Record):
 
     def pull(self, g: Any, wanted: AbstractSet[Node] | None, create_graph: bool) -> Gradients:
         """Turn the gradient of the output into gradients of the inputs; see `Record`."""
-        assert self.parents is not None
+        assert self.saved is not None
         needs = _LeafNeeds(
             [p is not None and (wanted is None or p in wanted) for p in self.parents]
         )

@@ -23,7 +23,7 @@ import numpy as np
 from minigrad.backends import Array, to_device
 
 if TYPE_CHECKING:
-    from minigrad.engine import Record
+    from minigrad.engine import Gradients, Record
 
 __all__ = ["NOBODY", "Observer", "Settings", "observed_by", "thread"]
 
@@ -54,8 +54,15 @@ class Observer:
     def backward(self, record: Record) -> None:
         """A backward pass reaches a record and is about to use its saved values."""
 
-    def gradients(self, record: Record, g: Any, gradients: Iterable[Any]) -> None:
-        """A record has turned the gradient `g` of its output into gradients of its inputs."""
+    def gradients(self, record: Record, g: Any, gradients: Gradients) -> None:
+        """A record has turned the gradient `g` of its output into gradients of its inputs.
+
+        Args:
+            record: The record.
+            g: The gradient of its output, complete.
+            gradients: The inputs' nodes, with the gradients as the rules have returned them:
+                broadcasting is not undone yet.
+        """
 
     # what differs from step to step
 

@@ -212,34 +212,32 @@ class SequenceRecord(Record):
         """Turn the gradient of the output into one for each element; see `Record`."""
         values = self.connected() if create_graph else self.saved
         [(_, rule, needs)] = self.plan.rules
-        parents = self.parents or ()
         try:
-            gradients = rule(g, *values[needs])
+            gradients = rule(g, *values[needs])  # type: ignore[index]
         except Exception as error:
             error.add_note(f"in {self.plan.name}: the rule of {self.plan.arguments[0]!r}")
             raise
         if gradients is None:
             return []
-        if not isinstance(gradients, list | tuple) or len(gradients) != len(parents):
+        if not isinstance(gradients, list | tuple) or len(gradients) != len(self.parents):
             raise TypeError(
                 f"{self.plan.name}: the rule of {self.plan.arguments[0]!r} returned "
-                f"{described(gradients)}; for a sequence of {len(parents)} inputs it must return a "
-                "list with as many gradients, or None"
+                f"{described(gradients)}; for a sequence of {len(self.parents)} inputs it must "
+                "return a list with as many gradients, or None"
             )
         return [
             (parent, gradient)
-            for parent, gradient in zip(parents, gradients, strict=True)
+            for parent, gradient in zip(self.parents, gradients, strict=True)
             if parent is not None and (wanted is None or parent in wanted)
         ]
 
     def connected(self) -> tuple[Any, ...]:
         """The saved values as Tensors in the graph; see `Record`."""
-        parents = self.parents or ()
         return tuple(
-            [in_graph(node, item) for node, item in zip(parents, value, strict=True)]
+            [in_graph(node, item) for node, item in zip(self.parents, value, strict=True)]
             if position == 0
             else in_graph(None if position is None else self, value)
-            for value, position in zip(self.saved, self.plan.inputs, strict=True)
+            for value, position in zip(self.saved or (), self.plan.inputs, strict=True)
         )
 
 

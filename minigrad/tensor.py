@@ -256,13 +256,14 @@ class Tensor(TensorHints):
 
         Args:
             gradient: A Tensor of this one's shape; may be left out for a one-element Tensor (1).
-            retain_graph: Keep the graph for another pass. Default: the value of `create_graph`.
+            retain_graph: Keep the values that were saved in the graph, for another pass. Default:
+                the value of `create_graph`. `mg.draw` shows the graph either way.
             create_graph: Make the gradients differentiable themselves.
             inputs: Fill only the `.grad` of these leaves, and compute only what leads there.
 
         Raises:
             ShapeError: Several elements and no `gradient`, or one of another shape.
-            GraphFreedError: An earlier pass has freed the graph.
+            GraphFreedError: An earlier pass has freed what was saved in the graph.
             ChangedValueError: A value that backward needs was changed after the forward pass.
             RuntimeError: The Tensor, or one of `inputs`, does not require a gradient; or one of
                 `inputs` is no leaf.

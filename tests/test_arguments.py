@@ -271,6 +271,8 @@ REFUSALS = {
     "mg.Tensor.backward of inputs": (lambda x: (P * P).sum().backward(inputs=x), "backward"),
     "mg.draw": (mg.draw, "draw"),
     "mg.draw by name": (lambda x: mg.draw((P * P).sum(), x=x), "draw"),
+    "mg.show_backward": (mg.show_backward, "show_backward"),
+    "mg.show_backward by name": (lambda x: mg.show_backward((P * P).sum(), x=x), "show_backward"),
     "mg.save": (lambda x: mg.save(x, "never.safetensors"), "save"),
     "mg.check.gradcheck": (lambda x: mg.check.gradcheck(mg.exp, x), "gradcheck"),
     "mg.check.gradgradcheck": (lambda x: mg.check.gradgradcheck(mg.exp, x), "gradgradcheck"),

@@ -2,8 +2,10 @@
 
 import io
 import itertools
+import re
 import subprocess
 import sys
+import weakref
 import xml.etree.ElementTree as ElementTree
 
 import numpy as np
@@ -13,7 +15,7 @@ from PIL import Image
 import minigrad as mg
 from minigrad import nn
 from minigrad.backends import Kernel
-from minigrad.tools.draw import _boxes
+from minigrad.tools.draw import Diagram
 from minigrad.tools.draw_layout import GAP, Box, arrange
 from models.gan import Discriminator
 from models.lstm import LSTM
@@ -23,6 +25,12 @@ def texts(picture):
     """The lines of text in an SVG."""
     root = ElementTree.fromstring(picture.svg)
     return [node.text for node in root.iter("{http://www.w3.org/2000/svg}text")]
+
+
+def boxes(tensor, **named):
+    """What stands in the boxes of a graph of numbers, without their shapes, in one line each."""
+    text = " ".join(texts(mg.draw(tensor, **named))).replace(" () float64", ":")
+    return re.findall(r"[^:]+:(?: = [^ ]+)?(?: grad [^ ]+)?", text)
 
 
 def lstm_loss(steps=3):
@@ -35,7 +43,7 @@ def test_names_shapes_and_the_value_of_a_small_graph():
     a = mg.tensor([[1.0, 2.0]], requires_grad=True)
     b = mg.tensor(3.0, dtype="float64", requires_grad=True)
     lines = texts(mg.draw((a * b).sum(), a=a, b=b))
-    leaves = ["a", "(1, 2)", "b", "() float64"]
+    leaves = ["a", "(1, 2)", "b", "() float64", "= 3"]
     assert lines == [*leaves, "multiply", "(1, 2) float64", "sum", "() float64", "= 9"]
 
 
@@ -44,15 +52,74 @@ def test_gradients_are_shown_where_they_are_known():
     loss = (a * b).sum()
     assert not any("grad" in line for line in texts(mg.draw(loss)))
     loss.backward(retain_graph=True, inputs=[a])
-    assert [line for line in texts(mg.draw(loss)) if "grad" in line] == ["|grad| 5"]
+    assert [line for line in texts(mg.draw(loss)) if "grad" in line] == ["|grad| 5", "grad 1"]
 
 
-def test_a_freed_graph_is_refused():
-    a = mg.tensor(1.0, requires_grad=True)
-    loss = mg.exp(a) * 2
+def test_numbers_before_and_after_a_pass():
+    """L = d (d + a) with d = a b: dL/dd = 2 d + a, dL/da = b (2 d + a) + d, dL/db = a (2 d + a)."""
+    a, b = (mg.tensor(x, dtype="float64", requires_grad=True) for x in (-3.0, 2.0))
+    d = a * b
+    loss = d * (d + a)
+    known = ["a: = -3", " b: = 2", " multiply: = -6", " a: = -3", " add: = -9", " multiply: = 54"]
+    assert boxes(loss, a=a, b=b) == known
+    loss.backward(retain_graph=True)
+    brought = [-36, 45, -15, -36, -6, 1]
+    known = [f"{line} grad {g}" for line, g in zip(known, brought, strict=True)]
+    assert boxes(loss, a=a, b=b) == known
+    a.grad = b.grad = None
     loss.backward()
-    with pytest.raises(mg.GraphFreedError, match=r"'multiply'.*retain_graph=True"):
-        mg.draw(loss)
+    freed = [" multiply: grad -15", " a: = -3 grad -36", " add: grad -6"]
+    assert boxes(loss, a=a, b=b) == [*known[:2], *freed, known[-1]]
+    named = [" d = multiply: = -6 grad -15", *freed[1:], " L = multiply: = 54 grad 1"]
+    assert boxes(loss, a=a, b=b, d=d, L=loss) == [*known[:2], *named]
+
+
+def test_a_pass_with_create_graph_leaves_numbers_that_can_be_drawn():
+    a = mg.tensor(3.0, dtype="float64", requires_grad=True)
+    loss = mg.exp(a * 0.0) * a
+    mg.grad(loss, a, create_graph=True)
+    assert boxes(loss, a=a)[-1] == " multiply: = 3 grad 1"
+
+
+def test_after_a_pass_a_graph_keeps_its_shapes_and_names_and_no_arrays():
+    a, x = mg.randn(2, 3, requires_grad=True), mg.randn(2, 3)
+    b = mg.tanh(a) * x
+    kept = [weakref.ref(array) for array in (b._record.saved[0], b.detach().data)]
+    loss = (b * b).sum()
+    loss.backward()
+    del b, x
+    assert [array() for array in kept] == [None, None]
+    lines = [line for line in texts(mg.draw(loss, a=a)) if "grad|" not in line]
+    operations = ["tanh", "(2, 3)", "multiply", "(2, 3)", "multiply", "(2, 3)", "sum", "()"]
+    assert lines == ["a", "(2, 3)", *operations, f"= {loss.item():.4g}", "grad 1"]
+
+
+def test_a_pass_that_needs_nothing_of_a_freed_part_goes_around_it_as_in_pytorch():
+    torch = pytest.importorskip("torch")
+
+    def run(x, w, grad):
+        shared = x * x
+        shared.sum().backward()
+        loss = (shared * w).sum() + (w * w).sum()
+        around = grad(loss, w, retain_graph=True)[0]
+        with pytest.raises(RuntimeError, match="backward"):
+            grad(loss, x)
+        return around
+
+    values = np.array([1.0, -2.0])
+    x, w = (mg.tensor(values, requires_grad=True) for _ in range(2))
+    ours = run(x, w, mg.grad)
+    x, w = (torch.tensor(values, requires_grad=True) for _ in range(2))
+    np.testing.assert_array_equal(ours.data, run(x, w, torch.autograd.grad).numpy())
+
+
+def test_names_of_constants_results_and_several_leaves():
+    x, w, c = (mg.tensor(n, dtype="float64", requires_grad=n < 3) for n in (1.0, 2.0, 3.0))
+    assert boxes(x * c * w, c=c)[:3] == ["leaf 1: = 1", " c: = 3", " multiply: = 3"]
+    assert boxes(x * c * x)[0] == "leaf: = 1"
+    i, f = mg.split(mg.ones(4, requires_grad=True), 2)
+    assert "f, i = split" in texts(mg.draw((i * f).sum(), f=f, i=i))
+    assert "i = split" in texts(mg.draw((i * f).sum(), i=i))
 
 
 def test_an_lstm_step_with_its_parameters_at_every_time():
@@ -128,14 +195,14 @@ def test_a_deep_graph_needs_no_recursion():
     y = x = mg.tensor(1.0, requires_grad=True)
     for _ in range(sys.getrecursionlimit() + 100):
         y = y * 1.0
-    boxes = _boxes(y, {"x": x})
+    boxes = Diagram("draw", y, {"x": x}).boxes
     arrange(boxes)
     assert boxes[-1].layer == sys.getrecursionlimit() + 100
 
 
 @pytest.mark.parametrize("steps", [1, 3, 6])
 def test_boxes_do_not_overlap_and_edges_lead_down(steps):
-    boxes = _boxes(lstm_loss(steps)[1], {})
+    boxes = Diagram("draw", lstm_loss(steps)[1], {}).boxes
     arrange(boxes)
     for a, b in itertools.combinations(boxes, 2):
         beside = abs(a.x - b.x) >= (a.width + b.width) / 2 + GAP - 1e-9

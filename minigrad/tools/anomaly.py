@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.backends import to_numpy
-from minigrad.engine import Record
+from minigrad.engine import Gradients, Record
 from minigrad.errors import AnomalyError, ChangedValueError
 from minigrad.grad_mode import Mode
 from minigrad.observers import Observer, observed_by, thread
@@ -56,9 +56,9 @@ class _AnomalyObserver(Observer):
                 f"forward pass{_at(line)}; change a copy instead"
             )
 
-    def gradients(self, record: Record, g: Any, gradients: Iterable[Any]) -> None:
+    def gradients(self, record: Record, g: Any, gradients: Gradients) -> None:
         """Check the gradients that a record has returned."""
-        new = _nonfinite(gradients) - _nonfinite([g])
+        new = _nonfinite(gradient for _, gradient in gradients) - _nonfinite([g])
         if new:
             line = self.seen.get(record.age, ("", None))[0]
             raise AnomalyError(
@@ -130,7 +130,7 @@ def _listed(kinds: set[str]) -> str:
 def _checksum(record: Record) -> int:
     """A number that changes when one of a record's saved values does."""
     total = 0
-    for array in _arrays(record.saved):
+    for array in _arrays(record.saved or ()):
         if hasattr(array, "strides"):
             total = zlib.crc32(np.ascontiguousarray(to_numpy(array)).data.cast("B"), total)
     return total

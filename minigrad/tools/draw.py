@@ -1,61 +1,26 @@
-"""The graph of a Tensor as a picture. draw_layout.py places the boxes."""
+"""The graph of a Tensor as a picture: what stands in its boxes. draw_picture.py draws them."""
 
 from __future__ import annotations
 
-import io
-import itertools
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from minigrad.backends import to_numpy
-from minigrad.engine import Output, Record
-from minigrad.errors import GraphFreedError
+from minigrad.backends import is_array, to_numpy
+from minigrad.engine import Node, Output, Record, node_of
 from minigrad.fused import FusedRecord
 from minigrad.nn.module import Module, Parameter, modules_alive
-from minigrad.tensor import Tensor, described
-from minigrad.tools.draw_layout import LINE, Box, arrange
+from minigrad.observers import thread
+from minigrad.primitive import SequenceRecord
+from minigrad.tensor import Tensor, array_of, described
+from minigrad.tools.draw_layout import Box, arrange
+from minigrad.tools.draw_picture import Frame, Picture, drawn
 
-__all__ = ["Picture", "draw"]
+__all__ = ["Diagram", "Picture", "call_of", "draw", "gradient_line", "is_one", "number"]
 
 PARAMETER, INPUT, OPERATION, RESULT = "#F7DCC4", "#CFE3F3", "#FFFFFF", "#D3EBD9"
-LARGEST = 30_000  # the most pixels on a side of a PNG
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A drawn graph; a notebook shows it by itself.
-
-    Attributes:
-        svg: The picture as the text of an SVG file.
-        png: The picture as the bytes of a PNG file.
-    """
-
-    svg: str = field(repr=False)
-    png: bytes = field(repr=False)
-
-    def save(self, path: str | Path) -> None:
-        """Write a file.
-
-        Args:
-            path: The file's name, which ends in .svg or .png.
-
-        Raises:
-            ValueError: The name ends in something else.
-        """
-        path = Path(path)
-        if path.suffix == ".svg":
-            path.write_text(self.svg, encoding="utf-8")
-        elif path.suffix == ".png":
-            path.write_bytes(self.png)
-        else:
-            raise ValueError(f"draw: the name must end in .svg or .png, got {str(path)!r}")
-
-    def _repr_svg_(self) -> str:
-        return self.svg
 
 
 def draw(tensor: Tensor, path: str | Path | None = None, /, **named: Tensor | Module) -> Picture:
@@ -63,11 +28,15 @@ def draw(tensor: Tensor, path: str | Path | None = None, /, **named: Tensor | Mo
 
     A leaf is drawn at each operation that uses it, so a weight that is used at every time step is
     drawn at every step. A parameter is named by its path in the outermost module that holds it.
-    Leaves that have a gradient show its norm.
+
+    Boxes with one element show its value where it is known: in leaves, in results that you name,
+    and in those that some rule has kept for `backward`. A backward pass frees what rules have
+    kept, unless it has `retain_graph=True`; so afterwards fewer values are known, and data outside
+    the graph no longer. What it leaves are gradients: of a leaf its `.grad`, where it has several
+    elements the norm, and of a result without axes what the last pass has brought.
 
     Args:
-        tensor: The result, such as a loss. Draw it before `backward`, which frees the graph, or
-            after `backward(retain_graph=True)`, which leaves gradients to be shown.
+        tensor: The result, such as a loss, before `backward` or after it.
         path: A file to write, .svg or .png.
         named: Names for Tensors and for modules; a module's name precedes the names of its
             parameters: `draw(loss, x=x, critic=critic)`.
@@ -77,7 +46,6 @@ def draw(tensor: Tensor, path: str | Path | None = None, /, **named: Tensor | Mo
 
     Raises:
         TypeError: `tensor` is no Tensor, or a named value is neither a Tensor nor a Module.
-        GraphFreedError: A backward pass has freed the graph.
         ValueError: `path` ends neither in .svg nor in .png.
 
     Example:
@@ -87,53 +55,146 @@ def draw(tensor: Tensor, path: str | Path | None = None, /, **named: Tensor | Mo
         >>> "multiply" in picture.svg, picture.png[1:4]
         (True, b'PNG')
     """
-    for name, part in named.items():
-        if not isinstance(part, Tensor | Module):
-            raise TypeError(f"draw: {name}: expected a Tensor or a Module, got {described(part)}")
-    if not isinstance(tensor, Tensor):
-        raise TypeError(f"draw: expected the Tensor whose graph to draw, got {described(tensor)}")
-    boxes = _boxes(tensor, named)
+    boxes = Diagram("draw", tensor, named).boxes
     arrange(boxes)
-    picture = _drawn(boxes)
+    picture = drawn(boxes, Frame({box: box.gradient for box in boxes}))
     if path is not None:
         picture.save(path)
     return picture
 
 
-# what is drawn
+class Diagram:
+    """The boxes of a Tensor's graph, and the names and values that are known.
 
+    Args:
+        caller: The function that messages name.
+        tensor: The result.
+        named: Names for Tensors and for modules.
 
-def _boxes(tensor: Tensor, named: Mapping[str, Tensor | Module]) -> list[Box]:
-    """The boxes of a graph, each after its parents."""
-    records = _records(tensor)
-    names = _names(records, named)
-    boxes: list[Box] = []
-    of_record: dict[Record, Box] = {}
-    for record in records:
-        box = Box([_title(record), _described(record.shape, record.dtype)], OPERATION)
-        for node in _inputs(record):
+    Attributes:
+        records: What leads to the result, oldest first; outputs of a call count as that call.
+        leaves: The names of the leaves.
+        results: The names that were given to results.
+        values: The results whose value is known.
+        boxes: The boxes, each after its parents.
+        boxes_of: The box of each record, and the boxes of each leaf.
+
+    Raises:
+        TypeError: `tensor` is no Tensor, or a named value is neither a Tensor nor a Module.
+    """
+
+    def __init__(self, caller: str, tensor: Tensor, named: Mapping[str, Tensor | Module]) -> None:
+        for name, part in named.items():
+            if not isinstance(part, Tensor | Module):
+                raise TypeError(
+                    f"{caller}: {name}: expected a Tensor or a Module, got {described(part)}"
+                )
+        if not isinstance(tensor, Tensor):
+            raise TypeError(
+                f"{caller}: expected a Tensor, whose graph to show, got {described(tensor)}"
+            )
+        thread.observer.refuse(f"{caller} reads values; use it without capture")
+        self.records = _records(tensor)
+        self._names = _names(self.records, named)
+        self.leaves = self._leaves(tensor)
+        tensors = {name: part for name, part in named.items() if isinstance(part, Tensor)}
+        self.results = {x._record: name for name, x in tensors.items() if x._record is not None}
+        self.values: dict[Record, Any] = {}
+        self._find_values([tensor, *tensors.values()])
+        self.boxes: list[Box] = []
+        self.boxes_of: dict[Node, list[Box]] = {}
+        for record in self.records:
+            self._add(record)
+        if self.records:
+            self.boxes[-1].colour = RESULT
+        else:
+            self._add_leaf(tensor)
+
+    def _leaves(self, tensor: Tensor) -> dict[Tensor, str]:
+        """Name the leaves that want a gradient; where several have no name, number them."""
+        nodes = [node for record in self.records for node in record.parents] or [node_of(tensor)]
+        leaves = dict.fromkeys(node for node in nodes if isinstance(node, Tensor))
+        nameless = [leaf for leaf in leaves if id(leaf) not in self._names]
+        numbers = {leaf: f"leaf {i}" for i, leaf in enumerate(nameless, 1)}
+        return {
+            leaf: self._names.get(id(leaf)) or (numbers[leaf] if len(nameless) > 1 else "leaf")
+            for leaf in leaves
+        }
+
+    def _find_values(self, tensors: list[Tensor]) -> None:
+        """Collect the values of results: those of given Tensors, and those that records save."""
+        for tensor in tensors:
+            if tensor._record is not None:
+                self.values[tensor._record] = tensor._data
+        for record in self.records:
+            for position, value in saved_values(record):
+                node = record if position < 0 else record.parents[position]
+                if isinstance(node, Record) and not isinstance(value, tuple):
+                    self.values.setdefault(node, value)
+
+    def _add(self, record: Record) -> None:
+        """Add the box of a record, after the boxes of its leaves and of data outside the graph."""
+        parents = []
+        for node in record.parents:
             if isinstance(node, Record):
-                box.parents.append(of_record[node])
-            else:
-                leaf = _leaf(node, names.get(id(node)))
-                boxes.append(leaf)
-                box.parents.append(leaf)
-        if record.shape is None:
-            box.lines.pop()
-        of_record[record] = box
-        boxes.append(box)
-    if not records:
-        return [_leaf(tensor, names.get(id(tensor)))]
-    boxes[-1].colour = RESULT
-    if tensor.size == 1:
-        boxes[-1].lines.append(f"= {tensor.item():.4g}")
-    return boxes
+                parents.append(self.boxes_of[call_of(node)][0])
+            elif node is not None:
+                parents.append(self._add_leaf(node))
+        parents += [self._add_leaf(array) for array in self._outside(record)]
+        name = self.name_of(record)
+        title = _title(record) if name == record.plan.name else f"{name} = {_title(record)}"
+        box = Box([title], OPERATION, parents)
+        if record.shape is not None:
+            box.lines.append(_described(record.shape, record.dtype))
+        box.lines += _value_line(self.values.get(record))
+        if record.gradient is not None:
+            box.gradient = gradient_line(record.gradient)
+        self.boxes_of[record] = [box]
+        self.boxes.append(box)
+
+    def _outside(self, record: Record) -> list[Any]:
+        """The saved arrays that are not in the graph: data, targets, and constants with a name."""
+        arrays = {
+            id(value): value
+            for position, value in saved_values(record)
+            if position >= 0 and record.parents[position] is None and is_array(value)
+        }
+        return [array for key, array in arrays.items() if array.ndim or key in self._names]
+
+    def _add_leaf(self, value: Any) -> Box:
+        """Add a box for a leaf Tensor, or for an array that is not in the graph."""
+        learnt = isinstance(value, Tensor) and value.requires_grad
+        name = self.leaves[value] if learnt else self._names.get(id(value), "input")
+        lines = [name, _described(value.shape, value.dtype), *_value_line(array_of(value))]
+        box = Box(lines, PARAMETER if learnt else INPUT)
+        if isinstance(value, Tensor):
+            self.boxes_of.setdefault(value, []).append(box)
+            if value._grad is not None:
+                box.gradient = gradient_line(value._grad._data)
+        self.boxes.append(box)
+        return box
+
+    def name_of(self, node: Node) -> str:
+        """The name of a leaf or a result; of a result without one, the name of its operation."""
+        if isinstance(node, Tensor):
+            return self.leaves[node]
+        names = [name for result, name in self.results.items() if node in (result, call_of(result))]
+        if isinstance(node, Output) and not names:
+            return f"output {node.index} of {node.plan.name}"
+        return ", ".join(names) or node.plan.name
+
+    def input_name(self, record: Record, position: int) -> str:
+        """The name of an input; of one that is not in the graph the number, or what it is."""
+        node = record.parents[position]
+        if node is not None:
+            return self.name_of(node)
+        value = dict(saved_values(record)).get(position)
+        if id(value) in self._names:
+            return self._names[id(value)]
+        return number(value) if is_one(value) else "input" if is_array(value) else "constant"
 
 
-def _title(record: Record) -> str:
-    """The operation's name, and the values of its options that are text: "rnn, tanh"."""
-    options = record.saved[1].values() if isinstance(record, FusedRecord) else ()
-    return ", ".join([record.plan.name, *[word for word in options if isinstance(word, str)]])
+# what is known
 
 
 def _records(tensor: Tensor) -> list[Record]:
@@ -141,54 +202,32 @@ def _records(tensor: Tensor) -> list[Record]:
     stack: list[Any] = [tensor._record]
     found: set[Record] = set()
     while stack:
-        node = _call(stack.pop())
+        node = call_of(stack.pop())
         if isinstance(node, Record) and node not in found:
-            if node.parents is None:
-                raise GraphFreedError(
-                    f"draw: a backward pass has freed the graph at {node.plan.name!r}; draw before "
-                    "it, or give it retain_graph=True"
-                )
             found.add(node)
             stack += node.parents
     return sorted(found, key=lambda record: record.age)
 
 
-def _call(node: Any) -> Any:
+def call_of(node: Any) -> Any:
     """The node itself; for one of several outputs of a call, the record of that call."""
-    return node.parents[0] if isinstance(node, Output) and node.parents else node
+    return node.parents[0] if isinstance(node, Output) else node
 
 
-def _inputs(record: Record) -> Iterator[Any]:
-    """A record's inputs in the graph, and saved arrays outside it, such as data and targets."""
-    parents = record.parents or ()
-    for parent in parents:
-        if parent is not None:
-            yield _call(parent)
-    seen = set()
+def saved_values(record: Record) -> Iterator[tuple[int, Any]]:
+    """The inputs that a record has saved, with their positions, and its output, at -1."""
+    if record.saved is None:
+        return
+    if isinstance(record, FusedRecord):
+        args, _, y, _ = record.saved
+        yield from ((place, array_of(arg)) for place, arg in enumerate(args) if arg is not None)
+        yield -1, y
+        return
     for value, position in zip(record.saved, record.plan.inputs, strict=True):
-        several = isinstance(value, list | tuple)
-        for number, item in enumerate(value if several else [value]):
-            place = number if several or position is None else position
-            data = item._data if isinstance(item, Tensor) else item
-            outside = (position is not None and position >= 0) or isinstance(item, Tensor)
-            if outside and place < len(parents) and parents[place] is None and np.ndim(data):
-                if id(data) not in seen:
-                    seen.add(id(data))
-                    yield data
-
-
-def _leaf(value: Any, name: str | None) -> Box:
-    """The box of a leaf Tensor, or of an array that is not in the graph."""
-    learnt = isinstance(value, Tensor) and value.requires_grad
-    lines = [name or ("leaf" if learnt else "input"), _described(value.shape, value.dtype)]
-    if isinstance(value, Tensor) and value._grad is not None:
-        length = float(np.linalg.norm(to_numpy(value._grad._data)))
-        lines.append(f"|grad| {length:.3g}")
-    return Box(lines, PARAMETER if learnt else INPUT)
-
-
-def _described(shape: Any, dtype: Any) -> str:
-    return f"{shape}" if dtype is None or dtype == np.float32 else f"{shape} {dtype}"
+        if isinstance(record, SequenceRecord) and position == 0:
+            yield from enumerate(value)
+        elif position is not None:
+            yield position, value
 
 
 def _names(records: Iterable[Record], named: Mapping[str, Tensor | Module]) -> dict[int, str]:
@@ -200,7 +239,7 @@ def _names(records: Iterable[Record], named: Mapping[str, Tensor | Module]) -> d
                 names.setdefault(id(parameter), f"{name}.{path}")
         else:
             names[id(value)] = names[id(value._data)] = name
-    nodes = (node for record in records for node in record.parents or ())
+    nodes = (node for record in records for node in record.parents)
     nameless = {id(n) for n in nodes if isinstance(n, Parameter) and id(n) not in names}
     owners = [m for m in _outermost_modules() if any(id(p) in nameless for p in m.parameters())]
     for module in owners:
@@ -217,78 +256,36 @@ def _outermost_modules() -> list[Module]:
     return [module for module in modules if module not in parts]
 
 
-# how it is drawn
+# how it is written
 
 
-def _drawn(boxes: list[Box]) -> Picture:
-    """Draw boxes and edges, as SVG and PNG."""
-    import matplotlib  # only here: this import takes longer than all of minigrad's
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-    from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
-
-    width = max(box.x + box.width / 2 for box in boxes) + 0.2
-    height = max(box.y + box.height / 2 for box in boxes) + 0.2
-    figure = Figure(figsize=(width, height))
-    FigureCanvasAgg(figure)
-    axes = figure.add_axes((0, 0, 1, 1), xlim=(-0.1, width - 0.1), ylim=(height - 0.1, -0.1))
-    axes.set_axis_off()
-    for box in boxes:
-        for parent in box.parents:
-            axes.add_patch(
-                FancyArrowPatch(
-                    path=_curve(parent, box),
-                    arrowstyle="-|>",
-                    mutation_scale=7,
-                    linewidth=0.8,
-                    color="#555555",
-                )
-            )
-        corner = box.x - box.width / 2 + 0.04, box.y - box.height / 2 + 0.04
-        axes.add_patch(
-            FancyBboxPatch(
-                corner,
-                box.width - 0.08,
-                box.height - 0.08,
-                boxstyle="round,pad=0.04",
-                facecolor=box.colour,
-                edgecolor="#333333",
-                linewidth=0.8,
-            )
-        )
-        top = box.y - (len(box.lines) - 1) * LINE / 2
-        for number, line in enumerate(box.lines):
-            axes.text(
-                box.x,
-                top + number * LINE,
-                line,
-                ha="center",
-                va="center",
-                size=9 if number == 0 else 8,
-                weight="bold" if number == 0 else "normal",
-                family="monospace",
-                parse_math=False,
-            )
-    svg, png = io.StringIO(), io.BytesIO()
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "minigrad"}):
-        figure.savefig(svg, format="svg", metadata={"Date": None})
-    figure.savefig(png, format="png", dpi=min(150, LARGEST / max(width, height)))
-    return Picture(svg.getvalue(), png.getvalue())
+def _title(record: Record) -> str:
+    """The operation's name, and the values of its options that are text: "rnn, tanh"."""
+    is_fused = isinstance(record, FusedRecord) and record.saved is not None
+    options = record.saved[1].values() if is_fused else ()  # type: ignore[index]
+    return ", ".join([record.plan.name, *[word for word in options if isinstance(word, str)]])
 
 
-def _curve(parent: Box, child: Box) -> Any:
-    """A smooth line from the bottom of a box, through the bends, to the top of another."""
-    from matplotlib.path import Path as Curve
+def _described(shape: Any, dtype: Any) -> str:
+    return f"{shape}" if dtype == np.float32 else f"{shape} {dtype}"
 
-    points = [(child.x, child.y - child.height / 2)]
-    while not parent.lines:
-        points.append((parent.x, parent.y))
-        [parent] = parent.parents
-    points.append((parent.x, parent.y + parent.height / 2))
-    points.reverse()
-    vertices, codes = [points[0]], [Curve.MOVETO]
-    for (x0, y0), (x1, y1) in itertools.pairwise(points):
-        middle = (y0 + y1) / 2
-        vertices += [(x0, middle), (x1, middle), (x1, y1)]
-        codes += [Curve.CURVE4] * 3
-    return Curve(vertices, codes)
+
+def is_one(value: Any) -> bool:
+    """Whether a value is one number: a Python number, or an array with one element."""
+    return isinstance(value, int | float) or (is_array(value) and value.size == 1)
+
+
+def number(value: Any) -> str:
+    """A value with one element, with four digits."""
+    return f"{float(value.item() if is_array(value) else value):.4g}"
+
+
+def _value_line(value: Any) -> list[str]:
+    return [f"= {number(value)}"] if is_one(value) else []
+
+
+def gradient_line(gradient: Any) -> str:
+    """The line of a box that says a gradient: the number, or the norm of several."""
+    if is_one(gradient):
+        return f"grad {number(gradient)}"
+    return f"|grad| {float(np.linalg.norm(to_numpy(gradient))):.3g}"

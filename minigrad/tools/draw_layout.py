@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-__all__ = ["LINE", "Box", "arrange"]
+__all__ = ["CHARACTER", "LINE", "Box", "arrange"]
 
 CHARACTER, LINE = 0.082, 0.17  # inches: the width of a character, and from line to line
 GAP, ROW = 0.22, 0.42  # inches: between boxes of a layer, and between layers
@@ -30,6 +30,7 @@ class Box:
     Attributes:
         lines: The text in it.
         colour: The colour behind the text.
+        gradient: The line below that says the gradient; "" for none.
         parents: The boxes from which edges come; `arrange` inserts bends.
         layer: The number of layers above it.
         x: The middle, in inches from the left edge of the picture.
@@ -39,6 +40,7 @@ class Box:
     lines: list[str]
     colour: str
     parents: list[Box] = field(default_factory=list)
+    gradient: str = ""
     layer: int = 0
     x: float = 0.0
     y: float = 0.0
@@ -46,12 +48,12 @@ class Box:
     @property
     def width(self) -> float:
         """The width of the box, in inches."""
-        return max((len(line) for line in self.lines), default=0) * CHARACTER + 0.18
+        return max(map(len, [*self.lines, self.gradient])) * CHARACTER + 0.18
 
     @property
     def height(self) -> float:
         """The height of the box, in inches."""
-        return len(self.lines) * LINE + 0.12
+        return (len(self.lines) + bool(self.gradient)) * LINE + 0.12
 
     @property
     def weight(self) -> float:
@@ -97,7 +99,7 @@ def arrange(boxes: Sequence[Box]) -> None:
 def _bent(parent: Box, layer: int) -> Box:
     """The last node of an edge above a child: its parent, or the last of a chain of bends."""
     while parent.layer < layer - 1:
-        parent = Box([], "", [parent], parent.layer + 1)
+        parent = Box([], "", [parent], layer=parent.layer + 1)
     return parent
 
 
