@@ -332,7 +332,7 @@ repeated, and axes of length 1 were (where g is longer there). `shape` may be ()
             "`reshape` alone only works where nothing was repeated. First sum, then reshape.",
         ),
     ),
-    after="Next: compare with `_repeated_axes` in minigrad/engine.py.",
+    after="Next: compare with `repeated_axes` in minigrad/engine.py.",
 )
 
 # --- 2.5 the traces of products ----------------------------------------------------------------
