@@ -315,19 +315,10 @@ def edges_of(drawing: str) -> set[tuple[str, str]]:
     return edges
 
 
-def test_drawn_graph_of_chapter_1_is_that_of_its_text() -> None:
-    [drawing] = [b.text for b in blocks_of(ROOT / "docs" / "1-graph.md") if "─" in b.text]
-    assert edges_of(drawing) == {  # (*) is d = a b, (+) is e = d + a, and (*)2 is L = d e
-        ("a", "(*)"),
-        ("b", "(*)"),
-        ("(*)", "d"),
-        ("a", "(+)"),
-        ("d", "(+)"),
-        ("(+)", "e"),
-        ("d", "(*)2"),
-        ("e", "(*)2"),
-        ("(*)2", "L"),
-    }
+def test_drawn_paths_of_chapter_0_are_those_of_its_text() -> None:
+    page = ROOT / "docs" / "course" / "00-derivatives.md"
+    [drawing] = [block.text for block in blocks_of(page) if "─" in block.text]
+    assert edges_of(drawing) == {("t", "u"), ("t", "v"), ("u", "z"), ("v", "z")}
 
 
 def test_results_are_those_of_the_runs() -> None:
