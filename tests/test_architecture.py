@@ -42,6 +42,7 @@ LEVELS = [
     ["minigrad.tools.draw"],
     ["minigrad.tools.rule_source"],
     ["minigrad.tools.backward_steps"],
+    ["minigrad.tools.backward_pass"],
     ["minigrad.tools.show_backward"],
     ["minigrad.tools"],
     ["minigrad.distributed"],

@@ -126,5 +126,6 @@ def _written(array: Array | None) -> str:
     if array.size <= WRITTEN_OUT:
         text = np.array2string(array, separator=", ", formatter={"float": lambda x: f"{x:.4g}"})
         return " ".join(text.split())
-    mean, norm = float(array.mean(dtype=np.float64)), float(np.linalg.norm(array))
+    wide = array.astype(np.float64)  # the norm of a float16 array may be too large for float16
+    mean, norm = float(wide.mean()), float(np.linalg.norm(wide))
     return f"{array.dtype}{list(array.shape)} with mean {mean:.3g}, norm {norm:.3g}"

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from minigrad.tools.draw_layout import CHARACTER, LINE, Box
 
@@ -54,8 +54,7 @@ class Picture:
         return self.svg
 
 
-@dataclass(frozen=True)
-class Frame:
+class Frame(NamedTuple):
     """What one picture of a graph shows beside the boxes' own lines.
 
     Attributes:
