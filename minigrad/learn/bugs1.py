@@ -54,14 +54,14 @@ def _graphs() -> Iterator[tuple[str, dict[str, Node]]]:
         yield formula, {name: node for name, node in nodes.items() if name in formula}
 
 
-def _slope(output: Node, node: Node) -> float:
+def slope_of(output: Node, node: Node) -> float:
     """The definition: the product of the slopes along each path, summed over all paths."""
     if output is node:
         return 1.0
-    return sum(slope * _slope(parent, node) for parent, slope in output.parents)
+    return sum(slope * slope_of(parent, node) for parent, slope in output.parents)
 
 
-def _nodes(output: Node) -> list[Node]:
+def nodes_of(output: Node) -> list[Node]:
     """All nodes that an output was computed from, youngest first."""
     found = {output}
     waiting = [output]
@@ -87,7 +87,7 @@ def _judge(
             function(prepare(output))
             asked = sum(node.asked for node in nodes.values())
             for name, node in nodes.items():
-                yield Result(f"{name}.grad", node.grad, _slope(output, node), formula)
+                yield Result(f"{name}.grad", node.grad, slope_of(output, node), formula)
         if asked > 100:  # of the doublings, 9 nodes and 256 paths
             raise Wrong(
                 "The derivatives are right, but each `y = y + y` doubles the time: some nodes are "
@@ -167,7 +167,7 @@ for y = x * x it gives half of the derivative. Find the bug and mend it.
     ),
     answer=hand_back,
     planted=_hand_back_overwriting,
-    judge=_judge(_nodes),
+    judge=_judge(nodes_of),
     against="the sum over all paths",
     mistakes=(
         Mistake(
@@ -248,7 +248,8 @@ def _backward_along_paths(output: Node) -> None:
     visit(output, 1.0)
 
 
-def _backward_each_once(output: Node, first: int = -1) -> None:
+def backward_each_once(output: Node, first: int = -1) -> None:
+    """A wrong way back: by a stack (or from its other end) in place of the heap."""
     output.grad = 1.0
     waiting, seen = [output], {output}
     while waiting:
@@ -349,12 +350,12 @@ right after `y = y + y` many times, in a time that does not double each time, an
             "1000 levels. The ages give an order without recursion.",
         ),
         Mistake(
-            _backward_each_once,
+            backward_each_once,
             "Each node hands on once, but some too early: with a stack, a node can have its turn "
             "before all that used it have sent their gradients. What comes later goes no further.",
         ),
         Mistake(
-            lambda output: _backward_each_once(output, 0),
+            lambda output: backward_each_once(output, 0),
             "Each node hands on once, but some too early: breadth-first order goes by the shortest "
             "path, and d has its turn before d + a, which uses d, has sent its gradient.",
         ),

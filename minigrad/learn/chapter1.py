@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.learn.bugs1 import Node, _backward_each_once, _nodes, _slope
+from minigrad.learn.bugs1 import Node, backward_each_once, nodes_of, slope_of
 from minigrad.learn.exercise import Exercise, Mistake, Result, Values, Wrong
 from minigrad.learn.judges import differences, several
 
@@ -206,15 +206,15 @@ def _without_ages(function: Any) -> Iterator[Result]:
     for formula in _graphs(Node(3.0), Node(2.0)):
         a, b = Node(3.0), Node(2.0)
         output = _graphs(a, b)[formula]
-        for node in _nodes(output):
+        for node in nodes_of(output):
             node.age = 0
         function(output)
-        yield Result("a.grad", a.grad, _slope(output, a), formula)
-        yield Result("b.grad", b.grad, _slope(output, b), formula)
+        yield Result("a.grad", a.grad, slope_of(output, a), formula)
+        yield Result("b.grad", b.grad, slope_of(output, b), formula)
     start = chain = Node(1.0)
     for _ in range(5000):
         chain = chain + start
-    for node in _nodes(chain):
+    for node in nodes_of(chain):
         node.age = 0
     function(chain)
     yield Result("a.grad", start.grad, 5001.0, "a added to itself 5000 times, one after the other")
@@ -233,7 +233,7 @@ def _send(output: Node, users: dict[Node, int], down: int = 1) -> None:
 
 
 def _arrows(output: Node, distinct: bool = False) -> dict[Node, int]:
-    users = dict.fromkeys(_nodes(output), 0)
+    users = dict.fromkeys(nodes_of(output), 0)
     for node in users:
         parents = [parent for parent, _ in node.parents]
         for parent in set(parents) if distinct else parents:
@@ -290,7 +290,7 @@ for each node, the arrows that lead from it to a user. Then send, and count down
             "user fewer to wait for; and a count begins at 0, before the first arrow.",
         ),
         Mistake(
-            _backward_each_once,
+            backward_each_once,
             "Each node sends once, but some too early: a plain stack takes what came last, "
             "although another user of the node may not have sent yet. Wait until the count is 0.",
         ),
@@ -328,8 +328,8 @@ def _fooled(function: Any) -> Iterator[Result]:
             "The stack is right on this graph: no inner node (one with parents) has two users, so "
             "nothing can arrive too late."
         )
-    _backward_each_once(L)
-    if np.isclose(a.grad, _slope(L, a), rtol=1e-9, atol=0):
+    backward_each_once(L)
+    if np.isclose(a.grad, slope_of(L, a), rtol=1e-9, atol=0):
         raise Wrong(
             f"The stack gives {a.grad:g} for dL/da on this graph, which is right. An inner node "
             "has two users, but it is taken after both: the stack takes what it was given last."
