@@ -5,11 +5,15 @@ for readers of the page as it stands, such as on GitHub: here the cell's own out
 A picture stands in the page with its description, so the cell that draws it does not show it again.
 """
 
+import ast
+import difflib
 import re
+from pathlib import Path
 
 from docutils import nodes
-from docutils.parsers.rst import Directive
+from docutils.parsers.rst import directives
 from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
 
 project = "minigrad"
 extensions = ["myst_nb"]
@@ -27,7 +31,7 @@ PICTURE = re.compile(
 )
 
 
-class Output(Directive):
+class Output(SphinxDirective):
     """What a page says that a cell shows."""
 
     has_content = True
@@ -35,6 +39,31 @@ class Output(Directive):
     def run(self) -> list[nodes.Node]:
         """Nothing: the build shows what the cell has shown."""
         return []
+
+
+class Step(SphinxDirective):
+    """A program of docs/steps/ as its difference from the one before."""
+
+    required_arguments = 1
+    option_spec = {"after": directives.unchanged_required}  # noqa: RUF012
+
+    def run(self) -> list[nodes.Node]:
+        """A block with the lines that are new, those that are gone, and three around each."""
+        lines = []
+        for name in (self.options["after"], self.arguments[0]):
+            path = self.env.relfn2path(name)[1]
+            self.env.note_dependency(path)
+            lines.append(engine_of(Path(path).read_text(encoding="utf-8")))
+        changes = [line for line in difflib.unified_diff(*lines, lineterm="")][2:]
+        block = nodes.literal_block("\n".join(changes), "\n".join(changes), language="diff")
+        return [block]
+
+
+def engine_of(source: str) -> list[str]:
+    """The lines of a program without its first docstring, and without what shows it at the end."""
+    lines = source.partition("\n\n\nif __name__ ==")[0].splitlines()
+    docstring = ast.parse(source).body[0]
+    return lines[docstring.end_lineno :]
 
 
 def hide_outputs_of_drawing_cells(app: Sphinx, name: str, source: list[str]) -> None:
@@ -48,6 +77,7 @@ def hide_outputs_of_drawing_cells(app: Sphinx, name: str, source: list[str]) -> 
 
 
 def setup(app: Sphinx) -> None:
-    """Register the directive and the change of the source."""
+    """Register the directives and the change of the source."""
     app.add_directive("output", Output)
+    app.add_directive("step", Step)
     app.connect("source-read", hide_outputs_of_drawing_cells)

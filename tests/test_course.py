@@ -9,6 +9,7 @@ import re
 import sys
 from collections.abc import Iterator
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
@@ -92,7 +93,7 @@ def faults_of(figure: Figure) -> Iterator[str]:
     if figure.get_figwidth() > 6:
         faults.append(f"{figure.get_figwidth()} inches wide")
     for text in figure.findobj(Text):
-        if text.get_text().strip() and text.get_visible() and text.get_fontsize() < 8:
+        if text.get_text().strip() and text.get_visible() and text.get_fontsize() < 9:
             faults.append(f"{text.get_text()!r} in {text.get_fontsize()} points")
     for line in figure.findobj(Line2D):
         if to_hex(line.get_color()) not in PALETTE:
@@ -133,7 +134,7 @@ INCLUDE = re.compile(r"^```\{literalinclude\} (\S+)\n((?::.*\n)*)```$", re.M)
 @pytest.mark.parametrize("page", CHAPTERS, ids=NAMES)
 def test_quoted_source_exists_and_is_short(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
-    assert text.count("```{literalinclude}") == len(INCLUDE.findall(text)) > 0
+    assert text.count("```{literalinclude}") == len(INCLUDE.findall(text))
     for target, options in INCLUDE.findall(text):
         source = (page.parent / target).read_text(encoding="utf-8")
         assert f"]({target})" in text, (
@@ -141,11 +142,9 @@ def test_quoted_source_exists_and_is_short(page: Path) -> None:
         )
         found = dict(re.findall(r"^:([\w-]+): (.*)$", options, flags=re.M))
         lines = quoted(source, found)
-        if "diff" in found:
-            assert (page.parent / found.pop("diff")).exists()
         assert set(found) <= {"pyobject", "start-at", "end-at", "end-before", "language", "dedent"}
         assert lines, f"{page.name}: {target} has nothing that is {found}"
-        assert "diff" in options or len(lines) <= 60, f"{page.name}: {target}: {len(lines)} lines"
+        assert len(lines) <= 60, f"{page.name}: {target}: {len(lines)} lines"
 
 
 def quoted(source: str, options: dict[str, str]) -> list[str]:
@@ -173,13 +172,28 @@ def quoted(source: str, options: dict[str, str]) -> list[str]:
 
 def test_every_step_is_shown_as_the_difference_from_the_one_before() -> None:
     steps = sorted(STEPS.glob("[0-9]*.py"))
+    first = f"```{{literalinclude}} ../steps/{steps[0].name}\n```"
+    texts = {page: page.read_text(encoding="utf-8") for page in CHAPTERS}
+    assert [page.stem for page in CHAPTERS if first in texts[page]] == ["01-graph"]
     shown = []
-    for page in CHAPTERS:
-        for target, options in INCLUDE.findall(page.read_text(encoding="utf-8")):
-            if "/steps/" in target and ("diff" in options or target.endswith("01_value.py")):
-                shown.append((Path(target).name, Path(options.partition("diff: ")[2]).name.strip()))
-    names = [step.name for step in steps]
-    assert shown == list(zip(names, ["", *names[:-1]], strict=True))
+    for page, text in texts.items():
+        found = re.findall(r"^```\{step\} (\S+)\n:after: (\S+)\n```$", text, flags=re.M)
+        assert len(found) == text.count("```{step}")
+        assert all(f"]({target})" in text for target, _ in found)
+        shown += [tuple((page.parent / name).resolve() for name in pair) for pair in found]
+    assert shown == [(new, old) for old, new in pairwise(steps)]
+
+
+def test_differences_show_engines_alone() -> None:
+    sphinx = pytest.importorskip("sphinx", reason="the site is built by the extra [docs]")
+    assert sphinx
+    conf = loaded("docs_conf", ROOT / "docs" / "conf.py")
+    for step in STEPS.glob("[0-9]*.py"):
+        source = step.read_text(encoding="utf-8")
+        lines = conf.engine_of(source)
+        names = {node.name for node in ast.parse("\n".join(lines)).body if hasattr(node, "name")}
+        of_file = {node.name for node in ast.parse(source).body if hasattr(node, "name")}
+        assert names == of_file and "__main__" not in "\n".join(lines)
 
 
 # the form that they share
@@ -200,7 +214,7 @@ def test_page_has_the_form_of_a_chapter(page: Path) -> None:
     source = page.read_text(encoding="utf-8")
     assert source.startswith("---\nfile_format: mystnb\nkernelspec:\n  name: python3\n---\n")
     fences = re.findall(r"^```(\S.*)$", source, flags=re.M)
-    known = ("{code-cell}", "{output}", "{literalinclude}", "text", "sh")
+    known = ("{code-cell}", "{output}", "{literalinclude}", "{step}", "text", "sh")
     assert all(fence.startswith(known) for fence in fences), fences
 
 
@@ -296,6 +310,7 @@ def test_terms_are_explained_where_they_come_first(page: Path) -> None:
         ("loss 0.1", "Loss 0.1", False),
         ("1.0 2.0", "1.0", False),
         ("[1. 2.]\n", "[1.  2.]", True),  # spaces
+        ("[1. 2.]", "[1.\n 2.]", False),  # but not lines
         ("x1 and 1e-07", "x1 and 2e-07", True),
         ("x1 and 1e-07", "x1 and 3e-07", False),
         ("a 3.0", "a 3", True),

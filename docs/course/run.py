@@ -181,10 +181,15 @@ def same_text(now: str, before: str, varies: bool = False) -> bool:
         before: What the page says.
         varies: Whether numbers may be any.
     """
-    if NUMBER.sub("#", now).split() != NUMBER.sub("#", before).split():
+    if _words(now) != _words(before):
         return False
     pairs = zip(NUMBER.findall(now), NUMBER.findall(before), strict=True)
     return varies or all(_same_number(a, b) for a, b in pairs)
+
+
+def _words(text: str) -> list[list[str]]:
+    """The words of each line, with every number replaced."""
+    return [NUMBER.sub("#", line).split() for line in text.strip().splitlines()]
 
 
 def _same_number(now: str, before: str) -> bool:

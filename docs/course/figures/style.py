@@ -1,9 +1,9 @@
 """One look for all pictures of the course: readable on a phone, in print, and without colours.
 
-A picture is at most 6 inches wide, with letters of 10 points, so that on a phone (390 pixels) a
-letter still has 10 pixels. Lines differ in colour *and* in dashes or markers, and are labelled
-where they are drawn. The colours are those of Okabe and Ito 2008, "Color universal design", which
-people with each kind of colour blindness tell apart.
+A picture is at most 6 inches wide, with letters of 11 points, so that on a phone (390 pixels) a
+line of text is still 10 pixels high. Lines differ in colour *and* in dashes or markers, and are
+labelled where they are drawn. The colours are those of Okabe and Ito 2008, "Color universal
+design", which people with each kind of colour blindness tell apart.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ PALE_BLUE, PALE_VERMILION = "#CFE3F3", "#F7DCC4"  # areas behind points, boxes
 DOTS_PER_INCH = 160
 
 SETTINGS = {
-    "font.size": 10,
-    "axes.labelsize": 10,
-    "xtick.labelsize": 9,
-    "ytick.labelsize": 9,
+    "font.size": 11,
+    "axes.labelsize": 11,
+    "xtick.labelsize": 10,
+    "ytick.labelsize": 10,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.edgecolor": GREY,
@@ -99,4 +99,4 @@ def label(axes: Axes, x: float, y: float, text: str, color: str = BLACK, **optio
     from matplotlib.patheffects import withStroke
 
     edge = [withStroke(linewidth=3, foreground="white")]
-    axes.text(x, y, text, color=color, path_effects=edge, **({"fontsize": 9} | options))
+    axes.text(x, y, text, color=color, path_effects=edge, **({"fontsize": 10} | options))
