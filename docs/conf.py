@@ -5,15 +5,17 @@ for readers of the page as it stands, such as on GitHub: here the cell's own out
 A picture stands in the page with its description, so the cell that draws it does not show it again.
 """
 
-import ast
-import difflib
 import re
+import sys
 from pathlib import Path
 
 from docutils import nodes
 from docutils.parsers.rst import directives
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
+
+sys.path.insert(0, str(Path(__file__).parent / "course"))
+from run import changes_of_engine
 
 project = "minigrad"
 extensions = ["myst_nb"]
@@ -49,21 +51,12 @@ class Step(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         """A block with the lines that are new, those that are gone, and three around each."""
-        lines = []
-        for name in (self.options["after"], self.arguments[0]):
-            path = self.env.relfn2path(name)[1]
+        names = (self.options["after"], self.arguments[0])
+        paths = [Path(self.env.relfn2path(name)[1]) for name in names]
+        for path in paths:
             self.env.note_dependency(path)
-            lines.append(engine_of(Path(path).read_text(encoding="utf-8")))
-        changes = [line for line in difflib.unified_diff(*lines, lineterm="")][2:]
-        block = nodes.literal_block("\n".join(changes), "\n".join(changes), language="diff")
-        return [block]
-
-
-def engine_of(source: str) -> list[str]:
-    """The lines of a program without its first docstring, and without what shows it at the end."""
-    lines = source.partition("\n\n\nif __name__ ==")[0].splitlines()
-    docstring = ast.parse(source).body[0]
-    return lines[docstring.end_lineno :]
+        changes = changes_of_engine(*paths)
+        return [nodes.literal_block(changes, changes, language="diff")]
 
 
 def hide_outputs_of_drawing_cells(app: Sphinx, name: str, source: list[str]) -> None:

@@ -185,15 +185,18 @@ def test_every_step_is_shown_as_the_difference_from_the_one_before() -> None:
 
 
 def test_differences_show_engines_alone() -> None:
-    sphinx = pytest.importorskip("sphinx", reason="the site is built by the extra [docs]")
-    assert sphinx
-    conf = loaded("docs_conf", ROOT / "docs" / "conf.py")
-    for step in STEPS.glob("[0-9]*.py"):
-        source = step.read_text(encoding="utf-8")
-        lines = conf.engine_of(source)
-        names = {node.name for node in ast.parse("\n".join(lines)).body if hasattr(node, "name")}
-        of_file = {node.name for node in ast.parse(source).body if hasattr(node, "name")}
-        assert names == of_file and "__main__" not in "\n".join(lines)
+    steps = sorted(STEPS.glob("[0-9]*.py"))
+    for before, after in pairwise(steps):
+        source = after.read_text(encoding="utf-8")
+        engine = "\n".join(run.engine_of(source))
+        names = [
+            [node.name for node in ast.parse(text).body if hasattr(node, "name")]
+            for text in (engine, source)
+        ]
+        assert names[0] == names[1] and "__main__" not in engine
+        changes = run.changes_of_engine(before, after).splitlines()
+        new = [line[1:] for line in changes if line.startswith("+")]
+        assert changes[0].startswith("@@") and set(new) <= set(engine.splitlines())
 
 
 # the form that they share
@@ -212,7 +215,9 @@ def test_page_has_the_form_of_a_chapter(page: Path) -> None:
         assert heading in headings, heading
     assert len(re.findall(r"!\[", text)) >= 2, "two pictures at least"
     source = page.read_text(encoding="utf-8")
-    assert source.startswith("---\nfile_format: mystnb\nkernelspec:\n  name: python3\n---\n")
+    assert source.startswith(
+        "---\nfile_format: mystnb\nkernelspec:\n  name: python3\n  display_name: Python 3\n---\n"
+    )
     fences = re.findall(r"^```(\S.*)$", source, flags=re.M)
     known = ("{code-cell}", "{output}", "{literalinclude}", "{step}", "text", "sh")
     assert all(fence.startswith(known) for fence in fences), fences

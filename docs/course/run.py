@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import difflib
 import io
 import os
 import re
@@ -238,6 +239,22 @@ def compared(page: Path, results: Iterable[tuple[Cell, Shown]]) -> list[str]:
             elif not varies and not same_picture(shown.png, cell.picture.read_bytes()):
                 problems.append(f"{place}: {cell.picture.name} shows something else")
     return problems
+
+
+# the steps
+
+
+def engine_of(source: str) -> list[str]:
+    """The lines of a step without its first docstring, and without what shows it at the end."""
+    lines = source.partition("\n\n\nif __name__ ==")[0].splitlines()
+    docstring = ast.parse(source).body[0]
+    return lines[docstring.end_lineno :]
+
+
+def changes_of_engine(before: Path, after: Path) -> str:
+    """The lines of a step's engine that are new (+) or gone (-), with three lines around each."""
+    old, new = (engine_of(path.read_text(encoding="utf-8")) for path in (before, after))
+    return "\n".join(list(difflib.unified_diff(old, new, lineterm=""))[2:])
 
 
 # writing
