@@ -78,7 +78,8 @@ def operation(definition):
 
 def names_of(function):
     """The names of a function's parameters."""
-    return function.__code__.co_varnames[: function.__code__.co_argcount]
+    code = function.__code__  # what Python has made of the function
+    return code.co_varnames[: code.co_argcount]  # of its variables, the parameters come first
 
 
 def apply(definition, *args):

@@ -85,12 +85,17 @@ def unbroadcast(g, shape):
 
 def primitive(**rules):
     """Declare an operation: decorate its definition on arrays with one rule per input."""
-    return lambda definition: lambda *args: apply(definition, rules, *args)
+
+    def decorate(definition):
+        return lambda *args: apply(definition, rules, *args)
+
+    return decorate
 
 
 def names_of(function):
     """The names of a function's parameters."""
-    return function.__code__.co_varnames[: function.__code__.co_argcount]
+    code = function.__code__  # what Python has made of the function
+    return code.co_varnames[: code.co_argcount]  # of its variables, the parameters come first
 
 
 def apply(definition, rules, *args):
