@@ -294,15 +294,15 @@ row i and column j is the sum over q of A[i, q] B[q, j]. Use loops, and no `@`.
 # --- 0.4 the chain rule by hand ----------------------------------------------------------------
 
 
-def gradient_by_hand(w: float, b: float, x: Array, t: Array) -> tuple[float, float]:
-    """Return dm/dw and dm/db, where m is the mean of (tanh(w x + b) - t)^2; x, t are vectors."""
-    y = np.tanh(w * x + b)
-    slope = 2 * (y - t) * (1 - y * y)
+def gradient_by_hand(w: float, b: float, x: Array, y: Array) -> tuple[float, float]:
+    """Return dm/dw and dm/db, where m is the mean of (tanh(w x + b) - y)^2; x, y are vectors."""
+    q = np.tanh(w * x + b)
+    slope = 2 * (q - y) * (1 - q * q)
     return np.mean(slope * x), np.mean(slope)
 
 
-def _mean_square(w: float, b: float, x: Array, t: Array) -> Any:
-    return ((np.tanh(w * x + b) - t) ** 2).mean()
+def _mean_square(w: float, b: float, x: Array, y: Array) -> Any:
+    return ((np.tanh(w * x + b) - y) ** 2).mean()
 
 
 def _by_differences(**case: Any) -> tuple[Any, Any]:
@@ -315,16 +315,16 @@ def _by_hand_but(
 ) -> Callable[..., Any]:
     """An answer with other derivatives of the square and of tanh, or another last step."""
 
-    def gradients(w: float, b: float, x: Array, t: Array) -> tuple[Any, Any]:
-        z = w * x + b
-        slope = outer(np.tanh(z) - t) * inner(z)
+    def gradients(w: float, b: float, x: Array, y: Array) -> tuple[Any, Any]:
+        p = w * x + b
+        slope = outer(np.tanh(p) - y) * inner(p)
         return last(slope * x), last(slope)
 
     return gradients
 
 
-def _slope(z: Array) -> Array:
-    return 1 - np.tanh(z) ** 2
+def _slope(p: Array) -> Array:
+    return 1 - np.tanh(p) ** 2
 
 
 BY_HAND = Exercise(
@@ -334,38 +334,38 @@ BY_HAND = Exercise(
     level=2,
     minutes=25,
     task="""
-x and t are vectors of the same length, w and b numbers. Five steps lead to one number m:
+x and y are vectors of the same length, w and b numbers. Five steps lead to one number m:
 
-    z = w x + b,   y = tanh(z),   r = y - t,   s = r^2,   m = mean of s
+    p = w x + b,   q = tanh(p),   r = q - y,   s = r^2,   m = mean of s
 
-Return dm/dw and dm/db. The derivative of tanh(z) is 1 - tanh(z)^2. (tanh is a curve that rises from
+Return dm/dw and dm/db. The derivative of tanh(p) is 1 - tanh(p)^2. (tanh is a curve that rises from
 -1 to 1; `np.tanh` computes it.)
 """,
     hints=(
-        "Write down the derivative of each step on the way: dm/ds, ds/dr, dr/dy, dy/dz, dz/dw. "
+        "Write down the derivative of each step on the way: dm/ds, ds/dr, dr/dq, dq/dp, dp/dw. "
         "Along a path they multiply. How many paths lead from w to m?",
         "One path for each element of x: dm/dw is the sum over all elements of 1/N * 2 r * 1 * "
-        "(1 - y^2) * x, which is a mean. For dm/db the last factor, dz/db, is another one.",
+        "(1 - q^2) * x, which is a mean. For dm/db the last factor, dp/db, is another one.",
     ),
     answer=gradient_by_hand,
     judge=Values(
         truth=_by_differences,
-        needs=("w", "b", "x", "t"),
+        needs=("w", "b", "x", "y"),
         cases=(
-            {"w": 0.8, "b": -0.3, **draw(0, x=(4,), t=(4,))},
-            {"w": -1.2, "b": 0.5, **draw(1, x=(7,), t=(7,))},
-            {"w": 0.0, "b": 0.0, **draw(2, x=(3,), t=(3,))},
+            {"w": 0.8, "b": -0.3, **draw(0, x=(4,), y=(4,))},
+            {"w": -1.2, "b": 0.5, **draw(1, x=(7,), y=(7,))},
+            {"w": 0.0, "b": 0.0, **draw(2, x=(3,), y=(3,))},
         ),
         torch="torch.autograd.functional.jacobian("
-        "lambda w, b, x=x, t=t: ((torch.tanh(w * x + b) - t) ** 2).mean(), "
+        "lambda w, b, x=x, y=y: ((torch.tanh(w * x + b) - y) ** 2).mean(), "
         "(torch.tensor(w, dtype=x.dtype), torch.tensor(b, dtype=x.dtype)))",
         names=("dm/dw", "dm/db"),
         against="central differences",
     ),
     mistakes=(
         Mistake(
-            _by_hand_but(lambda r: 2 * r, lambda z: 1.0),
-            "The factor of tanh is missing on the path: dy/dz = 1 - y^2 stands between r and z.",
+            _by_hand_but(lambda r: 2 * r, lambda p: 1.0),
+            "The factor of tanh is missing on the path: dq/dp = 1 - q^2 stands between r and p.",
         ),
         Mistake(
             _by_hand_but(lambda r: 2 * r, _slope, np.sum),
@@ -378,17 +378,17 @@ Return dm/dw and dm/db. The derivative of tanh(z) is 1 - tanh(z)^2. (tanh is a c
         ),
         Mistake(
             _by_hand_but(lambda r: -2 * r, _slope),
-            "The sign is wrong: r = y - t grows when y grows, so dr/dy is 1. Was r taken as t - y, "
+            "The sign is wrong: r = q - y grows when q grows, so dr/dq is 1. Was r taken as y - q, "
             "and its derivative still as 1?",
         ),
         Mistake(
-            _by_hand_but(lambda r: 2 * r, lambda z: 1 - z * z),
-            "The derivative of tanh is 1 - tanh(z)^2, so 1 - y^2. Here it is 1 - z^2, with the "
+            _by_hand_but(lambda r: 2 * r, lambda p: 1 - p * p),
+            "The derivative of tanh is 1 - tanh(p)^2, so 1 - q^2. Here it is 1 - p^2, with the "
             "input of tanh in the place of its output.",
         ),
         Mistake(
-            lambda w, b, x, t: (np.mean(2 * (np.tanh(w * x + b) - t) * _slope(w * x + b)),) * 2,
-            "dm/db is right. On the path from w the last step is z = w x + b, with the derivative "
+            lambda w, b, x, y: (np.mean(2 * (np.tanh(w * x + b) - y) * _slope(w * x + b)),) * 2,
+            "dm/db is right. On the path from w the last step is p = w x + b, with the derivative "
             "x: this factor is missing.",
         ),
     ),

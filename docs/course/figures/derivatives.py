@@ -56,10 +56,10 @@ def difference_errors(steps: Sequence[float], errors: Mapping[str, Sequence[floa
     """How far slopes computed by small changes are off, against the size of the change.
 
     Args:
-        steps: The changes h, from large to small.
-        errors: The errors of a way of computing, one for each h, by its name; the first name
-            stands inside its V, the others below. Errors of exactly 0 are left out, since a
-            logarithmic axis has no place for them.
+        steps: The changes h.
+        errors: The errors of three ways of computing, one for each h, by their names. The first
+            name stands inside its V, the second below, the third under its left end. Errors of
+            exactly 0 are left out, since a logarithmic axis has no place for them.
     """
     figure, [axes] = panels(height=3.4)
     for place, (name, error) in enumerate(errors.items()):
@@ -67,12 +67,15 @@ def difference_errors(steps: Sequence[float], errors: Mapping[str, Sequence[floa
         known = [(h, e) for h, e in zip(steps, error, strict=True) if e > 0]
         axes.plot(*zip(*known, strict=True), markersize=3.5, **look._asdict())
         h, e = min(known, key=lambda pair: pair[1])
-        label(axes, h, e / 4 if place else 800 * e, name, look.color, ha="center", va="top")
+        if place < 2:
+            label(axes, h, e / 4 if place else 800 * e, name, look.color, ha="center", va="top")
+        else:
+            h, e = min(known)
+            label(axes, 30 * h, e / 2, name, look.color, va="top")
     axes.set_xscale("log")
     axes.set_yscale("log")
-    axes.invert_xaxis()
-    axes.set_xlabel("change h, smaller to the right")
-    axes.set_ylabel("error of the slope")
+    axes.set_xlabel("change h (logarithmic)")
+    axes.set_ylabel("error of the slope (logarithmic)")
     axes.grid(visible=True)
     low, high = axes.get_ylim()
     axes.set_ylim(low / 20, high)
@@ -97,9 +100,12 @@ def valley(
     """
     figure, [axes] = panels(height=4.6)
     w, b = np.meshgrid(np.linspace(-0.6, 3.9, 181), np.linspace(0.0, 3.6, 145))
-    heights = [0.1, 0.3, 0.7, 1.4, 2.5, 4.0, 6.0]
+    heights = np.arange(0.5, 6)  # equal distances, so that close lines mean steep land
     lines = axes.contour(w, b, f(w, b), levels=heights, colors=GREY, linewidths=1)
-    axes.clabel(lines, fontsize=8, fmt="%g")
+    low, side = f(*lowest), f(lowest[0] + 1, lowest[1] + 0.6)
+    shares = np.sqrt((heights - low) / (side - low))  # where the land is that high, nearly
+    places = [(lowest[0] + share, lowest[1] + 0.6 * share) for share in shares]
+    axes.clabel(lines, fontsize=9, fmt="%g", manual=places)
     axes.plot(*lowest, "+", color=BLACK, markersize=9)
     label(axes, lowest[0] + 0.08, lowest[1], "lowest", va="center")
     axes.plot(*point, "o", color=BLACK)
@@ -155,15 +161,25 @@ def product(a: np.ndarray, b: np.ndarray, row: int, column: int) -> Drawing:
             label(axes, x + matrix.shape[1] / 2, below, shape, va="top", ha="center")
     _cells(axes, a[row : row + 1], 0, top + row, PALE_BLUE)
     _cells(axes, b[:, column : column + 1], left + column, 0, PALE_BLUE)
-    _cells(axes, c[row : row + 1, column : column + 1], left + column, top + row, PALE_VERMILION)
+    result = c[row : row + 1, column : column + 1]
+    _cells(axes, result, left + column, top + row, PALE_VERMILION, edge=BLACK, width=2.0)
     _only_cells(axes, (-0.4, left + b.shape[1] + 0.4), (-0.7, top + a.shape[0] + 0.8))
     return figure
 
 
-def _cells(axes: Axes, array: np.ndarray, left: float, top: float, color: str) -> None:
+def _cells(
+    axes: Axes,
+    array: np.ndarray,
+    left: float,
+    top: float,
+    color: str,
+    edge: str = GREY,
+    width: float = 0.8,
+) -> None:
     """Draw a matrix as boxes with its numbers."""
     for (i, j), number in np.ndenumerate(array):
-        box = Rectangle((left + j, top + i), 1, 1, facecolor=color, edgecolor=GREY, linewidth=0.8)
+        place = left + j, top + i
+        box = Rectangle(place, 1, 1, facecolor=color, edgecolor=edge, linewidth=width)
         axes.add_patch(box)
         axes.text(left + j + 0.5, top + i + 0.5, f"{number:g}", ha="center", va="center")
 
