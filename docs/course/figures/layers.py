@@ -84,6 +84,8 @@ def boundaries(
 ) -> Drawing:
     """The areas in which models answer with a number below and above 0, a panel for each model.
 
+    A minus and a plus stand in the areas, where there is most room between the points.
+
     Args:
         models: For each title a function from points (n, 2) to answers (n,).
         points: The examples, (N, 2).
@@ -97,6 +99,10 @@ def boundaries(
         answers = model(places).reshape(across.shape)
         axes.contourf(across, up, answers, [-1e9, 0, 1e9], colors=[PALE_BLUE, PALE_VERMILION])
         axes.contour(across, up, answers, [0], colors=BLACK, linewidths=1.5)
+        for sign, inside in ("$-$", answers < 0), ("$+$", answers > 0):
+            outside = places[~inside.ravel()][::37]
+            place = _roomiest(places[inside.ravel()], np.vstack([points, outside]), low, high)
+            axes.text(*place, sign, fontsize=18, ha="center", va="center")
         for kind, (color, marker) in enumerate([(BLUE, "o"), (VERMILION, "^")]):
             chosen = points[classes == kind]
             axes.plot(*chosen.T, marker, color=color, markersize=3, markeredgewidth=0)
@@ -105,12 +111,20 @@ def boundaries(
     return figure
 
 
+def _roomiest(places: Array, others: Array, low: Array, high: Array) -> Array:
+    """The place that is farthest from all others and from the edges of the picture."""
+    to_others = np.linalg.norm(places[:, None] - others, axis=2).min(axis=1)
+    to_edges = np.minimum(places - low, high - places).min(axis=1)
+    place: Array = places[np.argmax(np.minimum(to_others, to_edges))]
+    return place
+
+
 def spreads_by_layer(
     forward: Mapping[str, Sequence[float]], backward: Mapping[str, Sequence[float]]
 ) -> Drawing:
     """The spread of the values and of the gradients at each layer, on a logarithmic axis.
 
-    The names stand between the panels, beside the right ends of the left panel's lines.
+    The names stand between the panels, beside the ends of both panels' lines.
 
     Args:
         forward: For each way of drawing weights the spread of each layer's values, the first first.
@@ -132,7 +146,7 @@ def spreads_by_layer(
     for name in sorted(places, key=lambda name: -places[name]):
         last = min(places[name], last - 0.07)  # names of lines that end close together
         color = LOOKS[list(places).index(name)].color
-        text: dict[str, Any] = {"fontsize": 9, "va": "center", "annotation_clip": False}
+        text: dict[str, Any] = {"fontsize": 10, "va": "center", "annotation_clip": False}
         grid[0].annotate(name, (1.03, last), xycoords="axes fraction", color=color, **text)
     return figure
 
