@@ -130,7 +130,7 @@ def _title(number: int, frame: Frame, names: Names) -> str:
     waiting = [_name(value, names) for value in frame.waiting]
     rest = f"{', '.join(waiting)} wait" if len(waiting) > 1 else f"{''.join(waiting)} waits"
     if not any(value.parents for value in frame.waiting):
-        rest = "only leaves wait, so all is done"
+        rest = "only leaves wait, which send nothing"
     if late:
         rest = f"too late for {', '.join(late)}, which was taken before"
     return f"Step {number}: {_name(frame.taken, names)} is taken; {rest}"
@@ -196,21 +196,27 @@ def _node(
 
 def _edge(axes: Axes, way: Sequence[Point], color: str, linestyle: str = "-") -> None:
     """Draw an edge with its arrow near the end, where the box leaves room."""
-    xs, ys = zip(*way, strict=True)
-    axes.plot(xs, ys, color=color, linestyle=linestyle, linewidth=1.5, zorder=1)
-    (x0, y0), (x1, y1) = way[-2:]
-    tip, back = (x1 + 0.27 * (x0 - x1), y1 + 0.27 * (y0 - y1)), (x0 + x1) / 2
-    start = (back, (y0 + y1) / 2)
+    line = [_between(way, share) for share in np.linspace(0, len(way) - 1, 24 * len(way))]
+    axes.plot(*zip(*line, strict=True), color=color, linestyle=linestyle, linewidth=1.5, zorder=1)
+    tip, start = _between(way, len(way) - 1.27), _between(way, len(way) - 1.4)
     arrow = {"arrowstyle": "-|>", "color": color, "linewidth": 1.5, "shrinkA": 0, "shrinkB": 0}
     axes.annotate("", tip, start, arrowprops=arrow, zorder=2)
 
 
 def _on_edge(axes: Axes, way: Sequence[Point], text: str, color: str) -> None:
     """Write on an edge's first piece, beyond the arrow."""
-    (x0, y0), (x1, y1) = way[:2]
-    place = x0 + 0.55 * (x1 - x0), y0 + 0.55 * (y1 - y0)
+    place = _between(way, 0.55)
     blank = {"boxstyle": "square,pad=0.1", "facecolor": "white", "edgecolor": "none"}
     label(axes, *place, text, color, ha="center", va="center", bbox=blank)
+
+
+def _between(way: Sequence[Point], share: float) -> Point:
+    """Where one is on a way after so many pieces: on a line, or on a curve without corners."""
+    piece = min(int(share), len(way) - 2)
+    (x0, y0), (x1, y1) = way[piece : piece + 2]
+    s = share - piece
+    bent = s if len(way) == 2 else s * s * (3 - 2 * s)  # level at both ends of each piece
+    return x0 + s * (x1 - x0), y0 + bent * (y1 - y0)
 
 
 def _only_graph(
@@ -243,7 +249,7 @@ def boundaries(
     """
     columns = 3
     rows = -(-len(answers) // columns)
-    figure, axes = panels(rows, columns, height=1.9 * rows, sharex=True, sharey=True)
+    figure, axes = panels(rows, columns, height=2.1 * rows, sharex=True, sharey=True)
     left, right, bottom, top = extent
     for panel, (title, grid) in zip(axes, answers.items(), strict=False):
         x = np.linspace(left, right, grid.shape[1])
@@ -256,13 +262,13 @@ def boundaries(
             panel.plot(xs, ys, marker, color=color, markersize=3.5)
         inner = grid[2:-2, 2:-2]
         for sign, place in [("+", inner.argmax()), ("\N{MINUS SIGN}", inner.argmin())]:
-            row, column = np.unravel_index(
-                place, inner.shape
-            )  # a sign, so that no colour is needed
+            row, column = np.unravel_index(place, inner.shape)  # no colour is needed
             label(panel, x[column + 2], y[row + 2], sign, ha="center", va="center", fontsize=13)
-        panel.set_title(title, fontsize=9)
-        panel.set_xticks([])
-        panel.set_yticks([])
+        panel.set_title(title, fontsize=11)
+        panel.set_xticks([-1, 0, 1, 2])
+        panel.set_yticks([-1, 0, 1])
+    figure.supxlabel("first input", fontsize=11)
+    figure.supylabel("second input", fontsize=11)
     for panel in axes[len(answers) :]:
         panel.axis("off")
     return figure
