@@ -1,7 +1,7 @@
 """Step 5: arrays instead of numbers.
 
 One `Tensor` holds a whole array, so that NumPy does the work of thousands of Values. The derivative
-of an array with respect to an array has too many numbers to write down. It is not needed: an edge
+of an array with respect to an array has too many numbers to write down. It is not needed: an arrow
 of the graph now holds a rule, a function that turns the gradient g of the result into the gradient
 of the parent. An operation computes with plain arrays, and returns the result y and its rules, by
 the names of the inputs. As yet, shapes must be equal.
@@ -55,8 +55,8 @@ def apply(definition, *args):
     """Compute y, and remember the inputs that are Tensors; the others are constants."""
     arrays = [x.data if isinstance(x, Tensor) else x for x in args]
     y, rules = definition(*arrays)
-    edges = zip(args, rules.values(), strict=False)
-    return Tensor(y, [(x, rule) for x, rule in edges if isinstance(x, Tensor)])
+    arrows = zip(args, rules.values(), strict=False)
+    return Tensor(y, [(x, rule) for x, rule in arrows if isinstance(x, Tensor)])
 
 
 @operation

@@ -69,8 +69,8 @@ def apply(definition, *args):
     """Compute y, and remember the inputs that are Tensors; the others are constants."""
     arrays = [x.data if isinstance(x, Tensor) else x for x in args]
     y, rules = definition(*arrays)
-    edges = zip(args, rules.values(), strict=False)
-    return Tensor(y, [(x, rule) for x, rule in edges if isinstance(x, Tensor)])
+    arrows = zip(args, rules.values(), strict=False)
+    return Tensor(y, [(x, rule) for x, rule in arrows if isinstance(x, Tensor)])
 
 
 @operation

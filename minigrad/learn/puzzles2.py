@@ -14,7 +14,7 @@ def max_rule(g: Array, x: Array, y: Array) -> Array:
 
 MAX = Exercise(
     number="P.5",
-    chapter=3,
+    chapter=2,
     title="The largest of each row",
     level=2,
     minutes=4,
@@ -85,7 +85,7 @@ def _averages(g: Array, x: Array, rows: Array) -> Array:
 
 ROWS = Exercise(
     number="P.6",
-    chapter=3,
+    chapter=2,
     title="Gather rows",
     level=2,
     minutes=5,
@@ -153,7 +153,7 @@ def cumsum_rule(g: Array) -> Array:
 
 CUMSUM = Exercise(
     number="P.7",
-    chapter=3,
+    chapter=2,
     title="The running sum",
     level=2,
     minutes=4,
@@ -216,7 +216,7 @@ def sort_rule(g: Array, x: Array) -> Array:
 
 SORT = Exercise(
     number="P.8",
-    chapter=3,
+    chapter=2,
     title="Sorting",
     level=3,
     minutes=6,

@@ -184,27 +184,33 @@ def influence(A: Array, B: Array, place: tuple[int, int]) -> Drawing:
     moved = A.copy()
     moved[place] += 1
     change = moved @ B - A @ B
-    figure, [axes] = panels(height=2.0)
+    figure, [axes] = panels(height=1.9)
     left = 0.0
     marked_A, marked_B = np.zeros(A.shape, bool), np.zeros(B.shape, bool)
     marked_A[place], marked_B[place[1]] = True, True
     height = max(A.shape[0], B.shape[0])
+    row, column = place
     pieces = [
-        ("A: one element grows by 1", A, marked_A),
-        ("B: its row q", B, marked_B),
-        ("change of Y: in row p only", change, change != 0),
+        ("A: one element + 1", A, marked_A, row, "p", column),
+        ("B: its row q", B, marked_B, column, "q", None),
+        ("Y changes in row p", change, change != 0, row, "p", None),
     ]
-    for number, (title, values, marked) in enumerate(pieces):
+    for number, (title, values, marked, named, name, below) in enumerate(pieces):
         rows, columns = values.shape
         top = -(height - rows) / 2
         _grid(axes, np.where(marked, np.nan, values), GREY, "white", shift=(left, top))
         _grid(axes, np.where(marked, values, np.nan), VERMILION, PALE_VERMILION, shift=(left, top))
-        axes.text(left + (columns - 1) / 2, 0.95, title, ha="center", va="center", fontsize=9)
+        axes.text(left + (columns - 1) / 2, top + 0.8, title, ha="center", va="center", fontsize=10)
+        axes.text(left - 0.75, top - named, name, ha="center", va="center", color=VERMILION)
+        if below is not None:
+            axes.text(
+                left + below, top - rows + 0.25, "q", ha="center", va="center", color=VERMILION
+            )
         if number < 2:
             sign = "@" if number == 0 else "→"
-            axes.text(left + columns, -(height - 1) / 2, sign, ha="center", va="center")
-        left += columns + 1.0
-    axes.set(xlim=(-0.9, left - 1.3), ylim=(-height + 0.4, 1.3), aspect="equal")
+            axes.text(left + columns - 0.05, -(height - 1) / 2, sign, ha="center", va="center")
+        left += columns + 1.4
+    axes.set(xlim=(-1.0, left - 1.8), ylim=(-height + 0.4, 1.2), aspect="equal")
     axes.axis("off")
     return figure
 
