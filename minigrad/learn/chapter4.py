@@ -33,7 +33,8 @@ COUNT = Exercise(
     minutes=5,
     task="""
 `sizes` lists how many numbers an example has before and behind each linear layer: [2, 16, 1] is
-Linear(2, 16), an activation, Linear(16, 1). Return how many numbers the network learns in all.
+Linear(2, 16), an activation function, Linear(16, 1). Return how many numbers the network learns in
+all.
 """,
     hints=(
         "Take [2, 16, 1] and write down the shape of each weight and of each bias.",
@@ -180,7 +181,7 @@ def uniform_bound(fan_in: int, slope: float) -> float:
 
     Args:
         fan_in: The number of inputs of a neuron.
-        slope: The activation is z for z > 0, and slope * z for z < 0.
+        slope: The activation function is z for z > 0, and slope * z for z < 0.
     """
     return float((6 / ((1 + slope**2) * fan_in)) ** 0.5)
 
@@ -245,7 +246,8 @@ sums the same in each layer? Return c.
         ),
         Mistake(
             lambda fan_in, slope: (3 / fan_in) ** 0.5,
-            "This keeps the spread without an activation. What does the leaky ReLU take away?",
+            "This keeps the spread without an activation function. What does the leaky ReLU take "
+            "away?",
         ),
     ),
     after="Next: read calculate_gain and kaiming_uniform_ in minigrad/nn/init.py, which do this.",

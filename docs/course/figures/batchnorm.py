@@ -38,7 +38,7 @@ def learning_curves(losses: Mapping[str, Sequence[float]], window: int = 10) -> 
         steps = (np.arange(len(means)) + 0.5) * window
         color, dashes = look.color, look.linestyle
         axes.plot(steps, means, color=color, linestyle=dashes, marker=look.marker, markevery=3)
-        text: dict[str, Any] = {"color": look.color, "fontsize": 9, "va": "center"}
+        text: dict[str, Any] = {"color": look.color, "fontsize": 10, "va": "center"}
         axes.annotate(name, (1.01, means[-1]), xycoords=("axes fraction", "data"), **text)
     axes.set(xlabel="step", ylabel="loss", ylim=(0, None))
     axes.grid(axis="y")
@@ -62,7 +62,7 @@ def two_removals(x_hat: Array, g: Array) -> Drawing:
     along = float(np.sqrt(length**2 - outward**2))  # the picture is turned so that this is upward
     down, up = -radius - 0.2, max(height, along) + 0.6
     wide = [length + 2.6, max(radius + outward, radius) + radius + 1.2]
-    size = 6 * (up - down) / sum(wide) + 0.3
+    size = 6 * (up - down) / sum(wide) + 0.5
     figure, [side, above] = panels(1, 2, height=size, width_ratios=wide)
 
     side.axhline(0, color=GREY, linewidth=1)
@@ -70,7 +70,7 @@ def two_removals(x_hat: Array, g: Array) -> Drawing:
     _arrow(side, (length, height), (length, 0), VERMILION, "--")
     _arrow(side, (0, 0), (length, 0), BLUE)
     label(side, length / 2, height / 2 + 0.2, "$g$", ha="right", fontsize=11)
-    label(side, length + 0.15, height / 2, "removed:\nthe mean", VERMILION, va="center")
+    label(side, length + 0.15, height / 2, "removed:\nacross the plane", VERMILION, va="center")
     label(side, length / 2, -0.15, r"$g - \overline{g}$", BLUE, va="top", ha="center", fontsize=11)
     label(side, length + 0.15, -0.15, "the plane of\nmean 0", GREY, va="top")
     side.set(title="1. from the side", xlim=(-0.4, wide[0] - 0.4))
@@ -87,7 +87,7 @@ def two_removals(x_hat: Array, g: Array) -> Drawing:
     label(above, 0, -0.6, "circle of\nvariance 1", GREY, ha="center", va="top")
     middle = radius + outward / 2
     label(above, middle + 0.2, along / 2, r"$g - \overline{g}$", BLUE, va="top", fontsize=11)
-    label(above, middle, along + 0.15, "removed: the scale", VERMILION, ha="center")
+    label(above, middle, along + 0.15, "removed: outward", VERMILION, ha="center")
     label(above, radius - 0.3, along * 0.3, "what is left", GREEN, ha="right", va="center")
     above.set(title="2. from above", xlim=(-radius - 0.2, wide[1] - radius - 0.2))
     for axes in (side, above):
@@ -130,7 +130,7 @@ def shared_statistics(x: Array, example: int, feature: int) -> Drawing:
         example: The row to mark on the right.
         feature: The column to mark on the left.
     """
-    figure, [left, right] = panels(1, 2, height=2.5)
+    figure, [left, right] = panels(1, 2, height=2.6)
     count, features = x.shape
     _numbers(left, x, lambda i, j: j == feature)
     mean = f"mean {x[:, feature].mean():g}"
@@ -141,7 +141,7 @@ def shared_statistics(x: Array, example: int, feature: int) -> Drawing:
     right.text(features + 0.15, example + 0.5, mean, color=BLUE, va="center")
     right.set(title="layer norm: over the features")
     for axes in (left, right):
-        axes.set(xlim=(-0.1, features + 1.5), ylim=(count + 0.8, -0.1), aspect="equal")
+        axes.set(xlim=(-0.1, features + 1.5), ylim=(count + 0.8, -0.25), aspect="equal")
         axes.axis("off")
     return figure
 
