@@ -31,7 +31,8 @@ in different rows.
         "e^1000 overflows, and if all logits of a row are near -1000, the sum underflows to 0. "
         "Which number may be subtracted from all logits of a row, so that neither happens?",
         "Equation (7): with m the largest logit of the row, the result is m plus the logarithm of "
-        "the sum of e^(z - m). `keepdims=True`, or an index with None, keeps the rows apart.",
+        "the sum of e^(z - m). `z.max(axis=1, keepdims=True)` has the shape (N, 1), so that each "
+        "row loses its own largest logit.",
     ),
     answer=logsumexp_of_rows,
     judge=Values(
@@ -93,8 +94,7 @@ def cross_entropy_gradient(z: Array, classes: Array) -> Array:
     """Return dL/dz (N, K) of the mean cross-entropy of logits z (N, K) and classes (N,)."""
     p = np.exp(z - z.max(axis=1, keepdims=True))
     p = p / p.sum(axis=1, keepdims=True)
-    p[np.arange(len(z)), classes] -= 1
-    return p / len(z)
+    return (p - np.eye(z.shape[1])[classes]) / len(z)
 
 
 def _softmax(z: Array, axis: int = 1) -> Array:
@@ -131,7 +131,7 @@ Logits z have the shape (N, K); classes holds the number of the right class of e
     hints=(
         "Equation (4) is the gradient for one row. What does the mean over N rows change?",
         "Compute softmax along each row. One entry of each row, that of its right class, loses 1: "
-        "an index with two arrays, the numbers of the rows and the classes, picks these entries.",
+        "np.eye(K)[classes] has a row for each example, with a 1 at its right class.",
     ),
     answer=cross_entropy_gradient,
     judge=Values(

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from matplotlib.axes import Axes
 from matplotlib.ticker import NullFormatter
 
 from figures.style import (
@@ -32,7 +33,7 @@ def steps_on_a_parabola(paths: Mapping[str, Numbers], curvature: float) -> Drawi
         paths: By the title of the panel: theta after 0, 1, 2, ... steps.
         curvature: The second derivative of the parabola.
     """
-    figure, grid = panels(1, len(paths), height=2.3, sharey=True)
+    figure, grid = panels(1, len(paths), height=2.4, sharey=True)
     widest = 1.1 * max(float(np.abs(path).max()) for path in paths.values())
     line = np.linspace(-widest, widest, 121)
     for axes, (title, path) in zip(grid, paths.items(), strict=True):
@@ -59,16 +60,20 @@ def noise_of_batches(
     figure, (left, right) = panels(1, 2, height=2.9)
     for (size, points), look in zip(estimates.items(), LOOKS[1::-1], strict=False):
         left.plot(
-            *points.T, look.marker, color=look.color, markersize=3, label=f"batches of {size}"
+            *points.T, look.marker, color=look.color, markersize=2.5, label=f"batches of {size}"
         )
+    left.plot([0, full[0]], [0, full[1]], color=BLACK, label="all examples")
     left.annotate(
-        "", (full[0], full[1]), (0, 0), arrowprops={"arrowstyle": "-|>", "linewidth": 2.2}
+        "",
+        (full[0], full[1]),
+        (0, 0),
+        arrowprops={"arrowstyle": "-|>", "color": BLACK, "linewidth": 2.2},
+        zorder=5,
     )
-    label(left, 0.2, -0.2, "all examples", BLACK, va="top")
-    left.legend(loc="lower left", frameon=False, borderaxespad=0, handletextpad=0)
+    left.legend(loc="lower left", frameon=False, borderaxespad=0, handlelength=1)
     left.plot([0], [0], "o", color=BLACK)
     lowest = min(float(points[:, 1].min()) for points in estimates.values())
-    left.set_ylim(bottom=lowest - 2.5)  # below the points is room for the legend
+    left.set_ylim(bottom=lowest - 4)  # below the points is room for the legend
     left.set_xlabel("derivative by w")
     left.set_ylabel("derivative by b")
     right.loglog(sizes, spreads, "o", color=BLUE)
@@ -83,8 +88,9 @@ def noise_of_batches(
         VERMILION,
         ha="right",
     )
+    _plain_numbers(right)
     right.set_xlabel("batch size N")
-    right.set_ylabel("spread of the derivative by w")
+    right.set_ylabel("spread of derivative by w")
     return figure
 
 
@@ -96,7 +102,7 @@ def paths_in_a_valley(paths: Mapping[str, Numbers], curvatures: Sequence[float])
         curvatures: Of the loss along the two axes.
     """
     rows = (len(paths) + 1) // 2
-    figure, grid = panels(rows, 2, height=2.3 * rows, sharex=True, sharey=True)
+    figure, grid = panels(rows, 2, height=2.5 * rows, sharex=True, sharey=True)
     x, y = np.meshgrid(np.linspace(-4.6, 2.2, 137), np.linspace(-2.0, 2.0, 81))
     loss = (curvatures[0] * x**2 + curvatures[1] * y**2) / 2
     levels = 0.3 * 3.0 ** np.arange(6)
@@ -111,7 +117,7 @@ def paths_in_a_valley(paths: Mapping[str, Numbers], curvatures: Sequence[float])
             markersize=3.5,
         )
         axes.plot(*path[0], "s", color=BLACK, markersize=7)
-        axes.plot(0, 0, "+", color=BLACK, markersize=12, markeredgewidth=2)
+        axes.plot(0, 0, "+", color=BLACK, markersize=8, markeredgewidth=1.2)
         axes.set_title(title)
         axes.set_xlim(x.min(), x.max())
         axes.set_ylim(y.min(), y.max())
@@ -144,9 +150,10 @@ def curves(
         label(axes, *place, name, look.color)
     if logarithmic:
         axes.set_yscale("log")
-        axes.yaxis.set_minor_formatter(NullFormatter())
+        _plain_numbers(axes)
     else:
-        axes.set_ylim(top=1.15 * max(float(line.max()) for line in lines.values()))
+        top = max(float(line.max()) for line in lines.values())
+        axes.set_ylim(-0.2 * top, 1.2 * top)  # above and below the lines is room for names
     axes.set_xlabel(xlabel)
     axes.set_ylabel(ylabel)
     return figure
@@ -186,7 +193,21 @@ def learnt_by_heart(
     label(right, steps[best], validation[best] * 1.25, "best", BLACK, ha="center", va="bottom")
     label(right, steps[-1], validation[-1] * 1.35, "validation", VERMILION, ha="right")
     label(right, steps[-1] / 2, training[-1] / 1.1, "training", BLUE, ha="right")
+    right.axvline(steps[best], color=GREY, linestyle=":", linewidth=1)
+    top = float(np.max(validation))
+    right.set_ylim(float(np.min(training)) / 2, 5 * top)
+    for word, a, b in (("sine", 0, best), ("noise", best, -1)):
+        middle = (steps[a] * steps[b]) ** 0.5
+        label(right, middle, 2.6 * top, f"learns\nthe {word}", GREY, ha="center", va="center")
+    _plain_numbers(right)
     right.set_xlim(steps[0], steps[-1])
     right.set_xlabel("step")
     right.set_ylabel("mean squared error")
     return figure
+
+
+def _plain_numbers(axes: Axes) -> None:
+    """Write 0.1, 1 and 10 at logarithmic axes instead of powers of ten."""
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter("{x:g}")
+        axis.set_minor_formatter(NullFormatter())
