@@ -261,16 +261,20 @@ def changes_of_engine(before: Path, after: Path) -> str:
 
 
 def write(page: Path) -> None:
-    """Write what the cells of a page show into the page and its pictures."""
+    """Write what the cells of a page show into the page and its pictures.
+
+    What `varies` is written where it is missing only: text and picture stay those of one run.
+    """
     results = list(shown_by(page))
     lines = page.read_text(encoding="utf-8").splitlines()
     for cell, shown in reversed(results):
-        if not same_text(shown.text, cell.output or "", "varies" in cell.tags):
+        varies = "varies" in cell.tags
+        if not same_text(shown.text, cell.output or "", varies):
             block = ["", "```{output}", *shown.text.splitlines(), "```"] if shown.text else []
             lines[cell.end : cell.behind] = block
         if shown.png is not None and cell.picture is not None:
             path = cell.picture
-            if not path.exists() or not same_picture(shown.png, path.read_bytes()):
+            if not path.exists() or not (varies or same_picture(shown.png, path.read_bytes())):
                 path.parent.mkdir(exist_ok=True)
                 path.write_bytes(compressed(shown.png))
     page.write_text("\n".join(lines) + "\n", encoding="utf-8")
