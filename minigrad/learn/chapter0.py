@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.learn.exercise import Array, Exercise, Mistake, Result, Values, call, draw
-from minigrad.learn.judges import differences
+from minigrad.learn.exercise import Array, Exercise, Mistake, Result, Values, Wrong, call, draw
+from minigrad.learn.judges import CallFailedError, differences
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def _central(function: Any) -> Iterator[Result]:
     square, cube = Named("x^2", lambda x: x * x), Named("x^3", lambda x: x**3)
     wave = Named("sin x", math.sin)
     for f, x, h, expected in [
-        (cube, 1.0, 0.5, 3.0 + 0.5**2),
+        (cube, 1.0, 0.4, 3.0 + 0.4**2),
         (square, 2.0, 0.25, 4.0),
         (cube, -0.7, 0.1, 3 * 0.7**2 + 0.1**2),
         (wave, 0.3, 0.2, math.cos(0.3) * math.sin(0.2) / 0.2),
@@ -73,8 +73,19 @@ of the way between these two places.
         Mistake(
             lambda f, x, h: (f(x + h) - f(x)) / h,
             "This is the forward difference: it looks to one side of x only. Its error shrinks "
-            "like h, that of the central difference like h^2; for x^3 with h = 0.5 it gives 4.75, "
-            "and the central difference 3.25.",
+            "like h, that of the central difference like h^2; for x^3 at x = 1 with h = 0.4 it "
+            "gives 4.36, and the central difference 3.16, where the derivative is 3.",
+        ),
+        Mistake(
+            lambda f, x, h: (f(x) - f(x - h)) / h,
+            "This is the backward difference: it looks to the left of x only, and its error "
+            "shrinks like h. The central difference looks to both sides, and its error shrinks "
+            "like h^2.",
+        ),
+        Mistake(
+            lambda f, x, h: f(x + h) - f(x - h) / (2 * h),
+            "Only the second value is divided: Python divides before it subtracts. Put brackets "
+            "around the difference, so that all of it is divided.",
         ),
         Mistake(
             lambda f, x, h: (f(x + h) - f(x - h)) / h,
@@ -89,6 +100,20 @@ of the way between these two places.
             lambda f, x, h: (f(x - h) - f(x + h)) / (2 * h),
             "The sign is wrong: the change is the value at the end of the way, x + h, minus the "
             "value at its beginning, x - h.",
+        ),
+        Mistake(
+            lambda f, x, h: (f(x + h) + f(x - h)) / (2 * h),
+            "The two values are added. How much f changes on the way is their difference.",
+        ),
+        Mistake(
+            lambda f, x, h: (f(x + h / 2) - f(x - h / 2)) / h,
+            "A central difference, but for half the change: the two places are to be x - h and "
+            "x + h, each h away from x.",
+        ),
+        Mistake(
+            lambda f, x, h: (f(x + 1e-5) - f(x - 1e-5)) / 2e-5,
+            "This is the derivative itself, as nearly as one can measure it, and the h that is "
+            "given plays no part. Asked for is the difference for this h, however large it is.",
         ),
     ),
     after="Next: exercise 0.2 does this for each element of an array.",
@@ -113,16 +138,32 @@ def numeric_gradient(f: Callable[[Array], float], x: Array, h: float) -> Array:
 
 def _gradient(function: Any) -> Iterator[Result]:
     """The functions are squares and products, for which a central difference is exact."""
-    weighted = Named("sum of k x_k^2", lambda x: float((np.arange(x.size) * x.ravel() ** 2).sum()))
+    weighted = Named(
+        "sum of k x_k^2, k = 1, 2, ...",
+        lambda x: float((np.arange(1, x.size + 1) * x.ravel() ** 2).sum()),
+    )
     pairs = Named("(sum of x)^2", lambda x: float(x.sum() ** 2))
     cases: list[tuple[Named, Array, Callable[[Array], Array]]] = [
-        (weighted, draw(0, x=(4,))["x"], lambda x: 2 * np.arange(4) * x),
+        (weighted, draw(0, x=(4,))["x"], lambda x: 2 * np.arange(1, 5) * x),
         (pairs, draw(1, x=(3,))["x"], lambda x: np.full(3, 2 * x.sum())),
-        (weighted, draw(2, x=(2, 3))["x"], lambda x: 2 * np.arange(6).reshape(2, 3) * x),
+        (weighted, draw(2, x=(2, 3))["x"], lambda x: 2 * np.arange(1, 7).reshape(2, 3) * x),
     ]
     for f, x, expected in cases:
-        got = call(function, {"f": f, "x": x, "h": 1e-3})
+        got = call(_rounded_back(function), {"f": f, "x": x, "h": 1e-3})
         yield Result("the gradient", got, expected(x), f"f = {f}, x of shape {x.shape}", "x")
+
+
+def _rounded_back(function: Any) -> Callable[..., Any]:
+    """The function, with an x that comes back as it was, but for rounding: x + h - 2 h + h."""
+
+    def called(f: Any, x: Array, h: float) -> Any:
+        before = x.copy()
+        got = function(f, x, h)
+        if np.allclose(x, before, rtol=0, atol=1e-12):
+            x[...] = before
+        return got
+
+    return called
 
 
 def _all_at_once(f: Any, x: Array, h: float) -> Array:
@@ -153,6 +194,21 @@ def _in_place(f: Any, x: Array, h: float) -> Array:
         before = f(x)
         x[place] += h
         gradient[place] = (f(x) - before) / h
+    return gradient
+
+
+def _forward(f: Any, x: Array, h: float) -> Array:
+    gradient = np.zeros(x.shape)
+    for place in np.ndindex(x.shape):
+        change = np.zeros(x.shape)
+        change[place] = h
+        gradient[place] = (f(x + change) - f(x)) / h
+    return gradient
+
+
+def _first_alone(f: Any, x: Array, h: float) -> Array:
+    gradient = np.zeros(x.shape)
+    gradient.flat[0] = differences(f, {"x": x}, "x", np.ones(()), h).flat[0]
     return gradient
 
 
@@ -207,13 +263,23 @@ h. The array x must be the same afterwards as before.
         ),
         Mistake(
             _in_place,
-            "The array x itself is changed, and is another one when the function returns: whoever "
-            "called it still needs the old numbers. Work on `x.copy()`, or on x + change.",
+            "The array x itself is changed, and holds other numbers when the function returns: "
+            "whoever called it still needs the old ones. Work on `x.copy()`, or on x + change.",
         ),
         Mistake(
             _rows,
-            "Right for a vector, wrong for a matrix: `change[row] = h` changes a whole row of it. "
-            "Each *element* needs a turn of its own; np.ndindex(x.shape) runs through all of them.",
+            "Right for a vector, wrong for a matrix: there a whole row is changed at once. Each "
+            "*element* needs a turn of its own; np.ndindex(x.shape) runs through all of them.",
+        ),
+        Mistake(
+            _forward,
+            "This is the forward difference: each element is moved to one side only, so the error "
+            "shrinks like h. Move it by h to both sides; their distance is 2 h.",
+        ),
+        Mistake(
+            _first_alone,
+            "Only the first element is computed, the others are still 0: does `return` stand "
+            "inside the loop? It ends the function in the first turn.",
         ),
     ),
     after="Next: `differences` in minigrad/learn/judges.py, which checks your rules like this.",
@@ -235,6 +301,65 @@ def matrix_product(A: Array, B: Array) -> Array:
     return C
 
 
+class _OwnProductError(TypeError):
+    """The learner called one of NumPy's own products."""
+
+
+class _Watched(np.ndarray):
+    """An array that refuses NumPy's own products, and is like any other array otherwise."""
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
+        """Refuse `@`, and do all other element-wise functions."""
+        if ufunc is np.matmul:
+            raise _OwnProductError("@")
+        plain = [np.asarray(x) if isinstance(x, _Watched) else x for x in inputs]
+        return getattr(ufunc, method)(*plain, **options)
+
+    def __array_function__(self, function: Any, types: Any, args: Any, options: Any) -> Any:
+        """Refuse np.dot and its like, and do all other functions."""
+        if function in (np.dot, np.vdot, np.inner, np.tensordot, np.einsum):
+            raise _OwnProductError(f"np.{function.__name__}")
+        return super().__array_function__(function, types, args, options)
+
+    def dot(self, *_: Any, **__: Any) -> Any:
+        """Refuse."""
+        raise _OwnProductError("dot")
+
+
+class _Loops(Values):
+    """Values of a function that may not use NumPy's own products."""
+
+    def __call__(self, function: Any) -> Iterator[Result]:
+        """Yield each result in each case."""
+        try:
+            yield from super().__call__(lambda A, B: function(A.view(_Watched), B.view(_Watched)))
+        except CallFailedError as failed:
+            if not isinstance(failed.__cause__, _OwnProductError):
+                raise
+            raise Wrong(
+                f"`{failed.__cause__}` is a product of NumPy's own. Here it is to be written "
+                "by hand, once: loops over the rows, the columns and the sum."
+            ) from None
+
+
+def _loops(term: Callable[..., Any], fresh: bool = True) -> Callable[[Array, Array], Array]:
+    """A wrong product: other terms in the loops, or a sum that is never set back to 0."""
+
+    def product(A: Array, B: Array) -> Array:
+        (n, m), k = A.shape, B.shape[1]
+        C = np.zeros((n, k))
+        total = 0.0
+        for i in range(n):
+            for j in range(k):
+                total = 0.0 if fresh else total
+                for q in range(m):
+                    total += term(A, B, i, j, q)
+                C[i, j] = total
+        return C
+
+    return product
+
+
 MATMUL = Exercise(
     number="0.3",
     chapter=0,
@@ -243,7 +368,8 @@ MATMUL = Exercise(
     minutes=15,
     task="""
 A has shape (n, m) and B shape (m, k). Return their matrix product, of shape (n, k): its element in
-row i and column j is the sum over q of A[i, q] B[q, j]. Use loops, and no `@`.
+row i and column j is the sum over q of A[i, q] B[q, j]. Write it with loops, and without NumPy's
+own products (`@`, `dot`, `einsum`).
 """,
     hints=(
         "Begin with zeros of the right shape. You need one loop for each letter of the formula: "
@@ -251,7 +377,7 @@ row i and column j is the sum over q of A[i, q] B[q, j]. Use loops, and no `@`.
         "In the innermost loop one product A[i, q] * B[q, j] is *added* to C[i, j].",
     ),
     answer=matrix_product,
-    judge=Values(
+    judge=_Loops(
         truth=lambda A, B: np.array([[sum(row * column) for column in B.T] for row in A]),
         needs=("A", "B"),
         cases=(
@@ -276,15 +402,24 @@ row i and column j is the sum over q of A[i, q] B[q, j]. Use loops, and no `@`.
             "whole row meets a whole column.",
         ),
         Mistake(
-            lambda A, B: B @ A,
+            lambda A, B: np.array([[sum(row * column) for column in A.T] for row in B]),
             "This is B A. The order matters: rows of A meet columns of B, and A of shape (2, 3) "
             "times B of shape (3, 2) has shape (2, 2), while B A has shape (3, 3).",
         ),
         Mistake(
-            lambda A, B: A @ B.T,
+            _loops(lambda A, B, i, j, q: A[i, q] * B[j, q]),
             "Rows of A meet rows of B here: the second factor is B[q, j], with q for the row, not "
-            "B[j, q]. For A of shape (4, 2) and B of shape (2, 3) the rows do not even have the "
-            "same length.",
+            "B[j, q].",
+        ),
+        Mistake(
+            _loops(lambda A, B, i, j, q: A[q, i] * B[q, j]),
+            "Columns of A meet columns of B here: the first factor is A[i, q], with i for the row, "
+            "not A[q, i].",
+        ),
+        Mistake(
+            _loops(lambda A, B, i, j, q: A[i, q] * B[q, j], fresh=False),
+            "Only the first element is right: each later one still contains the sums of all before "
+            "it. The sum has to begin at 0 for each i and j.",
         ),
     ),
     after="Next: exercise 2.3, where the matrix product is differentiated.",
@@ -354,7 +489,7 @@ Return dm/dw and dm/db. The derivative of tanh(p) is 1 - tanh(p)^2. (tanh is a c
         cases=(
             {"w": 0.8, "b": -0.3, **draw(0, x=(4,), y=(4,))},
             {"w": -1.2, "b": 0.5, **draw(1, x=(7,), y=(7,))},
-            {"w": 0.0, "b": 0.0, **draw(2, x=(3,), y=(3,))},
+            {"w": 0.4, "b": 0.0, **draw(2, x=(3,), y=(3,))},
         ),
         torch="torch.autograd.functional.jacobian("
         "lambda w, b, x=x, y=y: ((torch.tanh(w * x + b) - y) ** 2).mean(), "
@@ -385,6 +520,19 @@ Return dm/dw and dm/db. The derivative of tanh(p) is 1 - tanh(p)^2. (tanh is a c
             _by_hand_but(lambda r: 2 * r, lambda p: 1 - p * p),
             "The derivative of tanh is 1 - tanh(p)^2, so 1 - q^2. Here it is 1 - p^2, with the "
             "input of tanh in the place of its output.",
+        ),
+        Mistake(
+            _by_hand_but(lambda r: 2 * r, lambda p: 1 - np.tanh(np.tanh(p)) ** 2),
+            "tanh is taken twice: q is tanh(p) already, and the derivative of tanh is 1 minus the "
+            "square of its output.",
+        ),
+        Mistake(
+            lambda w, b, x, y: (
+                np.mean(2 * (np.tanh(w * x + b) - y) * _slope(w * x + b)) * np.mean(x),
+                np.mean(2 * (np.tanh(w * x + b) - y) * _slope(w * x + b)),
+            ),
+            "dm/db is right. dm/dw is the mean of the products along the paths; here it is a "
+            "product of two means. Multiply for each example first, then take the mean.",
         ),
         Mistake(
             lambda w, b, x, y: (np.mean(2 * (np.tanh(w * x + b) - y) * _slope(w * x + b)),) * 2,
