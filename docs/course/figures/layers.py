@@ -101,8 +101,8 @@ def boundaries(
         axes.contour(across, up, answers, [0], colors=BLACK, linewidths=1.5)
         for sign, inside in ("$-$", answers < 0), ("$+$", answers > 0):
             outside = places[~inside.ravel()][::37]
-            place = _roomiest(places[inside.ravel()][::7], np.vstack([points, outside]), low, high)
-            axes.text(*place, sign, fontsize=18, ha="center", va="center")
+            x, y = _roomiest(places[inside.ravel()][::7], np.vstack([points, outside]), low, high)
+            axes.text(x, y, sign, fontsize=18, ha="center", va="center")
         for kind, (color, marker) in enumerate([(BLUE, "o"), (VERMILION, "^")]):
             chosen = points[classes == kind]
             axes.plot(*chosen.T, marker, color=color, markersize=3, markeredgewidth=0)
