@@ -11,8 +11,9 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from minigrad.learn.checking import Report, answer, hint, judged, listing, raised, show
+from minigrad.learn.checking import Report, answer, hint, judged, listing, show
 from minigrad.learn.exercise import Exercise, NoExerciseError, find
+from minigrad.learn.source import raised
 
 RIGHT, WRONG, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130  # exit codes
 PROGRAM = "python -m minigrad.learn"

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import dis
 import functools
 import inspect
-import linecache
 import os
-import traceback
+import re
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -16,9 +14,12 @@ from typing import Any, TypeVar, overload
 import numpy as np
 
 from minigrad.learn.exercise import LEVELS, Exercise, exercises, find
-from minigrad.learn.faults import explain, is_close, listed, sentences
+from minigrad.learn.faults import Known, explain, is_close, listed, sentences
 from minigrad.learn.judges import DIGITS, CallFailedError, Result, Rule, Wrong
+from minigrad.learn.relations import is_numeric
+from minigrad.learn.source import ends_without_return, file_of, is_empty, numbers_in, raised
 
+NOTHING: Any = object()  # no function given: None may be what a learner's name holds by mistake
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
@@ -59,13 +60,25 @@ class Run:
 
     results: list[Result] = field(default_factory=list)
     fault: str = ""
-    kind: str = ""  # of the error, or the judge's own words: two runs with one fault are the same
+    kind: str = ""  # the error without its numbers, or the judge's own words
+    is_raised: bool = False  # by the function, or by what it returned
 
     def is_like(self, other: Run) -> bool:
         """Whether another function gave the same results, and failed likewise if it failed."""
         same_end = self.kind == other.kind and len(self.results) == len(other.results)
         pairs = zip(self.results, other.results, strict=False)
         return same_end and all(is_same(mine.got, its.got) for mine, its in pairs)
+
+    def is_telling(self) -> bool:
+        """Whether wrong numbers say what was computed; zeros, NaN, None and errors do not."""
+        wrong = [r.got for r in self.results if not is_close(r.got, r.expected)]
+        return any(_has_content(got) for got in wrong)
+
+
+def _has_content(got: Any) -> bool:
+    if isinstance(got, np.ndarray | np.number | int | float):
+        return bool(np.any(np.isfinite(got) & (np.asarray(got) != 0)))
+    return got is not None
 
 
 def is_same(one: Any, other: Any) -> bool:
@@ -79,10 +92,10 @@ def is_same(one: Any, other: Any) -> bool:
 
 
 @overload
-def check(number: str, function: None = None) -> Callable[[Function], Function]: ...
+def check(number: str) -> Callable[[Function], Function]: ...
 @overload
-def check(number: str, function: Callable[..., Any]) -> Report: ...
-def check(number: str, function: Any = None) -> Any:
+def check(number: str, function: Any) -> Report: ...
+def check(number: str, function: Any = NOTHING) -> Any:
     """Check an answer: say that it is right, or what is wrong and why.
 
     Args:
@@ -101,7 +114,7 @@ def check(number: str, function: Any = None) -> Any:
         False
     """
     exercise = find(number)
-    if function is not None:
+    if function is not NOTHING:
         return judged(exercise, function)
 
     def decorate(function: Function) -> Function:
@@ -118,10 +131,24 @@ def judged(exercise: Exercise, function: Any) -> Report:
         return Report(exercise.number, True, _praise(exercise, mine.results))
     for mistake in exercise.mistakes:
         if mine.is_like(run(exercise, mistake.wrong)):
-            return Report(exercise.number, False, mistake.message)
+            if mine.is_telling():
+                return Report(exercise.number, False, mistake.message)
+            seen = _explained(exercise, function, mine)
+            return Report(exercise.number, False, f"{seen} Perhaps: {mistake.message}")
+    return Report(exercise.number, False, _explained(exercise, function, mine))
+
+
+def _explained(exercise: Exercise, function: Any, mine: Run) -> str:
+    """What is wrong, of a function that makes no known mistake; then what it raised, if it did."""
     judge = exercise.judge
-    remarks = [functools.partial(judge.remark, function)] if isinstance(judge, Rule) else []
-    return Report(exercise.number, False, explain(mine.results, *remarks) or mine.fault)
+    known = Known(
+        functools.partial(judge.remark, function) if isinstance(judge, Rule) else lambda _: "",
+        mine.is_raised,
+        numbers_in(function),
+        ends_without_return(function),
+    )
+    wrong = explain(mine.results, known)
+    return " ".join(filter(None, [wrong, mine.fault if mine.is_raised or not wrong else ""]))
 
 
 def run(exercise: Exercise, function: Any) -> Run:
@@ -137,14 +164,18 @@ def run(exercise: Exercise, function: Any) -> Run:
                 found.results.append(result)
     except Wrong as verdict:
         found.fault = found.kind = str(verdict)
-    except CallFailedError as failed:
-        cause = failed.__cause__ or failed
-        found.kind = type(cause).__name__
-        line = raised(cause, file_of(function), "The function raised {}.")
-        found.fault = f"{line} It was called with {failed}."
+    except BrokenPipeError:  # of a learner's print: the command line prints no more, and goes on
+        raise
     except (Exception, SystemExit) as error:
-        found.kind = type(error).__name__
-        found.fault = raised(error, file_of(function))
+        called = isinstance(error, CallFailedError)
+        cause = error.__cause__ or error if called else error
+        found.kind = re.sub(r"\d+", "", f"{type(cause).__name__}: {cause}")
+        found.is_raised = True
+        if called:
+            line = raised(cause, file_of(function), "The function raised {}.")
+            found.fault = f"{line} It was called with {error}." if str(error) else line
+        else:
+            found.fault = raised(cause, file_of(function))
     for i, stored in enumerate(exercise.torch[: len(found.results)]):
         result = found.results[i]
         right = np.asarray(stored, np.float64).reshape(np.shape(result.expected))
@@ -155,31 +186,25 @@ def run(exercise: Exercise, function: Any) -> Run:
 def _signature(exercise: Exercise, function: Any) -> str:
     """What is wrong with how a function is called; "" if nothing is."""
     if not callable(function):
-        return f"Expected the function {exercise.name}, not a {type(function).__name__}."
+        kind = "None" if function is None else type(function).__name__
+        article = "" if function is None else "an " if kind[0] in "aeiou" else "a "
+        return f"Expected the function {exercise.name}, not {article}{kind}."
+    wanted = [*inspect.signature(exercise.answer).parameters]
+    calls = f"The check calls {exercise.name}({', '.join(wanted)})"
     try:
-        wanted = inspect.signature(exercise.answer)
-        inspect.signature(function).bind(*[None] * len(wanted.parameters))
+        takes = inspect.signature(function)
+        takes.bind(*[None] * len(wanted))
     except TypeError:
-        needs, takes = ", ".join(wanted.parameters), inspect.signature(function)
-        return f"The check calls {exercise.name}({needs}); yours takes {takes}."
+        return f"{calls}; yours takes {takes}."
     except ValueError:  # a built-in function tells no signature
         pass
-    if _is_empty(function):
+    else:
+        names = [*takes.parameters]
+        if names != wanted and sorted(names) == sorted(wanted):
+            return f"{calls}, in this order; yours takes them as ({', '.join(names)})."
+    if is_empty(function):
         return "The body is still empty: write your code in the place of the three dots."
     return ""
-
-
-def _is_empty(function: Any) -> bool:
-    """Whether a function, or each method of a class, does nothing."""
-    inner = inspect.unwrap(function)
-    members = vars(inner).values() if inspect.isclass(inner) else [inner]
-    codes = [code for member in members if (code := getattr(member, "__code__", None))]
-    done = {(i.opname, i.argval) for code in codes for i in dis.get_instructions(code)}
-    nothing = {"RESUME", "NOP", "POP_TOP", "RETURN_VALUE"}
-    idle = {"LOAD_CONST", "RETURN_CONST"}
-    return bool(codes) and all(
-        name in nothing or (name in idle and value in (None, ...)) for name, value in done
-    )
 
 
 def _praise(exercise: Exercise, results: list[Result]) -> str:
@@ -188,43 +213,18 @@ def _praise(exercise: Exercise, results: list[Result]) -> str:
     results_are = listed(names) if len(names) < 4 else f"All {len(names)} results"
     verb = "agree" if len(names) > 1 else "agrees"
     places = {result.where for result in results if result.where}
-    inputs = f" on {len(places)} inputs" if len(places) > 1 else ""
-    against = exercise.against or getattr(exercise.judge, "against", "")
-    torch = " and with PyTorch's values" if exercise.torch else ""
-    what = f"{results_are} {verb} with {against}{torch}{inputs}, to {DIGITS} digits."
+    against = [exercise.against or getattr(exercise.judge, "against", "")]
+    against += ["with PyTorch's values"] * bool(exercise.torch)
+    inputs = f", on {len(places)} inputs" if len(places) > 1 else ""
+    digits = f", to {DIGITS} digits" if any(map(_is_rounded, results)) else ""
+    what = f"{results_are} {verb} with {' and '.join(against)}{inputs}{digits}."
     return f"{sentences(what)} {exercise.after}"
 
 
-def file_of(function: Any) -> str:
-    """The name of the file, or of the notebook's cell, in which a function or class stands."""
-    inner = inspect.unwrap(function)
-    members = [inner, *getattr(inner, "__dict__", {}).values()]
-    codes = [code for x in members if (code := getattr(x, "__code__", None))]
-    return codes[0].co_filename if codes else ""
-
-
-UNUSABLE = "The check stopped with {}: it could not use what the function returned."
-
-
-def raised(error: BaseException, file: str, elsewhere: str = UNUSABLE) -> str:
-    """Say which line of the learner's file raised an error.
-
-    Args:
-        error: The error.
-        file: The name of the file, as tracebacks have it.
-        elsewhere: What to say where no line of this file took part.
-    """
-    message = " ".join(str(error).split())
-    said = f"{type(error).__name__}: {message}" if message else type(error).__name__
-    if isinstance(error, SyntaxError) and error.filename == file:
-        text = f", `{error.text.strip()}`" if error.text else ""
-        return f"Python cannot read line {error.lineno}{text}: {error.msg}."
-    lines = [place for place in traceback.extract_tb(error.__traceback__) if place.filename == file]
-    if not lines:
-        return elsewhere.format(said.rstrip("."))
-    text = linecache.getline(file, lines[-1].lineno or 0).strip()
-    shown = f", `{text}`" if text else ""
-    return f"Line {lines[-1].lineno}{shown}, raised {said.rstrip('.')}."
+def _is_rounded(result: Result) -> bool:
+    """Whether a result has other numbers than whole ones."""
+    right = result.expected
+    return is_numeric(right) and bool(np.any(right != np.round(right)))
 
 
 def show(number: str) -> Text:
