@@ -257,14 +257,14 @@ h. The array x must be the same afterwards as before.
         ),
         Mistake(
             _same_array,
-            "Every number is 0: the two arrays, one changed by +h and one by -h, are the same "
-            "array under two names, so both changes meet in it. An assignment does not copy; "
-            "`x.copy()` does, once for each.",
+            "the two arrays, one changed by +h and one by -h, are the same array under two names, "
+            "so both changes meet in it. An assignment does not copy; `x.copy()` does, once for "
+            "each.",
         ),
         Mistake(
             _in_place,
-            "The array x itself is changed, and holds other numbers when the function returns: "
-            "whoever called it still needs the old ones. Work on `x.copy()`, or on x + change.",
+            "an element of x is moved, and not put back. Keep the old number and write it back; or "
+            "move an element of `x.copy()` instead.",
         ),
         Mistake(
             _rows,

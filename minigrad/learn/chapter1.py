@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -68,6 +68,10 @@ its step. Return dL/da and dL/db: for each path the product of its arrows, and t
             "dL/da is right. For dL/db the path through s is there; b also reaches L through t.",
         ),
         Mistake(
+            lambda a, b: ((b + 1) * a + (a + b) * (b + 1), (a + b) * a),
+            "dL/da is right. For dL/db the path through t is there; b also reaches L through s.",
+        ),
+        Mistake(
             lambda a, b: ((b + 1) * a * (a + b) * (b + 1), (b + 1) * a * (a + b) * a),
             "The paths have been multiplied with each other. Multiply *along* a path; different "
             "paths bring separate changes, which add up.",
@@ -96,15 +100,51 @@ def _quotient(function: Any) -> Iterator[Result]:
                 "find the way back from it. Return a Node with its parents."
             )
         yield Result("the number", y.data, a.data / b.data, where)
-        if not y.parents:
-            raise Wrong(
-                "The number is right, but the Node has no parents, so it is a leaf: backward stops "
-                "there. Give it a pair (parent, slope) for a and one for b."
-            )
+        _check_pairs(y, a, b)
         for name, parent in (("a", a), ("b", b)):
             slopes = [slope for other, slope in y.parents if other is parent]
             expected = differences(lambda a, b: a / b, numbers, name, np.ones(()))
-            yield Result(f"the slope of {name}", sum(slopes) if slopes else None, expected, where)
+            yield Result(f"the slope of {name}", sum(slopes), expected, where)
+
+
+def _check_pairs(y: Node, a: Node, b: Node) -> None:
+    """Say what is wrong with the parents of a quotient, their slopes aside."""
+    if not y.parents:
+        raise Wrong(
+            "The Node has no parents, so it is a leaf: backward stops there. Give it a pair "
+            "(parent, slope) for a and one for b."
+        )
+    for pair in y.parents:
+        if isinstance(pair, Node):
+            raise Wrong(
+                "The list of parents holds a Node alone. Each parent needs its slope with it: a "
+                "pair (parent, slope)."
+            )
+        if not isinstance(pair, tuple | list) or len(pair) != 2:
+            raise Wrong(
+                f"The list of parents holds a {type(pair).__name__} that is no pair. It is to hold "
+                "two pairs (parent, slope)."
+            )
+        if not isinstance(pair[0], Node) and isinstance(pair[1], Node):
+            raise Wrong(
+                "In a pair the slope comes first here. It is (parent, slope), the parent first."
+            )
+        if not isinstance(pair[0], Node):
+            raise Wrong(
+                f"A pair begins with a {type(pair[0]).__name__}, and is to begin with the parent, "
+                "the Node a or b itself: a number does not know where a gradient has to go."
+            )
+    for name, node in (("a", a), ("b", b)):
+        if all(parent is not node for parent, _ in y.parents):
+            if node in nodes_of(y):
+                raise Wrong(
+                    f"{name} is reached by way of other Nodes only. The quotient is to be one "
+                    "operation: its parents are a and b themselves."
+                )
+            raise Wrong(
+                f"{name} is not among the parents, so no gradient reaches it. (A new Node with the "
+                f"same number is another Node.)"
+            )
 
 
 def _quotient_but(
@@ -155,9 +195,17 @@ operation of its own, as `__mul__` does it for the product: compute the number, 
             "These are the slopes of the product a b.",
         ),
         Mistake(
-            lambda a, b: Node(a.data / b.data),
-            "The number is right, but the Node has no parents, so it is a leaf, and backward stops "
-            "there. Give it a pair for a and one for b.",
+            _quotient_but(lambda a, b: -a / b**2, lambda a, b: 1 / b),
+            "The two slopes are exchanged: with b held fixed, a / b is a times a constant, so the "
+            "slope of a contains no a.",
+        ),
+        Mistake(
+            _quotient_but(lambda a, b: 1 / b, lambda a, b: 1 / a),
+            "The slope of b is not 1 / a. For b hold a fixed, and differentiate a times b^-1.",
+        ),
+        Mistake(
+            lambda a, b: Node(b.data / a.data, [(a, -b.data / a.data**2), (b, 1 / a.data)]),
+            "This is b / a, with its slopes. Asked for is the quotient a / b.",
         ),
     ),
     after="Next: step 03, which makes the quotient out of a product and a power.",
@@ -167,9 +215,10 @@ operation of its own, as `__mul__` does it for the product: compute the number, 
 
 
 def backward_by_counting(output: Node) -> None:
-    """Set `grad` of each node below the output: the derivative of the output by it; all are 0.
+    """Set `grad` of the output and of each node below it: the derivative of the output by it.
 
-    node.parents holds pairs (parent, slope). All ages are 0, and of no help.
+    Every grad is 0 at first. node.parents holds pairs (parent, slope). All ages are 0, and of no
+    help. Nothing is returned.
     """
     users = {output: 0}
     found = [output]
@@ -190,46 +239,128 @@ def backward_by_counting(output: Node) -> None:
                 ready.append(parent)
 
 
-def _graphs(a: Node, b: Node) -> dict[str, Node]:
-    d, e = a * b, a + b
-    return {
-        "a * b": d,
-        "a * a * b": a * a * b,
-        "(d + a) * d, d = a * b": (d + a) * d,
-        "d * (d + a), d = a * b": d * (d + a),
-        "e * e + e * a, e = a + b": e * e + e * a,
-        "e * a + e * e, e = a + b": e * a + e * e,
-    }
+def _random_graph(seed: int) -> str:
+    """A formula of six steps, each of which uses two of the last three numbers."""
+    random = np.random.RandomState(seed)
+    names = ["a", "b"]
+    steps = []
+    for name in "cdefgL":
+        one, other = random.choice(names[-3:], 2)
+        steps.append(f"{name} = {one} {random.choice(['+', '*'])} {other}")
+        names.append(name)
+    return "; ".join(steps)
+
+
+GRAPHS = (
+    "L = a * b",
+    "L = a * a * b",
+    "d = a * b; L = (d + a) * d",
+    "d = a * b; L = d * (d + a)",
+    "e = a + b; L = e * e + e * a",
+    "e = a + b; L = e * a + e * e",
+    "y = a * a; L = y + a * a * y",
+    "d = a * b; e = d * d; L = e * (e + a)",
+    "d = a * b; e = d * d; L = (e + a) * e",
+    *map(_random_graph, range(6)),
+)
+
+
+class _Patient(Node):
+    """A node that ends the check when it is asked for its parents far too often."""
+
+    @property
+    def parents(self) -> Sequence[tuple[Node, float]]:
+        """Pairs of a parent and a slope."""
+        if self.asked > 200:
+            raise Wrong(
+                "On 60 doublings, `y = y + y`, the work grows beyond all bounds: a node is asked "
+                "for its parents again and again, once for each path that leads to it. There are "
+                "only 61 nodes: visit each once, and let it send once."
+            )
+        return super().parents
 
 
 def _without_ages(function: Any) -> Iterator[Result]:
-    for formula in _graphs(Node(3.0), Node(2.0)):
-        a, b = Node(3.0), Node(2.0)
-        output = _graphs(a, b)[formula]
-        for node in nodes_of(output):
+    for formula in GRAPHS:
+        nodes = {"a": Node(1.2), "b": Node(0.7)}
+        exec(formula, {}, nodes)
+        for node in nodes_of(nodes["L"]):
             node.age = 0
-        function(output)
-        yield Result("a.grad", a.grad, slope_of(output, a), formula)
-        yield Result("b.grad", b.grad, slope_of(output, b), formula)
-    start = chain = Node(1.0)
+        function(nodes["L"])
+        for name, node in nodes.items():
+            expected = slope_of(nodes["L"], node)
+            yield Result(f"{name}.grad", node.grad, expected, f"a = 1.2; b = 0.7; {formula}")
+    start: Node = _Patient(1.0)
+    output = start
+    for _ in range(60):
+        output = _Patient(1.0, [(output, 1.0), (output, 1.0)])
+        output.age = 0
+    function(output)
+    yield Result("a.grad", start.grad, 2.0**60, "y = a, and 60 times y = y + y")
+    start = output = Node(1.0)
     for _ in range(5000):
-        chain = chain + start
-    for node in nodes_of(chain):
+        output = output + start
+    for node in nodes_of(output):
         node.age = 0
-    function(chain)
+    function(output)
     yield Result("a.grad", start.grad, 5001.0, "a added to itself 5000 times, one after the other")
 
 
-def _send(output: Node, users: dict[Node, int], down: int = 1) -> None:
+def _send(output: Node, users: dict[Node, int], down: int = 1, last: int = 0) -> None:
+    """Send, and count down by `down`; a node may send when its count is at most `last`."""
     output.grad = 1.0
+    _send_on(output, users, lambda node, slope, old: old + node.grad * slope, down, last)
+
+
+def _send_on(
+    output: Node,
+    users: dict[Node, int],
+    new: Callable[[Node, float, float], float],
+    down: int = 1,
+    last: int = 0,
+) -> None:
+    """Send by another formula for the grad of a parent."""
     ready = [output]
     while ready:
         node = ready.pop()
         for parent, slope in node.parents:
-            parent.grad += node.grad * slope
+            parent.grad = new(node, slope, parent.grad)
             users[parent] -= down
-            if users[parent] == 0:
+            if users[parent] <= last:
                 ready.append(parent)
+
+
+def _overwrite(output: Node) -> None:
+    output.grad = 1.0
+    _send_on(output, _arrows(output), lambda node, slope, old: node.grad * slope)
+
+
+def _slopes_alone(output: Node) -> None:
+    output.grad = 1.0
+    _send_on(output, _arrows(output), lambda node, slope, old: old + slope)
+
+
+def _first_in_first_out(output: Node) -> None:
+    output.grad = 1.0
+    waiting, found = [output], {output}
+    for node in waiting:
+        for parent, slope in node.parents:
+            parent.grad += node.grad * slope
+            if parent not in found:
+                found.add(parent)
+                waiting.append(parent)
+
+
+def _counted_by_paths(output: Node, once: bool = False) -> dict[Node, int]:
+    """Counts of a walk that comes to a node again; with `once`, unless it is waiting already."""
+    users: dict[Node, int] = {}
+    waiting = [output]
+    while waiting:
+        for parent, _ in waiting.pop().parents:
+            users[parent] = users.get(parent, 0) + 1
+            if not (once and parent in waiting):
+                waiting.append(parent)
+    return users
 
 
 def _arrows(output: Node, distinct: bool = False) -> dict[Node, int]:
@@ -266,8 +397,9 @@ COUNTING = Exercise(
     minutes=30,
     task="""
 Suppose that nodes have no age (here all ages are 0). Write `backward` all the same, without
-recursion. A node may send when all its users have sent; so first go through the graph and count,
-for each node, the arrows that lead from it to a user. Then send, and count down.
+recursion, and so that it visits each node once. A node may send when all its users have sent; so
+first go through the graph and count, for each node, the arrows that lead from it to a user. Then
+send, and count down.
 """,
     hints=(
         "Two loops. The first visits every node once and counts for each parent how often it is "
@@ -290,14 +422,54 @@ for each node, the arrows that lead from it to a user. Then send, and count down
             "user fewer to wait for; and a count begins at 0, before the first arrow.",
         ),
         Mistake(
+            lambda output: _send(output, _arrows(output), last=10**9),
+            "Each node sends whenever something has arrived, without waiting for its other users, "
+            "and sends again when they have sent: it may send only when its count comes to 0.",
+        ),
+        Mistake(
+            lambda output: _send(output, _counted_by_paths(output)),
+            "The first loop comes to a node again on each path that leads there, and counts its "
+            "arrows once more each time. Visit each node once, so that arrows are counted and not "
+            "paths.",
+        ),
+        Mistake(
+            lambda output: _send(output, _counted_by_paths(output, once=True)),
+            "A node that has left the list of waiting nodes is put in a second time when another "
+            "user leads to it, and its arrows are counted twice. Remember all nodes that were ever "
+            "found, not those that wait now.",
+        ),
+        Mistake(
+            lambda output: _send_on(
+                output, _arrows(output), lambda node, slope, old: old + node.grad * slope
+            ),
+            "The output has nothing to send. Its own grad is the beginning: the derivative of the "
+            "output by itself.",
+        ),
+        Mistake(
+            _overwrite,
+            "A node that is used twice keeps only the share that came last: each use overwrites "
+            "the one before. What arrives is to be added.",
+        ),
+        Mistake(
+            _slopes_alone,
+            "The slopes are added up, without what has arrived at the node that sends. Along a "
+            "path the slopes multiply: a share is the slope times the grad of the sender.",
+        ),
+        Mistake(
+            _first_in_first_out,
+            "Each node sends once, but some too early: the nodes are taken in the order in which "
+            "they were found (a queue does that, and a heap too where all ages are the same). "
+            "Wait until the count is 0.",
+        ),
+        Mistake(
             backward_each_once,
-            "Each node sends once, but some too early: a plain stack takes what came last, "
+            "Each node sends once, but some too early: a plain stack takes what was put in last, "
             "although another user of the node may not have sent yet. Wait until the count is 0.",
         ),
         Mistake(
             _recursive_order,
-            "The order is right, and it is found by recursion: for the chain of 5000 operations "
-            "Python refuses so many calls inside each other. Two loops can do it.",
+            "the order is right, and it is found by recursion. For the chain of 5000 operations "
+            "Python refuses so many calls inside each other; two loops can do it.",
         ),
     ),
     after="Next: B.2, where the ages do the same with less.",
@@ -334,7 +506,23 @@ def _fooled(function: Any) -> Iterator[Result]:
             f"The stack gives {a.grad:g} for dL/da on this graph, which is right. An inner node "
             "has two users, but it is taken after both: the stack takes what it was given last."
         )
+    number = isinstance(predicted, int | float)
+    if number and not np.isclose(predicted, a.grad, rtol=1e-9, atol=0):
+        raise Wrong(
+            f"The graph is a good one: the stack is wrong on it. {_missed(predicted, L, a, b)}"
+        )
     yield Result("the prediction of dL/da", predicted, a.grad, "a = 3, b = 2")
+
+
+def _missed(predicted: float, L: Node, a: Node, b: Node) -> str:
+    if np.isclose(predicted, slope_of(L, a), rtol=1e-9, atol=0):
+        return f"But {predicted:g} is its true dL/da. What does the stack give?"
+    if np.isclose(predicted, b.grad, rtol=1e-9, atol=0):
+        return f"But {predicted:g} is what the stack gives for dL/db. Asked for is dL/da."
+    return (
+        f"But the stack gives another number than {predicted:g} for dL/da. Go through it as 'Break "
+        "it' does: which node is taken when, and what has it got by then?"
+    )
 
 
 def _diamond(a: Node, b: Node) -> tuple[Node, Node]:
@@ -367,27 +555,16 @@ node's parents are put in from left to right, so that the right one is taken fir
     mistakes=(
         Mistake(
             lambda a, b: (a * b + a, 3.0),
-            "The stack is right on this graph: no node with parents has two users. A leaf such as "
-            "a may well be used twice, since it sends nothing on.",
+            "a is used twice here. But a is a leaf, and sends nothing on.",
         ),
         Mistake(
             lambda a, b: (_diamond(a, b)[1], 24.0),
-            "The stack is right here, by luck: of d and d + a the second is put in last, taken "
-            "first, and d has everything when its turn comes. The order of the factors matters.",
-        ),
-        Mistake(
-            lambda a, b: (_diamond(a, b)[0], 36.0),
-            "The graph is a good one. But 36 is the true dL/da; what does the stack give?",
+            "of d and d + a the second is put in last and taken first, so d has everything when "
+            "its turn comes. The order of the factors matters.",
         ),
         Mistake(
             lambda a, b: (_diamond(a, b)[0], 18.0),
-            "The graph is a good one. 18 is what d sends to a, too early; but a also gets its "
-            "share from d + a directly.",
-        ),
-        Mistake(
-            lambda a, b: (_diamond(a, b)[0], 27.0),
-            "The graph is a good one, and 27 is what the stack gives for dL/db. Asked for is "
-            "dL/da.",
+            "18 is what d sends to a, too early; but a also gets its share from d + a directly.",
         ),
     ),
     after="Next: say which sentence of the chapter's proof fails for your graph.",
