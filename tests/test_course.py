@@ -286,13 +286,15 @@ def test_terms_are_explained_where_they_come_first(page: Path) -> None:
     early = []
     text = text_of(page)
     start = text.index("\n## ")
-    body = text[:start].count("\n") * "\n" + re.sub(r"`[^`\n]*`|\$\$.*?\$\$", "", text[start:])
+    body = text[:start].count("\n") * "\n" + text[start:]
+    body = re.sub(r"`[^`\n]*`|\$\$.*?\$\$|\$[^$\n]*\$|^#+ .*$", "", body, flags=re.M)
+    spans = list(re.finditer(r"\*\*[^*]+\*\*", body))  # in order, so a closing ** opens none
     for term in glossary():
         first = term.pattern.search(body)
         if not first or term.chapter < page.stem:
             continue
         line = body.count("\n", 0, first.start()) + 1
-        bold = re.compile(rf"\*\*[^*]*{term.pattern.pattern}[^*]*\*\*", re.I).search(body)
+        bold = next((span for span in spans if term.pattern.search(span[0])), None)
         if term.chapter > page.stem:
             early.append(f"{page.name}:{line}: {first[0]!r} is explained in {term.chapter}")
         elif not bold:
