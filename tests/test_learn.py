@@ -388,6 +388,15 @@ def in_file(body):
         (lambda g, A, B: (_ for _ in ()).throw(ValueError), "raised ValueError. It was called"),
         (17, "Expected the function matmul_rules, not an int"),
         (np.add.reduce, "The function raised TypeError"),
+        (np.einsum, "The function raised"),
+        (
+            lambda A, B, g: (g @ B.T, A.T @ g),
+            "calls matmul_rules(g, A, B), in this order; yours takes them as (A, B, g)",
+        ),
+        (in_file("return np.random.rand(*A.shape), A.T @ g"), "Two calls with the same arguments"),
+        (in_file("return np.tanh(g) @ B.T, A.T @ g"), "dL/dA is not linear in g"),
+        (in_file("return g @ B.T // 1, A.T @ g"), "dL/dA is rounded down, as `//` does."),
+        (in_file("return {'A': g}"), "returns one result of type dict; the exercise asks for 2"),
     ],
 )
 def test_a_function_that_fails_is_explained(function, words):
@@ -399,6 +408,26 @@ def test_a_function_that_fails_is_explained(function, words):
 def test_an_earlier_wrong_result_comes_before_a_failure():
     function = in_file("return (-g @ B.T, A.T @ g) if len(A) == len(B) else 1 // 0")
     assert "dL/dA has the wrong sign everywhere" in check("2.3", function).message
+
+
+def test_a_failure_after_a_wrong_result_is_told_too():
+    said = check("P.4", in_file("return g @ A, B @ g")).message
+    assert "every number is wrong" in said
+    assert "raised ValueError: matmul" in said.partition("every number")[2]
+
+
+def test_a_changed_list_is_told():
+    judge = Values(truth=lambda x: x[0].sum(), needs=("x",), cases=({"x": [A, M]}, {"x": [M]}))
+    for change in ("x[0] *= 2", "x.pop()", "x[0] = x[0] * 2"):
+        f = load(f"def answer_to_all(x):\n    {change}\n    return 1.0\n")["answer_to_all"]
+        said = checking.judged(made_up(judge), f).message
+        assert "has changed its argument x in place" in said and "new list" in said
+
+
+def test_an_error_that_is_not_the_mistakes_own_gets_no_explanation_of_it():
+    f = load("def backward(o):\n    for p, s in o.parents:\n        p.grad += None\n")["backward"]
+    said = check("B.2", f).message
+    assert said.startswith("Line 3") and "NoneType" in said and "heap" not in said
 
 
 def test_warnings_of_numpy_are_no_errors():
@@ -499,6 +528,8 @@ def test_check_as_a_decorator_prints_and_returns_the_function(capsys):
 
 def test_a_notebook_shows_markdown_and_messages():
     assert repr(show("2.3")) == show("2.3")._repr_markdown_() == str(show("2.3"))
+    assert show("P.6").startswith("## P.6 Gather rows (chapter 2, medium, 5 minutes)")
+    assert "Expected the function matmul_rules, not None" in repr(check("2.3", None))
     assert "```python" in show("2.3") and "5 minutes" in show("2.3")
     assert repr(check("2.3", lambda g, A, B: (g @ B, A.T @ g))).startswith("2.3 Not yet. ")
     assert check("p.3", lambda g: g.sum(0))
@@ -506,7 +537,15 @@ def test_a_notebook_shows_markdown_and_messages():
 
 
 @pytest.mark.parametrize(
-    ("number", "near"), [("2.99", "2."), ("Q.1", "P.1"), ("", "nearest"), ("P.13", "P.1 to P.12")]
+    ("number", "near"),
+    [
+        ("2.99", "the nearest: 2.1 to 2."),
+        ("9.9", "the nearest: 7.1 to 7."),
+        ("Q.1", "the nearest: P.1"),
+        ("P.13", "the nearest: P.1 to P.12"),
+        ("", "no exercise '' (`python"),
+        ("two.three", "no exercise 'two.three' (`python"),
+    ],
 )
 def test_an_unknown_number_names_the_nearest(number, near):
     for function in (show, hint, answer, check):
@@ -556,7 +595,9 @@ def test_list_shows_all(capsys):
 def test_show_writes_the_template_into_a_new_file_only(capsys, tmp_path):
     path = tmp_path / "mine.py"
     assert console.main(["show", "2.3", "--out", str(path)]) == 0
-    assert path.read_text(encoding="utf-8") in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert path.read_text(encoding="utf-8") in out
+    assert "```" not in out and out.startswith("2.3 The rule of the matrix product (easy, 5 min")
     assert console.main(["check", "2.3", str(path)]) == 1
     out = capsys.readouterr().out
     assert "still empty" in out and "hint 2.3" in out
@@ -605,7 +646,10 @@ def test_code_that_fails_is_wrong_and_the_line_is_named(capsys, file, source, wo
     ("args", "words"),
     [
         (["check", "2.99", "FILE"], "no exercise '2.99'"),
-        (["check", "P.1", "FILE"], "does not define sum_rule, the function of exercise P.1"),
+        (
+            ["check", "P.1", "FILE"],
+            "does not define sum_rule, the function of exercise P.1 (it def",
+        ),
         (["check", "2.3", "no-such-file.py"], "cannot be read: No such file"),
         (["check", "2.3", "."], "cannot be read: "),
         (["hint", "2.3", "--step", "3"], "--step"),
@@ -652,7 +696,7 @@ def test_the_program_runs():
         text=True,
         encoding="utf-8",
     )
-    assert done.returncode == 0 and done.stdout.startswith("## 2.3 The rule of the matrix product")
+    assert done.returncode == 0 and done.stdout.startswith("2.3 The rule of the matrix product")
 
 
 def test_answers_can_be_switched_off(monkeypatch, capsys):
@@ -666,3 +710,13 @@ def test_reader_that_has_seen_enough_ends_nothing():
     command = f"{sys.executable} -m minigrad.learn list | head -n 1"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, cwd=ROOT)
     assert (done.stdout, done.stderr) == ("Chapter 0\n", "")
+
+
+@pytest.mark.parametrize("shout", ["", "    print('x' * 200_000)\n"])
+def test_the_verdict_does_not_depend_on_who_reads_it(file, shout):
+    for source, code in ((RIGHT, 0), (RIGHT.replace("B.T", "B"), 1)):
+        path = file(source.replace("    return", f"{shout}    return"))
+        command = f"{sys.executable} -m minigrad.learn check 2.3 {path} | head -c 0"
+        script = f"{command}; exit ${{PIPESTATUS[0]}}"
+        done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, cwd=ROOT)
+        assert (done.returncode, done.stderr) == (code, "")

@@ -13,7 +13,7 @@ import tyro
 
 from minigrad.learn.checking import Report, answer, hint, judged, listing, show
 from minigrad.learn.exercise import Exercise, NoExerciseError, find
-from minigrad.learn.source import raised
+from minigrad.learn.source import file_of, raised
 
 RIGHT, WRONG, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130  # exit codes
 PROGRAM = "python -m minigrad.learn"
@@ -55,7 +55,7 @@ def _show(number: Number, out: Annotated[Path | None, tyro.conf.arg(metavar="FIL
             raise BadInput(f"--out {out}: this file exists already; name a new one") from None
         except OSError as error:
             raise BadInput(f"--out {out}: cannot be written: {error.strerror}") from None
-    print(f"{text}\nNext: {PROGRAM} check {number} {out or 'FILE'}")
+    print(f"{plain(text)}\nNext: {PROGRAM} check {number} {out or 'FILE'}")
     return RIGHT
 
 
@@ -77,9 +77,18 @@ def _check(number: Number, file: File) -> int:
         number: As the list has it.
         file: A Python file that defines the function of the template.
     """
-    report = checked(find(number), file)
-    print(report if report else f"{report}\nA hint: {PROGRAM} hint {report.number}")
-    return RIGHT if report else WRONG
+    exercise = find(number)
+    try:
+        report = checked(exercise, file)
+    except BrokenPipeError:  # the file printed more than a reader, such as `head`, has taken
+        print_no_more()
+        report = checked(exercise, file)
+    code = RIGHT if report else WRONG
+    try:
+        print(report if report else f"{report}\nA hint: {PROGRAM} hint {report.number}", flush=True)
+    except BrokenPipeError:  # the verdict is the exit code, read or not
+        print_no_more()
+    return code
 
 
 def _answer(number: Number) -> int:
@@ -88,8 +97,19 @@ def _answer(number: Number) -> int:
     Args:
         number: As the list has it.
     """
-    print(answer(number))
+    print(plain(answer(number)))
     return RIGHT
+
+
+def plain(markdown: str) -> str:
+    """Markdown as a terminal shows it best: code without its fences, headings without signs."""
+    lines = [line.removeprefix("## ") for line in markdown.splitlines()]
+    return "\n".join(line for line in lines if not line.startswith("```")) + "\n"
+
+
+def print_no_more() -> None:
+    """Send what is printed from now on nowhere, since nobody reads it."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 COMMANDS: dict[str, Callable[..., int]] = {
@@ -120,12 +140,16 @@ def checked(exercise: Exercise, path: Path) -> Report:
     names: dict[str, Any] = {"__name__": path.stem, "__file__": str(path)}
     try:
         exec(compile(source, str(path), "exec"), names)
+    except BrokenPipeError:
+        raise
     except (Exception, SystemExit) as error:
         return Report(exercise.number, False, raised(error, str(path)))
     if exercise.name not in names:
+        found = [name for name, x in names.items() if file_of(x) == str(path)]
+        rename = f" (it defines {found[0]}: rename it?)" if len(found) == 1 else ""
         raise BadInput(
             f"{path}: does not define {exercise.name}, the function of exercise "
-            f"{exercise.number}; `{PROGRAM} show {exercise.number}` prints its template"
+            f"{exercise.number}{rename}; `{PROGRAM} show {exercise.number}` prints its template"
         )
     return judged(exercise, names[exercise.name])
 
@@ -152,7 +176,7 @@ def main(args: Sequence[str] | None = None) -> int:
         print("Interrupted.", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        print_no_more()
         return RIGHT
     except (BadInput, NoExerciseError) as error:
         print(f"error: {error}", file=sys.stderr)

@@ -65,9 +65,12 @@ class Run:
 
     def is_like(self, other: Run) -> bool:
         """Whether another function gave the same results, and failed likewise if it failed."""
-        same_end = self.kind == other.kind and len(self.results) == len(other.results)
         pairs = zip(self.results, other.results, strict=False)
-        return same_end and all(is_same(mine.got, its.got) for mine, its in pairs)
+        if len(self.results) != len(other.results) or self.is_raised != other.is_raised:
+            return False
+        if not all(is_same(mine.got, its.got) for mine, its in pairs):
+            return False
+        return self.kind == other.kind or (self.is_raised and self.is_telling())
 
     def is_telling(self) -> bool:
         """Whether wrong numbers say what was computed; zeros, NaN, None and errors do not."""

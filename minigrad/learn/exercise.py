@@ -15,7 +15,8 @@ planted bugs in `bugsN.py`. Such a file is found by its name; it ends with a tup
    should read: what is wrong and why, in one or two sentences, without the right line itself.
    No two may give the same results on all cases, and none may be right. Mistakes are looked for
    first; what matches none gets a general message (raised, None, shape, NaN, sign, a factor,
-   transposed, shifted, right in some places only).
+   transposed, shifted, right for some inputs only). Where a mistake gives no numbers that tell (an
+   error, NaN, 0, a judge's `Wrong`), this general message comes first, and then "Perhaps:".
 4. The `Exercise`. A planted bug gives the faulty function as `planted`; it is the template, and its
    own first mistake.
 
@@ -140,7 +141,8 @@ class Exercise:
         return _stored().get(self.number, [])
 
     def __str__(self) -> str:
-        return f"{self.number} {self.title} ({LEVELS[self.level]}, {self.minutes} minutes)"
+        where = "" if self.number[0].isdigit() else f"chapter {self.chapter}, "
+        return f"{self.number} {self.title} ({where}{LEVELS[self.level]}, {self.minutes} minutes)"
 
 
 @functools.cache
@@ -181,13 +183,23 @@ def find(number: str) -> Exercise:
     known = {exercise.number: exercise for exercise in exercises()}
     if wanted in known:
         return known[wanted]
-    series = [n for n in known if n.partition(".")[0] == wanted.partition(".")[0]]
-    near = series or difflib.get_close_matches(wanted, known, 3, cutoff=0) or list(known)
-    few = f"{near[0]} to {near[-1]}" if len(series) > 3 else ", ".join(near[:3])
     raise NoExerciseError(
-        f"there is no exercise {number!r}; the nearest: {few} "
+        f"there is no exercise {number!r}{_nearest(wanted, [*known])} "
         "(`python -m minigrad.learn` lists all)"
     )
+
+
+def _nearest(wanted: str, known: list[str]) -> str:
+    """The exercises of the series that is meant, or of the last chapter; "" if nothing is near."""
+    series = wanted.partition(".")[0]
+    chapters = [n.partition(".")[0] for n in known if n[0].isdigit()]
+    if series.isdecimal() and series not in chapters:
+        series = chapters[-1]
+    near = [n for n in known if n.partition(".")[0] == series]
+    if not near:
+        near = difflib.get_close_matches(wanted, known, 3, cutoff=0.6)
+        return f"; the nearest: {', '.join(near)}" if near else ""
+    return f"; the nearest: {near[0]} to {near[-1]}"
 
 
 @functools.cache

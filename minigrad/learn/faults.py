@@ -235,12 +235,12 @@ def _some(
     name, total = bad[0].name, len(good) + wrong
     if not good or not good[0].where or good[0].where == bad[0].where:
         return ""
-    share = f"{name} is right for {len(good)} of {total} inputs, as {good[0].where}"
+    only = only_where(good, bad, numbers)
+    share = f"{name} is right for {len(good)} of {total} inputs, as {good[0].where}. {only}".strip()
     if not found:
-        only = only_where(good, bad, numbers)
-        return f"{share}.{' ' * bool(only)}{only}"
+        return share
     others = f"the other {wrong}" if wrong > 1 else "the other"
-    return f"{share}. For {others if wrong == len(bad) else f'{len(bad)} others'}: "
+    return f"{share} For {others if wrong == len(bad) else f'{len(bad)} others'}: "
 
 
 def _count(result: Result, some: str) -> str:

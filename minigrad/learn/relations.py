@@ -34,11 +34,11 @@ def relation(bad: Sequence[Result], good: Sequence[Result], is_all: bool) -> str
         return f"{name} is 0{everywhere}."
     if all(near(got, -right) for got, right in pairs):
         return f"{name} has the wrong sign{everywhere}."
-    if message := _factor(name, pairs) or _input(name, bad) or _factor_by_line(name, pairs):
+    if message := _factor(name, pairs) or _input(name, bad) or _whole(name, pairs):
+        return message
+    if message := _factor_by_line(name, pairs):
         return message
     if is_all and (message := _move(name, _pairs([*bad, *good]))):
-        return message
-    if message := _whole(name, pairs):
         return message
     gaps = [got - right for got, right in pairs]
     if sum(gap.size for gap in gaps) > 1:
