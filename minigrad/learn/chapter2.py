@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from minigrad.learn.exercise import Array, Exercise, Mistake, Rule, Values, draw
@@ -104,7 +106,8 @@ x[j] changes every y[i], through s. Given y,
 - return dy, the change of y for a small change dx of x;
 - return dL/dx for g = dL/dy.
 
-Do not build the Jacobian: for a vector of length n, about 4 n operations are enough for each.
+The Jacobian has n^2 numbers for a vector of length n. It is not needed: about 4 n operations are
+enough for each.
 """,
     hints=(
         "The logarithm makes it easier: log y[i] = x[i] - log s. Take the change of both sides; "
@@ -149,6 +152,26 @@ Do not build the Jacobian: for a vector of length n, about 4 n operations are en
         Mistake(
             lambda y, dx, g: (y * (dx + (y * dx).sum()), y * (g + (g * y).sum())),
             "A sign: s stands below the fraction bar, so y falls where s grows.",
+        ),
+        Mistake(
+            lambda y, dx, g: (y * (dx - dx.sum()), y * (g - g.sum())),
+            "Both sums lack their weights: x[j] changes s by exp(x[j]) dx[j], and so log s by "
+            "y[j] dx[j]; and from each y[i] comes the part g[i] y[i].",
+        ),
+        Mistake(
+            lambda y, dx, g: (y * (dx - (y * dx).sum()), y * (1 - y) * g),
+            "dy is right. dL/dx is made of the diagonal of the Jacobian alone: x[j] also reaches "
+            "the other y[i], through s.",
+        ),
+        Mistake(
+            lambda y, dx, g: (dx - (y * dx).sum(), g - (g * y).sum()),
+            "A factor y is missing in front: dx[i] minus the sum is the change of log y[i], which "
+            "is dy[i] / y[i].",
+        ),
+        Mistake(
+            lambda y, dx, g: (y * (dx - (y * dx).mean()), y * (g - (g * y).mean())),
+            "A mean in place of a sum. The y add up to 1, so the sum of y[j] dx[j] is a mean "
+            "already, weighted by y.",
         ),
     ),
     after="Both formulas are the same: the Jacobian of softmax is symmetric. Chapter 6 uses it.",
@@ -222,6 +245,14 @@ return the gradients dL/dA and dL/dB.
             "This is the rule of the elementwise product. In a matrix product each element of A "
             "meets a whole row of B, so its gradient is a sum.",
         ),
+        Mistake(
+            lambda g, A, B: (
+                g @ B.reshape(B.shape[::-1]),
+                A.reshape(A.shape[::-1]) @ g,
+            ),
+            "The shapes fit, but `reshape` is no transpose: it reads the numbers row by row and "
+            "writes them row by row into the new shape. `.T` exchanges rows and columns.",
+        ),
     ),
     after="Next: read the rules of matmul in minigrad/ops/linalg.py; they also take stacks.",
 )
@@ -260,6 +291,22 @@ def _aligned_at_the_left(g: Array, shape: tuple[int, ...]) -> Array:
     return np.asarray(g.sum(axis=axes, keepdims=True)).reshape(shape)
 
 
+def _summed_from(
+    axis: int, at_most: int = 9, take: Callable[[Array], Array] | None = None
+) -> Callable[[Array, tuple[int, ...]], Array]:
+    """A wrong answer that takes the surplus axes from one end; axes of length 1 it sums rightly."""
+
+    def unbroadcast(g: Array, shape: tuple[int, ...]) -> Array:
+        for _ in range(min(at_most, g.ndim - len(shape))):
+            g = take(g) if take else g.sum(axis=axis)
+        for i, n in enumerate(shape):
+            if n == 1:
+                g = g.sum(axis=i, keepdims=True)
+        return g
+
+    return unbroadcast
+
+
 UNBROADCAST = Exercise(
     number="2.4",
     chapter=2,
@@ -290,6 +337,8 @@ repeated, and axes of length 1 were (where g is longer there). `shape` may be ()
                     ((3, 4), (4,)),
                     ((3, 4), (3, 1)),
                     ((2, 3, 4), (3, 1)),
+                    ((2, 3, 4), (4,)),
+                    ((3, 3, 3), (3,)),
                     ((2, 3, 4), (2, 1, 4)),
                     ((3, 4), ()),
                     ((3, 4), (3, 4)),
@@ -329,7 +378,28 @@ repeated, and axes of length 1 were (where g is longer there). `shape` may be ()
         ),
         Mistake(
             lambda g, shape: g.reshape(shape),
-            "`reshape` alone only works where nothing was repeated. First sum, then reshape.",
+            "`reshape` drops no numbers: it works only where the sums before it have left as many "
+            "numbers as `shape` has.",
+        ),
+        Mistake(
+            _summed_from(-1),
+            "The *last* axes are summed until there are as many axes as `shape` has. NumPy puts "
+            "new axes in front, so those are the repeated ones.",
+        ),
+        Mistake(
+            _summed_from(0, at_most=1),
+            "Right where one axis was put in front, wrong where there are two: `if` sums over one "
+            "of them. Go on until g has as many axes as `shape`.",
+        ),
+        Mistake(
+            _summed_from(0, take=lambda g: g[0]),
+            "Along the axes that were put in front only the first copy is taken. The others are "
+            "copies of the same number, so what arrives at them belongs to it as well.",
+        ),
+        Mistake(
+            lambda g, shape: g.sum(axis=0),
+            "This sums over axis 0, whatever `shape` is. Which axes were repeated depends on both "
+            "shapes; there may be none, or several.",
         ),
     ),
     after="Next: compare with `repeated_axes` in minigrad/engine.py.",
@@ -392,6 +462,16 @@ Use indices, as in `np.einsum("nij,nji->n", A, B)`; the products themselves are 
             lambda g, A, B: (g * B.transpose(0, 2, 1), g * A.transpose(0, 2, 1)),
             "g lies along the last axis of the matrices. g[n] belongs to the whole n-th matrix, so "
             "it needs two axes of length 1 behind.",
+        ),
+        Mistake(
+            lambda g, A, B: (g[:, None, None] * B.T, g[:, None, None] * A.T),
+            "`.T` of a stack reverses *all* its axes, the first one too, so the matrices are torn "
+            "apart. Only the last two are to be exchanged.",
+        ),
+        Mistake(
+            lambda g, A, B: (g.sum() * B.transpose(0, 2, 1), g.sum() * A.transpose(0, 2, 1)),
+            "Each matrix is multiplied by the sum of all g. A[n] reaches y[n] alone, so it gets "
+            "g[n] alone.",
         ),
     ),
     after="Such a sum is an inner product, so both rules look like those of multiply.",

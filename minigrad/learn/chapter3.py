@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 import minigrad as mg
+from minigrad.learn.chapter0 import Named
 from minigrad.learn.exercise import Array, Exercise, Mistake, Result, call, draw
 from minigrad.learn.judges import Wrong, described, differences
 
@@ -33,12 +34,24 @@ def _judge_hypotenuse(make: Any) -> Iterator[Result]:
     hypotenuse = call(make, {})
     if hypotenuse is None:
         raise Wrong("The function returns nothing: end it with `return hypotenuse`.")
+    if not callable(hypotenuse):
+        raise Wrong(
+            f"The function returns a {type(hypotenuse).__name__}. It is to return the operation "
+            "itself, which is not called yet."
+        )
     for seed, (a, b) in enumerate([((3,), (3,)), ((2, 3), (3,)), ((2, 1), (1, 3))]):
         case = draw(seed, a=a, b=b)
         where = described(case)
         A, B = (mg.tensor(x, requires_grad=True) for x in case.values())
         y = hypotenuse(A, B)
         yield Result("y", _array(y), np.hypot(case["a"], case["b"]), where)
+        record = getattr(y, "_record", None)
+        if record is None or not {id(A), id(B)} <= {id(parent) for parent in record.parents}:
+            raise Wrong(
+                "y is right, but it is not made by one operation whose inputs are a and b: the "
+                "function is composed of other operations, with their rules. Declare a primitive "
+                "of its own, `@mg.primitive(a=..., b=...)`."
+            )
         g = draw(9, g=y.shape)["g"]
         for name, got in zip("ab", mg.grad(y, [A, B], mg.tensor(g)), strict=True):
             expected = differences(lambda a, b: np.hypot(a, b), case, name, g)
@@ -105,15 +118,20 @@ twice. Which names should the rules take, so that little is saved and nothing co
         ),
         Mistake(
             _hypotenuse(a=lambda g, a, y: g * a / y),
-            "The rule of b is missing. An input without a rule gets no gradient.",
+            "the rule of b is missing. An input without a rule gets no gradient.",
+        ),
+        Mistake(
+            _hypotenuse(a=lambda g, a, y: g * y / a, b=lambda g, b, y: g * y / b),
+            "The fraction is upside down. For a large a and a small b, y follows a one to one, and "
+            "hardly feels b: the rule of b must be small there.",
         ),
         Mistake(
             _hypotenuse(
                 a=lambda g, a, b: g * a / np.hypot(a, b), b=lambda g, a, b: g * b / np.hypot(a, b)
             ),
-            "Right once, and not twice. Under create_graph a rule gets Tensors, and NumPy's "
-            "functions take none; moreover the root is computed twice. The result y is there: "
-            "name it.",
+            "under create_graph a rule gets Tensors, and NumPy's functions take none. Use "
+            "operators, which both have; and what is there already, the result y, need not be "
+            "computed again.",
         ),
     ),
     after="Try: `hypotenuse(a, b)._record.plan.saves` shows what your rules make it keep.",
@@ -141,12 +159,14 @@ def _judge_log_cosh(rule: Any) -> Iterator[Result]:
         expected = differences(lambda x: np.log(np.cosh(x)), x, "x", case["g"])
         yield Result("dL/dx of arrays", got, expected, where, "x")
         operation = mg.primitive(x=rule)(lambda x: np.log(np.cosh(x)))
-        leaf = mg.tensor(case["x"], requires_grad=True)
-        [first] = mg.grad(operation(leaf), leaf, mg.tensor(case["g"]), create_graph=True)
+        leaf, g = (mg.tensor(case[name], requires_grad=True) for name in ("x", "g"))
+        [first] = mg.grad(operation(leaf), leaf, g, create_graph=True)
         yield Result("dL/dx of Tensors", _array(first), expected, where, "x")
-        second = mg.grad(first.sum(), leaf)[0] if first.requires_grad else np.zeros(shape)
+        second = mg.grad(first.sum(), [leaf, g]) if first.requires_grad else [None, None]
+        by_x, by_g = (np.zeros(shape) if d is None else _array(d) for d in second)
         expected = differences(lambda x: np.tanh(x), x, "x", case["g"])
-        yield Result("its derivative", _array(second), expected, where, "x")
+        yield Result("the derivative of dL/dx by x", by_x, expected, where, "x")
+        yield Result("the derivative of dL/dx by g", by_g, np.tanh(case["x"]), where, "g")
 
 
 LOG_COSH = Exercise(
@@ -170,13 +190,20 @@ it gives an array for arrays, and for Tensors a Tensor that can be differentiate
     mistakes=(
         Mistake(
             lambda g, x: g * np.tanh(x),
-            "Right for arrays. But under create_graph the rule gets Tensors, and NumPy's tanh "
-            "takes none: it would leave no record. Use a tanh that does.",
+            "under create_graph the rule gets Tensors, and NumPy's tanh takes none, since it would "
+            "leave no record. Use a tanh that does.",
         ),
         Mistake(
             lambda g, x: g * np.tanh(x.detach().numpy() if isinstance(x, mg.Tensor) else x),
-            "Right once, wrong twice. The values of the Tensor are right, but torn off the graph, "
-            "so the second pass takes tanh(x) for a constant and its derivative is lost.",
+            "the values of the Tensor are right, but torn off the graph, so the second pass takes "
+            "tanh(x) for a constant and its derivative is lost.",
+        ),
+        Mistake(
+            lambda g, x: (
+                mg.tensor(g).detach() * mg.tanh(x) if isinstance(g, mg.Tensor) else g * mg.tanh(x)
+            ),
+            "g is cut off from the graph, as if it were a constant. It may depend on other inputs, "
+            "and on x itself if a later operation used y.",
         ),
         Mistake(
             lambda g, x: mg.tanh(x),
@@ -217,8 +244,32 @@ VALLEYS: list[tuple[str, Function, Callable[[float], float], Callable[[float], f
         lambda x: 3 * x**2 + 2,
         1.5,
     ),
-    ("3 x^2 - x", lambda x: 3 * x**2 - x, lambda x: 6 * x - 1, lambda x: 6.0, -1.0),
+    # the large constant is lost in every derivative, but not in a difference of values
+    (
+        "3 x^2 - x + 10^6",
+        lambda x: 3 * x**2 - x + 1e6,
+        lambda x: 6 * x - 1,
+        lambda x: 6.0,
+        -1.0,
+    ),
+    ("x^3 - 3 x", lambda x: x**3 - 3 * x, lambda x: 3 * x**2 - 3, lambda x: 6 * x, -0.5),
 ]
+
+
+def _in_float64(f: Function) -> Function:
+    """f, which refuses any other dtype."""
+
+    def called(x: Any) -> mg.Tensor:
+        if not isinstance(x, mg.Tensor):
+            raise Wrong(f"f was called with a {type(x).__name__}. It is a function of a Tensor.")
+        if str(x.dtype) != "float64":
+            raise Wrong(
+                f"f was called with a Tensor of {x.dtype}, which has seven digits. Work in "
+                'float64: `mg.tensor(x, dtype="float64", ...)`.'
+            )
+        return f(x)
+
+    return called
 
 
 def _judge_newton(function: Any) -> Iterator[Result]:
@@ -227,16 +278,22 @@ def _judge_newton(function: Any) -> Iterator[Result]:
             expected = x
             for _ in range(steps):
                 expected -= first(expected) / second(expected)
-            got = function(f, x, steps)
+            got = function(_in_float64(f), x, steps)
+            if not (isinstance(got, int | float) or got is None or got is ...):
+                remedy = "; `.item()` makes one of it" if hasattr(got, "item") else ""
+                raise Wrong(
+                    f"The function returns a {type(got).__name__}, and is to return a Python number"
+                    f"{remedy}."
+                )
             where = f"f = {name}, from x = {x}, {steps} step{'s' * (steps > 1)}"
-            yield Result("x", _array(got), expected, where)
+            yield Result("x", got, expected, where)
 
 
-def _stepping(step: Callable[[Any, Any, Any], Any], once: bool = False) -> Callable[..., float]:
+def _stepping(step: Callable[[Any, Any, Any], Any], more: int = 0) -> Callable[..., float]:
     """A wrong answer to 3.3: other steps, which f, its slope and its second derivative make."""
 
     def wrong(f: Function, x: float, steps: int) -> float:
-        for _ in range(1 if once else steps):
+        for _ in range(max(0, steps + more)):
             point = mg.tensor(x, dtype="float64", requires_grad=True)
             y = f(point)
             [first] = mg.grad(y, point, create_graph=True)
@@ -244,6 +301,10 @@ def _stepping(step: Callable[[Any, Any, Any], Any], once: bool = False) -> Calla
         return x
 
     return wrong
+
+
+def _once(f: Function, x: float, steps: int) -> float:
+    return _stepping(lambda y, first, second: -first / second)(f, x, 1)
 
 
 def _without_graph(f: Function, x: float, steps: int) -> float:
@@ -275,8 +336,8 @@ Work in float64.
     mistakes=(
         Mistake(
             _without_graph,
-            "The first derivative has no graph: by default a pass leaves no trace, so there is "
-            "nothing to differentiate. Ask for one with create_graph.",
+            "the first derivative has no graph. By default a pass leaves no trace, so that nothing "
+            "can be differentiated again; create_graph asks for one.",
         ),
         Mistake(
             _stepping(lambda y, first, second: first / second),
@@ -288,8 +349,37 @@ Work in float64.
             "0, so one more derivative belongs into both places.",
         ),
         Mistake(
-            _stepping(lambda y, first, second: -first / second, once=True),
-            "Right for one step. For more, every step begins where the last one ended.",
+            _once,
+            "Right for one step, wrong for three: then one step is made too. Does `return` stand "
+            "inside the loop, or is there none?",
+        ),
+        Mistake(
+            lambda f, x, steps: x + steps * (_once(f, x, steps) - x),
+            "Every step is as long as the first one: both derivatives are taken at the first x. "
+            "Each step begins where the last one ended, and needs the derivatives there.",
+        ),
+        Mistake(
+            _stepping(lambda y, first, second: -first / abs(second)),
+            "Right where the second derivative is positive. Where it is negative the step has the "
+            "wrong sign: Newton's method takes f'(x) / f''(x) as it is, and may go uphill.",
+        ),
+        Mistake(
+            _stepping(lambda y, first, second: -first),
+            "This is gradient descent with the learning rate 1. Newton's method divides the slope "
+            "by the second derivative.",
+        ),
+        Mistake(
+            _stepping(lambda y, first, second: -second / first),
+            "The fraction is upside down. Near the minimum the slope is small, and so the step has "
+            "to be: the slope stands above.",
+        ),
+        Mistake(
+            _stepping(lambda y, first, second: -first / second, more=1),
+            "One step too many: `steps` of them are asked for.",
+        ),
+        Mistake(
+            _stepping(lambda y, first, second: -first / second, more=-1),
+            "One step too few: `steps` of them are asked for.",
         ),
     ),
     after="Try it on f = lambda x: mg.cos(x) from x = 0.5. Why does it go to a maximum?",
@@ -321,6 +411,8 @@ BOWLS: list[tuple[str, Function, Callable[[Array], Array]]] = [
     ),
     ("x0 exp(x1) + x2^2", lambda x: x[0] * mg.exp(x[1]) + x[2] ** 2, lambda x: _bent(*x)),
 ]
+LARGE = 300
+MOST = 20  # passes; two are enough, and the whole H takes 300
 
 
 def _bent(x0: float, x1: float, x2: float) -> Array:
@@ -330,10 +422,30 @@ def _bent(x0: float, x1: float, x2: float) -> Array:
 
 def _judge_hessian(function: Any) -> Iterator[Result]:
     for seed, (name, f, hessian) in enumerate(BOWLS):
-        case = draw(seed, x=(3,), v=(3,))
+        case = {"f": Named(name, f), **draw(seed, x=(3,), v=(3,))}
         expected = hessian(case["x"]) @ case["v"]
-        got = function(f, case["x"].copy(), case["v"].copy())
-        yield Result("H v", _array(got), expected, f"f = {name}, {described(case)}", "v")
+        yield Result("H v", call(function, case), expected, described(case), "v")
+    passes = 0
+
+    def rule(g: Any) -> Any:
+        nonlocal passes
+        passes += 1
+        return g
+
+    watched = mg.primitive(x=rule)(lambda x: 1.0 * x)
+    for shape in ((2, 3), (LARGE,)):
+        f = Named(
+            "sum of x^4 / 4 + (sum of x)^2 / 2",
+            lambda x: ((y := watched(x)) ** 4).sum() / 4 + y.sum() ** 2 / 2,
+        )
+        case = {"f": f, **draw(len(shape), x=shape, v=shape)}
+        x, v = case["x"], case["v"]
+        yield Result("H v", call(function, case), 3 * x**2 * v + v.sum(), described(case), "v")
+    if passes > MOST:
+        raise Wrong(
+            f"H v is right, but for {LARGE} numbers it took more than {MOST} passes: is H itself "
+            "computed, row by row? Two calls of mg.grad are enough, however long x is."
+        )
 
 
 def _slope(f: Function, x: Array) -> Array:
@@ -373,6 +485,11 @@ mg.grad are enough, however long x is.
             "by v afterwards is too late: v[j] belongs to column j, before the sum.",
         ),
         Mistake(
+            lambda f, x, v: _second(f, x, 1.0),
+            "v plays no part: this is the gradient of the sum of the slopes, which is H times a "
+            "vector of ones.",
+        ),
+        Mistake(
             lambda f, x, v: _slope(f, x) * v,
             "This is the gradient, element by element times v. The second derivative is missing.",
         ),
@@ -382,8 +499,8 @@ mg.grad are enough, however long x is.
         ),
         Mistake(
             lambda f, x, v: _second(f, x, v, create_graph=False),
-            "The gradient has no graph, so its inner product with v depends on nothing. The first "
-            "call needs create_graph=True.",
+            "the gradient has no graph, so its inner product with v depends on nothing. In the "
+            "first call create_graph=True leaves one.",
         ),
         Mistake(
             lambda f, x, v: _slope(f, x + v) - _slope(f, x),
