@@ -10,7 +10,8 @@ import numpy as np
 
 import minigrad as mg
 from minigrad import nn
-from minigrad.learn.exercise import Exercise, Mistake, Result, Values, call
+from minigrad.learn.exercise import Exercise, Mistake, Result, Values, Wrong, call
+from minigrad.learn.faults import listed
 
 # --- 4.1 counting parameters -------------------------------------------------------------------
 
@@ -38,7 +39,7 @@ all.
 """,
     hints=(
         "Take [2, 16, 1] and write down the shape of each weight and of each bias.",
-        "A layer from D to H numbers has a weight (H, D) and a bias (H). Go through the pairs of "
+        "A layer from D to H numbers has a weight (H, D) and a bias (H,). Go through the pairs of "
         "neighbours in the list, and add up.",
     ),
     answer=count_parameters,
@@ -63,11 +64,31 @@ all.
         Mistake(
             lambda sizes: sum(n * m + 1 for n, m in pairwise(sizes)),
             "There is one bias for each layer. Each neuron has its own: the bias has the shape of "
-            "one output row, (H).",
+            "one output row, (H,).",
         ),
         Mistake(
             lambda sizes: sizes[0] * sizes[-1] + sizes[-1],
             "Only the first and the last size are used, as if there were one layer.",
+        ),
+        Mistake(
+            lambda sizes: (sizes[0] + 1) * sizes[1],
+            "Only the first layer is counted. Does `return` stand inside the loop? It ends the "
+            "function in the first turn.",
+        ),
+        Mistake(
+            lambda sizes: (sizes[-2] + 1) * sizes[-1],
+            "Only the last layer is counted: what the turns before have found is overwritten. The "
+            "layers' numbers are to be added up.",
+        ),
+        Mistake(
+            lambda sizes: sum(n * m + m for n, m in zip(sizes[::2], sizes[1::2], strict=False)),
+            "Every second layer is left out. The sizes 2, 16, 1 are two layers, 2 to 16 and 16 to "
+            "1: what comes out of one layer goes into the next.",
+        ),
+        Mistake(
+            lambda sizes: sum(n * m + m for n, m in pairwise(sizes)) + sizes[0],
+            "The inputs are counted as well. They are data; a layer learns weights and biases "
+            "alone.",
         ),
     ),
     after="Compare with `sum(p.size for p in model.parameters())` of a model of your own.",
@@ -96,6 +117,15 @@ def _layer_by_layer(layers: int, fan_in: int, variance: float, relu: bool) -> fl
             mean_square *= 0.5
         mean_square = fan_in * variance * mean_square
     return float(np.sqrt(mean_square))
+
+
+def _rooted_each_time(layers: int, fan_in: int, variance: float, relu: bool) -> float:
+    spread = 1.0
+    for number in range(layers):
+        if relu and number > 0:
+            spread *= 0.5
+        spread = float(np.sqrt(fan_in * variance * spread))
+    return spread
 
 
 SPREAD = Exercise(
@@ -169,6 +199,23 @@ the spread that the sums z of the last layer will have, by equations (2) and (4)
             "The factors of the layers are added up. Each layer works on what the one before gave, "
             "so the factors multiply.",
         ),
+        Mistake(
+            lambda layers, fan_in, variance, relu: (fan_in * variance) ** 0.5,
+            "This is the spread behind one layer. Each further layer works on what the one before "
+            "gave, and a ReLU may stand between them.",
+        ),
+        Mistake(
+            _rooted_each_time,
+            "The root is taken in every layer. What a layer multiplies by fan_in * variance is the "
+            "mean square: follow that, and take the root once, at the end.",
+        ),
+        Mistake(
+            lambda layers, fan_in, variance, relu: (
+                (fan_in * variance) ** (layers // 2) * (0.5 if relu else 1) ** ((layers - 1) // 2)
+            ),
+            "`//` rounds down, so an odd number of layers loses one half. The root of a power is "
+            "the power of half the exponent: `/`.",
+        ),
     ),
     after="Next: draw `forward` of the five ways, and your prediction, into one picture.",
 )
@@ -217,7 +264,7 @@ sums the same in each layer? Return c.
             {"fan_in": 100, "slope": 0.2},
             {"fan_in": 50, "slope": 0.0},
             {"fan_in": 6, "slope": 0.5},
-            {"fan_in": 12, "slope": 1.0},
+            {"fan_in": 12, "slope": 0.9},
         ),
         torch="torch.nn.init.calculate_gain('leaky_relu', slope) * (3 / fan_in) ** 0.5",
         names=("the bound",),
@@ -249,6 +296,20 @@ sums the same in each layer? Return c.
             "This keeps the spread without an activation function. What does the leaky ReLU take "
             "away?",
         ),
+        Mistake(
+            lambda fan_in, slope: (6 / ((1 + slope) ** 2 * fan_in)) ** 0.5,
+            "(1 + slope)^2 is the square of a sum. Positive and negative z are different numbers: "
+            "their squares add up, 1 and slope squared.",
+        ),
+        Mistake(
+            lambda fan_in, slope: (6 / ((1 - slope**2) * fan_in)) ** 0.5,
+            "1 - slope^2: the negative half is taken away. But it is smaller, and it is still "
+            "there; its square adds to the mean square.",
+        ),
+        Mistake(
+            lambda fan_in, slope: 6 / ((1 + slope**2) * fan_in),
+            "The root is missing: this is c squared, three times the variance.",
+        ),
     ),
     after="Next: read calculate_gain and kaiming_uniform_ in minigrad/nn/init.py, which do this.",
 )
@@ -274,41 +335,72 @@ def _judge_block(block: Any) -> Iterator[Result]:
     for features in (3, 4):
         where = f"{block.__name__}({features})"
         module = call(block, {"features": features})
-        if isinstance(module, nn.Module):
-            module.astype("float64")
-        found = dict(getattr(module, "named_parameters", dict)())
+        if not isinstance(module, nn.Module):
+            raise Wrong(
+                f"{where} is a {type(module).__name__} and no module, so nobody finds its "
+                "parameters. Block is to be a class derived from nn.Module: "
+                "`class Block(nn.Module)`."
+            )
+        found = dict(module.astype("float64").named_parameters())
+        if not found:
+            raise Wrong(_without_parameters(module, where))
         names = ["first.bias", "first.weight", "second.bias", "second.weight"]
         yield Result("the list of parameter names", sorted(found), names, where)
+        if sorted(found) != names:
+            return
         parameters = [found[name] for name in names]
         shapes = [parameter.shape for parameter in parameters]
         square, vector = (features, features), (features,)
         right = [vector, square, vector, square]
         yield Result("the list of parameter shapes", shapes, right, where)
+        if shapes != right:
+            return
         random = np.random.RandomState(features)
         x = random.standard_normal((5, features))
+        leaf = mg.tensor(x, requires_grad=True)
         b1, W1, b2, W2 = (parameter.detach().numpy() for parameter in parameters)
         inner = np.tanh(x @ W1.T + b1)
-        y = call(module, {"x": mg.tensor(x)})
+        y = module(leaf)
         yield Result("the output", _array(y), x + inner @ W2.T + b2, where)
+        if not isinstance(y, mg.Tensor):
+            return
         g = random.standard_normal((5, features))
-        gradients = mg.grad((y * g).sum(), parameters)
+        if not y.requires_grad:
+            raise Wrong("The output has no graph, so that no gradient reaches anything.")
+        gradients = mg.grad((y * g).sum(), [*parameters, leaf])
+        reached = [*names, "x"]
+        if missed := [name for name, got in zip(reached, gradients, strict=True) if got is None]:
+            raise Wrong(
+                f"The output is right, but no gradient reaches {listed(missed)}: on the way back "
+                "from the output the graph does not lead there."
+            )
         through = (g @ W2) * (1 - inner**2)
         expected = [through.sum(axis=0), through.T @ x, g.sum(axis=0), g.T @ inner]
-        for name, got, gradient in zip(names, gradients, expected, strict=True):
+        expected += [g + through @ W1]
+        for name, got, gradient in zip(reached, gradients, expected, strict=True):
             yield Result(f"dL/d{name}", _array(got), gradient, where)
+
+
+def _without_parameters(module: nn.Module, where: str) -> str:
+    """Why no parameter of a module is found."""
+    for name, value in vars(module).items():
+        if isinstance(value, list | tuple | dict):
+            inside = value.values() if isinstance(value, dict) else value
+            if any(isinstance(x, nn.Module | nn.Parameter) for x in inside):
+                return (
+                    f"{where} has no parameters: its attribute {name} is a "
+                    f"{type(value).__name__}, which is neither a parameter nor a module, so what "
+                    "lies in it is not found. Make the two layers attributes of their own."
+                )
+    return (
+        f"{where} has no parameters: none of its attributes is a layer or a parameter. Make the "
+        "two layers in `__init__`; a layer that `forward` makes is a new one in each call, and "
+        "never learns."
+    )
 
 
 def _array(x: Any) -> Any:
     return x.detach().numpy() if isinstance(x, mg.Tensor) else x
-
-
-class _InAList(nn.Module):
-    def __init__(self, features: int) -> None:
-        self.layers = [nn.Linear(features, features), nn.Linear(features, features)]
-
-    def forward(self, x: mg.Tensor) -> mg.Tensor:
-        y: mg.Tensor = x + self.layers[1](mg.tanh(self.layers[0](x)))
-        return y
 
 
 class _Shared(nn.Module):
@@ -333,6 +425,26 @@ class _Linear(Block):
 class _TanhLast(Block):
     def forward(self, x: mg.Tensor) -> mg.Tensor:
         return x + mg.tanh(self.second(self.first(x)))
+
+
+class _OtherOrder(Block):
+    def forward(self, x: mg.Tensor) -> mg.Tensor:
+        return x + self.first(mg.tanh(self.second(x)))
+
+
+class _OneTwice(Block):
+    def forward(self, x: mg.Tensor) -> mg.Tensor:
+        return x + self.first(mg.tanh(self.first(x)))
+
+
+class _TanhAround(Block):
+    def forward(self, x: mg.Tensor) -> mg.Tensor:
+        return mg.tanh(x + self.second(mg.tanh(self.first(x))))
+
+
+class _Around(Block):
+    def forward(self, x: mg.Tensor) -> mg.Tensor:
+        return x.detach() + self.second(mg.tanh(self.first(x)))
 
 
 class _Detached(Block):
@@ -361,11 +473,6 @@ with a way around are what networks of hundreds of layers are made of (He et al.
     judge=_judge_block,
     mistakes=(
         Mistake(
-            _InAList,
-            "The module finds no parameters. A Python list is neither a parameter nor a module, so "
-            "what lies in it is not found: make the two layers attributes of their own.",
-        ),
-        Mistake(
             _Shared,
             "`first` and `second` are one and the same layer, so there are two parameters in place "
             "of four. Call nn.Linear twice.",
@@ -385,8 +492,27 @@ with a way around are what networks of hundreds of layers are made of (He et al.
         ),
         Mistake(
             _Detached,
-            "The output is right, but no gradient reaches `first`: NumPy's tanh on detached "
-            "numbers leaves no record. Use mg.tanh on the Tensor.",
+            "what comes from `first` is cut off from the graph, by `detach` or by NumPy, which "
+            "leaves no record. Use mg.tanh on the Tensor.",
+        ),
+        Mistake(
+            _OtherOrder,
+            "The two layers are exchanged: `first` comes first, on x, and `second` behind tanh.",
+        ),
+        Mistake(
+            _OneTwice,
+            "`first` is used in both places, and `second` nowhere: the layer behind tanh is to be "
+            "`second`.",
+        ),
+        Mistake(
+            _TanhAround,
+            "There is a tanh around the whole sum. x is to go around everything, and is added "
+            "last.",
+        ),
+        Mistake(
+            _Around,
+            "The output is right, and dL/dx is not: on the way around x is detached, so no "
+            "gradient comes back that way. It is what keeps gradients alive in deep networks.",
         ),
     ),
     after="Try: 25 such blocks in nn.Sequential. Why do the gradients not vanish?",
