@@ -411,7 +411,7 @@ def test_an_earlier_wrong_result_comes_before_a_failure():
 
 
 def test_a_failure_after_a_wrong_result_is_told_too():
-    said = check("P.4", in_file("return g @ A, B @ g")).message
+    said = check("P.4", in_file("return g @ A, 2 * B @ g")).message
     assert "every number is wrong" in said
     assert "raised ValueError: matmul" in said.partition("every number")[2]
 

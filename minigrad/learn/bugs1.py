@@ -148,6 +148,21 @@ def _hand_back_doubled(nodes: list[Node]) -> None:
             parent.grad += node.grad * slope + parent.grad
 
 
+def _hand_back_overwriting_twofold(nodes: list[Node]) -> None:
+    nodes[0].grad = 1.0
+    for node in nodes:
+        for parent, slope in node.parents:
+            parent.grad = 2 * node.grad * slope
+
+
+def hand_back_from(nodes: list[Node], order: list[Node], start: float = 1.0) -> None:
+    """The answer, but for another order or another beginning."""
+    nodes[0].grad = start
+    for node in order:
+        for parent, slope in node.parents:
+            parent.grad += node.grad * slope
+
+
 HAND_BACK = Exercise(
     number="B.1",
     chapter=1,
@@ -191,6 +206,21 @@ for y = x * x it gives half of the derivative. Find the bug and mend it.
             _hand_back_doubled,
             "What a parent already has is added to it once more: `+=` adds to the old value by "
             "itself.",
+        ),
+        Mistake(
+            _hand_back_overwriting_twofold,
+            "A factor 2 is right only where a number is used twice in one operation, as in x * x,"
+            " and the uses still overwrite each other. Add up what arrives.",
+        ),
+        Mistake(
+            lambda nodes: hand_back_from(nodes, nodes[::-1]),
+            "The list is walked from its end, so each number hands on before anything has arrived "
+            "at it. The output comes first.",
+        ),
+        Mistake(
+            lambda nodes: hand_back_from(nodes, nodes, start=0.0),
+            "Every gradient is 0, since the way back begins with 0: the derivative of the output "
+            "by itself is 1, and something has to set it.",
         ),
     ),
     after="Next: B.2, where the order of the nodes is not given.",
@@ -290,6 +320,27 @@ def _backward_by_a_heap(
                 heappush(queue, (sign * parent.age, id(parent), parent))
 
 
+def _backward_by_a_queue(output: Node) -> None:
+    output.grad = 1.0
+    queue = [output]
+    while queue:
+        node = queue.pop(0)
+        for parent, slope in node.parents:
+            parent.grad += node.grad * slope
+            queue.append(parent)
+
+
+def _backward_emptying(output: Node) -> None:
+    output.grad = 1.0
+    stack = [output]
+    while stack:
+        node = stack.pop()
+        for parent, slope in node.parents:
+            parent.grad += node.grad * slope
+            stack.append(parent)
+        node.grad = 0.0
+
+
 def _backward_by_nodes_alone(output: Node) -> None:
     output.grad = 1.0
     queue = [output]
@@ -378,6 +429,18 @@ right after `y = y + y` many times, in a time that does not double each time, an
             lambda output: _backward_by_a_heap(output, add=False),
             "The order is right, but a node that is used twice keeps only what came last. The "
             "derivative is a sum over all paths: add what arrives.",
+        ),
+        Mistake(
+            _backward_by_a_queue,
+            "A node that is used twice is visited twice, and hands on its `grad`, the sum so far, "
+            "each time; a queue in place of the stack only changes what is counted again. Each "
+            "node must hand on once, when its gradient is complete.",
+        ),
+        Mistake(
+            _backward_emptying,
+            "A node's `grad` is set to 0 after it is handed on. Then nothing is counted twice, but "
+            "nothing is left at the end either: keep the sum, and hand on once, when it is "
+            "complete.",
         ),
         Mistake(
             _backward_by_nodes_alone,

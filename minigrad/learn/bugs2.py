@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
 import numpy as np
 
-from minigrad.learn.exercise import Array, Exercise, Mistake, Values, draw
+from minigrad.learn.exercise import Array, Exercise, Mistake, Result, Values, Wrong, call, draw
 
 # --- B.3 (N, 1) against (N,) ----------------------------------------------------------------------
 
@@ -81,6 +85,16 @@ long one trains, all predictions become the mean of the targets. Find the bug an
             "The shapes are right, and this is the mean absolute error. The exercise asks for "
             "squares.",
         ),
+        Mistake(
+            lambda prediction, target: ((prediction[:, 0] - target.mean()) ** 2).mean(),
+            "Every prediction is compared with the mean of the targets. Each is to meet its own "
+            "target.",
+        ),
+        Mistake(
+            lambda prediction, target: ((prediction[:, 0] - target) ** 2).mean() / 2,
+            "The shapes are right, and this is half of the mean of the squares. The exercise asks "
+            "for the mean.",
+        ),
     ),
     after="Next: give mg.nn.functional.mse_loss these two shapes, and read what it says.",
 )
@@ -89,14 +103,14 @@ long one trains, all predictions become the mean of the targets. Find the bug an
 
 
 def cross_entropy(logits: Array, labels: Array) -> Array:
-    """Return the mean over N examples of -log softmax(logits)[label]; logits has shape (N, C)."""
+    """Return the mean over N examples of -log softmax(logits)[label]; logits has shape (N, K)."""
     shifted = logits - logits.max(1, keepdims=True)
     log_sum = np.log(np.exp(shifted).sum(1))
     return (log_sum - shifted[np.arange(len(labels)), labels]).mean()
 
 
 def _cross_entropy_that_overflows(logits: Array, labels: Array) -> Array:
-    """Return the mean over N examples of -log softmax(logits)[label]; logits has shape (N, C)."""
+    """Return the mean over N examples of -log softmax(logits)[label]; logits has shape (N, K)."""
     p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     return -np.log(p[np.arange(len(labels)), labels]).mean()
 
@@ -110,6 +124,12 @@ def _of_labels(values: Array, labels: Array) -> Array:
     return values[np.arange(len(labels)), labels]
 
 
+def _log_softmax(logits: Array, labels: Array) -> Array:
+    """The faulty way, before the mean."""
+    p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    return np.log(_of_labels(p, labels))
+
+
 def _cross_entropy_with_one_maximum(logits: Array, labels: Array) -> Array:
     shifted = logits - logits.max()
     return (np.log(np.exp(shifted).sum(1)) - _of_labels(shifted, labels)).mean()
@@ -118,6 +138,34 @@ def _cross_entropy_with_one_maximum(logits: Array, labels: Array) -> Array:
 def _cross_entropy_shifted_half(logits: Array, labels: Array) -> Array:
     log_sum = np.log(np.exp(logits - logits.max(1, keepdims=True)).sum(1))
     return (log_sum - _of_labels(logits, labels)).mean()
+
+
+def _cross_entropy_of_columns(logits: Array, labels: Array) -> Array:
+    shifted = logits - logits.max(1, keepdims=True)
+    log_sum = np.log(np.exp(shifted).sum(1, keepdims=True))
+    return (log_sum - shifted[:, labels]).mean()
+
+
+@dataclass(frozen=True)
+class WithoutLimit(Values):
+    """Judges a cross-entropy like `Values`, after it has asked whether the loss stops somewhere."""
+
+    def __call__(self, function: Any) -> Iterator[Result]:
+        """Yield each result in each case."""
+        for small, large in ((100.0, 200.0), (600.0, 650.0)):  # exp(650) is finite
+            first, second = (
+                call(function, {"logits": np.array([[x, 0.0]]), "labels": np.array([1])})
+                for x in (small, large)
+            )
+            if np.shape(first) == () and np.isfinite(first) and first == second:
+                raise Wrong(
+                    f"The loss goes no higher than {float(first):.4g}: for label 1 and logits "
+                    f"[[{small:.0f}, 0]] it should be {small:.0f}, and for [[{large:.0f}, 0]] "
+                    f"{large:.0f}. So there its gradient is 0, and the worst examples teach "
+                    "nothing. A number added inside the logarithm does this, and clipping does; "
+                    "neither is needed."
+                )
+        yield from super().__call__(function)
 
 
 def _cross_entropy_by_pairs(logits: Array, labels: Array) -> float:
@@ -145,7 +193,7 @@ or NaN. It must be right for logits of any size, 1000 and -1000 too. Find the re
     ),
     answer=cross_entropy,
     planted=_cross_entropy_that_overflows,
-    judge=Values(
+    judge=WithoutLimit(
         truth=_cross_entropy_by_pairs,
         needs=("logits", "labels"),
         cases=(
@@ -173,14 +221,6 @@ or NaN. It must be right for logits of any size, 1000 and -1000 too. Find the re
             "rounded.",
         ),
         Mistake(
-            lambda logits, labels: (
-                -np.log(_of_labels(_stable_softmax(logits), labels) + 1e-12).mean()
-            ),
-            "The small number hides the infinity: no loss can be above 27.6 now, and where it "
-            "would be, the gradient is about 0, so the worst examples teach nothing. No such "
-            "number is needed.",
-        ),
-        Mistake(
             _cross_entropy_with_one_maximum,
             "The largest number of the whole array is subtracted. A row whose logits are all far "
             "below it gets exp = 0 everywhere, and log 0. Each row needs its own maximum.",
@@ -191,9 +231,14 @@ or NaN. It must be right for logits of any size, 1000 and -1000 too. Find the re
             "logit. Shift both, or add the maximum again after the logarithm.",
         ),
         Mistake(
-            lambda logits, labels: _cross_entropy_that_overflows(np.clip(logits, -30, 30), labels),
-            "Clipping the logits keeps exp finite, but changes the loss: 1000 and 999 become "
-            "equal, and clipped numbers get no gradient.",
+            lambda logits, labels: np.nan_to_num(-_log_softmax(logits, labels)).mean(),
+            "`nan_to_num` puts some other number in the place of infinity and NaN: 0 for NaN, so "
+            "that a wrong answer may cost nothing. Mend what makes them.",
+        ),
+        Mistake(
+            _cross_entropy_of_columns,
+            "[:, labels] takes whole columns, for every row the labels of all rows. Row n has one "
+            "label: a pair of row number and label for each.",
         ),
         Mistake(
             lambda logits, labels: cross_entropy(logits, labels) * len(labels),

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 import minigrad as mg
-from minigrad.learn.exercise import Array, Exercise, Mistake, Result, Wrong
+from minigrad.learn.exercise import Array, Exercise, Mistake, Result, Wrong, call
 from minigrad.learn.judges import several
 
 # --- B.5 a forgotten zero_grad --------------------------------------------------------------------
@@ -39,17 +39,23 @@ def _train_accumulating(model: Any, x: Any, target: Any, steps: int) -> list[flo
     return losses
 
 
-def _training(order: str) -> Callable[..., list[float]]:
+def _training(
+    order: str, rate: float = 0.1, mean: bool = True, late: bool = False
+) -> Callable[..., list[float]]:
     """The loop with its three calls in another order: z(ero_grad), b(ackward), s(tep)."""
 
     def train(model: Any, x: Any, target: Any, steps: int) -> list[float]:
-        optimizer = mg.optim.SGD(model.parameters(), lr=0.1)
+        def compute() -> Any:
+            squares = (model(x) - target) ** 2
+            return squares.mean() if mean else squares.sum()
+
+        optimizer = mg.optim.SGD(model.parameters(), lr=rate)
         losses = []
         for _ in range(steps):
-            loss = ((model(x) - target) ** 2).mean()
-            for call in order:
-                {"z": optimizer.zero_grad, "b": loss.backward, "s": optimizer.step}[call]()
-            losses.append(loss.item())
+            loss = compute()
+            for letter in order:
+                {"z": optimizer.zero_grad, "b": loss.backward, "s": optimizer.step}[letter]()
+            losses.append((compute() if late else loss).item())
         return losses
 
     return train
@@ -111,17 +117,37 @@ at a small learning rate. The model and the loss are right. Find the bug and men
         ),
         Mistake(
             _training("bzs"),
-            "The gradients are emptied after `backward` and before `step`, so `step` finds nothing"
-            " and the model never changes. Empty them before `backward`.",
+            "The model never changes: `step` finds no gradient. Either `backward` is not called, or"
+            " the gradients are emptied between `backward` and `step`.",
         ),
         Mistake(
             _training("szb"),
-            "`step` comes before `backward`: the first step has no gradient, and each later one "
-            "uses the gradient of the step before. The last one is never used.",
+            "A weight changed between the forward pass and `backward`, as by a `step` that comes "
+            "too early. `backward` needs the values that this loss was computed with.",
         ),
         Mistake(
             _training("zbss"),
             "`step` is called twice with the same gradient, which doubles the learning rate.",
+        ),
+        Mistake(
+            _training("bs", rate=0.01),
+            "A smaller learning rate only hides the bug: `backward` still adds to `.grad`, and each"
+            " step walks along the sum of all gradients so far. Keep 0.1, and empty the gradients.",
+        ),
+        Mistake(
+            _training("zbs", rate=0.01),
+            "The gradients are emptied as they should be, but the learning rate is another. The "
+            "loop had 0.1.",
+        ),
+        Mistake(
+            _training("zbs", mean=False),
+            "The gradients are emptied as they should be, but the loss is now a sum, and the loop "
+            "had a mean.",
+        ),
+        Mistake(
+            _training("zbs", late=True),
+            "The model is trained as it should be, but the list holds the losses after each step. "
+            "Asked for is the loss before each step.",
         ),
     ),
     after="Next: when is adding up wanted? Two half batches, one step: accumulate on purpose.",
@@ -192,7 +218,8 @@ def _judge_split(split: Callable[..., Any]) -> Iterator[Result]:
         numbers = np.arange(count)
         x, labels = np.stack([numbers, -numbers], 1) * 1.0, numbers // 10
         names = "training x", "training labels", "validation x", "validation labels"
-        parts = several(split(x.copy(), labels.copy(), n, seed), names)
+        given = {"x": x, "labels": labels, "n_validation": n, "seed": seed}
+        parts = several(call(split, given), names)
         if [np.ndim(part) for part in parts] != [2, 1, 2, 1]:
             raise Wrong(
                 "Four arrays, in this order: x and labels to train on, then x and labels to "
@@ -200,8 +227,8 @@ def _judge_split(split: Callable[..., Any]) -> Iterator[Result]:
             )
         train, train_labels, validation, validation_labels = map(np.asarray, parts)
         seen, kept = (part[:, 0].astype(int).tolist() for part in (train, validation))
-        given = [*train_labels.tolist(), *validation_labels.tolist()]
-        strangers = sum(i // 10 != k for i, k in zip([*seen, *kept], given, strict=True))
+        told = [*train_labels.tolist(), *validation_labels.tolist()]
+        strangers = sum(i // 10 != k for i, k in zip([*seen, *kept], told, strict=True))
         where = f"{count} examples, {n} of them for validation"
         yield Result("the number of different validation examples", len({*kept}), n, where)
         yield Result("the number of examples in both parts", len({*seen} & {*kept}), 0, where)
@@ -210,6 +237,17 @@ def _judge_split(split: Callable[..., Any]) -> Iterator[Result]:
         yield Result("the number of examples with another's label", strangers, 0, where)
         if len({i // 10 for i in kept}) == 1:
             raise Wrong("The validation examples are all of one class: the split is not random.")
+        again, *others = (
+            set(several(call(split, {**given, "seed": k}), names)[2][:, 0])
+            for k in (seed, seed + 1, seed + 2, seed + 3)
+        )
+        if again != {*kept}:
+            raise Wrong(
+                "Two calls with the same seed give different parts. A generator that is made from "
+                "`seed` gives the same numbers each time, so that a run can be repeated."
+            )
+        if all(other == again for other in others):
+            raise Wrong("Each seed gives the same parts: `seed` plays no part in the split.")
 
 
 SPLIT = Exercise(

@@ -6,6 +6,7 @@ import functools
 import inspect
 import os
 import re
+import sys
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -160,6 +161,7 @@ def run(exercise: Exercise, function: Any) -> Run:
     if fault := _signature(exercise, function):
         found.fault = found.kind = fault
         return found
+    limit = sys.getrecursionlimit()
     try:
         with np.errstate(all="ignore"), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the message says what NumPy would warn of
@@ -179,6 +181,8 @@ def run(exercise: Exercise, function: Any) -> Run:
             found.fault = f"{line} It was called with {error}." if str(error) else line
         else:
             found.fault = raised(cause, file_of(function))
+    finally:
+        sys.setrecursionlimit(limit)  # which a learner's function may have raised
     for i, stored in enumerate(exercise.torch[: len(found.results)]):
         result = found.results[i]
         right = np.asarray(stored, np.float64).reshape(np.shape(result.expected))

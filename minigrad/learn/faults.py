@@ -57,6 +57,7 @@ def _is_mask(got: Any, expected: Any) -> bool:
     return is_mask and bool(np.isin(expected, (0, 1)).all())
 
 
+@np.errstate(all="ignore")
 def explain(results: Sequence[Result], known: Known | None = None) -> str:
     """Say what is wrong; "" if nothing is.
 

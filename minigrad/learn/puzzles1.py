@@ -75,6 +75,17 @@ For x of shape (2, 3, 4) and axis = 1, y and g have shape (2, 4).
             "Every element got the sum of all of g. But an element of x is in one element of y "
             "only, and gets the g of this one.",
         ),
+        Mistake(
+            lambda g, x, axis: np.broadcast_to(np.expand_dims(g, 1), x.shape),
+            "`axis` plays no part: the lost axis is put back as axis 1, whichever it was. This is "
+            "right for axis = 1; for axis = 0 g is repeated the wrong way.",
+        ),
+        Mistake(
+            lambda g, x, axis: np.broadcast_to(np.expand_dims(g, -1), x.shape),
+            "`axis` plays no part: the lost axis is put back as the last one, whichever it was. "
+            "Right where the last axis was summed; else g is repeated the wrong way, or fits "
+            "nowhere.",
+        ),
     ),
     after="Next: P.3, which is this puzzle backwards.",
 )
@@ -134,6 +145,20 @@ y = a / b, elementwise; a and b have the same shape. Given g = dL/dy, return dL/
             lambda g, a, b: (1 / b, -a / b**2),
             "These are dy/da and dy/db. The rule is asked for dL/da and dL/db: the chain rule "
             "multiplies both by g = dL/dy.",
+        ),
+        Mistake(
+            lambda g, a, b: (g / b, -g * a / (b * 2)),
+            "dL/da is right. In dL/db the square of b is asked for, `b**2`; this is its double.",
+        ),
+        Mistake(
+            lambda g, a, b: (g / b, -g * a / b * 2),
+            "dL/da is right. dL/db is -2 g a / b, where it should be divided by b once more: a "
+            "square is written `b**2`, and Python takes `/` and `*` from left to right.",
+        ),
+        Mistake(
+            lambda g, a, b: (g / b, -g * b / a**2),
+            "dL/da is right. In dL/db a and b are exchanged: b is in the denominator of y, so it is"
+            " b that is squared and divided by.",
         ),
     ),
     after="Next: the rules of divide in minigrad/ops/elementwise.py, one of which names y.",
@@ -203,6 +228,11 @@ Given g = dL/dy, of shape (N, D), return dL/db.
             "The numbers are right, but the shape is (1, D), and b has shape (D,): without "
             "`keepdims`.",
         ),
+        Mistake(
+            lambda g: g.max(0),
+            "This is the largest gradient of each column. b[d] is used in every row, and the "
+            "gradients of all its uses count: they add up.",
+        ),
     ),
     after="Next: unbroadcast in docs/tiny.py does this for every shape, so that no rule has to.",
 )
@@ -260,6 +290,31 @@ of shape (n, m), return dL/da and dL/db.
             lambda g, a, b: (g.sum(1) * b, g.sum(0) * a),
             "Added up too early: g[i, j] meets b[j], and the sum over j comes after the product. "
             "The sum of products is not the product with a sum.",
+        ),
+        Mistake(
+            lambda g, a, b: (g.sum(1) * b.sum(), g.sum(0) * a.sum()),
+            "Two sums, and then their product. g[i, j] meets b[j], the b of its own column: first "
+            "multiply the pairs, then add up.",
+        ),
+        Mistake(
+            lambda g, a, b: (g @ a, b @ g),
+            "In each gradient the wrong vector: y[i, j] = a[i] b[j], so its derivative by a[i] is "
+            "b[j]. dL/da contains no a.",
+        ),
+        Mistake(
+            lambda g, a, b: (g @ b, g @ a),
+            "dL/da is right. In dL/db the sum runs along the rows of g, where j counts. b[j] is "
+            "used in column j, so its sum runs over i.",
+        ),
+        Mistake(
+            lambda g, a, b: (b @ g, a @ g),
+            "dL/db is right. In dL/da the sum runs along the columns of g, where i counts. a[i] is "
+            "used in row i, so its sum runs over j.",
+        ),
+        Mistake(
+            lambda g, a, b: ((g * b).sum(0), (g * a[:, np.newaxis]).sum(1)),
+            "The products are right, and the sums run along the wrong axes: a[i] is used in row i, "
+            "so the products of row i are added up; b[j] is used in column j.",
         ),
     ),
     after="Next: 2.3, where each element of a matrix is used in a whole row.",

@@ -12,6 +12,12 @@ def max_rule(g: Array, x: Array, y: Array) -> Array:
     return g[:, np.newaxis] * (x == y[:, np.newaxis])
 
 
+def _into_rows(g: Array, x: Array, y: Array) -> Array:
+    slope = np.zeros_like(x)
+    slope[x.argmax(1)] = g
+    return slope
+
+
 MAX = Exercise(
     number="P.5",
     chapter=2,
@@ -20,7 +26,7 @@ MAX = Exercise(
     minutes=4,
     task="""
 x has shape (N, D), and y = x.max(1) has shape (N,): the largest number of each row. Given
-g = dL/dy, return dL/dx. No row holds its largest number twice.
+g = dL/dy, return dL/dx. No row has equal numbers.
 """,
     hints=(
         "If the largest number of a row grows by a little, y grows by the same. If another one "
@@ -61,6 +67,16 @@ g = dL/dy, return dL/dx. No row holds its largest number twice.
             lambda g, x, y: g * (x == y[:, np.newaxis]),
             "The places are right, but g[n] belongs to row n, and NumPy lines it up with the "
             "columns: g needs a second axis, as y does.",
+        ),
+        Mistake(
+            lambda g, x, y: g * (x == y),
+            "y[n] is the largest number of row n, but NumPy lines y up with the columns, and "
+            "compares x[n, d] with y[d]. y needs a second axis, of length 1, and so does g.",
+        ),
+        Mistake(
+            _into_rows,
+            "`x.argmax(1)` gives a column for each row, and slope[these] takes them for rows. A "
+            "place in a matrix needs both: the rows 0, 1, 2, ... and their columns.",
         ),
     ),
     after="Next: what should happen when two numbers are the largest? Try `mg.max` and PyTorch.",

@@ -71,6 +71,51 @@ So each row of y has length 1. Given g = dL/dy, return dL/dx.
             "The inner product <g, y> is summed over the whole matrix. Rows do not know each "
             "other: one sum for each row.",
         ),
+        Mistake(
+            lambda g, x, y: (g - y * (g * y).sum()) / np.linalg.norm(x),
+            "The sum and the length are those of the whole matrix. Each row has a length of its "
+            "own, and an inner product <g, y> of its own.",
+        ),
+        Mistake(
+            lambda g, x, y: (g - y * (g * y).sum(1)) / np.linalg.norm(x, axis=1),
+            "The formula is right, but the sum and the length of row n lie along the wrong axis: "
+            "NumPy lines up a vector of N numbers with the columns. Keep them as columns, with "
+            "`keepdims=True`.",
+        ),
+        Mistake(
+            lambda g, x, y: (g - y * (g * y).sum(1)) / _length(x),
+            "The formula is right, but the sum of row n lies along the wrong axis: NumPy lines up "
+            "a vector of N numbers with the columns. Keep it as a column, with `keepdims=True`.",
+        ),
+        Mistake(
+            lambda g, x, y: (g + y * (g * y).sum(1, keepdims=True)) / _length(x),
+            "The part of g along y is added here, and should be taken away: a row that grows along "
+            "itself changes nothing in y.",
+        ),
+        Mistake(
+            lambda g, x, y: (g - y * (g * y).mean(1, keepdims=True)) / _length(x),
+            "The inner product <g, y> is a sum over the row. This is its mean, so too little is "
+            "taken away.",
+        ),
+        Mistake(
+            lambda g, x, y: (g - (g * y).sum(1, keepdims=True)) / _length(x),
+            "The inner product <g, y> says how much of y there is in g. What is to be taken away "
+            "is that much *of y*: the vector y is missing.",
+        ),
+        Mistake(
+            lambda g, x, y: (g - x * (g * y).sum(1, keepdims=True)) / _length(x),
+            "What is to be taken away is the part along y, a vector of length 1. Here it is along "
+            "x, which is r times as long.",
+        ),
+        Mistake(
+            lambda g, x, y: (g - y * (g * y).sum(1, keepdims=True)) / _length(x) ** 2,
+            "Divided by r^2, as if the root was forgotten: y = x / r, so a change of x counts 1/r.",
+        ),
+        Mistake(
+            lambda g, x, y: (g - y * (g * y).sum(0)) / np.linalg.norm(x, axis=0),
+            "Sum and length are taken over the columns. The rows have length 1: both belong to a "
+            "row, axis 1.",
+        ),
     ),
     after="Next: P.10 and P.12 have the same form: g, less the part that cannot change y.",
 )
@@ -151,6 +196,31 @@ normalization without eps, scale and shift.
             "The means are taken over the features. The statistics of a column come from the "
             "batch, so their gradients are means over the batch, axis 0.",
         ),
+        Mistake(
+            lambda g, x, y: (g - g.mean(0) - (g * y).mean(0)) / x.std(0),
+            "The mean of g times y says how much of y there is in g. What goes is that much *of "
+            "y*: the factor y is missing in the last term.",
+        ),
+        Mistake(
+            lambda g, x, y: (g - g.mean(0) + y * (g * y).mean(0)) / x.std(0),
+            "The part along y is added here, and should be taken away: stretching a column about "
+            "its mean leaves y as it is.",
+        ),
+        Mistake(
+            lambda g, x, y: (g + g.mean(0) - y * (g * y).mean(0)) / x.std(0),
+            "The mean of g is added here, and should be taken away: adding 1 to a whole column "
+            "leaves y as it is, so each column of dL/dx must sum to 0.",
+        ),
+        Mistake(
+            lambda g, x, y: (g - g.mean() - y * (g * y).mean()) / x.std(0),
+            "The means are taken over the whole matrix. Each column is standardized by itself, so "
+            "each has means of its own, over the batch.",
+        ),
+        Mistake(
+            lambda g, x, y: (g - g.mean(0) - y * g * y) / x.std(0),
+            "The last term is the diagonal only: what x[n] does to y[n] through the standard "
+            "deviation. It changes every y of its column, so a mean over the batch belongs there.",
+        ),
     ),
     after="Next: the rule of batch norm in minigrad/ops/norm.py is this line, with the scale.",
 )
@@ -219,6 +289,25 @@ is not.
             lambda g, x, y: g * np.exp(x - y[:, np.newaxis]),
             "The softmax is right, but g[n] belongs to row n, and NumPy lines it up with the "
             "columns: g needs a second axis, as y does.",
+        ),
+        Mistake(
+            lambda g, x, y: g * np.exp(x - y),
+            "Both g and y have one axis, and NumPy lines them up with the columns of x. g[n] and "
+            "y[n] belong to row n: both need a second axis, of length 1.",
+        ),
+        Mistake(
+            lambda g, x, y: g[:, np.newaxis] * np.exp(x - y),
+            "g stands in its rows, but x[n, d] meets y[d], since NumPy lines up a vector with the "
+            "columns. y[n] belongs to row n: it needs a second axis, as g has.",
+        ),
+        Mistake(
+            lambda g, x, y: g[:, np.newaxis] * (x - y[:, np.newaxis]),
+            "x - y is the logarithm of the softmax. dy/dx is the softmax itself: its exponential.",
+        ),
+        Mistake(
+            lambda g, x, y: g[:, np.newaxis] * (x == x.max(1, keepdims=True)),
+            "This is the rule of the maximum, where all goes to the largest number. The log-sum-exp"
+            " is a soft maximum: each number gets its share, the softmax.",
         ),
     ),
     after="Next: P.12; cross-entropy is logsumexp minus the right class's logit (chapter 6).",
@@ -289,6 +378,30 @@ exponentials of the row. Given g = dL/dy, return dL/dx. The rule needs y alone, 
             lambda g, y: y - g,
             "y minus the target is the gradient of softmax and cross-entropy together. Here L is "
             "any function of y, and g is its gradient, not a target.",
+        ),
+        Mistake(
+            lambda g, y: y * (g - (g * y).sum(1)),
+            "The formula is right, but the sum of row n lies along the wrong axis: NumPy lines up "
+            "a vector of N numbers with the columns. Keep it as a column, with `keepdims=True`.",
+        ),
+        Mistake(
+            lambda g, y: y * (g + (g * y).sum(1, keepdims=True)),
+            "The weighted mean is added here, and should be taken away: each row of dL/dx must sum "
+            "to 0, since adding 1 to a whole row of x changes nothing.",
+        ),
+        Mistake(
+            lambda g, y: y * (g - (g * y).mean(1, keepdims=True)),
+            "Nearly: the weights y sum to 1 already, so the weighted mean is the sum of g y. This "
+            "divides it by the number of columns once more.",
+        ),
+        Mistake(
+            lambda g, y: y * (g - (g * y).sum(0)),
+            "The weighted mean is taken over a column. A softmax is over a row, axis 1.",
+        ),
+        Mistake(
+            lambda g, y: y * g - (g * y).sum(1, keepdims=True),
+            "The sum is taken away as it is; the factor y is missing before it. Brackets: y times "
+            "all of the difference.",
         ),
     ),
     after="Next: put L = -log(y[target]) into your rule: it becomes y minus one-hot (chapter 6).",

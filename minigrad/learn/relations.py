@@ -228,7 +228,7 @@ def apart(got: Array, right: Array, within: float = WITHIN) -> Array:
     """Which elements differ by more than a part of the largest number, or of 1."""
     finite = np.abs(right[np.isfinite(right)])
     scale = max(1.0, float(finite.max(initial=0)))
-    with np.errstate(invalid="ignore"):  # infinity minus infinity
+    with np.errstate(invalid="ignore", over="ignore"):  # infinity minus infinity
         same = (got == right) | (np.abs(got - right) <= within * scale)
     return ~(same | (np.isnan(got) & np.isnan(right)))
 
