@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 import minigrad as mg
 from minigrad import nn
-from minigrad.learn.exercise import Array, Exercise, Mistake, Rule, Values, draw
+from minigrad.learn.exercise import (
+    Array,
+    Exercise,
+    Mistake,
+    Result,
+    Rule,
+    Values,
+    Wrong,
+    draw,
+)
 
 # --- 5.1 the way back --------------------------------------------------------------------------
 
@@ -43,6 +53,13 @@ def _gradients(to_x: Callable[[Array, Array, Array], Array]) -> Any:
         return to_x(g * gamma, x_hat, s), (g * x_hat).sum(axis=0), g.sum(axis=0)
 
     return rules
+
+
+def _unbiased(g: Array, x: Array, gamma: Array, eps: float) -> tuple[Array, Array, Array]:
+    s = np.sqrt(x.var(axis=0, ddof=1) + eps)
+    x_hat, h = (x - x.mean(axis=0)) / s, g * gamma
+    to_x = (h - h.mean(axis=0) - x_hat * (h * x_hat).mean(axis=0)) / s
+    return to_x, (g * x_hat).sum(axis=0), g.sum(axis=0)
 
 
 BACKWARD = Exercise(
@@ -134,6 +151,31 @@ the three gradients dL/dx (N, D), dL/dgamma (D,) and dL/dbeta (D,).
             "Means in place of sums for gamma and beta. Each was repeated for every example, and "
             "the gradient of what was repeated is the sum over the copies.",
         ),
+        Mistake(
+            _gradients(lambda h, x_hat, s: h - h.mean(axis=0) - x_hat * (h * x_hat).mean(axis=0)),
+            "In dL/dx the division by s is missing: if x is spread widely, a change of x changes "
+            "x_hat little.",
+        ),
+        Mistake(
+            _gradients(
+                lambda h, x_hat, s: (h - h.mean(axis=0) + x_hat * (h * x_hat).mean(axis=0)) / s
+            ),
+            "In dL/dx the last term has the wrong sign: the path through s is *taken away*, since "
+            "x_hat shrinks where s grows.",
+        ),
+        Mistake(
+            _unbiased,
+            "s is the unbiased deviation (`ddof=1`), in x_hat too. In training batch norm divides "
+            "by the biased one, so that each column of x_hat has the variance 1.",
+        ),
+        Mistake(
+            lambda g, x, gamma, eps: (
+                batch_norm_rules(g, x, gamma, eps)[0],
+                (g * x).sum(axis=0),
+                g.sum(axis=0),
+            ),
+            "dL/dgamma has x as a factor. gamma multiplies the *normalized* x, so it is x_hat.",
+        ),
     ),
     after="Next: compare with `backward` in minigrad/backends/numpy/norm.py, which does the same.",
 )
@@ -218,6 +260,30 @@ convention: `momentum` is the share of the new batch, and the batch's variance i
             "The batch is added and the past is not weakened, so both would grow with each batch. "
             "A running mean gives the past the weight 1 - momentum.",
         ),
+        Mistake(
+            lambda running_mean, running_var, x, momentum: (
+                running_mean + momentum * (x.mean(axis=0) - running_mean),
+                running_var + momentum * (x.std(axis=0, ddof=1) - running_var),
+            ),
+            "The running mean is right. The other one follows the standard deviation; what is kept "
+            "is the variance, its square.",
+        ),
+        Mistake(
+            lambda running_mean, running_var, x, momentum: (
+                x.mean(axis=0),
+                x.var(axis=0, ddof=1),
+            ),
+            "These are the mean and variance of the batch alone, and the past plays no part. They "
+            "are to move the running ones a little, by the share `momentum`.",
+        ),
+        Mistake(
+            lambda running_mean, running_var, x, momentum: (
+                running_mean + momentum * (x.mean() - running_mean),
+                running_var + momentum * (x.var(ddof=1) - running_var),
+            ),
+            "One mean and one variance are taken over all numbers of the batch. Each column has "
+            "its own: `axis=0`.",
+        ),
     ),
     after="Next: in update_statistics of minigrad/backends/arrays.py the same stands in two lines.",
 )
@@ -258,6 +324,29 @@ def _tried(shape: tuple[int, int], n: int, d: int, layer: str) -> Array:
         module = nn.BatchNorm1d(shape[1], dtype="float64").train(layer == TRAIN)
     before, after = (module(mg.tensor(values)).detach().numpy() for values in (x, moved))
     return np.asarray(np.abs(after - before) > 1e-9, np.float64)
+
+
+def _changed_like(change: Callable[[Array, int, int, str], None]) -> Any:
+    """A wrong answer that sets other numbers, from the right ones on."""
+
+    def mark(shape: tuple[int, int], n: int, d: int, layer: str) -> Array:
+        mask = affected(shape, n, d, layer)
+        change(mask, n, d, layer)
+        return mask
+
+    return mark
+
+
+def _all_in_training(mask: Array, n: int, d: int, layer: str) -> None:
+    mask[...] = 1.0 if layer == TRAIN else mask
+
+
+def _not_itself(mask: Array, n: int, d: int, layer: str) -> None:
+    mask[n, d] = 1.0 if layer == EVAL else 0.0
+
+
+def _cross(mask: Array, n: int, d: int, layer: str) -> None:
+    mask[n] = 1.0 if layer == TRAIN else mask[n]
 
 
 def _taken_for(others: dict[str, str]) -> Any:
@@ -319,6 +408,26 @@ not, for the layers "batch norm, train()", "batch norm, eval()" and "layer norm"
             "Layer norm has a mean as well, over the features of the example: x[n, d] is a part of "
             "it, and the other features of the example feel it.",
         ),
+        Mistake(
+            _taken_for({TRAIN: EVAL, LAYER: EVAL}),
+            "Only y[n, d] itself is marked, for every layer. Two of them compute a mean of x: all "
+            "numbers that share it with x[n, d] change with it.",
+        ),
+        Mistake(
+            _changed_like(_not_itself),
+            "y[n, d] itself is left out where a mean is computed. It changes as well, since "
+            "x[n, d] changes.",
+        ),
+        Mistake(
+            _changed_like(_all_in_training),
+            "In training not everything changes: batch norm has a mean for each feature, so the "
+            "other features do not feel x[n, d].",
+        ),
+        Mistake(
+            _changed_like(_cross),
+            "In training a row is marked as well as a column. Batch norm has a mean over the "
+            "examples of one feature alone, so the other features of example n stay.",
+        ),
     ),
     after="Try it on a network: which gradients of the inputs are 0 if L is one output only?",
 )
@@ -329,12 +438,22 @@ not, for the layers "batch norm, train()", "batch norm, eval()" and "layer norm"
 class _BatchNorm:
     """Batch norm in training without scale and shift, on arrays, as the exercise hands it over."""
 
+    calls = 0
+
     def __call__(self, x: Array) -> Array:
+        self.calls += 1
         x_hat, _ = _normalized(x, 1e-5)
         return x_hat
 
+    def __deepcopy__(self, memo: Any) -> _BatchNorm:
+        """Return itself, so that its calls are counted."""
+        return self
+
     def __repr__(self) -> str:
         return "batch_norm"
+
+
+BATCH_NORM = _BatchNorm()
 
 
 def layer_norm(x: Array, batch_norm: Callable[[Array], Array]) -> Array:
@@ -346,6 +465,21 @@ def _by_rows(x: Array, batch_norm: Any) -> Array:
     return np.stack([(row - row.mean()) / np.sqrt(row.var() + 1e-5) for row in x])
 
 
+class _ByBatchNorm(Values):
+    """Values of a function that has to use what it is given."""
+
+    def __call__(self, function: Any) -> Iterator[Result]:
+        """Yield each result in each case."""
+        before = BATCH_NORM.calls
+        for result in super().__call__(function):
+            if BATCH_NORM.calls == before:
+                raise Wrong(
+                    "`batch_norm` was not called. The exercise is to find how it can do the work, "
+                    "without a mean of your own."
+                )
+            yield replace(result, where=result.where.partition(", batch_norm")[0])
+
+
 LAYER_NORM = Exercise(
     number="5.4",
     chapter=5,
@@ -354,19 +488,20 @@ LAYER_NORM = Exercise(
     minutes=5,
     task="""
 You are given a function `batch_norm(x)` that normalizes each *column* of an array (N, D): mean 0,
-variance 1. With its help, and without any mean of your own, normalize each *row* of x.
+variance 1 (a little less, since eps = 1e-5 is added to the variance under the root). With its help,
+and without any mean of your own, normalize each *row* of x.
 """,
     hints=(
         "What would x have to look like for its rows to be columns?",
         "Transpose, normalize, and transpose back, so that the result has the shape of x.",
     ),
     answer=layer_norm,
-    judge=Values(
+    judge=_ByBatchNorm(
         truth=_by_rows,
         needs=("x", "batch_norm"),
         cases=(
-            draw(0, x=(4, 3), batch_norm=_BatchNorm()),
-            draw(1, x=(3, 3), batch_norm=_BatchNorm()),
+            draw(0, x=(4, 3), batch_norm=BATCH_NORM),
+            draw(1, x=(3, 3), batch_norm=BATCH_NORM),
         ),
         torch="torch.nn.functional.layer_norm(x, (3,))",
         names=("the normalized array",),

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import numpy as np
 
-from minigrad.learn.exercise import Array, Exercise, Mistake, Values, draw
+from minigrad.learn.exercise import Array, Exercise, Mistake, Result, Values, Wrong, draw
+from minigrad.learn.faults import is_close
 from minigrad.learn.judges import differences
 
 # --- 6.1 logsumexp ----------------------------------------------------------------------------
@@ -65,8 +69,8 @@ in different rows.
         ),
         Mistake(
             lambda z: z.min(axis=1) + np.log(np.sum(np.exp(z - z.min(axis=1)[:, None]), axis=1)),
-            "The smallest logit is subtracted, so the other exponents become positive, and "
-            "e^(800 + 800) overflows. Which logit makes all exponents at most 0?",
+            "What is subtracted is not the largest logit of the row, so that some exponents stay "
+            "positive, and a power overflows. Which logit makes all exponents at most 0?",
         ),
         Mistake(
             lambda z: z.max(axis=1) + np.log(np.sum(np.exp(z - z.max(axis=1)), axis=1)),
@@ -82,6 +86,24 @@ in different rows.
             lambda z: z.max(axis=1),
             "The largest logit alone is a good guess, and always too small: with "
             "two equal logits m the result is m + log 2.",
+        ),
+        Mistake(
+            lambda z: np.log(np.sum(np.exp(np.clip(z, -700, 700)), axis=1)),
+            "The logits are cut off at 700. Nothing overflows, but the result is wrong: it can "
+            "never be larger than about 700, and its derivative there is 0.",
+        ),
+        Mistake(
+            lambda z: (
+                np.abs(z).max(axis=1)
+                + np.log(np.sum(np.exp(z - np.abs(z).max(axis=1)[:, None]), axis=1))
+            ),
+            "The largest absolute value is subtracted. In a row near -1000 this is 1000, all "
+            "powers underflow to 0, and the logarithm of 0 is minus infinity.",
+        ),
+        Mistake(
+            lambda z: np.sum(z, axis=1),
+            "This is the sum of the logarithms: log(e^a) + log(e^b) is a + b. The logarithm of a "
+            "sum is something else, so the sum has to be taken first.",
         ),
     ),
     after="Next: the rule puzzle with logsumexp; its derivative is an old acquaintance.",
@@ -115,6 +137,12 @@ def _mean_cross_entropy(z: Array, classes: Array, s: float = 0.0) -> Array:
 def _columns(z: Array, classes: Array) -> Array:
     p = _softmax(z)
     p[:, classes] -= 1
+    return p / len(z)
+
+
+def _rows(z: Array, classes: Array) -> Array:
+    p = _softmax(z)
+    p[classes] -= 1
     return p / len(z)
 
 
@@ -184,6 +212,30 @@ Logits z have the shape (N, K); classes holds the number of the right class of e
             "The logits themselves are no probabilities: softmax comes first, then 1 is "
             "subtracted at the right class.",
         ),
+        Mistake(
+            _rows,
+            "p[classes] takes whole *rows*: the classes are used as numbers of examples. One entry "
+            "of each row is meant: give the number of the row beside the number of its class.",
+        ),
+        Mistake(
+            lambda z, classes: (_softmax(z) - 1) / len(z),
+            "1 is subtracted everywhere. Only the entry of the right class loses 1.",
+        ),
+        Mistake(
+            lambda z, classes: np.where(_one_hot(classes, z), -1.0, _softmax(z)) / len(z),
+            "The entry of the right class is -1: `=` has replaced its probability. 1 is to be "
+            "subtracted from it.",
+        ),
+        Mistake(
+            lambda z, classes: (_softmax(z) - 1) * _one_hot(classes, z) / len(z),
+            "Only the right class has a gradient. The other logits are in the sum below the "
+            "fraction bar, so each of them has its probability as derivative.",
+        ),
+        Mistake(
+            lambda z, classes: -_one_hot(classes, z) / _softmax(z) / len(z),
+            "This is the derivative by the probabilities. The logits stand before softmax, so its "
+            "rule has still to be applied.",
+        ),
     ),
     after="Next: read the rule of log_softmax in minigrad/ops/activation.py, and find (4) in it.",
 )
@@ -199,6 +251,37 @@ def binary_cross_entropy(z: Array, t: Array) -> Array:
 def _through_p(z: Array, t: Array) -> Array:
     p = 1 / (1 + np.exp(-z))
     return -t * np.log(p) - (1 - t) * np.log(1 - p)
+
+
+class _UpToLargeLogits(Values):
+    """Values that are small in all cases but the last."""
+
+    def __call__(self, function: Any) -> Iterator[Result]:
+        """Yield each result in each case; what hides the overflow is told from other mistakes."""
+        small = True
+        for result in super().__call__(function):
+            got, right = result.got, result.expected
+            if (
+                small
+                and np.max(right) > 100
+                and _is_finite(got, right)
+                and not is_close(got, right)
+            ):
+                place = int(np.argmax(np.abs(got - right)))
+                z, t = (result.inputs[name][place] for name in ("z", "t"))
+                raise Wrong(
+                    "Right for small logits, and finite but wrong for large ones: for "
+                    f"z = {z:g} and t = {t:g} the loss is {got[place]:.3g}, and should be "
+                    f"{right[place]:g}. What hides the overflow (`clip`, a small number inside the "
+                    "logarithm, `nan_to_num`) does not mend it: where it acts, neither the loss "
+                    "nor its gradient is right. Start from the logit."
+                )
+            small = small and is_close(got, right)
+            yield result
+
+
+def _is_finite(got: Any, right: Array) -> bool:
+    return isinstance(got, np.ndarray) and got.shape == right.shape and bool(np.isfinite(got).all())
 
 
 BINARY = Exercise(
@@ -218,7 +301,7 @@ logits from -1000 to 1000.
         "is positive; with |z| both cases are one line.",
     ),
     answer=binary_cross_entropy,
-    judge=Values(
+    judge=_UpToLargeLogits(
         truth=lambda z, t: t * np.logaddexp(0, -z) + (1 - t) * np.logaddexp(0, z),
         needs=("z", "t"),
         cases=(
@@ -262,6 +345,20 @@ logits from -1000 to 1000.
             lambda z, t: np.logaddexp(0, -z) + t * z,
             "The roles of the two targets are swapped: here a large z is cheap for t = 0 and "
             "dear for t = 1, but a large z says that the answer is 1.",
+        ),
+        Mistake(
+            lambda z, t: np.maximum(z, 0) - t * z,
+            "Right far from 0 only. Between the two straight parts the loss is a curve: log(1 + "
+            "e^-|z|) is missing, log 2 at z = 0.",
+        ),
+        Mistake(
+            lambda z, t: np.mean(np.logaddexp(0, z) - t * z),
+            "This is the mean. One loss for each logit is asked for.",
+        ),
+        Mistake(
+            lambda z, t: np.where(t == 1, np.logaddexp(0, -z), np.logaddexp(0, z)),
+            "Right for the targets 0 and 1. A target may lie between them, and then both terms "
+            "count, with the shares t and 1 - t.",
         ),
     ),
     after="Next: compare with softplus in minigrad/ops/activation.py.",
@@ -344,6 +441,30 @@ Return the gradient dL/dz of the mean cross-entropy with these targets.
             ),
             "The predictions are smoothed, and the labels are not. What the network says stays "
             "as it is; it is the target that becomes less sure.",
+        ),
+        Mistake(
+            lambda z, classes, s: (
+                (_softmax(z) - s * _one_hot(classes, z) - (1 - s) / z.shape[1]) / len(z)
+            ),
+            "s and 1 - s are exchanged: s is the share that is spread, the right class keeps the "
+            "rest.",
+        ),
+        Mistake(
+            lambda z, classes, s: (
+                (_softmax(z) - (1 - s) * _one_hot(classes, z) - s / len(z)) / len(z)
+            ),
+            "s is divided by the number of examples. It is spread over the K classes of one "
+            "example.",
+        ),
+        Mistake(
+            lambda z, classes, s: (_softmax(z) - _one_hot(classes, z) - s / z.shape[1]) / len(z),
+            "The right class keeps all of its 1, and s comes on top, so the targets of a row add "
+            "up to 1 + s. What is spread has to be taken from somewhere.",
+        ),
+        Mistake(
+            lambda z, classes, s: (1 - s) * (_softmax(z) - _one_hot(classes, z)) / len(z),
+            "The whole gradient is multiplied by 1 - s. The predictions p keep their full share; "
+            "only the target of the right class becomes smaller.",
         ),
     ),
     after="Next: how large is the loss where the gradient is 0? Look up entropy in the chapter.",
