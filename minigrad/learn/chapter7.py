@@ -14,10 +14,10 @@ from minigrad.learn.exercise import (
     Exercise,
     Mistake,
     Result,
-    Values,
     Wrong,
     call,
 )
+from minigrad.learn.judges import several
 from minigrad.learn.optimizer_steps import same_steps
 
 # --- 7.1 momentum -------------------------------------------------------------------------------
@@ -83,6 +83,16 @@ arrays of one shape. Return the new theta and the new m, as new arrays.
             lambda theta, g, m, lr, mu: (mu * m + g, theta - lr * (mu * m + g)),
             "The two results are swapped: first the new theta, then the new m.",
         ),
+        Mistake(
+            lambda theta, g, m, lr, mu: (theta - lr * (mu * (mu * m + g) + g), mu * m + g),
+            "This is Nesterov's form: theta moves against mu m + g once more. In equation (3) it "
+            "moves against the new m itself.",
+        ),
+        Mistake(
+            lambda theta, g, m, lr, mu: (theta - lr * (m + mu * g), m + mu * g),
+            "mu multiplies the gradient. It is to weaken the *old* sum, so that old gradients fade "
+            "away; the new one is added in full.",
+        ),
     ),
     after="Next: read SGD.update in minigrad/optim/sgd.py; what does Nesterov's form do otherwise?",
     against="four steps of minigrad's optim.SGD",
@@ -110,22 +120,70 @@ def adam_step(
     return theta - lr * m_corrected / (np.sqrt(v_corrected) + eps), m, v
 
 
+def _mean(old: Array, new: Array, beta: float) -> Array:
+    return beta * old + (1 - beta) * new
+
+
+def _corrected(mean: Array, beta: float, t: int) -> Array:
+    return mean / (1 - beta**t)
+
+
+def _ratio(m: Array, v: Array, eps: float) -> Array:
+    return m / (np.sqrt(v) + eps)
+
+
 def _adam(
-    first: bool = True, second: bool = True, root: bool = True, late: int = 0, **other: bool
+    means: tuple[Callable[..., Array], Callable[..., Array]] = (_mean, _mean),
+    corrections: tuple[Callable[..., Array], Callable[..., Array]] = (_corrected, _corrected),
+    ratio: Callable[..., Array] = _ratio,
+    second: Callable[[Array, Array], Array] = lambda g, m: g * g,
+    results: Callable[..., Any] = lambda theta, m, v, m_hat, v_hat: (theta, m, v),
+    *,
+    sign: int = -1,
+    old: bool = False,
+    beta1_in_v: bool = False,
 ) -> Callable[..., Any]:
-    """Adam with a mistake: what is left out, or done otherwise."""
+    """Adam with a mistake: one of its parts done otherwise."""
 
     def step(theta: Array, g: Array, m: Array, v: Array, t: int, *numbers: float) -> Any:
         lr, beta1, beta2, eps = numbers
-        m = beta1 * m + (1 if other.get("sums") else 1 - beta1) * g
-        v = beta2 * v + (1 if other.get("sums") else 1 - beta2) * g * g
-        m_hat = m / (1 - beta1 ** (t - late)) if first else m
-        v_hat = v / (1 - beta2 ** (t - late)) if second else v
-        scale = (np.sqrt(v_hat) if root else v_hat) + eps
-        scale = np.sqrt(v_hat + eps) if other.get("inside") else scale
-        return theta - lr * m_hat / scale, *((m_hat, v_hat) if other.get("keep") else (m, v))
+        before = m, v
+        m = means[0](m, g, beta1)
+        v = means[1](v, second(g, m), beta1 if beta1_in_v else beta2)
+        m_used, v_used = before if old else (m, v)
+        m_hat, v_hat = corrections[0](m_used, beta1, t), corrections[1](v_used, beta2, t)
+        theta = theta + sign * lr * ratio(m_hat, v_hat, eps)
+        return results(theta, m, v, m_hat, v_hat)
 
     return step
+
+
+def _sum(old: Array, new: Array, beta: float) -> Array:
+    return beta * old + new
+
+
+def _weights_exchanged(old: Array, new: Array, beta: float) -> Array:
+    return _mean(old, new, 1 - beta)
+
+
+def _power(more: int) -> Callable[..., Array]:
+    return lambda mean, beta, t: mean / (1 - beta ** (t + more))
+
+
+def _as_it_is(mean: Array, beta: float, t: int) -> Array:
+    return mean
+
+
+def _exchanged_betas(step: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda theta, g, m, v, t, lr, beta1, beta2, eps: step(
+        theta, g, m, v, t, lr, beta2, beta1, eps
+    )
+
+
+def _beta1_twice(step: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda theta, g, m, v, t, lr, beta1, beta2, eps: step(
+        theta, g, m, v, t, lr, beta1, beta1, eps
+    )
 
 
 ADAM = Exercise(
@@ -153,45 +211,116 @@ number of the step, counted from 1. Return the new theta, and m and v as the nex
     ),
     mistakes=(
         Mistake(
-            _adam(first=False, second=False),
+            _adam(corrections=(_as_it_is, _as_it_is)),
             "m and v are right, but the bias correction is missing. Both begin at 0, so after t "
             "steps they are too small by the factors 1 - beta1^t and 1 - beta2^t; the two differ, "
             "so they do not cancel.",
         ),
         Mistake(
-            _adam(second=False),
+            _adam(corrections=(_corrected, _as_it_is)),
             "Only m is corrected. v begins at 0 too: uncorrected it is too small, and the first "
             "steps become too long.",
         ),
         Mistake(
-            _adam(first=False),
+            _adam(corrections=(_as_it_is, _corrected)),
             "Only v is corrected. m begins at 0 too: uncorrected it is too small, and the first "
             "steps become too short.",
         ),
         Mistake(
-            _adam(inside=True),
+            _adam(ratio=lambda m, v, eps: m / np.sqrt(v + eps)),
             "eps stands inside the root. There it acts like the root of eps, which is far larger: "
             "small gradients make hardly any steps. Add it after the root.",
         ),
         Mistake(
-            _adam(keep=True),
+            _adam(results=lambda theta, m, v, m_hat, v_hat: (theta, m_hat, v_hat)),
             "The corrected means are handed to the next step, which corrects them once more. Use "
             "them in this step alone, and return m and v as they were before.",
         ),
         Mistake(
-            _adam(root=False),
+            _adam(ratio=lambda m, v, eps: m / (v + eps)),
             "The root is missing: v is a mean of squares, so only its root has the unit of a "
             "gradient, and only then is a step about lr long.",
         ),
         Mistake(
-            _adam(late=1),
+            _adam(corrections=(_power(-1), _power(-1))),
             "The powers are one too low: with t - 1 the first step divides by 1 - 1 = 0. After one "
             "gradient a mean has the weight 1 - beta, that is, t = 1 counts.",
         ),
         Mistake(
-            _adam(sums=True),
+            _adam(means=(_sum, _sum)),
             "The new gradient (and its square) is added in full. In a running mean it has the "
             "weight 1 - beta, so that the weights add up to 1.",
+        ),
+        Mistake(
+            _adam(means=(_sum, _mean)),
+            "v is right. m takes the gradient in with the weight 1: in a running mean it has the "
+            "weight 1 - beta1.",
+        ),
+        Mistake(
+            _adam(means=(_weights_exchanged, _mean)),
+            "v is right. In m the weights are exchanged: the past keeps beta1, which is near 1, "
+            "and the new gradient gets the rest.",
+        ),
+        Mistake(
+            _adam(means=(_weights_exchanged, _weights_exchanged)),
+            "In both means the weights are exchanged: the past keeps beta, which is near 1, and "
+            "what is new gets the rest.",
+        ),
+        Mistake(
+            _adam(beta1_in_v=True),
+            "m is right. v takes in the square with beta1; it has a beta of its own, beta2, and so "
+            "a longer memory.",
+        ),
+        Mistake(
+            _adam(sign=1),
+            "The sign is wrong: theta goes along the gradient, so the loss rises.",
+        ),
+        Mistake(
+            _adam(results=lambda theta, m, v, m_hat, v_hat: (theta, v, m)),
+            "m and v are returned in the wrong order: the exercise asks for theta, m, v.",
+        ),
+        Mistake(
+            _adam(old=True),
+            "theta moves by the m and v from before this step, which do not know its gradient (at "
+            "the first step they are 0, and theta stays). Take the gradient in first.",
+        ),
+        Mistake(
+            _adam(corrections=(_power(1), _power(1))),
+            "The powers are one too high. t counts from 1: at the first step a mean has the weight "
+            "1 - beta, with the power t = 1.",
+        ),
+        Mistake(
+            _adam(
+                corrections=(
+                    lambda mean, beta, t: mean / (1 - beta),
+                    lambda mean, beta, t: mean / (1 - beta),
+                )
+            ),
+            "The corrections divide by 1 - beta at every step: the power t is missing. With each "
+            "step the mean holds more of its weights, and has to be corrected less.",
+        ),
+        Mistake(
+            _adam(second=lambda g, m: m * m),
+            "v takes in the square of m. It is a running mean of the squares of the *gradients*, "
+            "which do not cancel as the gradients themselves do.",
+        ),
+        Mistake(
+            _adam(second=lambda g, m: g),
+            "v takes in g, not its square. A negative v has no root.",
+        ),
+        Mistake(
+            _adam(ratio=lambda m, v, eps: m / np.sqrt(v)),
+            "m and v are right, but eps is missing. It matters where the gradients are tiny; and "
+            "where they are all 0, the step is 0 / 0 without it.",
+        ),
+        Mistake(
+            _exchanged_betas(_adam()),
+            "beta1 and beta2 are exchanged: beta1 belongs to m, beta2 to v.",
+        ),
+        Mistake(
+            _beta1_twice(_adam()),
+            "beta1 is used for v too, in its mean and in its correction. v has a beta of its own, "
+            "beta2, and so a longer memory.",
         ),
     ),
     after="Next: find both corrections in Adam.numbers in minigrad/optim/adam.py.",
@@ -217,7 +346,8 @@ def _judge_clipped(function: Callable[..., list[Array]]) -> Iterator[Result]:
         random = np.random.RandomState(0)
         gradients = [scale * random.standard_normal(shape) for shape in shapes]
         before = [g.copy() for g in gradients]
-        got = call(function, {"gradients": gradients, "limit": limit})
+        given: list[Array] = []
+        got = call(_remembering(function, given), {"gradients": gradients, "limit": limit})
         if not (got is None or got is ... or isinstance(got, list | tuple)):
             raise Wrong("Return a list: one gradient for each that was given, in the same order.")
         length = math.sqrt(sum(float(x) ** 2 for g in before for x in g.flat))
@@ -227,7 +357,24 @@ def _judge_clipped(function: Callable[..., list[Array]]) -> Iterator[Result]:
         if len(results) != len(before):
             raise Wrong(f"{len(before)} gradients were given, and {len(results)} came back.")
         for i, (mine, g) in enumerate(zip(results, before, strict=True)):
-            yield Result(f"gradient {i}", mine, factor * g, where)
+            yield Result(f"the gradient number {i}", mine, factor * g, where)
+        arrays = [mine for mine in results if isinstance(mine, np.ndarray)]
+        if any(np.shares_memory(mine, g) for mine in arrays for g in given):
+            raise Wrong(
+                f"The numbers are right, but the list holds the very arrays that were given (for "
+                f"{where}). If somebody changes the one, the other changes too: return new arrays, "
+                "`g.copy()` where nothing is shortened."
+            )
+
+
+def _remembering(function: Callable[..., Any], given: list[Array]) -> Callable[..., Any]:
+    """The function, which notes the arrays that it is given."""
+
+    def called(gradients: list[Array], limit: float) -> Any:
+        given[:] = gradients
+        return function(gradients, limit)
+
+    return called
 
 
 CLIPPED = Exercise(
@@ -279,6 +426,35 @@ direction; if not, leave it as it is. Return a list of new arrays. All gradients
             "The lengths of the arrays are added. The length of the long vector is the root of the "
             "sum of all squares: 3 and 4 make 5, not 7.",
         ),
+        Mistake(
+            lambda gradients, limit: [
+                g * limit / max(max(np.linalg.norm(x) for x in gradients), limit) for g in gradients
+            ],
+            "One factor for all, but it is made from the longest array alone. The long vector is "
+            "longer than any of its parts: 3 and 4 make 5, not 4.",
+        ),
+        Mistake(
+            lambda gradients, limit: [
+                g * limit / max(max(np.abs(x).max() for x in gradients), limit) for g in gradients
+            ],
+            "One factor for all, but it is made from the largest element alone. The length is the "
+            "root of the sum of all squares.",
+        ),
+        Mistake(
+            lambda gradients, limit: [
+                g * limit / max(np.sqrt(sum(np.mean(x**2) for x in gradients)), limit)
+                for g in gradients
+            ],
+            "Means of the squares stand in the place of their sums, so a large array counts no "
+            "more than a small one.",
+        ),
+        Mistake(
+            lambda gradients, limit: [
+                g / max(np.sqrt(sum(np.sum(x**2) for x in gradients)), limit) for g in gradients
+            ],
+            "The factor is to be limit / length. Here `limit` does not stand above the fraction "
+            "bar.",
+        ),
     ),
     after="Next: read clip_grad_norm_ in minigrad/nn/utils.py; how does it avoid a division by 0?",
     against="the definition, element by element",
@@ -288,7 +464,10 @@ direction; if not, leave it as it is. Return a list of new arrays. All gradients
 
 
 def early_stop(losses: Array, patience: int) -> tuple[int, int]:
-    """Return the epoch with the best weights, and that at which training stops, both from 0."""
+    """Return the epoch with the best weights, and that at which training stops, both from 0.
+
+    losses is an array of shape (E,): the validation loss after each of E epochs.
+    """
     best = 0
     for now in range(len(losses)):
         if losses[now] < losses[best]:
@@ -326,6 +505,49 @@ def _never_reset(losses: Array, patience: int) -> tuple[int, int]:
     return best, len(losses) - 1
 
 
+def _by_the_last(losses: Array, patience: int) -> tuple[int, int]:
+    best, bad = 0, 0
+    for epoch in range(1, len(losses)):
+        if losses[epoch] < losses[epoch - 1]:
+            best, bad = epoch, 0
+        else:
+            bad += 1
+        if bad == patience:
+            return best, epoch
+    return best, len(losses) - 1
+
+
+def _first_is_bad(losses: Array, patience: int) -> tuple[int, int]:
+    best, bad = 0, 0
+    for epoch in range(len(losses)):
+        if losses[epoch] < losses[best]:
+            best = epoch
+        else:
+            bad += 1
+        if bad == patience:
+            return best, epoch
+    return best, len(losses) - 1
+
+
+LOSSES = (
+    ([1.0, 0.6, 0.5, 0.55, 0.52, 0.6, 0.4, 0.3], 3),
+    ([1.0, 0.9, 1.1, 0.8, 0.85, 0.7, 0.9, 0.6], 2),
+    ([0.5, 0.5, 0.5, 0.5], 2),
+    ([3.0, 2.0, 2.5, 2.4, 2.3, 2.2, 2.6], 3),
+    ([0.9, 0.7, 0.8, 0.75, 0.6, 0.65, 0.5, 0.55], 4),
+)
+
+
+def _judge_early(function: Any) -> Iterator[Result]:
+    names = ("the epoch to keep", "the last epoch")
+    for losses, patience in LOSSES:
+        case = {"losses": np.array(losses), "patience": patience}
+        got = several(call(function, case), names)
+        right = _stop_by_minima(case["losses"], patience)
+        for name, mine, epoch in zip(names, got, right, strict=True):
+            yield Result(name, mine, epoch, f"losses {losses}, patience = {patience}")
+
+
 EARLY = Exercise(
     number="7.4",
     chapter=7,
@@ -333,9 +555,9 @@ EARLY = Exercise(
     level=2,
     minutes=15,
     task="""
-losses holds the validation loss after each epoch. Training stops as soon as `patience` epochs in a
-row have brought no new lowest loss (an equal one is not lower), or when there are no more losses.
-Return two numbers: the epoch whose weights are to be kept, and the last epoch that was trained.
+losses, a NumPy array, holds the validation loss after each epoch. Training stops as soon as
+`patience` epochs in a row have brought no new lowest loss (an equal one is not lower), or when
+there are no more losses. Return two numbers: the epoch whose weights are to be kept, and the last epoch that was trained.
 Epochs count from 0.
 """,
     hints=(
@@ -343,18 +565,8 @@ Epochs count from 0.
         "How many epochs have gone by since the best one? When that is `patience`, stop.",
     ),
     answer=early_stop,
-    judge=Values(
-        truth=_stop_by_minima,
-        needs=("losses", "patience"),
-        cases=(
-            {"losses": np.array([1.0, 0.6, 0.5, 0.55, 0.52, 0.6, 0.4, 0.3]), "patience": 3},
-            {"losses": np.array([1.0, 0.9, 1.1, 0.8, 0.85, 0.7, 0.9, 0.6]), "patience": 2},
-            {"losses": np.array([0.5, 0.5, 0.5, 0.5]), "patience": 2},
-            {"losses": np.array([3.0, 2.0, 2.5, 2.4, 2.3, 2.2, 2.6]), "patience": 3},
-        ),
-        names=("the epoch to keep", "the last epoch"),
-        against="the lowest loss up to each epoch",
-    ),
+    judge=_judge_early,
+    against="the lowest loss up to each epoch",
     mistakes=(
         Mistake(
             lambda losses, patience: (int(np.argmin(losses)), _stop_by_minima(losses, patience)[1]),
@@ -391,6 +603,41 @@ Epochs count from 0.
                 losses - 1e-9 * np.arange(len(losses)), patience
             ),
             "An equal loss counts as progress here. On a plateau training would go on for ever.",
+        ),
+        Mistake(
+            _by_the_last,
+            "Each loss is compared with the one before, and any that is lower counts as a new "
+            "best. Compare with the lowest so far.",
+        ),
+        Mistake(
+            _first_is_bad,
+            "Bad epochs are counted from the beginning, and never from 0 again; even epoch 0 "
+            "counts as one. A new best loss starts the count anew.",
+        ),
+        Mistake(
+            lambda losses, patience: _stop_by_minima(losses, patience - 1),
+            "It stops one epoch early: `patience` epochs in a row may go by without a new lowest "
+            "loss.",
+        ),
+        Mistake(
+            lambda losses, patience: (
+                int(np.argmin(losses)),
+                min(int(np.argmin(losses)) + patience, len(losses) - 1),
+            ),
+            "The lowest of *all* losses is looked for, also among those that training never comes "
+            "to. Walk through the epochs, and stop at the first place where the patience is over.",
+        ),
+        Mistake(
+            lambda losses, patience: (_stop_by_minima(losses, patience)[0], len(losses)),
+            "The last epoch is the number of all losses. Epochs count from 0, so the last of n is "
+            "n - 1; and training may stop long before.",
+        ),
+        Mistake(
+            lambda losses, patience: (
+                float(losses[_stop_by_minima(losses, patience)[0]]),
+                _stop_by_minima(losses, patience)[1],
+            ),
+            "The first result is the lowest loss itself. Asked for is its epoch.",
         ),
     ),
     after="Next: find keep_best in train/lstm.py, which keeps the best weights of a run.",

@@ -46,6 +46,6 @@ def same_steps(
                 before = {"theta": theta.detach().numpy().copy()}
                 before |= {mine: state[ours].numpy().copy() for mine, ours in memory.items()}
                 for (name, right), mine in zip(before.items(), got, strict=True):
-                    yield Result(f"{name} after step {t}", mine, right, f"g near {scale:g}")
+                    yield Result(f"the new {name}", mine, right, f"step {t}, with g near {scale:g}")
 
     return judge
