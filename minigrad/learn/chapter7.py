@@ -557,8 +557,8 @@ EARLY = Exercise(
     task="""
 losses, a NumPy array, holds the validation loss after each epoch. Training stops as soon as
 `patience` epochs in a row have brought no new lowest loss (an equal one is not lower), or when
-there are no more losses. Return two numbers: the epoch whose weights are to be kept, and the last epoch that was trained.
-Epochs count from 0.
+there are no more losses. Return two numbers: the epoch whose weights are to be kept, and the last
+epoch that was trained. Epochs count from 0.
 """,
     hints=(
         "Walk through the epochs and remember one number: the epoch with the lowest loss so far.",
