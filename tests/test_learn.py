@@ -430,6 +430,52 @@ def test_an_error_that_is_not_the_mistakes_own_gets_no_explanation_of_it():
     assert said.startswith("Line 3") and "NoneType" in said and "heap" not in said
 
 
+LOOP = """
+import numpy as np
+
+def backward(output):
+    def visit(node, g):
+        node.grad += g
+        for parent, slope in node.parents:
+            visit(parent, g * slope)
+    visit(output, 1.0)
+
+def cross_entropy(logits, labels):
+    p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    return -np.log(p[np.arange(len(labels)), labels] + 1e-9).mean()
+
+def split(x, labels, n, seed):
+    order = ORDER
+    return x[order[n:]], labels[order[n:]], x[order[:n]], labels[order[:n]]
+"""
+
+
+@pytest.mark.parametrize(
+    ("number", "name", "order", "words"),
+    [
+        ("B.2", "backward", "0", "each `y = y + y` doubles the time"),
+        ("B.4", "cross_entropy", "0", "goes no higher than 20.72: for label 1 and logits [[100, 0"),
+        ("B.6", "split", "np.arange(len(x))", "are all of one class"),
+        ("B.6", "split", "np.random.permutation(len(x))", "Two calls with the same seed give"),
+        ("B.6", "split", "np.random.RandomState(7).permutation(len(x))", "`seed` plays no part"),
+        ("B.6", "split", "np.arange(len(x)); x -= 1", "changed its argument x in pl"),
+        ("B.6", "split", "0; return x, x, labels, labels", "have 2, 2, 1 and 1 axes; it should"),
+    ],
+)
+def test_a_bug_that_is_mended_in_another_wrong_way_is_told(number, name, order, words):
+    report = check(number, load(LOOP.replace("ORDER", order))[name])
+    assert not report and words in report.message and "Perhaps" not in report.message
+
+
+def test_a_recursion_limit_that_an_answer_raises_is_put_back():
+    limit = sys.getrecursionlimit()
+    source = (
+        "import sys\ndef sum_rule(g, x, axis):\n    sys.setrecursionlimit(7777)\n    return g\n"
+    )
+    assert not check("P.1", load(source)["sum_rule"])
+    assert sys.getrecursionlimit() == limit
+
+
 def test_warnings_of_numpy_are_no_errors():
     assert "contains" in check("2.3", lambda g, A, B: (g / 0, B)).message
 

@@ -91,7 +91,8 @@ def _judge(
         if asked > 100:  # of the doublings, 9 nodes and 256 paths
             raise Wrong(
                 "The derivatives are right, but each `y = y + y` doubles the time: some nodes are "
-                "visited again and again. Each is to hand on once, when its gradient is complete."
+                "visited again and again, once for each path. Add up at the nodes, and let each "
+                "hand on once, when its gradient is complete."
             )
         chain = start = Node(1.0)
         for _ in range(5000):
@@ -269,13 +270,14 @@ def _backward_by_recursion(output: Node) -> None:
     visit(output)
 
 
-def _backward_along_paths(output: Node) -> None:
-    def visit(node: Node, g: float) -> None:
-        node.grad += g
+def _backward_overwriting(output: Node) -> None:
+    output.grad = 1.0
+    stack = [output]
+    while stack:
+        node = stack.pop()
         for parent, slope in node.parents:
-            visit(parent, g * slope)
-
-    visit(output, 1.0)
+            parent.grad = node.grad * slope
+            stack.append(parent)
 
 
 def backward_each_once(output: Node, first: int = -1) -> None:
@@ -389,16 +391,16 @@ right after `y = y + y` many times, in a time that does not double each time, an
             "complete.",
         ),
         Mistake(
-            _backward_along_paths,
-            "The derivatives are right: this is the sum over all paths. But each path is walked by"
-            " itself, twice as many after each y = y + y. Add up at the nodes, and let each hand "
-            "on once, when its gradient is complete.",
+            _backward_overwriting,
+            "A node that is used twice keeps only what came last. The derivative is a sum over all "
+            "paths: what arrives is added. Then the order counts: a node must hand on once, when "
+            "its gradient is complete.",
         ),
         Mistake(
             _backward_in_order,
-            "The order is right: each node hands on after all that used it. But the recursion that"
-            " finds this order fails for a chain of 5000 operations, since Python ends it at some "
-            "1000 levels. The ages give an order without recursion.",
+            "Recursion fails for a chain of 5000 operations, since Python ends it at some 1000 "
+            "levels, however right the order is that it finds. The ages give an order without "
+            "recursion.",
         ),
         Mistake(
             backward_each_once,

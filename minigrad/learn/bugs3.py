@@ -9,6 +9,7 @@ import numpy as np
 
 import minigrad as mg
 from minigrad.learn.exercise import Array, Exercise, Mistake, Result, Wrong, call
+from minigrad.learn.faults import listed
 from minigrad.learn.judges import several
 
 # --- B.5 a forgotten zero_grad --------------------------------------------------------------------
@@ -175,10 +176,6 @@ def _split_twice(
     return x[train], labels[train], x[validation], labels[validation]
 
 
-def _split_in_order(x: Array, labels: Array, n: int, seed: int) -> tuple[Array, ...]:
-    return x[n:], labels[n:], x[:n], labels[:n]
-
-
 def _split_labels_apart(x: Array, labels: Array, n: int, seed: int) -> tuple[Array, ...]:
     random = np.random.RandomState(seed)
     x, labels = x[random.permutation(len(x))], labels[random.permutation(len(x))]
@@ -201,11 +198,6 @@ def _split_with_repeats(x: Array, labels: Array, n: int, seed: int) -> tuple[Arr
     return x[train], labels[train], x[validation], labels[validation]
 
 
-def _split_x_first(x: Array, labels: Array, n: int, seed: int) -> tuple[Array, ...]:
-    order = np.random.RandomState(seed).permutation(len(x))
-    return x[order[n:]], x[order[:n]], labels[order[n:]], labels[order[:n]]
-
-
 def _split_losing_some(x: Array, labels: Array, n: int, seed: int) -> tuple[Array, ...]:
     order = np.random.RandomState(seed).permutation(len(x))
     train, validation = order[n + 1 :], order[:n]
@@ -222,8 +214,9 @@ def _judge_split(split: Callable[..., Any]) -> Iterator[Result]:
         parts = several(call(split, given), names)
         if [np.ndim(part) for part in parts] != [2, 1, 2, 1]:
             raise Wrong(
-                "Four arrays, in this order: x and labels to train on, then x and labels to "
-                "validate."
+                f"The four results have {listed([str(np.ndim(part)) for part in parts])} axes; it "
+                "should be 2, 1, 2 and 1. The order: x and labels to train on come first, then x "
+                "and labels to validate."
             )
         train, train_labels, validation, validation_labels = map(np.asarray, parts)
         seen, kept = (part[:, 0].astype(int).tolist() for part in (train, validation))
@@ -236,7 +229,10 @@ def _judge_split(split: Callable[..., Any]) -> Iterator[Result]:
         yield Result("the number of examples in neither part", lost, 0, where)
         yield Result("the number of examples with another's label", strangers, 0, where)
         if len({i // 10 for i in kept}) == 1:
-            raise Wrong("The validation examples are all of one class: the split is not random.")
+            raise Wrong(
+                "The parts have nothing in common, but the validation examples are all of one "
+                "class: the data are sorted by class, and the split is not random."
+            )
         again, *others = (
             set(several(call(split, {**given, "seed": k}), names)[2][:, 0])
             for k in (seed, seed + 1, seed + 2, seed + 3)
@@ -279,12 +275,6 @@ mend it. The examples come sorted by class, so the split has to stay random.
             "new ones.",
         ),
         Mistake(
-            _split_in_order,
-            "No example is in both parts any more, but the split is not random: the data are "
-            "sorted by class, so the validation set holds few classes, and the training lacks just"
-            " these.",
-        ),
-        Mistake(
             _split_labels_apart,
             "x and labels are shuffled apart, so examples have the labels of others: nothing can "
             "be learnt from them. One order for both.",
@@ -303,11 +293,6 @@ mend it. The examples come sorted by class, so the split has to stay random.
             _split_with_repeats,
             "`choice` draws with replacement: some examples are in the validation set twice, and "
             "it holds fewer different ones than asked for. A permutation has each example once.",
-        ),
-        Mistake(
-            _split_x_first,
-            "The parts are right, but their order is another: x and labels to train on come first,"
-            " then x and labels to validate.",
         ),
         Mistake(
             _split_losing_some,

@@ -212,9 +212,22 @@ normalization without eps, scale and shift.
             "leaves y as it is, so each column of dL/dx must sum to 0.",
         ),
         Mistake(
-            lambda g, x, y: (g - g.mean() - y * (g * y).mean()) / x.std(0),
-            "The means are taken over the whole matrix. Each column is standardized by itself, so "
-            "each has means of its own, over the batch.",
+            lambda g, x, y: (g - g.mean() - y * (g * y).mean()) / x.std(),
+            "The means, and the deviation, are taken over the whole matrix. Each column is "
+            "standardized by itself: it has means of its own, over the batch.",
+        ),
+        Mistake(
+            lambda g, x, y: (
+                (g - g.mean(1, keepdims=True) - y * (g * y).mean(1, keepdims=True))
+                / x.std(1, keepdims=True)
+            ),
+            "The means, and the deviation, are taken over the features: this is the rule of layer "
+            "norm. Here the statistics are those of a column, over the batch: axis 0.",
+        ),
+        Mistake(
+            lambda g, x, y: (g - g.mean(0) - y * (g * y).mean(0)) / x.var(0),
+            "All three ways are there, but it is divided by the variance. y is x in units of the "
+            "standard deviation, its root.",
         ),
         Mistake(
             lambda g, x, y: (g - g.mean(0) - y * g * y) / x.std(0),
@@ -234,6 +247,12 @@ def logsumexp_rule(g: Array, x: Array, y: Array) -> Array:
 def _logsumexp(x: Array) -> Array:
     largest = x.max(1)
     return largest + np.log(np.exp(x - largest[:, np.newaxis]).sum(1))
+
+
+def _over(g: Array, x: Array, axis: int | None) -> Array:
+    """The answer, but for the axis of the softmax's sum."""
+    shares = np.exp(x - x.max(1, keepdims=True))
+    return g[:, np.newaxis] * shares / shares.sum(axis)
 
 
 LOGSUMEXP = Exercise(
@@ -303,6 +322,26 @@ is not.
         Mistake(
             lambda g, x, y: g[:, np.newaxis] * (x - y[:, np.newaxis]),
             "x - y is the logarithm of the softmax. dy/dx is the softmax itself: its exponential.",
+        ),
+        Mistake(
+            lambda g, x, y: g[:, np.newaxis] * np.exp(y[:, np.newaxis] - x),
+            "The exponent has the wrong sign, which turns the softmax into its inverse: above 1 "
+            "everywhere. A large x has a large share of y.",
+        ),
+        Mistake(
+            lambda g, x, y: g[:, np.newaxis] * np.exp(x - x.max(1, keepdims=True)),
+            "Subtracting the maximum keeps exp finite, but the softmax also divides by the sum of "
+            "the row's exponentials. y is the logarithm of this sum.",
+        ),
+        Mistake(
+            lambda g, x, y: _over(g, x, None),
+            "The softmax is divided by the sum over the whole matrix. Each row has a sum of its "
+            "own; its shares of y add up to 1.",
+        ),
+        Mistake(
+            lambda g, x, y: _over(g, x, 0),
+            "The softmax is divided by the sums over the columns. y[n] is made from row n: the sum "
+            "runs along it, axis 1.",
         ),
         Mistake(
             lambda g, x, y: g[:, np.newaxis] * (x == x.max(1, keepdims=True)),
