@@ -80,7 +80,7 @@ if __name__ == "__main__":
 
     def f(x):
         """Use every operator once or more."""
-        return (2 * x - 1).tanh() / (1 + (-x).exp()) + (3 / x).log() - x**3
+        return -(1 - 2 * x).tanh() / (1 + (-x).exp()) + (3 / x).log() - x**3
 
     x = Value(0.8)
     y = f(x)

@@ -4,7 +4,8 @@ One `Tensor` holds a whole array, so that NumPy does the work of thousands of Va
 of an array with respect to an array has too many numbers to write down. It is not needed: an arrow
 of the graph now holds a rule, a function that turns the gradient g of the result into the gradient
 of the parent. An operation computes with plain arrays, and returns the result y and its rules, by
-the names of the inputs. As yet, shapes must be equal.
+the names of the inputs. Shapes must be equal as yet; the network comes back in step 7, and exp, log
+and division in step 11.
 """
 
 import itertools
@@ -31,6 +32,7 @@ class Tensor:
         while queue:
             _, node = heappop(queue)
             for parent, rule in node.parents:
+                # not +=, which changes an array in place: several nodes may hold the same one
                 parent.grad = parent.grad + rule(node.grad)
                 if parent not in seen:
                     seen.add(parent)
@@ -42,7 +44,7 @@ class Tensor:
     def __sub__(self, other):
         return self + -other
 
-    def __rsub__(self, other):
+    def __rsub__(self, other):  # for a number on the left; an array has to wait for step 6
         return other + -self
 
 
@@ -55,7 +57,7 @@ def apply(definition, *args):
     """Compute y, and remember the inputs that are Tensors; the others are constants."""
     arrays = [x.data if isinstance(x, Tensor) else x for x in args]
     y, rules = definition(*arrays)
-    arrows = zip(args, rules.values(), strict=False)
+    arrows = zip(args, rules.values(), strict=False)  # in the inputs' order; axes have no rule
     return Tensor(y, [(x, rule) for x, rule in arrows if isinstance(x, Tensor)])
 
 

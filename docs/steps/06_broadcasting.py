@@ -4,7 +4,8 @@ NumPy repeats the smaller array where shapes differ: a row of biases is added to
 table. An element that is used many times gets a gradient from each use, and these add up. So the
 gradient has to be summed over the axes that were repeated. `unbroadcast` does so in one place, and
 no rule has to. That place is `grad`, which replaces `backward`: it keeps gradients in a dictionary
-for the time of one pass, instead of one array in every Tensor of the graph for ever.
+for the time of one pass, instead of one array in every Tensor of the graph for ever; and it tells
+which Tensors have been found, as `seen` did.
 """
 
 import itertools
@@ -69,7 +70,7 @@ def apply(definition, *args):
     """Compute y, and remember the inputs that are Tensors; the others are constants."""
     arrays = [x.data if isinstance(x, Tensor) else x for x in args]
     y, rules = definition(*arrays)
-    arrows = zip(args, rules.values(), strict=False)
+    arrows = zip(args, rules.values(), strict=False)  # in the inputs' order; axes have no rule
     return Tensor(y, [(x, rule) for x, rule in arrows if isinstance(x, Tensor)])
 
 

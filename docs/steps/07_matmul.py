@@ -153,7 +153,8 @@ if __name__ == "__main__":
         return loss.data.item()
 
     W1, b1, W2, b2 = parameters = [
-        Tensor(random.normal(size=shape), requires_grad=True) for shape in [(2, 8), 8, (8, 1), 1]
+        Tensor(random.normal(size=shape), requires_grad=True)
+        for shape in [(2, 8), (8,), (8, 1), (1,)]
     ]
     points, targets = moons(60)
     for step in range(201):

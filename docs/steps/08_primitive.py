@@ -95,7 +95,7 @@ def apply(definition, rules, *args):
     inputs = dict(zip(names_of(definition), args, strict=True))
     tensors = {name: x for name, x in inputs.items() if isinstance(x, Tensor)}
     parents = {name: x.record for name, x in tensors.items() if x.record and name in rules}
-    values = dict(zip(inputs, arrays, strict=True), y=y)
+    values = dict(zip(inputs, arrays, strict=True), y=y)  # so no input may be called y
     saved = {need: values[need] for name in parents for need in names_of(rules[name])[1:]}
     return Tensor(y, Record(np.shape(y), rules, parents, saved) if parents else None)
 

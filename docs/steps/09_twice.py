@@ -106,7 +106,7 @@ def apply(definition, rules, *args):
     if not tensors:
         return y  # arrays in, an array out: this is how a rule gives numbers
     parents = {name: x.record for name, x in tensors.items() if x.record and name in rules}
-    values = dict(zip(inputs, arrays, strict=True), y=y)
+    values = dict(zip(inputs, arrays, strict=True), y=y)  # so no input may be called y
     saved = {need: values[need] for name in parents for need in names_of(rules[name])[1:]}
     return Tensor(y, Record(np.shape(y), rules, parents, saved) if parents else None)
 
@@ -153,7 +153,7 @@ def reshape(x, shape):
     return np.reshape(x, shape)
 
 
-@primitive(x=lambda g: transpose(g))
+@primitive(x=lambda g: transpose(g))  # not `transpose` alone, which does not exist yet
 def transpose(x):
     """Rows become columns."""
     return np.transpose(x)
@@ -172,7 +172,9 @@ if __name__ == "__main__":
         derivatives += grad(derivatives[-1], [x], create_graph=True)
     print("tanh and its first seven derivatives at 0:", *[int(y.data) for y in derivatives])
 
-    x = 2.0  # Newton's method: go where the slope's own slope says that the slope is 0
+    # Newton's method for x^4 - 4 x, which is lowest at 1: go where the slope's own slope says that
+    # the slope is 0
+    x = 2.0
     for step in range(6):
         at = Tensor(x, requires_grad=True)
         [slope] = grad(at * at * at * at - 4.0 * at, [at], create_graph=True)

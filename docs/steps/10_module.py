@@ -1,9 +1,9 @@
 """Step 10: networks from parts.
 
 A `Module` finds its parameters by walking its attributes, so that a network of any depth is put
-together like building blocks. `Linear` draws its weights so that the numbers neither grow nor
-shrink from layer to layer: a sum of n products has a variance n times as large as one product, so
-the weights' spread is one over the root of n.
+together like building blocks. `Linear` draws its weights so that its sums have about the spread of
+its inputs: a sum of n products has a variance n times as large as one product, so the weights'
+spread is one over the root of n. Behind it, `tanh` takes a little away in each layer.
 """
 
 import itertools
@@ -107,7 +107,7 @@ def apply(definition, rules, *args):
     if not tensors:
         return y  # arrays in, an array out: this is how a rule gives numbers
     parents = {name: x.record for name, x in tensors.items() if x.record and name in rules}
-    values = dict(zip(inputs, arrays, strict=True), y=y)
+    values = dict(zip(inputs, arrays, strict=True), y=y)  # so no input may be called y
     saved = {need: values[need] for name in parents for need in names_of(rules[name])[1:]}
     return Tensor(y, Record(np.shape(y), rules, parents, saved) if parents else None)
 
@@ -154,7 +154,7 @@ def reshape(x, shape):
     return np.reshape(x, shape)
 
 
-@primitive(x=lambda g: transpose(g))
+@primitive(x=lambda g: transpose(g))  # not `transpose` alone, which does not exist yet
 def transpose(x):
     """Rows become columns."""
     return np.transpose(x)

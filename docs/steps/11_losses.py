@@ -107,7 +107,7 @@ def apply(definition, rules, *args):
     if not tensors:
         return y  # arrays in, an array out: this is how a rule gives numbers
     parents = {name: x.record for name, x in tensors.items() if x.record and name in rules}
-    values = dict(zip(inputs, arrays, strict=True), y=y)
+    values = dict(zip(inputs, arrays, strict=True), y=y)  # so no input may be called y
     saved = {need: values[need] for name in parents for need in names_of(rules[name])[1:]}
     return Tensor(y, Record(np.shape(y), rules, parents, saved) if parents else None)
 
@@ -172,7 +172,7 @@ def reshape(x, shape):
     return np.reshape(x, shape)
 
 
-@primitive(x=lambda g: transpose(g))
+@primitive(x=lambda g: transpose(g))  # not `transpose` alone, which does not exist yet
 def transpose(x):
     """Rows become columns."""
     return np.transpose(x)
@@ -231,12 +231,12 @@ def mean(x):
 
 def logsumexp(x):
     """The log of the sum of e^x over the last axis. No exponent is above 0, so none overflows."""
-    largest = np.max(x.data, axis=-1, keepdims=True)
+    largest = np.max(x.data, axis=-1, keepdims=True)  # a constant: in the result it cancels
     return log(sum_over(exp(x - largest), -1)) + largest
 
 
 def cross_entropy(logits, labels):
-    """The mean of -log p(label), where p is the softmax of the logits (N, C), labels are (N,)."""
+    """The mean of -log p(label), where p is the softmax of the logits (N, K), labels are (N,)."""
     one_hot = np.eye(logits.shape[-1])[labels]
     return mean(logsumexp(logits) - sum_over(logits * one_hot, -1))
 
