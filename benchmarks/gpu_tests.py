@@ -49,6 +49,7 @@ FILES = {  # those with tests for a GPU, the slowest first, and how many process
     "test_cublas": 1,
     "test_embedding": 1,
     "test_init": 1,
+    "test_show_backward": 1,
 }
 TRIED = 100  # of the tests that need no GPU, every hundredth tries the program
 BAD = ("failed", "error")
