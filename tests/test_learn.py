@@ -9,6 +9,7 @@ import os
 import re
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from minigrad.learn import __main__ as console
 from minigrad.learn import answer, check, checking, exercises, hint, listing, show
 from minigrad.learn.exercise import LEVELS, Exercise, Mistake, NoExerciseError, Rule, Values, files
 from minigrad.learn.faults import Known, explain, is_close
-from minigrad.learn.judges import Result, Wrong, draw
+from minigrad.learn.judges import Result, Wrong, call, draw
 
 ROOT = Path(__file__).parent.parent
 EXERCISES = exercises()
@@ -235,7 +236,7 @@ def told(*pairs, **known):
         (A - 0.5, "is 0.5 too small"),
         (A * [[1], [2], [3]], "Each row of dL/dx is right but for a factor"),
         (A * [1, 2, 3], "Each column of dL/dx is right but for a factor"),
-        (np.where(A > 3, 0, A), "1 of 9 numbers are wrong. For case 0: dL/dx at [2, 2] is 0, and"),
+        (np.where(A > 3, 0, A), "1 of 9 numbers is wrong. For case 0: dL/dx at [2, 2] is 0, and"),
         (A**2 + 7, "every number is wrong"),
     ],
 )
@@ -285,7 +286,7 @@ def test_what_only_the_right_inputs_have_is_told():
     one = np.ones((1, 4)) * 0.3
     assert "only where axis is 1." in sized((M**2 + 7, M), (A, A))
     assert "the length of axis 0 of x is 1." in sized((one, one), (A**2 + 7, A), (M**2, M))
-    written = "the length of axis 0 of x is 3, and the function contains this number"
+    written = "the length of axis 0 of x is 3, and this number is written in the"
     assert written in sized((A, A), (M**2 + 7, M), numbers=[3])
     assert "is 3" not in sized((A, A), (M**2 + 7, M), numbers=[0])
     assert "only" not in told((0, (A, A)), (1, (M**2 + 7, M)), (2, (N**2, N)))
@@ -414,6 +415,32 @@ def test_a_failure_after_a_wrong_result_is_told_too():
     said = check("P.4", in_file("return g @ A, 2 * B @ g")).message
     assert "every number is wrong" in said
     assert "raised ValueError: matmul" in said.partition("every number")[2]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({}, "raised ZeroDivisionError: division by zero."),
+        ({"x": mg.tensor(A)}, "It was called with x of shape (3, 3)."),
+        ({"x": A, "n": 2}, "It was called with x of shape (3, 3), n = 2."),
+    ],
+)
+def test_what_a_function_was_called_with_is_said_in_short(arguments, words):
+    def judge(function):
+        yield Result("it", call(function, arguments), 1.0)
+
+    f = load("def answer_to_all(*x):\n    return 1 / 0\n")["answer_to_all"]
+    assert checking.run(made_up(judge), f).fault.endswith(words)
+
+
+def test_a_cross_entropy_that_subtracts_the_mean_overflows_too():
+    source = """
+    import numpy as np
+    def cross_entropy(logits, labels):
+        z = logits - logits.mean(1, keepdims=True)
+        return (np.log(np.exp(z).sum(1)) - z[np.arange(len(z)), labels]).mean()
+    """
+    assert not check("B.4", load(textwrap.dedent(source))["cross_entropy"])
 
 
 def test_a_changed_list_is_told():

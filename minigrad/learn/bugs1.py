@@ -220,8 +220,8 @@ for y = x * x it gives half of the derivative. Find the bug and mend it.
         ),
         Mistake(
             lambda nodes: hand_back_from(nodes, nodes, start=0.0),
-            "Every gradient is 0, since the way back begins with 0: the derivative of the output "
-            "by itself is 1, and something has to set it.",
+            "The way back begins with 0. The derivative of the output by itself is 1, and something"
+            " has to set it before anything is handed on.",
         ),
     ),
     after="Next: B.2, where the order of the nodes is not given.",
@@ -361,7 +361,7 @@ BACKWARD = Exercise(
     minutes=15,
     task="""
 This `backward` is right where every number is used once. For L = d * (d + a) with d = a * b, a = 3
-and b = 2, it gives dL/da = 63 in the place of 36. Find the reason, and mend it. It must also be
+and b = 2, it gives dL/da = 66 in the place of 36. Find the reason, and mend it. It must also be
 right after `y = y + y` many times, in a time that does not double each time, and for a chain of
 5000 operations.
 """,
@@ -419,8 +419,8 @@ right after `y = y + y` many times, in a time that does not double each time, an
         ),
         Mistake(
             lambda output: _backward_by_a_heap(output, start=0.0),
-            "Every gradient is 0, since the way back begins with 0: the derivative of the output "
-            "by itself is 1, and nothing sets it.",
+            "The way back begins with 0. The derivative of the output by itself is 1, and nothing "
+            "sets it.",
         ),
         Mistake(
             lambda output: _backward_by_a_heap(output, once=False),

@@ -210,7 +210,7 @@ or NaN. It must be right for logits of any size, 1000 and -1000 too. Find the re
             draw(1, logits=(2, 2), labels=np.array([1, 1])),
             {"logits": np.array([[40.0, 0.0], [2.0, 1.0]]), "labels": np.array([1, 0])},
             {"logits": np.array([[1000.0, 999.0], [2.0, 1.0]]), "labels": np.array([0, 1])},
-            {"logits": np.array([[1000.0, 0.0], [-1000.0, 5.0]]), "labels": np.array([1, 1])},
+            {"logits": np.array([[30000.0, 0.0], [-1000.0, 5.0]]), "labels": np.array([1, 1])},
         ),
         torch="torch.nn.functional.cross_entropy(logits, labels)",
         names=("the loss",),

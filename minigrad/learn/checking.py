@@ -222,9 +222,10 @@ def _praise(exercise: Exercise, results: list[Result]) -> str:
     places = {result.where for result in results if result.where}
     against = [exercise.against or getattr(exercise.judge, "against", "")]
     against += ["with PyTorch's values"] * bool(exercise.torch)
+    joined = (", and " if "," in against[0] else " and ").join(against)
     inputs = f", on {len(places)} inputs" if len(places) > 1 else ""
     digits = f", to {DIGITS} digits" if any(map(_is_rounded, results)) else ""
-    what = f"{results_are} {verb} with {' and '.join(against)}{inputs}{digits}."
+    what = f"{results_are} {verb} with {joined}{inputs}{digits}."
     return f"{sentences(what)} {exercise.after}"
 
 

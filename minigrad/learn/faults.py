@@ -24,7 +24,7 @@ class Known:
     Args:
         remark: What the judge can say of a wrong result, by its name; "" for nothing.
         is_cut: Whether a call failed, so that further results are missing.
-        numbers: The whole numbers that its code contains.
+        numbers: The numbers that its code contains.
         ends_without_return: Whether a way through it returns nothing.
     """
 
@@ -252,7 +252,8 @@ def _count(result: Result, some: str) -> str:
         return "" if some else f"{name} is wrong."
     if some:
         return ""
-    share = "every number is" if wrong == got.size else f"{wrong} of {got.size} numbers are"
+    are = "is" if wrong == 1 else "are"
+    share = "every number is" if wrong == got.size else f"{wrong} of {got.size} numbers {are}"
     return f"{name} has the right shape, but {share} wrong."
 
 

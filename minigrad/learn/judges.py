@@ -77,7 +77,7 @@ def described(arguments: Case) -> str:
     """Say what arguments were given: shapes of arrays, small values in full."""
     parts = []
     for name, value in arguments.items():
-        if isinstance(value, np.ndarray) and value.size > 4:
+        if hasattr(value, "shape") and value.size > 4:  # an array or a Tensor
             parts.append(f"{name} of shape {value.shape}")
         else:
             shown = np.array2string(value, precision=4) if isinstance(value, np.ndarray) else value
@@ -140,8 +140,8 @@ def several(got: Any, names: Sequence[str]) -> Sequence[Any]:
         elif found == "one result" and not isinstance(got, int | float | np.number):
             found += f" of type {type(got).__name__}"
         raise Wrong(
-            f"The function returns {found}; the exercise asks for {len(names)}, in this order: "
-            f"{', '.join(names)}."
+            f"The function returns {found}; the exercise asks for {len(names)}, in this order and "
+            f"separated by commas: {', '.join(names)}."
         )
     return list(got)
 

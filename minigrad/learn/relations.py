@@ -187,28 +187,28 @@ def only_where(good: Sequence[Result], bad: Sequence[Result], written: frozenset
         kept = {key: x for key, x in kept.items() if _features(result).get(key) == x}
     for result in bad:
         kept = {key: x for key, x in kept.items() if _features(result).get(key) != x}
-    for (what, is_length), value in kept.items():
-        if is_length and value in written and value > 1:
+    for what, value in kept.items():
+        if value in written and value not in (0, 1):
             return (
-                f"It is right only where {what} is {value}, and the function contains this number: "
-                "take it from `.shape` instead."
+                f"It is right only where {what} is {value}, and this number is written in the "
+                "function: take it from the arguments instead."
             )
-    for (what, is_length), value in kept.items():
-        if not is_length or value == 1 or len(good) > 1:
+    for what, value in kept.items():
+        if len(good) > 1 or value in (0, 1) or isinstance(value, str):
             return f"It is right only where {what} is {value}."
     return ""
 
 
-def _features(result: Result) -> dict[tuple[str, bool], Any]:
-    """Lengths (True) and small arguments (False) of what a function was given, by what they are."""
-    found: dict[tuple[str, bool], Any] = {}
+def _features(result: Result) -> dict[str, Any]:
+    """Lengths and single numbers or words of what a function was given, by what they are."""
+    found: dict[str, Any] = {}
     for name, value in result.inputs.items():
         if isinstance(value, np.ndarray):
             axes = [f"the length of axis {i} of {name}" for i in range(value.ndim)]
             names = axes if value.ndim > 1 else [f"the length of {name}"] * value.ndim
-            found |= {(each, True): n for each, n in zip(names, value.shape, strict=True)}
+            found |= {each: n for each, n in zip(names, value.shape, strict=True)}
         elif isinstance(value, bool | int | float | str):
-            found[name, False] = value
+            found[name] = value
     return found
 
 

@@ -56,8 +56,10 @@ def ends_without_return(function: Any) -> bool:
 
 
 def numbers_in(function: Any) -> frozenset[Any]:
-    """The whole numbers that are written in a function."""
-    return frozenset(x for code in codes(function) for x in _constants(code) if type(x) is int)
+    """The numbers that are written in a function."""
+    return frozenset(
+        x for code in codes(function) for x in _constants(code) if type(x) in (int, float)
+    )
 
 
 def _constants(code: CodeType) -> Iterator[Any]:
