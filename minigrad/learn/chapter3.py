@@ -159,14 +159,15 @@ def _judge_log_cosh(rule: Any) -> Iterator[Result]:
         expected = differences(lambda x: np.log(np.cosh(x)), x, "x", case["g"])
         yield Result("dL/dx of arrays", got, expected, where, "x")
         operation = mg.primitive(x=rule)(lambda x: np.log(np.cosh(x)))
-        leaf, g = (mg.tensor(case[name], requires_grad=True) for name in ("x", "g"))
-        [first] = mg.grad(operation(leaf), leaf, g, create_graph=True)
+        leaf, weights = mg.tensor(case["x"], requires_grad=True), mg.tensor(case["g"])
+        [first] = mg.grad(operation(leaf), leaf, weights, create_graph=True)
         yield Result("dL/dx of Tensors", _array(first), expected, where, "x")
-        second = mg.grad(first.sum(), [leaf, g]) if first.requires_grad else [None, None]
-        by_x, by_g = (np.zeros(shape) if d is None else _array(d) for d in second)
-        expected = differences(lambda x: np.tanh(x), x, "x", case["g"])
-        yield Result("the derivative of dL/dx by x", by_x, expected, where, "x")
-        yield Result("the derivative of dL/dx by g", by_g, np.tanh(case["x"]), where, "g")
+        # y^2 makes a g that depends on x, as any later operation may
+        [first] = mg.grad((weights * operation(leaf) ** 2).sum(), leaf, create_graph=True)
+        second = mg.grad(first.sum(), leaf)[0] if first.requires_grad else None
+        expected = differences(lambda x: 2 * np.log(np.cosh(x)) * np.tanh(x), x, "x", case["g"])
+        got = np.zeros(shape) if second is None else _array(second)
+        yield Result("the second derivative of y^2", got, expected, where, "x")
 
 
 LOG_COSH = Exercise(
@@ -195,15 +196,15 @@ it gives an array for arrays, and for Tensors a Tensor that can be differentiate
         ),
         Mistake(
             lambda g, x: g * np.tanh(x.detach().numpy() if isinstance(x, mg.Tensor) else x),
-            "the values of the Tensor are right, but torn off the graph, so the second pass takes "
-            "tanh(x) for a constant and its derivative is lost.",
+            "Right once, wrong twice. The values of the Tensor are right, but torn off the graph, "
+            "so the second pass takes tanh(x) for a constant and its derivative is lost.",
         ),
         Mistake(
             lambda g, x: (
                 mg.tensor(g).detach() * mg.tanh(x) if isinstance(g, mg.Tensor) else g * mg.tanh(x)
             ),
-            "g is cut off from the graph, as if it were a constant. It may depend on other inputs, "
-            "and on x itself if a later operation used y.",
+            "Right once, wrong twice. g is cut off from the graph, as if it were a constant; but "
+            "where a later operation has squared y, g depends on y, and so on x.",
         ),
         Mistake(
             lambda g, x: mg.tanh(x),
