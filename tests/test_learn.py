@@ -21,6 +21,7 @@ from minigrad.learn import answer, check, checking, exercises, hint, listing, sh
 from minigrad.learn.exercise import LEVELS, Exercise, Mistake, NoExerciseError, Rule, Values, files
 from minigrad.learn.faults import Known, explain, is_close
 from minigrad.learn.judges import Result, Wrong, call, draw
+from minigrad.learn.source import ends_without_return
 
 ROOT = Path(__file__).parent.parent
 EXERCISES = exercises()
@@ -301,6 +302,8 @@ def test_swapped_results_are_recognised():
         assert explain([*right, *right]) == "" and "exchanged" not in explain([*right, *pair])
     once = [Result("dL/dA", M, A, "c", "A"), Result("dL/dB", M, M, "c", "B")]
     assert "It is dL/dB." in explain(once)
+    single = [Result(r.name, r.expected.astype("float32"), r.expected) for r in pair]
+    assert explain(single).startswith("dL/dA is float32")
     three = [Result(name, x, y) for name, x, y in (("a", N, N), ("b", A, M), ("c", M, A))]
     assert explain(three).endswith("exchanged: b is what c should be and c is what b should be.")
 
@@ -324,6 +327,9 @@ def test_none_asks_for_return_only_where_it_is_missing():
     ask = "does each way through the function end with `return`?"
     assert ask in check("P.3", load("def f(g):\n    if len(g) == 4: return g\n")["f"]).message
     assert ask in check("P.3", load("def f(g):\n    g = g.sum(0)\n    return\n")["f"]).message
+    init = "class Block:\n    def __init__(self):\n        self.a = 1\n"
+    assert not ends_without_return(load(f"{init}\n    def forward(self): return 1\n")["Block"])
+    assert ends_without_return(load(f"{init}\n    def forward(self): self.a += 1\n")["Block"])
     said = check("P.3", load("def f(g):\n    return [].append(g)\n")["f"]).message
     assert said.startswith("dL/db is None (for ") and ask not in said
 

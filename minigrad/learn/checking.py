@@ -143,7 +143,7 @@ def judged(exercise: Exercise, function: Any) -> Report:
 
 
 def _explained(exercise: Exercise, function: Any, mine: Run) -> str:
-    """What is wrong, of a function that makes no known mistake; then what it raised, if it did."""
+    """What is known to be wrong with the results; then what the function raised, if it did."""
     judge = exercise.judge
     known = Known(
         functools.partial(judge.remark, function) if isinstance(judge, Rule) else lambda _: "",

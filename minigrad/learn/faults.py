@@ -113,7 +113,7 @@ def _exchanged(results: Sequence[Result]) -> str:
     """Whether all numbers are right, but each stands where another should: in every case."""
     names = [*dict.fromkeys(result.name for result in results)]
     calls = [*_calls(results)]
-    if not 2 <= len(names) <= 5:
+    if not 2 <= len(names) <= 5 or all(is_close(r.got, r.expected) for r in results):
         return ""
     for order in itertools.permutations(range(len(names))):
         if all(

@@ -44,7 +44,9 @@ def is_empty(function: Any) -> bool:
 
 def ends_without_return(function: Any) -> bool:
     """Whether a way through a function ends with no value: `return` is missing, or is bare."""
-    for code in codes(function)[:1]:
+    for code in codes(function):
+        if code.co_name == "__init__":  # which returns nothing in any class
+            continue
         steps = list(dis.get_instructions(code))
         for before, step in zip([None, *steps], steps, strict=False):
             constant = before if step.opname == "RETURN_VALUE" else step
