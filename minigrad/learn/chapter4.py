@@ -344,6 +344,12 @@ def _judge_block(block: Any) -> Iterator[Result]:
         found = dict(module.astype("float64").named_parameters())
         if not found:
             raise Wrong(_without_parameters(module, where))
+        first, second = (getattr(module, name, None) for name in ("first", "second"))
+        if first is second and isinstance(first, nn.Module):
+            raise Wrong(
+                "`first` and `second` are one and the same layer, so there are two parameters in "
+                "place of four. Call nn.Linear twice."
+            )
         names = ["first.bias", "first.weight", "second.bias", "second.weight"]
         yield Result("the list of parameter names", sorted(found), names, where)
         if sorted(found) != names:
@@ -401,15 +407,6 @@ def _without_parameters(module: nn.Module, where: str) -> str:
 
 def _array(x: Any) -> Any:
     return x.detach().numpy() if isinstance(x, mg.Tensor) else x
-
-
-class _Shared(nn.Module):
-    def __init__(self, features: int) -> None:
-        self.first = nn.Linear(features, features)
-        self.second = self.first
-
-    def forward(self, x: mg.Tensor) -> mg.Tensor:
-        return x + self.second(mg.tanh(self.first(x)))
 
 
 class _NotAround(Block):
@@ -472,11 +469,6 @@ with a way around are what networks of hundreds of layers are made of (He et al.
     answer=Block,
     judge=_judge_block,
     mistakes=(
-        Mistake(
-            _Shared,
-            "`first` and `second` are one and the same layer, so there are two parameters in place "
-            "of four. Call nn.Linear twice.",
-        ),
         Mistake(
             _NotAround,
             "The way around is missing: the input itself has to be added to what the layers give.",
