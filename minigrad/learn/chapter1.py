@@ -9,6 +9,7 @@ import numpy as np
 
 from minigrad.learn.bugs1 import Node, backward_each_once, nodes_of, slope_of
 from minigrad.learn.exercise import Exercise, Mistake, Result, Values, Wrong
+from minigrad.learn.faults import listed
 from minigrad.learn.judges import differences, several
 
 # --- 1.1 paths by hand -------------------------------------------------------------------------
@@ -104,7 +105,7 @@ def _quotient(function: Any) -> Iterator[Result]:
         for name, parent in (("a", a), ("b", b)):
             slopes = [slope for other, slope in y.parents if other is parent]
             expected = differences(lambda a, b: a / b, numbers, name, np.ones(()))
-            yield Result(f"the slope of {name}", sum(slopes), expected, where)
+            yield Result(f"the slope of {name}", 1.0 * sum(slopes), expected, where)
 
 
 def _check_pairs(y: Node, a: Node, b: Node) -> None:
@@ -496,10 +497,13 @@ def _fooled(function: Any) -> Iterator[Result]:
     if a not in users:
         raise Wrong("L does not depend on a, so dL/da is 0 in any order.")
     if not any(users[node] > 1 and node.parents for node in users):
+        twice = [name for name, node in (("a", a), ("b", b)) if users.get(node, 0) > 1]
+        leaves = f" ({listed(twice)} may be used twice: a leaf sends nothing on.)" if twice else ""
         raise Wrong(
             "The stack is right on this graph: no inner node (one with parents) has two users, so "
-            "nothing can arrive too late."
+            f"nothing can arrive too late.{leaves}"
         )
+    yield Result("L", L.data, L.data, "a = 3, b = 2")
     backward_each_once(L)
     if np.isclose(a.grad, slope_of(L, a), rtol=1e-9, atol=0):
         raise Wrong(
@@ -554,10 +558,6 @@ node's parents are put in from left to right, so that the right one is taken fir
     against="the stack itself, which is wrong as you said",
     mistakes=(
         Mistake(
-            lambda a, b: (a * b + a, 3.0),
-            "a is used twice here. But a is a leaf, and sends nothing on.",
-        ),
-        Mistake(
             lambda a, b: (_diamond(a, b)[1], 24.0),
             "of d and d + a the second is put in last and taken first, so d has everything when "
             "its turn comes. The order of the factors matters.",
@@ -565,6 +565,15 @@ node's parents are put in from left to right, so that the right one is taken fir
         Mistake(
             lambda a, b: (_diamond(a, b)[0], 18.0),
             "18 is what d sends to a, too early; but a also gets its share from d + a directly.",
+        ),
+        Mistake(
+            lambda a, b: (_diamond(a, b)[0], 30.0),
+            "15 arrives at d in the end, and 30 would go on to a. But d sends only once, before "
+            "all of it has come.",
+        ),
+        Mistake(
+            lambda a, b: (_diamond(a, b)[0], 6.0),
+            "6 is what d + a sends to a directly. d, too, has sent something, although too early.",
         ),
     ),
     after="Next: say which sentence of the chapter's proof fails for your graph.",

@@ -46,7 +46,7 @@ in different rows.
             draw(0, z=(3, 3)),
             draw(1, z=(4, 2)),
             {"z": np.array([[1000.0, 999.0, 998.0], [-1000.0, -1001.0, -1000.5]])},
-            {"z": np.array([[800.0, -800.0], [0.0, 0.5]])},
+            {"z": np.array([[800.0, -800.0], [-800.0, 800.0], [0.0, 0.5]])},
         ),
         torch="torch.logsumexp(z, 1)",
         against="NumPy's logaddexp, two numbers at a time",
