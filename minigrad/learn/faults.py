@@ -103,7 +103,7 @@ def listed(names: Sequence[str]) -> str:
 
 def sentences(text: str) -> str:
     """Begin each sentence with a capital, where it begins with an article."""
-    return re.sub(r"(^|[.] )the ", r"\1The ", text)
+    return re.sub(r"(^|[.?] )the ", r"\1The ", text)
 
 
 # --- all results, in another order ------------------------------------------------------------
