@@ -133,7 +133,7 @@ def shown_by(page: Path) -> Iterator[tuple[Cell, Shown]]:
 
 def _run(page: Path, cell: Cell, namespace: dict[str, Any]) -> Shown:
     text, value = io.StringIO(), None
-    name = f"{page.name}, the cell in line {cell.line}"
+    name = page.name  # whose lines are the cell's, so that messages can quote them
     failed = None
     try:
         with redirect_stdout(text):
