@@ -26,6 +26,7 @@ myst_heading_anchors = 3
 nb_execution_mode = "cache"
 nb_execution_raise_on_error = True
 nb_execution_timeout = 120
+nb_merge_streams = True  # what a cell prints stands in one block, however slowly it came
 suppress_warnings = ["myst.xref_missing"]  # links to source files, which are no pages
 
 PICTURE = re.compile(
