@@ -28,7 +28,7 @@ PALE, FAINT = "#DDDDDD", "#999999"  # what an equation does not touch: lines, le
 
 
 # how far a node of each kind reaches from its middle, across and up
-REACH = {"layer": (0.39, 0.26), "box": (0.23, 0.2), "circle": (0.19, 0.19), "ellipse": (0.38, 0.19)}
+REACH = {"layer": (0.39, 0.26), "box": (0.21, 0.2), "circle": (0.19, 0.19), "ellipse": (0.38, 0.19)}
 
 
 class Node(NamedTuple):
@@ -97,11 +97,11 @@ LSTM = Cell(
         "input": Node("layer", (2.43, 1.0), "input\n$\\sigma$", 2),
         "candidate": Node("layer", (3.31, 1.0), "candidate\ntanh", 3),
         "output": Node("layer", (4.19, 1.0), "output\n$\\sigma$", 5),
-        "keep": Node("circle", (1.55, TOP), "×", 4),
-        "write": Node("circle", (3.31, 2.15), "×", 4),
+        "keep": Node("circle", (1.55, TOP), r"$\times$", 4),
+        "write": Node("circle", (3.31, 2.15), r"$\times$", 4),
         "add": Node("circle", (3.31, TOP), "+", 4),
         "squash": Node("ellipse", (4.8, 2.55), "tanh", 6),
-        "show": Node("circle", (4.8, 1.62), "×", 6),
+        "show": Node("circle", (4.8, 1.62), r"$\times$", 6),
         "C": Node("port", (6.25, TOP)),
         "h": Node("port", (6.25, LEVEL)),
     },
@@ -312,11 +312,13 @@ def _node(axes: Axes, node: Node, lit: bool | None = None, small: bool = False) 
     elif node.kind != "port":
         axes.add_patch(Ellipse(node.place, 2 * across, 2 * up, **look))
     color = {None: BLACK, True: BLUE, False: FAINT}[lit]
-    lines = node.text.splitlines()[-1:] if small else node.text.splitlines()
-    for line, height in zip(lines, [0.11, -0.1] if len(lines) > 1 else [0], strict=True):
-        size = 9 if small or height > 0 else 11
-        align = {"ha": "center", "va": "center"}
-        axes.text(x, y + height, line, color=color, fontsize=size, zorder=4, **align)
+    align: dict[str, Any] = {"ha": "center", "va": "center", "color": color, "zorder": 4}
+    name, _, function = node.text.rpartition("\n")
+    if name and not small:
+        axes.text(x, y + 0.11, name, fontsize=9, **align)
+        y -= 0.1
+    size = 9 if small or node.kind == "box" else 11
+    axes.text(x, y, function, fontsize=size, **align)
 
 
 def _label(axes: Axes, label: Label, text: str, color: str = BLACK, size: float = 10) -> None:
@@ -373,7 +375,7 @@ def rnn_unrolled(digits: Sequence[int], states: Array | None = None) -> Drawing:
     """The simple network over the digits that it reads, and the first digit's way to the end.
 
     Args:
-        digits: The digits that are read, two to ten; the first is what is asked for at the end.
+        digits: The digits that are read, two to eight; the first is what is asked for at the end.
         states: What some units of the state are after each digit, (T, units), within -1 to 1. Each
             number is a square: its area is the size, a filled one is positive, an empty one
             negative.
@@ -381,32 +383,37 @@ def rnn_unrolled(digits: Sequence[int], states: Array | None = None) -> Drawing:
     Raises:
         ValueError: There are more digits or fewer, or not one row of states for each.
     """
-    count = _counted(digits, 2, 10)
-    table = np.zeros((count, 0)) if states is None else np.asarray(states)
-    if table.ndim != 2 or len(table) != count:
-        raise ValueError(
-            f"states must be ({count}, units), a row for each digit, got {table.shape}"
-        )
-    pitch = 4.3 / count
-    xs = [0.75 + pitch * (t + 0.5) for t in range(count)]
-    nodes = {f"x{t}": Node("port", (x, 0.45)) for t, x in enumerate(xs)}
-    nodes |= {f"h{t}": Node("box", (x, 1.2)) for t, x in enumerate(xs)}
-    nodes |= {"h-1": Node("port", (0.45, 1.2)), f"h{count}": Node("port", (5.3, 1.2))}
+    count = _counted(digits, 2, 8)
+    units = np.zeros((count, 0)) if states is None else _checked("states", states, (count, -1))
+    pitch, level = 4.7 / count, 1.55
+    xs = [0.65 + pitch * (t + 0.5) for t in range(count)]
+    nodes = {f"x{t}": Node("port", (x, 0.85)) for t, x in enumerate(xs)}
+    nodes |= {f"h{t}": Node("box", (x, level), "tanh") for t, x in enumerate(xs)}
+    nodes |= {"h-1": Node("port", (0.5, level)), f"h{count}": Node("port", (5.4, level))}
     up = [Wire("x", f"x{t}", f"h{t}") for t in range(count)]
-    on = [Wire("h", f"h{t - 1}", f"h{t}") for t in range(count + 1)]
-    cell = Cell(nodes, up + on, {})
-    way = [up[0], *on[1:]]
-    _ = way
-    height = 2.3 + 0.24 * table.shape[1]
+    along = [Wire("h", f"h{t - 1}", f"h{t}") for t in range(count + 1)]
+
+    height = level + 0.4 + (0.26 * units.shape[1] + 0.1 if units.size else 0)
     figure, [axes] = panels(height=height)
-    for wire in cell.wires:
-        _wire(axes, cell, wire, BLUE if wire in way else GREY, 2.6 if wire in way else 1.4)
-    for node in nodes.values():
-        _node(axes, node)
+    _draw(axes, Cell(nodes, up + along, {}), lit=[up[0], *along[1:]])
+    look: dict[str, Any] = {"va": "center"}
+    bold: dict[str, Any] = look | {"color": BLUE, "fontweight": "bold"}
     for t, (x, digit) in enumerate(zip(xs, digits, strict=True)):
-        axes.text(
-            x, 0.28, str(digit), ha="center", va="center", fontweight="bold" if t == 0 else "normal"
-        )
+        axes.text(x, 0.7, str(digit), ha="center", **(look if t else bold))
+        for unit, number in enumerate(units[t]):
+            _signed_square(axes, (x, level + 0.42 + 0.26 * unit), float(number))
+    for unit in range(units.shape[1]):
+        axes.text(0.0, level + 0.42 + 0.26 * unit, f"unit {unit + 1}", fontsize=9, **look)
+    if units.size:
+        for y, sign, word in [(0.68, 1, "positive"), (0.42, -1, "negative")]:
+            _signed_square(axes, (5.3, level + y), 0.6 * sign)
+            axes.text(5.42, level + y, word, fontsize=9, **look)
+    axes.text(0.4, level, "0", ha="center", **look)
+    axes.text(5.45, level, f"asked: {digits[0]}", fontsize=10, **bold)
+    axes.text(0.0, 0.7, "digit", fontsize=9, **look)
+    way = f"The first digit reaches the end only through all {count} boxes."
+    axes.text(0.0, 0.38, way, fontsize=10, **bold)
+    axes.text(0.0, 0.13, "Every box has the same $W_x$, $W_h$ and $b$.", fontsize=10, **look)
     _frame(axes, (0, 6), (0, height))
     return figure
 
@@ -418,14 +425,36 @@ def _counted(digits: Sequence[int], least: int, most: int) -> int:
     return len(digits)
 
 
-def _draw(axes: Axes, cell: Cell) -> None:
-    """Draw a cell with its labels."""
+def _checked(name: str, numbers: Array, shape: tuple[int, ...]) -> Array:
+    """Numbers for each digit, if they have the right shape; -1 stands for any size."""
+    array = np.asarray(numbers)
+    fits = array.ndim == len(shape) and all(
+        size in (-1, n) for size, n in zip(shape, array.shape, strict=True)
+    )
+    if not fits:
+        wanted = str(shape).replace("-1", "units")
+        raise ValueError(f"{name} must have the shape {wanted}, got {array.shape}")
+    return array
+
+
+def _signed_square(axes: Axes, place: Point, number: float) -> None:
+    """A number within -1 to 1 as a square: filled if positive, empty if negative."""
+    (x, y), side = place, 0.23 * abs(number) ** 0.5
+    look = {"facecolor": BLACK if number > 0 else "white", "edgecolor": BLACK, "linewidth": 1}
+    axes.add_patch(Rectangle((x - side / 2, y - side / 2), side, side, **look))
+
+
+def _draw(axes: Axes, cell: Cell, lit: Sequence[Wire] = ()) -> None:
+    """Draw a cell with its labels; wires that are lit are blue and thick."""
     for wire in cell.wires:
-        _wire(axes, cell, wire, BLACK)
+        _wire(axes, cell, wire, *((BLUE, 3.0) if wire in lit else (BLACK, 1.4)))
     for node in cell.nodes.values():
         _node(axes, node)
     for label in cell.labels.values():
         _label(axes, label, label.text)
+
+
+# the LSTM through time
 
 
 def lstm_unrolled(
@@ -433,17 +462,89 @@ def lstm_unrolled(
     memory: Array | None = None,
     gates: Mapping[str, Array] | None = None,
 ) -> Drawing:
-    """Cells of the LSTM side by side, and the memory that runs straight through them.
+    """The LSTM over some digits: the memory is a straight canal, and each gate a valve.
+
+    A valve's plate is out of its pipe as far as the gate is open.
 
     Args:
         digits: The digits that are read, three to six.
         memory: One memory cell after each digit, (T,).
-        gates: Its gates at each digit: "f", "i" and "o", each (T,), within 0 to 1. A valve's plate
-            stands out of its pipe as far as the gate is open.
+        gates: Its gates at each digit, "f", "i" and "o", each (T,), within 0 to 1. Without them
+            all valves are half open.
 
     Raises:
-        ValueError: There are more digits or fewer, or not one number for each.
+        ValueError: There are more digits or fewer, or not one number for each, or another gate.
     """
-    _counted(digits, 3, 6)
-    figure, [axes] = panels(height=3.5)
+    count = _counted(digits, 3, 6)
+    gates = {name: _checked(f"gates[{name!r}]", x, (count,)) for name, x in (gates or {}).items()}
+    if gates and set(gates) != set(VALVES):
+        raise ValueError(f"gates must be 'f', 'i' and 'o', got {', '.join(map(repr, gates))}")
+    pitch, level, canal = 4.85 / count, 1.0, (2.5, 2.8)
+    starts = [0.9 + pitch * t for t in range(count)]
+    inward, outward = [x + 0.38 * pitch for x in starts], [x + 0.82 * pitch for x in starts]
+    nodes = {f"x{t}": Node("port", (x, 0.45)) for t, x in enumerate(inward)}
+    nodes |= {f"g{t}": Node("box", (x, level), "gates") for t, x in enumerate(inward)}
+    nodes |= {f"in{t}": Node("port", (x, canal[0])) for t, x in enumerate(inward)}
+    nodes |= {f"out{t}": Node("port", (x, canal[0])) for t, x in enumerate(outward)}
+    nodes[f"g{count}"] = Node("port", (5.95, level))
+    wires = [Wire("x", f"x{t}", f"g{t}") for t in range(count)]
+    wires += [Wire("i * candidate", f"g{t}", f"in{t}") for t in range(count)]
+    wires += [Wire("h", f"out{t}", f"g{t + 1}", ((x, level),)) for t, x in enumerate(outward)]
+
+    figure, [axes] = panels(height=3.4)
+    axes.add_patch(Rectangle((0.85, canal[0]), 5.1, canal[1] - canal[0], facecolor=PALE_BLUE))
+    for y in canal:
+        axes.plot([0.85, 5.95], [y, y], color=BLACK, linewidth=1.4)
+    _draw(axes, Cell(nodes, wires, {}))
+    small: dict[str, Any] = {"va": "center", "fontsize": 9}
+    middle = sum(canal) / 2
+    for t, (start, x, out) in enumerate(zip(starts, inward, outward, strict=True)):
+        axes.text(x, 0.3, str(digits[t]), ha="center", va="center")
+        places = {"f": (start + 0.1, middle), "i": (x, 2.0), "o": (out, 1.55)}
+        for name, place in places.items():
+            opening = float(gates[name][t]) if gates else 0.5
+            _valve(axes, place, opening, name, f"{opening:.2f}" if gates else f"${name}$")
+        if memory is not None:
+            number = _number(float(_checked("memory", memory, (count,))[t]))
+            axes.text(
+                start + 0.65 * pitch, middle, number, ha="center", va="center", fontweight="bold"
+            )
+    for y, name in [
+        (3.2, "forget gate"),
+        (middle, "memory"),
+        (2.0, "input gate"),
+        (1.55, "output gate"),
+        (level, "state $h$"),
+        (0.3, "digit"),
+    ]:
+        axes.text(0.0, y, name, **small)
+    _frame(axes, (0, 6), (0.15, 3.35))
     return figure
+
+
+VALVES = {"f": (0, 1), "i": (1, 0), "o": (-1, 0)}  # the way in which the plate is drawn out
+
+
+def _valve(axes: Axes, place: Point, opening: float, name: str, text: str) -> None:
+    """A pipe with a plate that is drawn out as far as the gate is open, and a number beside it."""
+    (x, y), (dx, dy) = place, VALVES[name]
+    width = 0.3 if name == "f" else 0.16
+    if name != "f":
+        axes.add_patch(
+            Rectangle(
+                (x - 0.08, y - 0.15),
+                0.16,
+                0.3,
+                facecolor=PALE_BLUE,
+                edgecolor=BLACK,
+                linewidth=1.2,
+                zorder=3,
+            )
+        )
+    across, up = (0.07, width) if name == "f" else (width, 0.07)
+    corner = x - across / 2 + dx * opening * width, y - up / 2 + dy * opening * width
+    axes.add_patch(Rectangle(corner, across, up, facecolor=BLACK, zorder=4))
+    if name == "f":
+        axes.text(x, 3.2, text, ha="center", va="center", fontsize=9)
+    else:
+        axes.text(x - 0.12 * dx, y, text, ha="right" if dx > 0 else "left", va="center", fontsize=9)
