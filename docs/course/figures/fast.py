@@ -1,0 +1,204 @@
+"""The pictures of chapter 12: what calls cost, forecasts, batches, a waiting GPU, and a contest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.ticker import NullFormatter
+
+from figures.style import (
+    BLACK,
+    BLUE,
+    GREY,
+    LOOKS,
+    PALE_BLUE,
+    PALE_VERMILION,
+    VERMILION,
+    Drawing,
+    label,
+    panels,
+)
+
+Numbers = npt.NDArray[np.floating[Any]]
+Span = tuple[float, float]  # when something begins, and when it ends
+
+FILLS = [
+    (PALE_BLUE, ""),
+    (PALE_VERMILION, "///"),
+    ("white", "..."),
+    (GREY, ""),
+]  # of stacked bars: told apart without colour
+
+
+def times_by_size(sizes: Numbers, times: Mapping[str, Numbers]) -> Drawing:
+    """How long a call takes against the number of elements, on logarithmic axes.
+
+    Args:
+        sizes: Numbers of elements.
+        times: By name: the time of one call in microseconds for each size.
+    """
+    figure, [axes] = panels(height=2.9)
+    for (name, line), look in zip(times.items(), LOOKS, strict=False):
+        axes.loglog(sizes, line, color=look.color, linestyle=look.linestyle, marker=look.marker)
+        place = 2 * len(sizes) // 3
+        above = line[place] == max(other[place] for other in times.values())
+        label(
+            axes,
+            sizes[place],
+            line[place] * (2.0 if above else 0.5),
+            name,
+            look.color,
+            ha="right" if above else "left",
+            va="bottom" if above else "top",
+        )
+    axes.set_xticks([1, 100, 10_000, 1_000_000], ["1", "100", "10,000", "1,000,000"])
+    _plain_times(axes)
+    axes.set_xlabel("elements of an array")
+    axes.set_ylabel("microseconds of a call")
+    return figure
+
+
+def forecasts(sizes: Sequence[int], measured: Numbers, parts: Mapping[str, Numbers]) -> Drawing:
+    """A time and its forecast, and of what the forecast consists, for several sizes.
+
+    Args:
+        sizes: Of the network, and of the batch.
+        measured: The times in microseconds.
+        parts: By name: a part of the forecast, in microseconds, for each size.
+    """
+    figure, (left, right) = panels(1, 2, height=3.1)
+    forecast = np.sum([*parts.values()], axis=0)
+    left.loglog(sizes, forecast, "--", color=VERMILION)
+    left.loglog(sizes, measured, "o", color=BLUE)
+    left.set_ylim(0.35 * min(forecast.min(), measured.min()), 3 * measured.max())
+    label(left, sizes[-2], 2.4 * forecast[-2], "measured", BLUE, ha="right")
+    label(left, sizes[-2], forecast[-2] / 2.6, "forecast", VERMILION, ha="left", va="top")
+    left.set_xticks(sizes, [str(size) for size in sizes])
+    left.xaxis.set_minor_formatter(NullFormatter())
+    _plain_times(left)
+    left.set_xlabel("size of network and batch")
+    left.set_ylabel("microseconds of a step")
+    places = np.arange(len(sizes))
+    below = np.zeros(len(sizes))
+    for (name, part), (color, hatch) in zip(parts.items(), FILLS, strict=False):
+        share = part / forecast
+        right.bar(
+            places, share, 0.8, below, color=color, hatch=hatch, edgecolor=BLACK, linewidth=0.6
+        )
+        widest = int(np.argmax(share))
+        label(
+            right,
+            places[widest],
+            below[widest] + share[widest] / 2,
+            name,
+            ha="left" if widest == 0 else "right" if widest == len(sizes) - 1 else "center",
+            va="center",
+        )
+        below = below + share
+    right.set_xticks(places, [str(size) for size in sizes])
+    right.set_yticks([0, 0.5, 1], ["0 %", "50 %", "100 %"])
+    right.set_xlabel("size of network and batch")
+    right.set_title("what the forecast consists of", fontsize=11)
+    left.set_title("forecast and measured", fontsize=11)
+    return figure
+
+
+def time_of_an_example(batches: Numbers, times: Numbers) -> Drawing:
+    """What one example costs in batches of several sizes.
+
+    Args:
+        batches: How many examples a batch has.
+        times: Microseconds of a training step, divided by that number.
+    """
+    figure, [axes] = panels(height=2.6)
+    axes.loglog(batches, times, "o-", color=BLUE)
+    label(axes, batches[-1], 1.4 * times[-1], "measured", BLUE, ha="right", va="bottom")
+    axes.loglog(batches, times[0] / batches * batches[0], "--", color=VERMILION)
+    half = len(batches) // 2
+    label(
+        axes,
+        batches[half],
+        times[0] / batches[half] / 2,
+        "if a step cost the same\nfor any batch",
+        VERMILION,
+        ha="right",
+        va="top",
+    )
+    axes.set_xticks(batches, [f"{size:g}" for size in batches])
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set_ylim(0.2 * times.min(), 2.5 * times.max())
+    _plain_times(axes)
+    axes.set_xlabel("examples in a batch")
+    axes.set_ylabel("microseconds per example")
+    return figure
+
+
+def who_waits(rows: Mapping[str, tuple[Sequence[Span], Sequence[Span]]]) -> Drawing:
+    """What Python and a GPU do over time, a panel for each way to run the same kernels.
+
+    Args:
+        rows: By title: when Python is busy, and when the GPU is.
+    """
+    figure, grid = panels(len(rows), 1, height=1.75 * len(rows), sharex=True)
+    for axes, (title, (python, gpu)) in zip(grid, rows.items(), strict=True):
+        for y, spans, (color, hatch) in ((1, python, FILLS[0]), (0, gpu, FILLS[1])):
+            bars = [(start, end - start) for start, end in spans]
+            axes.broken_barh(
+                bars, (y - 0.35, 0.7), facecolor=color, hatch=hatch, edgecolor=BLACK, linewidth=0.7
+            )
+        end = max(gpu[-1][1], python[-1][1])
+        axes.plot([end, end], [-0.5, 1.5], ":", color=GREY)
+        axes.text(end + 0.6, 0.5, f"{end:g} µs", va="center", fontsize=11)
+        axes.set_yticks([0, 1], ["GPU", "Python"])
+        axes.set_ylim(-0.6, 1.6)
+        axes.set_title(title, fontsize=11, loc="left")
+        axes.tick_params(axis="y", length=0)
+    longest = max(gpu[-1][1] for _, gpu in rows.values())
+    grid[-1].set_xlim(0, 1.14 * longest)
+    grid[-1].set_xlabel("microseconds")
+    return figure
+
+
+def contest(columns: Mapping[str, Mapping[str, float]], ours: str, unit: str) -> Drawing:
+    """Ratios of times as horizontal bars, a panel for each task.
+
+    Args:
+        columns: By the title of the panel: by name, the ratio.
+        ours: The word in the names of those whose bars stand out.
+        unit: What the time 1 is.
+    """
+    names = list(dict.fromkeys(name for column in columns.values() for name in column))[::-1]
+    figure, grid = panels(1, len(columns), height=0.75 + 0.29 * len(names), sharey=True)
+    for axes, (title, column) in zip(grid, columns.items(), strict=True):
+        for place, name in enumerate(names):
+            if name not in column:
+                continue
+            stands_out = ours in name
+            axes.barh(
+                place,
+                column[name],
+                0.68,
+                color=PALE_VERMILION if stands_out else PALE_BLUE,
+                hatch="///" if stands_out else "",
+                edgecolor=BLACK,
+                linewidth=0.6,
+            )
+            axes.text(column[name] + 0.04, place, f"{column[name]:.2f}", va="center", fontsize=10)
+        axes.plot([1, 1], [-0.6, len(names) - 0.4], ":", color=GREY, linewidth=1)
+        axes.set_title(title, fontsize=11)
+        axes.set_xlim(0, 1.28 * max(column.values()))
+        axes.set_ylim(-0.6, len(names) - 0.4)
+        axes.tick_params(axis="y", length=0)
+        axes.set_xlabel(unit)
+    grid[0].set_yticks(range(len(names)), names)
+    return figure
+
+
+def _plain_times(axes: Axes) -> None:
+    """Write 0.1, 1 and 10 at a logarithmic axis of times instead of powers of ten."""
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter(NullFormatter())
