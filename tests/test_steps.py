@@ -305,6 +305,7 @@ OPERATORS = {
     "2 a - 3": lambda lib, a, b: 2 * a - 3,
     "-a": lambda lib, a, b: -a,
     "tanh": lambda lib, a, b: lib.tanh(a),
+    "sigmoid": lambda lib, a, b: lib.sigmoid(a),
     "exp": lambda lib, a, b: lib.exp(lib.tanh(a)),
     "log": lambda lib, a, b: lib.log(1 + a * a),
     "a / b": lambda lib, a, b: a / (1 + b * b),
@@ -314,11 +315,16 @@ OPERATORS = {
 IN_STEP = {
     1: "a + b; a b",
     2: "a + b; a b",
-    3: "; ".join(OPERATORS),
-    4: "; ".join(OPERATORS),
+    **dict.fromkeys(
+        (3, 4), "a + b; a b; a - b; 1 - a; 2 a - 3; -a; tanh; exp; log; a / b; 1 / a; a^3"
+    ),
     5: "a + b; a b; a - b; 1 - a; 2 a - 3; -a",
     **dict.fromkeys(range(6, 11), "a + b; a b; a - b; 1 - a; 2 a - 3; -a; tanh"),
-    **dict.fromkeys((11, 12), "a + b; a b; a - b; 1 - a; 2 a - 3; -a; tanh; exp; log; a / b"),
+    **dict.fromkeys(range(11, 14), "a + b; a b; a - b; 1 - a; 2 a - 3; -a; tanh; exp; log; a / b"),
+    **dict.fromkeys(
+        range(14, 21),
+        "a + b; a b; a - b; 1 - a; 2 a - 3; -a; tanh; exp; log; a / b; sigmoid",
+    ),
 }
 
 
