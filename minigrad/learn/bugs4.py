@@ -116,35 +116,33 @@ def _train_with_remains(generator: Any, discriminator: Any, batches: Any) -> lis
 # --- the same games with other mistakes -----------------------------------------------------------
 
 
-def _step(
-    turns: str = "xydDgG", cut: str = "d", told: str = "real", by_hand: str = ""
-) -> Callable[..., tuple[float, float]]:
-    """A step of both players with its calls in another order, or its losses changed.
+def _step(turns: str = "xydDgG", cut: str = "d") -> Callable[..., tuple[float, float]]:
+    """A step of both players with its calls in another order, or its losses cut elsewhere.
 
     Args:
         turns: d and g are the backward passes of D's and of G's loss, b of their sum; D and G the
             steps of the optimizers; x and y empty the gradients of D and of G.
-        cut: Where `detach` stands: at the fake in D's loss (d), in G's (g), behind D (o).
-        told: What G's loss takes its fakes for: "real", "fake", or "-fake" for minus the loss.
-        by_hand: "" or "swapped", where D's labels are exchanged.
+        cut: Where `detach` stands: at the fakes (d) or behind D (e) in D's loss, at the fakes (g)
+            or behind D (h) in G's loss. With s both losses share the same fakes.
     """
 
     def step(
         generator: Any, discriminator: Any, g_optimizer: Any, d_optimizer: Any, real: Any, z: Any
     ) -> tuple[float, float]:
         criterion = mg.nn.BCEWithLogitsLoss()
-        labels = [mg.ones_like(real), mg.zeros_like(real)]
+        ones, zeros = mg.ones_like(real), mg.zeros_like(real)
+        shared = generator(z)
+
+        def on_fake(before: str, behind: str) -> Any:
+            fake = shared if "s" in cut else generator(z)
+            logits = discriminator(fake.detach() if before in cut else fake)
+            return logits.detach() if behind in cut else logits
 
         def d_loss() -> Any:
-            fake = generator(z).detach() if "d" in cut else generator(z)
-            on_fake = discriminator(fake).detach() if "o" in cut else discriminator(fake)
-            first, second = labels[::-1] if by_hand == "swapped" else labels
-            return criterion(discriminator(real), first) + criterion(on_fake, second)
+            return criterion(discriminator(real), ones) + criterion(on_fake("d", "e"), zeros)
 
         def g_loss() -> Any:
-            fake = generator(z).detach() if "g" in cut else generator(z)
-            loss = criterion(discriminator(fake), labels[told != "real"])
-            return -loss if told == "-fake" else loss
+            return criterion(on_fake("g", "h"), ones)
 
         losses: dict[str, Any] = {}
         for turn in turns:
@@ -160,17 +158,11 @@ def _step(
     return step
 
 
-def _train(
-    turns: str, cut: str = "d", before: str = "", rate: float = RATE
-) -> Callable[..., list[float]]:
-    """A training whose steps have their calls in another order; `before` comes before the loop."""
+def _train(turns: str, cut: str = "d") -> Callable[..., list[float]]:
+    """A training whose steps have their calls in another order, or their losses cut elsewhere."""
 
     def train(generator: Any, discriminator: Any, batches: Any) -> list[float]:
-        optimizers = [
-            mg.optim.SGD(player.parameters(), lr=rate) for player in (generator, discriminator)
-        ]
-        for optimizer in optimizers * len(before):
-            optimizer.zero_grad()
+        optimizers = [mg.optim.SGD(p.parameters(), lr=RATE) for p in (generator, discriminator)]
         one = _step(turns, cut)
         return [one(generator, discriminator, *optimizers, real, z)[0] for real, z in batches]
 
@@ -218,13 +210,15 @@ def _sigmoid(x: Array) -> Array:
 
 def _weights(generator: Any, discriminator: Any, right: list[float], where: str) -> Iterator[Any]:
     """Yield what each player's weights have become."""
-    players = {"discriminator": (discriminator, right[2:]), "generator": (generator, right[:2])}
-    for name, (player, expected) in players.items():
-        got = np.array([player.weight.item(), player.bias.item()])
-        yield Result(f"the {name}'s weight and bias", got, np.array(expected), where)
+    a, b, w, c = right
+    yield Result("discriminator.weight", discriminator.weight.item(), w, where)
+    yield Result("discriminator.bias", discriminator.bias.item(), c, where)
+    yield Result("generator.weight", generator.weight.item(), a, where)
+    yield Result("generator.bias", generator.bias.item(), b, where)
 
 
-def _require_numbers(losses: Any) -> None:
+def require_numbers(losses: Any) -> None:
+    """Raise `Wrong` where there are Tensors among the losses that a function returned."""
     if isinstance(losses, list | tuple) and any(isinstance(x, mg.Tensor) for x in losses):
         raise Wrong(
             "The losses are Tensors, each of which keeps a whole graph in memory; `loss.item()` "
@@ -248,7 +242,7 @@ def _judge_step(step: Callable[..., Any]) -> Iterator[Result]:
         for real, z in batches:
             given = (mg.tensor(real), mg.tensor(z))
             found.append(step(generator, discriminator, *optimizers, *given))
-            _require_numbers(found[-1])
+            require_numbers(found[-1])
         right = _play(weights, batches)
         where = f"{n} examples, {steps} step{'s' * (steps > 1)}"
         yield from _weights(generator, discriminator, weights, where)
@@ -262,7 +256,7 @@ def _judge_train(train: Callable[..., Any]) -> Iterator[Result]:
         generator, discriminator, weights = _players(random)
         batches = _batches(random, n, steps)
         losses = train(generator, discriminator, [tuple(map(mg.tensor, b)) for b in batches])
-        _require_numbers(losses)
+        require_numbers(losses)
         right = _play(weights, batches)[:, 0]
         where = f"{n} examples, {steps} steps"
         yield from _weights(generator, discriminator, weights, where)
@@ -304,6 +298,18 @@ first.
             "found out: where D says 1/2 they cancel, and it stands still.",
         ),
         Mistake(
+            _step(cut="s"),
+            "The generator's loss uses the same fakes, and the discriminator's `backward` has been "
+            "through their graph. `retain_graph=True` would silence the error and leave the bug: "
+            "that `backward` has no business in the generator.",
+        ),
+        Mistake(
+            _step(cut="dh"),
+            "Between the generator and its loss lies a `no_grad`, or a `detach` behind the "
+            "discriminator. The gradient has to come through the discriminator, though only the "
+            "generator moves.",
+        ),
+        Mistake(
             _step(cut="dg"),
             "The generator never changes: in its own loss the fakes are cut off from its weights, "
             "or the gradients are emptied before its step. Its gradient can only come through the "
@@ -315,7 +321,13 @@ first.
             "discriminator's loss does. So it learns to be found out.",
         ),
         Mistake(
-            _step("xybDG", cut="d"),
+            _step(cut="e"),
+            "The discriminator learns from the real examples alone: what it says of the fakes is "
+            "cut off behind it. Cut in front of it, so that it still learns, and the generator "
+            "does not.",
+        ),
+        Mistake(
+            _step("xybDG"),
             "Both losses go back together, so the discriminator gets the gradient of the "
             "generator's loss as well, which asks it to be deceived. Each loss belongs to one "
             "player; and the generator is to play against the discriminator that has just moved.",
@@ -326,30 +338,14 @@ first.
             "and what its opponent wants. Each loss belongs to one player.",
         ),
         Mistake(
-            _step(cut="do"),
-            "The discriminator learns from the real examples alone: what it says of the fakes is "
-            "cut off behind it. Cut in front of it, so that it still learns, and the generator "
-            "does not.",
-        ),
-        Mistake(
             _step("xygGxdD"),
             "Each player now has its own gradient, but the generator moves first. Both orders are "
             "in use; this step was to begin with the discriminator.",
         ),
         Mistake(
-            _step(told="fake"),
-            "The generator's loss calls its fakes fake, which asks it to be found out. It wins "
-            "where the discriminator takes them for real.",
-        ),
-        Mistake(
-            _step(told="-fake"),
-            "The gradients are apart, but the generator now maximizes the loss of being found out: "
-            "its slope is near 0 as long as the fakes are bad. The step had the loss that takes "
-            "the fakes for real.",
-        ),
-        Mistake(
-            _step(by_hand="swapped"),
-            "The discriminator's labels are exchanged: 1 stands for real, 0 for fake.",
+            _step("dDgG"),
+            "The first step is right, but the gradients are never emptied: from then on each "
+            "player follows the sum of all its gradients.",
         ),
     ),
     after="Next: how does train/gan.py do without a detach? Look for `inputs=` in its step.",
@@ -393,7 +389,7 @@ check lets tiny players play, G(z) = a z + b against D(x) = w x + c. Find the bu
             "goal: as with one optimizer for the weights of both. Each step must move one player.",
         ),
         Mistake(
-            _train("dDgG", before="1"),
+            _train("dDgG"),
             "The gradients are not emptied inside the loop, so each player follows the sum of all "
             "gradients since the first batch.",
         ),
@@ -403,25 +399,26 @@ check lets tiny players play, G(z) = a z + b against D(x) = w x + c. Find the bu
         ),
         Mistake(
             _train("xydDgG", cut="dg"),
-            "The generator never changes: its loss does not reach it, or its gradients are emptied "
-            "before its step. The discriminator must stand still in this turn, but the gradient has"
-            " to pass through it.",
+            "The discriminator is right, but the generator never changes: its loss does not reach "
+            "it, or its gradients are emptied before its step. The discriminator must stand still "
+            "in this turn, but the gradient has to pass through it.",
         ),
         Mistake(
-            _train("xydDgG", cut=""),
-            "The discriminator is right. But now its loss reaches the generator, and that gradient "
-            "is still there in the generator's own turn. Empty what belongs to a player when its "
-            "turn begins, or keep the fakes cut off.",
+            _train("dDxgGy", cut="dg"),
+            "In its own loss the generator meets the detached fakes, so it never changes; they are "
+            "for the discriminator's loss. And the discriminator's gradients still hold what the "
+            "generator's loss has left there.",
         ),
         Mistake(
-            _train("xdDDygG"),
-            "The discriminator takes two steps for each batch, along the same gradient: that is "
-            "twice its learning rate.",
+            _train("dDxgGy", cut=""),
+            "Without the detach each player's gradients hold what the other's loss has left there: "
+            "the first bug is still in, and a second one has come.",
         ),
         Mistake(
-            _train("xdDygG", rate=RATE / 10),
-            "The players no longer disturb each other, but the learning rate is another: it was "
-            "0.5.",
+            _train("dDxgGy", cut="dh"),
+            "Between the generator and its loss lies a `no_grad`, a `detach`, or a discriminator "
+            "whose gradients are switched off. The gradient has to come through the discriminator, "
+            "though only the generator moves.",
         ),
     ),
     after="Next: why just 2/3? Add the three slopes at D's logit where fakes are like real ones.",

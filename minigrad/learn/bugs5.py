@@ -57,9 +57,7 @@ def _draw_with_outer_flag(generator: Any, z: Any) -> Array:
 
 
 def _draw_one_by_one(generator: Any, z: Any) -> Array:
-    """Each in the company of a copy of itself: BatchNorm needs two."""
-    rows = [generator(z[[i, i]]).detach().numpy()[0] for i in range(len(z))]
-    return np.array(rows)
+    return np.concatenate([generator(z[i : i + 1]).detach().numpy() for i in range(len(z))])
 
 
 def _judge_draw(draw: Callable[..., Any]) -> Iterator[Result]:
@@ -73,20 +71,18 @@ def _judge_draw(draw: Callable[..., Any]) -> Iterator[Result]:
     layers[0].load_state_dict({"weight": w, "bias": b})
     layers[1].load_state_dict({"running_mean": mean, "running_var": var}, strict=False)
     right = np.tanh((z @ w.T + b - mean) / np.sqrt(var + 1e-5))
-    company = "in the company of {} others"
     for n in (4, 2):
-        yield Result(
-            "the pictures", draw(generator, mg.tensor(z[:n])), right[:n], company.format(n)
-        )
+        pictures = draw(generator, mg.tensor(z[:n]))
+        yield Result("the array of pictures", pictures, right[:n], f"a batch of {n}")
     moved = layers[1].state_dict()
     for name, old in (("running_mean", mean), ("running_var", var)):
-        yield Result(f"BatchNorm's {name} after drawing", moved[name].numpy().copy(), old)
+        yield Result(f"{name} afterwards", moved[name].numpy().copy(), old)
     for mode in (True, False):
         generator.train(mode)
         draw(generator, mg.tensor(z))
         got = {module.training for module in generator.modules()}
-        before = "in training" if mode else "in evaluation"
-        yield Result(f"the mode after drawing, {before} before", got, {mode})
+        before = "training" if mode else "evaluation"
+        yield Result(f"`training` of all parts after {before}", got, {mode})
 
 
 DRAW = Exercise(
@@ -114,9 +110,9 @@ call everything must be as it was before, whatever mode the generator was in.
     mistakes=(
         Mistake(
             _draw_in_training_mode,
-            "BatchNorm is in training mode. It subtracts the mean of this batch, so a picture "
-            "depends on the others beside it; and it moves its running statistics at each call. "
-            "`no_grad` stops gradients, not this.",
+            "BatchNorm is in training mode; `no_grad` does not change that, nor does the flag of "
+            "the outermost module alone. It subtracts the mean of this batch, so a picture depends "
+            "on the others beside it; and it moves its running statistics at each call.",
         ),
         Mistake(
             _draw(False, after=None),
@@ -135,8 +131,8 @@ call everything must be as it was before, whatever mode the generator was in.
         ),
         Mistake(
             _draw_and_put_statistics_back,
-            "The running statistics are put back, so looking changes nothing any more. But the "
-            "pictures still depend on their company: they were drawn with the batch's statistics.",
+            "Looking no longer changes the running statistics. But the pictures still depend on "
+            "their company: they are drawn with the mean and variance of the batch.",
         ),
         Mistake(
             _draw_with_outer_flag,
@@ -145,9 +141,8 @@ call everything must be as it was before, whatever mode the generator was in.
         ),
         Mistake(
             _draw_one_by_one,
-            "Every picture is drawn alone, in training mode: the mean that BatchNorm subtracts is "
-            "then the picture's own value, and nothing is left of it. The running statistics move "
-            "as well.",
+            "Each picture is drawn alone, to have no company. But in training mode BatchNorm needs "
+            "company: it subtracts the mean of the batch, and of one picture nothing is left.",
         ),
     ),
     after="Next: find the function in train/latent.py that draws samples, and see how it does it.",
@@ -178,17 +173,18 @@ def _softplus(x: Any) -> Any:
 
 
 def _loss(
-    softplus: Callable[[Any], Any] = _softplus, real: float = -1, fake: float = 1, scale: float = 1
+    softplus: Callable[[Any], Any] = _softplus, sign: int = 1, scale: float = 1
 ) -> Callable[..., Any]:
-    """A loss with another log(1 + e^x), with other signs (0 leaves a part out), or scaled."""
+    """A loss with another log(1 + e^x), with the labels exchanged (sign -1), or scaled."""
 
     def discriminator_loss(on_real: Any, on_fake: Any) -> Any:
-        parts = [
-            softplus(sign * x).mean() for sign, x in ((real, on_real), (fake, on_fake)) if sign
-        ]
-        return scale * sum(parts)
+        return scale * (softplus(-sign * on_real).mean() + softplus(sign * on_fake).mean())
 
     return discriminator_loss
+
+
+def _softplus_by_where(x: Any) -> Any:
+    return mg.where(x > 0, x + mg.log(1 + mg.exp(-x)), mg.log(1 + mg.exp(x)))
 
 
 LOGITS = (
@@ -207,9 +203,13 @@ def _judge_loss(loss: Callable[..., Any]) -> Iterator[Result]:
         where = f"on_real = {on_real.tolist()}, on_fake = {on_fake.tolist()}"
         found = loss(*tensors)
         right = np.logaddexp(0, -on_real).mean() + np.logaddexp(0, on_fake).mean()
-        if not isinstance(found, mg.Tensor):
-            yield Result("the loss", found, right, where)
-            raise Wrong("The loss is no Tensor, so nothing can be learnt from it by `backward`.")
+        if not isinstance(found, mg.Tensor) or not found.requires_grad:
+            number = found.item() if isinstance(found, mg.Tensor) else found
+            yield Result("the loss", number, right, where)
+            raise Wrong(
+                "No way leads back from the loss to the logits, so nothing can be learnt from it: "
+                "compute it as a Tensor, of the given ones, by minigrad's operations."
+            )
         if found.dtype != np.float32:
             raise Wrong(
                 f"The loss is {found.dtype}, and the logits are float32. More digits put the "
@@ -226,7 +226,7 @@ def _judge_loss(loss: Callable[..., Any]) -> Iterator[Result]:
         slopes = -_sigmoid(-on_real) / len(on_real), _sigmoid(on_fake) / len(on_fake)
         for name, x, slope in zip(("on_real", "on_fake"), tensors, slopes, strict=True):
             got = None if x.grad is None else x.grad.numpy().astype("float64")
-            yield Result(f"dL/d{name}", got, slope, where)
+            yield Result(f"dL/d({name})", got, slope, where)
 
 
 def _is_flat(logits: list[list[float]], x: Any) -> bool:
@@ -279,18 +279,24 @@ right for logits of any size, and so must its gradient. Find the reason and mend
             "e^-x is infinite. The exponent must be at most 0 on both sides.",
         ),
         Mistake(
-            _loss(real=1, fake=-1),
+            _loss(_softplus_by_where),
+            "The loss is right, but its gradient is NaN: `where` computes both sides, and goes back"
+            " through both. The side that is not chosen has an infinite exponential, and its slope "
+            "0 times infinity is NaN. Every exponent must be at most 0, also where it is not used.",
+        ),
+        Mistake(
+            lambda on_real, on_fake: discriminator_loss(mg.sigmoid(on_real), mg.sigmoid(on_fake)),
+            "A loss that takes logits is given probabilities: the sigmoid is taken twice. Then no "
+            "example costs more than log(1 + e), however wrong the discriminator is.",
+        ),
+        Mistake(
+            _loss(sign=-1),
             "Nothing overflows any more, but the labels are exchanged: this loss is small where "
             "real examples are called fake.",
         ),
         Mistake(
             _loss(scale=0.5),
             "Nothing overflows any more, but the two parts are averaged. The loss is their sum.",
-        ),
-        Mistake(
-            _loss(fake=0),
-            "Nothing overflows any more, but the fakes are left out: the discriminator would learn "
-            "to call everything real.",
         ),
     ),
     after="Next: the generator's loss is -mean log D(fake). Which label gives it?",

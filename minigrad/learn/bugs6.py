@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 import minigrad as mg
+from minigrad.learn.bugs4 import require_numbers
 from minigrad.learn.exercise import Array, Exercise, Mistake, Result, Wrong
 
 
@@ -53,24 +54,28 @@ def _fit_clipping_nothing(
     return losses, lengths
 
 
-def _clip(weights: list[Any]) -> Any:
-    return mg.nn.utils.clip_grad_norm_(weights, 1.0)
-
-
 def _fit(
-    turns: str = "zbcs", clip: Callable[[list[Any]], Any] = _clip
+    turns: str = "zbcs",
+    clip: Callable[[Any], Any] | None = None,
+    given: Callable[[Any], Any] = list,
 ) -> Callable[..., tuple[list[float], list[float]]]:
-    """A fit with its calls in another order, z(ero_grad), b(ackward), c(lip), s(tep), or clip."""
+    """A fit that clips otherwise, or with its calls in another order.
+
+    Args:
+        turns: z(ero_grad), b(ackward), c(lip) and s(tep).
+        clip: Clips the gradients of what it is given, and returns a length.
+        given: What is made of `parameters()` before the loop, for `clip`.
+    """
 
     def fit(rnn: Any, x: Any, target: Any, steps: int) -> tuple[list[float], list[float]]:
-        weights = list(rnn.parameters())
-        optimizer = mg.optim.SGD(weights, lr=0.5)
+        optimizer = mg.optim.SGD(rnn.parameters(), lr=0.5)
+        weights = given(rnn.parameters())
         losses, lengths = [], []
         for _ in range(steps):
             loss = ((rnn(x)[1][0] - target) ** 2).mean()
             for turn in turns:
                 if turn == "c":
-                    lengths.append(float(clip(weights)))
+                    lengths.append((clip or _clip)(weights).item())
                 else:
                     {"z": optimizer.zero_grad, "b": loss.backward, "s": optimizer.step}[turn]()
             losses.append(loss.item())
@@ -79,23 +84,21 @@ def _fit(
     return fit
 
 
-def _clip_each(weights: list[Any]) -> Any:
-    return np.sqrt(sum(_clip([weight]).item() ** 2 for weight in weights))
+def _clip(weights: Any, to: float = 1.0) -> Any:
+    return mg.nn.utils.clip_grad_norm_(weights, to)
 
 
-def _clip_and_measure(weights: list[Any]) -> Any:
+def _clip_each(weights: Any) -> Any:
+    return [_clip(weight) for weight in weights][-1]
+
+
+def _clip_and_measure(weights: Any) -> Any:
     _clip(weights)
-    return mg.nn.utils.clip_grad_norm_(weights, np.inf)
+    return _clip(weights, np.inf)
 
 
-def _clip_elements(weights: list[Any]) -> Any:
-    length = mg.nn.utils.clip_grad_norm_(weights, np.inf)
-    mg.nn.utils.clip_grad_value_(weights, 1.0)
-    return length
-
-
-def _set_length(weights: list[Any]) -> Any:
-    length = mg.nn.utils.clip_grad_norm_(weights, np.inf)
+def _set_length(weights: Any) -> Any:
+    length = _clip(weights, np.inf)
     for weight in weights:
         weight.grad = weight.grad / length
     return length
@@ -124,14 +127,14 @@ def _judge_fit(fit: Callable[..., Any]) -> Iterator[Result]:
             ]
         for name, expected in zip(names, weights, strict=True):
             yield Result(f"rnn.{name}", rnn.state_dict()[name].numpy().copy(), expected, where)
-        if not (isinstance(found, tuple | list) and len(found) == 2):
+        if not (isinstance(found, tuple | list) and [type(x) for x in found] == [list, list]):
             raise Wrong(
-                "The weights are right. But the function has to return two lists, separated by a "
-                "comma: the losses, and the lengths of the gradients."
+                "The function has to return two lists, separated by a comma: the losses, and the "
+                "lengths of the gradients."
             )
         for i, name in enumerate(("losses", "lengths")):
-            got = np.array([float(value) for value in found[i]])
-            yield Result(f"the list of {name}", got, np.array(right)[:, i], where)
+            require_numbers(found[i])
+            yield Result(f"the list of {name}", np.array(found[i]), np.array(right)[:, i], where)
 
 
 def _through_time(weights: list[Array], x: Array, target: Array) -> tuple[float, list[Array]]:
@@ -173,9 +176,15 @@ lengths holds nothing but zeros, though the weights do move. Find the bug and me
     mistakes=(
         Mistake(
             _fit_clipping_nothing,
-            "Nothing is clipped, and a length of 0 says why: clip_grad_norm_ met no gradient. "
-            "Either it was given an exhausted generator (`parameters()` can be walked through "
-            "once, and the optimizer did), or it was called before `backward`.",
+            "Nothing is clipped, and a length of 0 says why: clip_grad_norm_ met no gradient. It "
+            "was given an exhausted generator (`parameters()` can be walked through once, and the "
+            "optimizer did) or other Tensors than the weights, or was called before `backward`.",
+        ),
+        Mistake(
+            _fit(given=iter),
+            "In the first step the gradients are clipped, and in no other: the first call of "
+            "clip_grad_norm_ has walked through the generator. What is needed in each step must "
+            "last longer than one walk.",
         ),
         Mistake(
             _fit("zbsc"),
@@ -198,9 +207,9 @@ lengths holds nothing but zeros, though the weights do move. Find the bug and me
             "1; and the step no longer points where the gradient did. All of them form one vector.",
         ),
         Mistake(
-            _fit(clip=_clip_elements),
-            "Each single number is limited to -1 to 1. Together they may still be longer than 1, "
-            "and the direction changes. Asked for is the length of all gradients as one vector.",
+            _fit(clip=lambda weights: mg.nn.utils.clip_grad_value_(weights, 1.0)),
+            "clip_grad_value_ limits each number by itself and returns nothing. Together the "
+            "gradients may still be longer than 1; and their direction changes.",
         ),
         Mistake(
             _fit(clip=_set_length),
@@ -211,11 +220,6 @@ lengths holds nothing but zeros, though the weights do move. Find the bug and me
             _fit(clip=_clip_and_measure),
             "The gradients are clipped as they should be, but the lengths are those after the cut. "
             "Asked for are those before it, which tell how often the cut was needed.",
-        ),
-        Mistake(
-            _fit(clip=lambda weights: mg.nn.utils.clip_grad_norm_(weights[1], 1.0)),
-            "Only the recurrent weight is clipped, and only its length is measured. The length of "
-            "a step is that of all gradients together.",
         ),
     ),
     after="Next: plot the lengths of a training of your own. Where would you cut?",

@@ -1,0 +1,156 @@
+"""Answers to the planted bugs B.7 to B.11 as learners give them: right in another way, or wrong.
+
+Each is the template with some lines replaced; what no list of mistakes holds is said by the judges.
+"""
+
+import pytest
+
+from minigrad.learn import check
+from minigrad.learn.exercise import find
+
+
+def judge(number, changes):
+    """Check the template of a bug with some of its text replaced."""
+    exercise = find(number)
+    source = exercise.template
+    for old, new in changes.items():
+        assert source.count(old) == 1, old
+        source = source.replace(old, new)
+    names = {"__name__": "answer"}
+    exec(compile(source, "answer.py", "exec"), names)
+    return check(number, names[exercise.name])
+
+
+FAKE = "    fake = generator(z)\n"
+OF_D = "    d_loss.backward()\n"
+OF_G = "    g_loss.backward()\n"
+TAIL = "    return d_loss.item(), g_loss.item()\n"
+EMPTY_D = "        d_optimizer.zero_grad()\n"
+EMPTY_G = "        g_optimizer.zero_grad()\n"
+DRAW = "    with mg.no_grad():\n"
+END = "    return pictures\n"
+LOSS = "    return of_real + of_fake\n"
+SIGMOIDS = "mg.sigmoid(on_real), mg.sigmoid(on_fake)"
+SOFTPLUS = "    def f(x):\n        return {}\n    return f(-on_real).mean() + f(on_fake).mean()\n"
+LIST = {"weights = rnn.parameters()": "weights = list(rnn.parameters())"}
+CLIP = "mg.nn.utils.clip_grad_norm_(weights, 1.0)"
+BACK = "        loss.backward()\n"
+
+
+@pytest.mark.parametrize(
+    ("number", "changes"),
+    [
+        ("B.7", {"g_loss = ": "g_optimizer.zero_grad()\n    g_loss = "}),
+        ("B.7", {FAKE: "    with mg.no_grad():\n        fake = generator(z)\n"}),
+        ("B.7", {OF_D: "    d_loss.backward(inputs=list(discriminator.parameters()))\n"}),
+        (
+            "B.7",
+            {
+                FAKE: "    generator.requires_grad_(False)\n" + FAKE,
+                "    g_loss = ": "    generator.requires_grad_(True)\n    g_loss = ",
+            },
+        ),
+        (
+            "B.8",
+            {
+                DRAW: "    from copy import deepcopy\n    generator = deepcopy(generator).eval()\n"
+                + DRAW
+            },
+        ),
+        (
+            "B.8",
+            {
+                DRAW: "    modes = {m: m.training for m in generator.modules()}\n"
+                "    generator.eval()\n" + DRAW,
+                END: "    for m, mode in modes.items():\n        m.training = mode\n" + END,
+            },
+        ),
+        ("B.9", {LOSS: SOFTPLUS.format("mg.maximum(x, 0) + mg.log1p(mg.exp(-mg.abs(x)))")}),
+        ("B.9", {LOSS: SOFTPLUS.format("mg.logsumexp(mg.stack([0 * x, x]), 0)")}),
+        ("B.10", {"clip_grad_norm_(weights": "clip_grad_norm_(rnn.parameters()"}),
+        ("B.11", {OF_G: OF_G.replace("()", "(inputs=list(generator.parameters()))")}),
+        ("B.11", {EMPTY_D: "", EMPTY_G: EMPTY_G + EMPTY_D}),
+        ("B.11", {"    " + OF_D: EMPTY_D + "    " + OF_D}),
+    ],
+)
+def test_another_way_is_right(number, changes):
+    report = judge(number, changes)
+    assert report.right, report
+
+
+@pytest.mark.parametrize(
+    ("number", "changes", "words"),
+    [
+        ("B.7", {OF_D: "    d_loss.backward(retain_graph=True)\n"}, "they cancel, and it stands"),
+        ("B.7", {"discriminator(generator(z))": "discriminator(fake)"}, "would silence the error"),
+        ("B.7", {"discriminator(generator(z))": "discriminator(generator(z)).detach()"}, "through"),
+        (
+            "B.7",
+            {FAKE: FAKE[:-1] + ".detach()\n", TAIL: TAIL.replace(".item()", "")},
+            "whole graph",
+        ),
+        ("B.7", {FAKE: FAKE[:-1] + ".detach()\n", TAIL: ""}, "with `return`?"),
+        ("B.7", {FAKE: "    generator.requires_grad_(False)\n" + FAKE}, "generator never changes"),
+        ("B.8", {DRAW: "    generator.eval()\n" + DRAW}, "stays in evaluation mode"),
+        (
+            "B.8",
+            {DRAW: "    generator.eval()\n" + DRAW, END: "    generator.train()\n" + END},
+            "which",
+        ),
+        ("B.8", {DRAW: "    generator.training = False\n" + DRAW}, "outermost module's flag"),
+        ("B.8", {"generator(z)": "generator(z[:1])"}, "needs more than 1 value"),
+        (
+            "B.8",
+            {
+                DRAW: "    was = generator.training\n    generator.training = False\n" + DRAW,
+                END: "    generator.training = was\n" + END,
+            },
+            "nor does the flag of the outermost module",
+        ),
+        (
+            "B.9",
+            {"mg.log(1 - p_fake)": "mg.log(1 - p_fake + 1e-12)"},
+            "slope is 0",
+        ),
+        ("B.9", {SIGMOIDS: f"[mg.clip(p, 1e-6, 1 - 1e-6) for p in ({SIGMOIDS})]"}, "slope is 0"),
+        (
+            "B.9",
+            {SIGMOIDS: "[mg.sigmoid(mg.clip(x, -15, 15)) for x in (on_real, on_fake)]"},
+            "slope",
+        ),
+        ("B.9", {SIGMOIDS: SIGMOIDS.replace(")", ".astype('float64'))")}, "The loss is float64"),
+        ("B.9", {LOSS: LOSS.replace("of_real + of_fake", "(of_real + of_fake).item()")}, "No way"),
+        ("B.9", {LOSS: SOFTPLUS.format("mg.log1p(mg.exp(x))")}, "right up to logits of about 88"),
+        ("B.9", {LOSS: LOSS.replace("\n", ".detach()\n")}, "dL/d(on_fake) is None"),
+        ("B.10", {**LIST, BACK: "", CLIP: f"{CLIP}\n{BACK}"}, "was called before `backward`"),
+        ("B.10", {"SGD(weights": "SGD(rnn.parameters()"}, "In the first step the gradients are"),
+        ("B.10", {**LIST, "losses, lengths\n": "losses\n"}, "has to return two lists"),
+        ("B.10", {**LIST, ".append(length.item())": ".append(length)"}, "whole graph"),
+        (
+            "B.10",
+            {**LIST, CLIP: CLIP.replace("norm_", "value_", 1)},
+            "limits each number by itself",
+        ),
+        ("B.11", {EMPTY_D: "", EMPTY_G: ""}, "not emptied inside the loop"),
+        (
+            "B.11",
+            {"discriminator(generator(z))": "discriminator(fake)"},
+            "meets the detached fakes",
+        ),
+        ("B.11", {"generator(z).detach()": "generator(z)"}, "a second one has come"),
+        ("B.11", {"append(d_loss.item())": "append(d_loss)"}, "Tensors"),
+        (
+            "B.11",
+            {
+                "g_optimizer = mg.optim.SGD(generator.parameters(), lr=0.5)": "both = [*generator"
+                ".parameters(), *discriminator.parameters()]",
+                "d_optimizer = mg.optim.SGD(discriminator.parameters(), lr=0.5)": "g_optimizer = "
+                "d_optimizer = mg.optim.SGD(both, lr=0.5)",
+            },
+            "with one optimizer for the weights of both",
+        ),
+    ],
+)
+def test_a_wrong_answer_reads_why(number, changes, words):
+    report = judge(number, changes)
+    assert not report.right and words in report.message, report
