@@ -1,34 +1,47 @@
 """The recurrent cells of chapters 8 and 9: the simple network, and the LSTM equation by equation.
 
 A cell is data: nodes, and wires that carry values from node to node. An equation's part of the
-LSTM's cell is not listed a second time: its nodes bear its number, and its wires begin or end
-there, so they are what the equation reads and writes.
+LSTM is not listed a second time: its nodes bear its number, and the wires that begin or end at
+these nodes carry what the equation reads and writes.
 
-The cell of the LSTM follows the idea of Olah 2015, "Understanding LSTM networks".
+The LSTM's cell follows the idea of Olah 2015, "Understanding LSTM networks".
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import pairwise
 from numbers import Integral
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.patches import Circle, Ellipse, FancyArrowPatch, FancyBboxPatch, Rectangle
+from matplotlib.patches import Circle, Ellipse, FancyArrowPatch, FancyBboxPatch, Polygon, Rectangle
 from matplotlib.path import Path
 
-from figures.style import BLACK, BLUE, GREY, PALE_BLUE, PALE_VERMILION, Drawing, panels
+from figures.style import (
+    BLACK,
+    BLUE,
+    GREY,
+    PALE_BLUE,
+    PALE_VERMILION,
+    Drawing,
+    label,
+    panels,
+)
 
 Array = np.ndarray[Any, Any]
 Point: TypeAlias = tuple[float, float]
+Kind: TypeAlias = Literal["layer", "box", "circle", "ellipse", "port"]
 
-PALE, FAINT = "#DDDDDD", "#999999"  # what an equation does not touch: lines, letters
-
-
-# how far a node of each kind reaches from its middle, across and up
-REACH = {"layer": (0.39, 0.26), "box": (0.21, 0.2), "circle": (0.19, 0.19), "ellipse": (0.38, 0.19)}
+# how far a node reaches from its middle, across and up
+REACH: dict[Kind, Point] = {
+    "layer": (0.39, 0.26),
+    "box": (0.21, 0.2),
+    "circle": (0.19, 0.19),
+    "ellipse": (0.44, 0.2),
+    "port": (0.0, 0.0),
+}
 
 
 class Node(NamedTuple):
@@ -41,15 +54,10 @@ class Node(NamedTuple):
         equation: The number of the equation that it computes, 0 for none.
     """
 
-    kind: Literal["layer", "box", "circle", "ellipse", "port"]
+    kind: Kind
     place: Point
     text: str = ""
     equation: int = 0
-
-    @property
-    def reach(self) -> Point:
-        """How far it reaches from its middle, across and up."""
-        return REACH.get(self.kind, (0.0, 0.0))
 
 
 class Wire(NamedTuple):
@@ -62,31 +70,34 @@ class Wire(NamedTuple):
 
 
 class Label(NamedTuple):
-    """Where the name of a value stands, and whether a small picture can do without the name."""
+    """The name of a value, beside a place on its wire."""
 
     text: str
     place: Point
     side: Literal["right", "above", "on"] = "right"
-    minor: bool = False
 
 
 class Cell(NamedTuple):
-    """Nodes by name, wires between them, and labels of the values on the wires."""
+    """Nodes by name, wires between them, and labels by the value that they name."""
 
     nodes: Mapping[str, Node]
     wires: Sequence[Wire]
     labels: Mapping[str, Label]
 
 
-class Equation(NamedTuple):
-    """One of the six, as mathtext, and in words."""
+class Ink(NamedTuple):
+    """How something is drawn: the colour of its lines and letters, and how thick its lines are."""
 
-    formula: str
-    words: str
+    line: str
+    letters: str
+    thick: float = 0.0
 
+
+PLAIN, LIT, DIM = Ink(BLACK, BLACK), Ink(BLUE, BLUE, thick=1.0), Ink("#DDDDDD", "#999999")
+
+# the LSTM
 
 LEVEL, TOP = 0.45, 3.05  # of z and h; of the memory
-
 LSTM = Cell(
     nodes={
         "C_before": Node("port", (-0.1, TOP)),
@@ -100,10 +111,10 @@ LSTM = Cell(
         "keep": Node("circle", (1.55, TOP), r"$\times$", 4),
         "write": Node("circle", (3.31, 2.15), r"$\times$", 4),
         "add": Node("circle", (3.31, TOP), "+", 4),
-        "squash": Node("ellipse", (4.8, 2.55), "tanh", 6),
-        "show": Node("circle", (4.8, 1.62), r"$\times$", 6),
-        "C": Node("port", (6.25, TOP)),
-        "h": Node("port", (6.25, LEVEL)),
+        "squash": Node("ellipse", (4.75, 2.5), "tanh", 6),
+        "show": Node("circle", (4.75, 1.55), r"$\times$", 6),
+        "C": Node("port", (6.28, TOP)),
+        "h": Node("port", (6.28, LEVEL)),
     },
     wires=[
         Wire("C_before", "C_before", "keep"),
@@ -119,10 +130,10 @@ LSTM = Cell(
         Wire("candidate", "candidate", "write"),
         Wire("i * candidate", "write", "add"),
         Wire("C", "add", "C"),
-        Wire("C", "add", "squash", ((4.8, TOP),)),
-        Wire("o", "output", "show", ((4.19, 1.62),)),
+        Wire("C", "add", "squash", ((4.75, TOP),)),
+        Wire("o", "output", "show", ((4.19, 1.55),)),
         Wire("tanh(C)", "squash", "show"),
-        Wire("h", "show", "h", ((4.8, LEVEL),)),
+        Wire("h", "show", "h", ((4.75, LEVEL),)),
     ],
     labels={
         "C_before": Label("$C_{t-1}$", (0.25, TOP), "above"),
@@ -132,30 +143,33 @@ LSTM = Cell(
         "f": Label("$f_t$", (1.55, 1.6)),
         "i": Label("$i_t$", (2.43, 1.6)),
         "candidate": Label(r"$\tilde{C}_t$", (3.31, 1.6)),
-        "o": Label("$o_t$", (4.4, 1.62), "above"),
-        "f * C_before": Label(r"$f_t \odot C_{t-1}$", (2.43, TOP), "above", minor=True),
-        "i * candidate": Label(r"$i_t \odot \tilde{C}_t$", (3.31, 2.6), minor=True),
-        "tanh(C)": Label(r"$\tanh C_t$", (4.8, 2.1), minor=True),
-        "C": Label("$C_t$", (5.88, TOP), "above"),
-        "h": Label("$h_t$", (5.88, LEVEL), "above"),
+        "o": Label("$o_t$", (4.3, 1.55), "above"),
+        "f * C_before": Label(r"$f_t \odot C_{t-1}$", (2.43, TOP), "above"),
+        "i * candidate": Label(r"$i_t \odot \tilde{C}_t$", (3.31, 2.6)),
+        "tanh(C)": Label(r"$\tanh C_t$", (4.75, 2.03)),
+        "C": Label("$C_t$", (5.91, TOP), "above"),
+        "h": Label("$h_t$", (5.91, LEVEL), "above"),
     },
 )
-TAGS = {
-    1: (1.4, 1.6),
-    2: (2.28, 1.6),
-    3: (3.16, 1.6),
-    4: (3.6, 3.25),
-    5: (4.04, 1.6),
-    6: (5.15, 1.45),
-}
+
+
+class Equation(NamedTuple):
+    """One of the six, as mathtext, in words, and where its number stands in the cell."""
+
+    formula: str
+    words: str
+    place: Point
+
 
 EQUATIONS = {
-    1: Equation(r"$f_t = \sigma(W_f z_t + b_f)$", "how much of the old memory stays"),
-    2: Equation(r"$i_t = \sigma(W_i z_t + b_i)$", "how much of the new goes in"),
-    3: Equation(r"$\tilde{C}_t = \tanh(W_C z_t + b_C)$", "what could be written"),
-    4: Equation(r"$C_t = f_t \odot C_{t-1} + i_t \odot \tilde{C}_t$", "the new memory"),
-    5: Equation(r"$o_t = \sigma(W_o z_t + b_o)$", "how much of the memory shows"),
-    6: Equation(r"$h_t = o_t \odot \tanh(C_t)$", "the new hidden state"),
+    1: Equation(r"$f_t = \sigma(W_f z_t + b_f)$", "how much of the old memory stays", (1.4, 1.6)),
+    2: Equation(r"$i_t = \sigma(W_i z_t + b_i)$", "how much of the new goes in", (2.28, 1.6)),
+    3: Equation(r"$\tilde{C}_t = \tanh(W_C z_t + b_C)$", "what could be written", (3.16, 1.6)),
+    4: Equation(
+        r"$C_t = f_t \odot C_{t-1} + i_t \odot \tilde{C}_t$", "the new memory", (3.62, TOP + 0.2)
+    ),
+    5: Equation(r"$o_t = \sigma(W_o z_t + b_o)$", "how much of the memory shows", (4.36, 1.39)),
+    6: Equation(r"$h_t = o_t \odot \tanh(C_t)$", "the new hidden state", (5.12, 1.37)),
 }
 
 
@@ -171,22 +185,11 @@ def part(equation: int) -> tuple[set[str], list[Wire]]:
     return nodes, [wire for wire in LSTM.wires if nodes & {wire.start, wire.end}]
 
 
-def route(cell: Cell, wire: Wire) -> list[Point]:
-    """A wire's points, from the border of its first node to the border of its last."""
-    start, end = cell.nodes[wire.start], cell.nodes[wire.end]
-    points = [start.place, *wire.corners, end.place]
-    return [_border(start, points[1]), *wire.corners, _border(end, points[-2])]
-
-
-def _border(node: Node, towards: Point) -> Point:
-    """Where a wire, level or upright, leaves a node."""
-    (x, y), (across, up) = node.place, node.reach
-    dx, dy = np.sign(towards[0] - x), np.sign(towards[1] - y)
-    return float(x + dx * across), float(y + dy * up)
-
-
 def lstm_cell(lit: int | None = None, values: Mapping[str, float] | None = None) -> Drawing:
     """The cell of the LSTM above its six equations.
+
+    Boxes are the layers, with weights: three gates, and the candidate in another shade. Circles
+    work number by number. The thick line is the memory.
 
     Args:
         lit: The equation whose part is drawn bold, all else being pale; None draws all alike.
@@ -197,21 +200,22 @@ def lstm_cell(lit: int | None = None, values: Mapping[str, float] | None = None)
     Raises:
         ValueError: `lit` is not 1 to 6, or a value has another name.
     """
-    figure, [axes] = panels(height=5.9)
+    figure, [axes] = panels(height=5.6)
     _lstm(axes, lit, values or {})
-    color = BLACK if lit is None else FAINT
-    axes.text(1.35, 0.17, r"$z_t = [x_t; h_{t-1}]$", fontsize=10, color=color, va="center")
-    for number, (formula, words) in EQUATIONS.items():
-        y = -0.75 - 0.28 * (number - 1)
-        color = BLACK if lit is None else BLUE if lit == number else FAINT
-        look: dict[str, Any] = {"color": color, "fontsize": 11, "va": "center"}
-        if lit == number:
-            axes.add_patch(Rectangle((0.1, y - 0.14), 5.8, 0.28, facecolor=PALE_BLUE))
+    other = PLAIN if lit is None else DIM
+    axes.text(1.35, 0.12, r"$z_t = [x_t; h_{t-1}]$", fontsize=10, color=other.letters)
+    for number, (formula, words, place) in EQUATIONS.items():
+        ink = LIT if number == lit else other
+        look: dict[str, Any] = {"color": ink.letters, "fontsize": 11}
+        y = -0.5 - 0.28 * number
+        if number == lit:
+            axes.add_patch(Rectangle((0, y - 0.09), 6.15, 0.28, facecolor=PALE_BLUE))
             look["fontweight"] = "bold"
-        axes.text(0.2, y, f"({number})", **look)
-        axes.text(0.6, y, formula, **look)
-        axes.text(3.15, y, words, **look)
-    _frame(axes, (-0.15, 6.3), (-2.45, 3.75))
+        for x, text in [(0.15, f"({number})"), (0.6, formula), (3.15, words)]:
+            axes.text(x, y, text, **look)
+        color = GREY if lit is None else ink.letters
+        axes.text(*place, f"({number})", color=color, fontsize=9, ha="center", va="center")
+    _frame(axes, (-0.15, 6.33), (-2.35, 3.7))
     return figure
 
 
@@ -220,129 +224,51 @@ def lstm_frames(values: Mapping[str, float] | None = None) -> Drawing:
 
     Args:
         values: As in `lstm_cell`.
+
+    Raises:
+        ValueError: A value has another name.
     """
-    figure, axes = panels(3, 2, height=6.7)
+    figure, axes = panels(3, 2, height=6.6)
     for panel, (number, equation) in zip(axes, EQUATIONS.items(), strict=True):
         _lstm(panel, number, values or {}, small=True)
         panel.set_title(f"({number})  {equation.formula}", fontsize=11)
-        _frame(panel, (-0.15, 6.3), (-0.3, 3.7))
+        _frame(panel, (-0.2, 6.36), (-0.3, 3.85))
     return figure
 
 
 def _lstm(axes: Axes, lit: int | None, values: Mapping[str, float], small: bool = False) -> None:
-    """Draw the cell; a small one has the names of what is lit, and no others."""
-    known = [name for name, label in LSTM.labels.items() if label.side != "on"]
+    """Draw the cell; a small one names only what is lit, and of that no products."""
+    known = [name for name in LSTM.labels if name != "z"]  # z is no single number
     for name in values:
         if name not in known:
             raise ValueError(f"no value of the cell is {name!r}; known are {', '.join(known)}")
-    nodes, wires = (set(LSTM.nodes), list(LSTM.wires)) if lit is None else part(lit)
-    shown = {wire.value for wire in wires}
-    dim, color = (GREY, BLACK) if lit is None else (PALE, BLUE)
-    body = "round,pad=0,rounding_size=0.15"
+    nodes, wires = (set(LSTM.nodes), LSTM.wires) if lit is None else part(lit)
+    ink, other = (PLAIN, PLAIN) if lit is None else (LIT, DIM)
+    style = "round,pad=0,rounding_size=0.15"
+    edge = GREY if lit is None else DIM.line
     axes.add_patch(
-        FancyBboxPatch((0.7, 0), 4.75, 3.5, boxstyle=body, facecolor="none", edgecolor=dim)
+        FancyBboxPatch((0.7, 0), 4.78, 3.6, boxstyle=style, facecolor="none", edgecolor=edge)
     )
-    for wire in sorted(LSTM.wires, key=wires.__contains__):  # the bold ones above the pale
-        is_lit = wire in wires
-        width = 3.2 if _is_memory(wire) else 1.4
-        _wire(axes, LSTM, wire, color if is_lit else PALE, width + (is_lit and lit is not None))
+    for wire in sorted(LSTM.wires, key=wires.__contains__):  # what is lit above what is not
+        straight = wire.start in ("C_before", "keep", "add") and not wire.corners
+        width = (3.2 if straight else 1.4) * (0.8 if small else 1)
+        _wire(axes, LSTM, wire, ink if wire in wires else other, width)
     for name, node in LSTM.nodes.items():
-        _node(axes, node, None if lit is None else name in nodes, small)
-    for name, label in LSTM.labels.items():
-        if name in shown or not small or label.side == "on":
-            lines = [] if small and label.minor else [label.text]
+        _node(axes, node, ink if name in nodes else other, small)
+    named = {wire.value for wire in wires}
+    for name, mark in LSTM.labels.items():
+        if name in named or name == "z" or not small:
+            lines = [mark.text] if name.isidentifier() or not small else []
             lines += [_number(values[name])] if name in values else []
-            _label(axes, label, "\n".join(lines), color if name in shown else FAINT, 10 - small)
-    for number, place in TAGS.items():
-        if not small:
-            tag = {None: GREY, number: BLUE}.get(lit, FAINT)
-            axes.text(*place, f"({number})", fontsize=9, color=tag, ha="center", va="center")
-
-
-def _is_memory(wire: Wire) -> bool:
-    """Whether a wire is a piece of the straight line on which the memory goes."""
-    return not wire.corners and wire.value in ("C_before", "f * C_before", "C")
-
-
-def _number(value: float) -> str:
-    """A number with two digits after its point, an integer with none, and a real minus sign."""
-    text = str(value) if isinstance(value, Integral) else f"{value:.2f}"
-    return text.replace("-", "\N{MINUS SIGN}")
-
-
-def _wire(axes: Axes, cell: Cell, wire: Wire, color: str, width: float = 1.4) -> None:
-    """Draw a wire with round corners and an arrow's head, and a dot where it leaves another."""
-    points = route(cell, wire)
-    places, codes = [points[0]], [Path.MOVETO]
-    for before, corner, after in zip(points, points[1:], points[2:], strict=False):
-        places += [_near(corner, before), corner, _near(corner, after)]
-        codes += [Path.LINETO, Path.CURVE3, Path.CURVE3]
-    path = Path([*places, points[-1]], [*codes, Path.LINETO])
-    arrow: dict[str, Any] = {"arrowstyle": "-|>", "mutation_scale": 9 + width, "color": color}
-    axes.add_patch(
-        FancyArrowPatch(path=path, linewidth=width, joinstyle="miter", capstyle="butt", **arrow)
-    )
-    for other in cell.wires:
-        for (x0, y0), (x1, y1) in pairwise(route(cell, other) if other != wire else []):
-            for x, y in wire.corners:
-                if other.start == wire.start and min(x0, x1) < x < max(x0, x1) and y == y0 == y1:
-                    axes.add_patch(Circle((x, y), 0.05, color=color, linewidth=0))
-
-
-def _near(corner: Point, other: Point, radius: float = 0.1) -> Point:
-    """A point close to a corner on the way to another."""
-    way = np.subtract(other, corner)
-    x, y = corner + way * (radius / np.hypot(*way))
-    return float(x), float(y)
-
-
-def _node(axes: Axes, node: Node, lit: bool | None = None, small: bool = False) -> None:
-    """Draw a node: as it is, lit, or pale."""
-    (x, y), (across, up) = node.place, node.reach
-    fill = "white"
-    if node.kind in ("layer", "box") and lit is not False:
-        fill = PALE_VERMILION if "tanh" in node.text and lit is None else PALE_BLUE
-    edge = {None: BLACK, True: BLUE, False: PALE}[lit]
-    look: dict[str, Any] = {"facecolor": fill, "edgecolor": edge, "zorder": 3}
-    look["linewidth"] = 2.4 if lit else 1.2
-    if node.kind in ("layer", "box"):
-        corner = (x - across, y - up)
-        style = "round,pad=0,rounding_size=0.06"
-        axes.add_patch(FancyBboxPatch(corner, 2 * across, 2 * up, boxstyle=style, **look))
-    elif node.kind != "port":
-        axes.add_patch(Ellipse(node.place, 2 * across, 2 * up, **look))
-    color = {None: BLACK, True: BLUE, False: FAINT}[lit]
-    align: dict[str, Any] = {"ha": "center", "va": "center", "color": color, "zorder": 4}
-    name, _, function = node.text.rpartition("\n")
-    if name and not small:
-        axes.text(x, y + 0.11, name, fontsize=9, **align)
-        y -= 0.1
-    size = 9 if small or node.kind == "box" else 11
-    axes.text(x, y, function, fontsize=size, **align)
-
-
-def _label(axes: Axes, label: Label, text: str, color: str = BLACK, size: float = 10) -> None:
-    """Write a value's name, or its number, beside its wire."""
-    (x, y), aligned = label.place, {"ha": "center", "va": "center"}
-    if label.side == "above":
-        y, aligned["va"] = y + 0.12, "bottom"
-    elif label.side == "right":
-        x, aligned["ha"] = x + 0.1, "left"
-    look: dict[str, Any] = {"color": color, "fontsize": size, "zorder": 5, "linespacing": 1.1}
-    axes.text(x, y, text, **look, **aligned)
-
-
-def _frame(axes: Axes, across: Point, up: Point) -> None:
-    """Leave nothing but what was drawn, with one scale for both directions."""
-    axes.set(xlim=across, ylim=up, aspect="equal")
-    axes.axis("off")
+            letters = (ink if name in named else other).letters
+            _label(axes, mark._replace(text="\n".join(lines)), letters, 9 if small else 10)
 
 
 # the simple network
 
 RNN = Cell(
     nodes={
-        "x": Node("port", (2.6, 0.1)),
+        "x": Node("port", (2.6, 0.3)),
         "tanh": Node("layer", (2.6, 1.0), "tanh"),
         "h": Node("port", (4.6, 1.0)),
     },
@@ -352,8 +278,8 @@ RNN = Cell(
         Wire("h", "tanh", "tanh", ((3.7, 1.0), (3.7, 1.8), (1.5, 1.8), (1.5, 1.0))),
     ],
     labels={
-        "x": Label("digit $x_t$", (2.6, 0.2)),
-        "W_x": Label("$W_x$", (2.6, 0.5)),
+        "x": Label("digit $x_t$", (2.6, 0.15), "on"),
+        "W_x": Label("$W_x$", (2.6, 0.52)),
         "h_before": Label("$h_{t-1}$", (1.25, 1.3), "on"),
         "W_h": Label("$W_h$", (1.85, 1.0), "above"),
         "wait": Label("waits for the next step", (2.6, 1.8), "above"),
@@ -364,10 +290,10 @@ RNN = Cell(
 
 def rnn_cell() -> Drawing:
     """The cell of the simple network, whose state comes back to it at the next step."""
-    figure, [axes] = panels(height=2.5)
+    figure, [axes] = panels(height=2.3)
     _draw(axes, RNN)
-    axes.text(3.3, 0.35, r"$h_t = \tanh(W_x x_t + W_h h_{t-1} + b)$", va="center")
-    _frame(axes, (0, 6), (0, 2.4))
+    axes.text(3.4, 0.4, r"$h_t = \tanh(W_x x_t + W_h h_{t-1} + b)$", va="center")
+    _frame(axes, (0.25, 6.25), (0, 2.25))
     return figure
 
 
@@ -383,78 +309,68 @@ def rnn_unrolled(digits: Sequence[int], states: Array | None = None) -> Drawing:
     Raises:
         ValueError: There are more digits or fewer, or not one row of states for each.
     """
-    count = _counted(digits, 2, 8)
-    units = np.zeros((count, 0)) if states is None else _checked("states", states, (count, -1))
-    pitch, level = 4.7 / count, 1.55
-    xs = [0.65 + pitch * (t + 0.5) for t in range(count)]
-    nodes = {f"x{t}": Node("port", (x, 0.85)) for t, x in enumerate(xs)}
-    nodes |= {f"h{t}": Node("box", (x, level), "tanh") for t, x in enumerate(xs)}
-    nodes |= {"h-1": Node("port", (0.5, level)), f"h{count}": Node("port", (5.4, level))}
-    up = [Wire("x", f"x{t}", f"h{t}") for t in range(count)]
-    along = [Wire("h", f"h{t - 1}", f"h{t}") for t in range(count + 1)]
-
-    height = level + 0.4 + (0.26 * units.shape[1] + 0.1 if units.size else 0)
-    figure, [axes] = panels(height=height)
-    _draw(axes, Cell(nodes, up + along, {}), lit=[up[0], *along[1:]])
-    look: dict[str, Any] = {"va": "center"}
-    bold: dict[str, Any] = look | {"color": BLUE, "fontweight": "bold"}
-    for t, (x, digit) in enumerate(zip(xs, digits, strict=True)):
-        axes.text(x, 0.7, str(digit), ha="center", **(look if t else bold))
-        for unit, number in enumerate(units[t]):
-            _signed_square(axes, (x, level + 0.42 + 0.26 * unit), float(number))
-    for unit in range(units.shape[1]):
-        axes.text(0.0, level + 0.42 + 0.26 * unit, f"unit {unit + 1}", fontsize=9, **look)
-    if units.size:
-        for y, sign, word in [(0.68, 1, "positive"), (0.42, -1, "negative")]:
-            _signed_square(axes, (5.3, level + y), 0.6 * sign)
-            axes.text(5.42, level + y, word, fontsize=9, **look)
-    axes.text(0.4, level, "0", ha="center", **look)
-    axes.text(5.45, level, f"asked: {digits[0]}", fontsize=10, **bold)
-    axes.text(0.0, 0.7, "digit", fontsize=9, **look)
-    way = f"The first digit reaches the end only through all {count} boxes."
-    axes.text(0.0, 0.38, way, fontsize=10, **bold)
-    axes.text(0.0, 0.13, "Every box has the same $W_x$, $W_h$ and $b$.", fontsize=10, **look)
-    _frame(axes, (0, 6), (0, height))
+    cell = rnn_steps(digits)
+    units = np.zeros((len(digits), 0))
+    if states is not None:
+        units = _per_digit("states", states, digits, dimensions=2, least=-1)
+    rows = units.shape[1]
+    top, bottom = LEVEL + 0.4 + (0.26 * rows + 0.1 if rows else 0), -1.05 - (0.25 if rows else 0)
+    figure, [axes] = panels(height=top - bottom)
+    way = [wire for wire in cell.wires if wire.start != "before" and wire.value in ("h", "first")]
+    _draw(axes, cell, lit=way)
+    for unit in range(rows):
+        y = LEVEL + 0.42 + 0.26 * (rows - 1 - unit)
+        axes.text(0.0, y, f"unit {unit + 1}", fontsize=10, va="center")
+        for t, number in enumerate(units[:, unit]):
+            _signed_square(axes, (cell.nodes[f"box {t}"].place[0], y), float(number))
+    bold: dict[str, Any] = {"color": BLUE, "fontweight": "bold", "fontsize": 10}
+    axes.text(5.29, LEVEL, f"asked: {digits[0]}", va="center", **bold)
+    way_out = f"The first digit reaches the end only through all {len(digits)} boxes."
+    axes.text(0.0, -0.73, way_out, **bold)
+    axes.text(0.0, -0.98, "Every box has the same $W_x$, $W_h$ and $b$.", fontsize=10)
+    if rows:
+        key = "Above each box is its state: ■ positive, □ negative; the area is the size."
+        axes.text(0.0, -1.23, key, fontsize=10)
+    _frame(axes, (0, 6), (bottom, top))
     return figure
 
 
-def _counted(digits: Sequence[int], least: int, most: int) -> int:
-    """The number of digits, if they fit into a picture."""
-    if not least <= len(digits) <= most:
-        raise ValueError(f"the picture has room for {least} to {most} digits, got {len(digits)}")
-    return len(digits)
-
-
-def _checked(name: str, numbers: Array, shape: tuple[int, ...]) -> Array:
-    """Numbers for each digit, if they have the right shape; -1 stands for any size."""
-    array = np.asarray(numbers)
-    fits = array.ndim == len(shape) and all(
-        size in (-1, n) for size, n in zip(shape, array.shape, strict=True)
-    )
-    if not fits:
-        wanted = str(shape).replace("-1", "units")
-        raise ValueError(f"{name} must have the shape {wanted}, got {array.shape}")
-    return array
+def rnn_steps(digits: Sequence[int]) -> Cell:
+    """The simple network as a row of boxes, one for each digit."""
+    count = _counted(digits, 2, 8)
+    pitch = 4.55 / count
+    nodes = {"before": Node("port", (0.5, LEVEL))}
+    wires, last = [], "before"
+    labels = {
+        "before": Label("0", (0.4, LEVEL), "on"),
+        "digit": Label("digit", (-0.13, LEVEL - 0.85)),
+    }
+    for t, digit in enumerate(digits):
+        x = 0.65 + pitch * (t + 0.5)
+        nodes[f"digit {t}"] = Node("port", (x, LEVEL - 0.7))
+        nodes[f"box {t}"] = Node("box", (x, LEVEL), "tanh")
+        wires.append(Wire("x" if t else "first", f"digit {t}", f"box {t}"))
+        wires.append(Wire("h", last, f"box {t}"))
+        labels[f"x {t}"] = Label(str(digit), (x, LEVEL - 0.85), "on")
+        labels[f"W_x {t}"] = Label("$W_x$", (x, LEVEL - 0.47))
+        if t and pitch > 0.7:  # between the boxes is room
+            labels[f"W_h {t}"] = Label("$W_h$", (x - pitch / 2, LEVEL), "above")
+        last = f"box {t}"
+    nodes["after"] = Node("port", (5.25, LEVEL))
+    return Cell(nodes, [*wires, Wire("h", last, "after")], labels)
 
 
 def _signed_square(axes: Axes, place: Point, number: float) -> None:
     """A number within -1 to 1 as a square: filled if positive, empty if negative."""
     (x, y), side = place, 0.23 * abs(number) ** 0.5
-    look = {"facecolor": BLACK if number > 0 else "white", "edgecolor": BLACK, "linewidth": 1}
+    look: dict[str, Any] = {"facecolor": BLACK if number > 0 else "white", "edgecolor": BLACK}
     axes.add_patch(Rectangle((x - side / 2, y - side / 2), side, side, **look))
 
 
-def _draw(axes: Axes, cell: Cell, lit: Sequence[Wire] = ()) -> None:
-    """Draw a cell with its labels; wires that are lit are blue and thick."""
-    for wire in cell.wires:
-        _wire(axes, cell, wire, *((BLUE, 3.0) if wire in lit else (BLACK, 1.4)))
-    for node in cell.nodes.values():
-        _node(axes, node)
-    for label in cell.labels.values():
-        _label(axes, label, label.text)
-
-
 # the LSTM through time
+
+LEFT, RIGHT, BANK = 0.95, 5.75, (2.5, 2.8)  # the memory's canal
+VALVES = {"f": (0, 1), "i": (1, 0), "o": (-1, 0)}  # where the plate goes as the gate opens
 
 
 def lstm_unrolled(
@@ -463,8 +379,6 @@ def lstm_unrolled(
     gates: Mapping[str, Array] | None = None,
 ) -> Drawing:
     """The LSTM over some digits: the memory is a straight canal, and each gate a valve.
-
-    A valve's plate is out of its pipe as far as the gate is open.
 
     Args:
         digits: The digits that are read, three to six.
@@ -475,76 +389,196 @@ def lstm_unrolled(
     Raises:
         ValueError: There are more digits or fewer, or not one number for each, or another gate.
     """
-    count = _counted(digits, 3, 6)
-    gates = {name: _checked(f"gates[{name!r}]", x, (count,)) for name, x in (gates or {}).items()}
-    if gates and set(gates) != set(VALVES):
-        raise ValueError(f"gates must be 'f', 'i' and 'o', got {', '.join(map(repr, gates))}")
-    pitch, level, canal = 4.85 / count, 1.0, (2.5, 2.8)
-    starts = [0.9 + pitch * t for t in range(count)]
-    inward, outward = [x + 0.38 * pitch for x in starts], [x + 0.82 * pitch for x in starts]
-    nodes = {f"x{t}": Node("port", (x, 0.45)) for t, x in enumerate(inward)}
-    nodes |= {f"g{t}": Node("box", (x, level), "gates") for t, x in enumerate(inward)}
-    nodes |= {f"in{t}": Node("port", (x, canal[0])) for t, x in enumerate(inward)}
-    nodes |= {f"out{t}": Node("port", (x, canal[0])) for t, x in enumerate(outward)}
-    nodes[f"g{count}"] = Node("port", (5.95, level))
-    wires = [Wire("x", f"x{t}", f"g{t}") for t in range(count)]
-    wires += [Wire("i * candidate", f"g{t}", f"in{t}") for t in range(count)]
-    wires += [Wire("h", f"out{t}", f"g{t + 1}", ((x, level),)) for t, x in enumerate(outward)]
-
-    figure, [axes] = panels(height=3.4)
-    axes.add_patch(Rectangle((0.85, canal[0]), 5.1, canal[1] - canal[0], facecolor=PALE_BLUE))
-    for y in canal:
-        axes.plot([0.85, 5.95], [y, y], color=BLACK, linewidth=1.4)
-    _draw(axes, Cell(nodes, wires, {}))
-    small: dict[str, Any] = {"va": "center", "fontsize": 9}
-    middle = sum(canal) / 2
-    for t, (start, x, out) in enumerate(zip(starts, inward, outward, strict=True)):
-        axes.text(x, 0.3, str(digits[t]), ha="center", va="center")
-        places = {"f": (start + 0.1, middle), "i": (x, 2.0), "o": (out, 1.55)}
-        for name, place in places.items():
+    cell = lstm_steps(digits)
+    if gates is not None:
+        if set(gates) != set(VALVES):
+            raise ValueError(f"gates must be 'f', 'i' and 'o', got {', '.join(map(repr, gates))}")
+        gates = {name: _per_digit(f"gate {name!r}", gates[name], digits, least=0) for name in gates}
+    if memory is not None:
+        memory = _per_digit("memory", memory, digits)
+    figure, [axes] = panels(height=3.6)
+    (bottom, top), middle = BANK, sum(BANK) / 2
+    head = [(RIGHT, top), (RIGHT, top + 0.1), (RIGHT + 0.23, middle), (RIGHT, bottom - 0.1)]
+    canal = [(LEFT, bottom), (LEFT, top), *head, (RIGHT, bottom)]
+    axes.add_patch(Polygon(canal, facecolor=PALE_BLUE, edgecolor=BLACK, linewidth=1.4))
+    _draw(axes, cell)
+    for t in range(len(digits)):
+        x, out = (cell.nodes[f"{name} {t}"].place[0] for name in ("in", "out"))
+        start = x - (out - x) * 0.64
+        for name, place in [("f", (start, middle)), ("i", (x, 2.0)), ("o", (out, 1.55))]:
             opening = float(gates[name][t]) if gates else 0.5
-            _valve(axes, place, opening, name, f"{opening:.2f}" if gates else f"${name}$")
-        if memory is not None:
-            number = _number(float(_checked("memory", memory, (count,))[t]))
-            axes.text(
-                start + 0.65 * pitch, middle, number, ha="center", va="center", fontweight="bold"
-            )
-    for y, name in [
-        (3.2, "forget gate"),
-        (middle, "memory"),
-        (2.0, "input gate"),
-        (1.55, "output gate"),
-        (level, "state $h$"),
-        (0.3, "digit"),
-    ]:
-        axes.text(0.0, y, name, **small)
-    _frame(axes, (0, 6), (0.15, 3.35))
+            _valve(axes, name, place, opening, _number(opening) if gates else f"${name}_{t + 1}$")
+        text = f"$C_{t + 1}$" if memory is None else _number(float(memory[t]))
+        axes.text((x + out) / 2, middle, text, fontweight="bold", ha="center", va="center")
+    caption = "A gate is open as far as its plate is out of the pipe."
+    axes.text(0.0, -0.05, caption, fontsize=10)
+    _frame(axes, (0, 6), (-0.15, 3.35))
     return figure
 
 
-VALVES = {"f": (0, 1), "i": (1, 0), "o": (-1, 0)}  # the way in which the plate is drawn out
+def lstm_steps(digits: Sequence[int]) -> Cell:
+    """The LSTM's layers, one box for each digit, with the ways into the memory and out of it."""
+    count = _counted(digits, 3, 6)
+    pitch, level, bank = (RIGHT - LEFT - 0.1) / count, 1.0, BANK[0]
+    nodes = {"before": Node("port", (LEFT, level))}
+    wires = [Wire("h", "before", "layers 0")]
+    rows = {"forget gate": 3.2, "memory": sum(BANK) / 2, "input gate": 2.0, "output gate": 1.55}
+    rows |= {"state $h$": level, "digit": 0.3}
+    labels = {name: Label(name, (-0.13, y)) for name, y in rows.items()}
+    for t, digit in enumerate(digits):
+        x, out = (LEFT + 0.05 + pitch * (t + share) for share in (0.38, 0.82))
+        nodes[f"digit {t}"] = Node("port", (x, 0.45))
+        nodes[f"layers {t}"] = Node("box", (x, level), "layers")
+        nodes[f"in {t}"], nodes[f"out {t}"] = Node("port", (x, bank)), Node("port", (out, bank))
+        wires.append(Wire("x", f"digit {t}", f"layers {t}"))
+        wires.append(Wire("i * candidate", f"layers {t}", f"in {t}"))
+        wires.append(Wire("h", f"out {t}", f"layers {t + 1}", ((out, level),)))
+        labels[f"digit {t}"] = Label(str(digit), (x, 0.3), "on")
+        labels[f"candidate {t}"] = Label(r"$\tilde{C}$", (x - 0.04, 1.3))
+    nodes[f"layers {count}"] = Node("port", (5.95, level))
+    return Cell(nodes, wires, labels)
 
 
-def _valve(axes: Axes, place: Point, opening: float, name: str, text: str) -> None:
-    """A pipe with a plate that is drawn out as far as the gate is open, and a number beside it."""
+def _valve(axes: Axes, name: str, place: Point, opening: float, text: str) -> None:
+    """A piece of pipe whose plate is drawn out as far as the gate is open; text stands beside."""
     (x, y), (dx, dy) = place, VALVES[name]
-    width = 0.3 if name == "f" else 0.16
-    if name != "f":
-        axes.add_patch(
-            Rectangle(
-                (x - 0.08, y - 0.15),
-                0.16,
-                0.3,
-                facecolor=PALE_BLUE,
-                edgecolor=BLACK,
-                linewidth=1.2,
-                zorder=3,
-            )
-        )
-    across, up = (0.07, width) if name == "f" else (width, 0.07)
-    corner = x - across / 2 + dx * opening * width, y - up / 2 + dy * opening * width
-    axes.add_patch(Rectangle(corner, across, up, facecolor=BLACK, zorder=4))
-    if name == "f":
-        axes.text(x, 3.2, text, ha="center", va="center", fontsize=9)
+    look: dict[str, Any] = {"va": "center", "fontsize": 9}
+    if name == "f":  # the canal is its pipe
+        across, up = 0.07, BANK[1] - BANK[0]
+        axes.text(x, 3.2, text, ha="center", **look)
     else:
-        axes.text(x - 0.12 * dx, y, text, ha="right" if dx > 0 else "left", va="center", fontsize=9)
+        across, up = 0.16, 0.07
+        pipe: dict[str, Any] = {
+            "facecolor": PALE_BLUE,
+            "edgecolor": BLACK,
+            "linewidth": 1.2,
+            "zorder": 3,
+        }
+        axes.add_patch(Rectangle((x - 0.08, y - 0.15), 0.16, 0.3, **pipe))
+        axes.text(x - 0.12 * dx, y, text, ha="right" if dx > 0 else "left", **look)
+    corner = x - across / 2 + dx * opening * across, y - up / 2 + dy * opening * up
+    axes.add_patch(Rectangle(corner, across, up, facecolor=BLACK, linewidth=0, zorder=4))
+
+
+# checking and drawing
+
+
+def _counted(digits: Sequence[int], least: int, most: int) -> int:
+    """The number of digits, if they fit into a picture."""
+    if not least <= len(digits) <= most:
+        raise ValueError(f"the picture has room for {least} to {most} digits, got {len(digits)}")
+    return len(digits)
+
+
+def _per_digit(
+    name: str,
+    numbers: Array,
+    digits: Sequence[int],
+    dimensions: int = 1,
+    least: float | None = None,
+) -> Array:
+    """Numbers as an array, if there is one for each digit, or a row, within `least` to 1."""
+    array = np.asarray(numbers)
+    if array.ndim != dimensions or len(array) != len(digits):
+        what = "number" if dimensions == 1 else "row"
+        raise ValueError(
+            f"{name} must have a {what} for each of the {len(digits)} digits, "
+            f"got the shape {array.shape}"
+        )
+    if least is not None and not ((array >= least) & (array <= 1)).all():
+        raise ValueError(f"{name} must lie within {least} to 1, got {array.min()} to {array.max()}")
+    return array
+
+
+def _number(value: float) -> str:
+    """A number with two digits after its point, an integer with none, and a real minus sign."""
+    text = str(value) if isinstance(value, Integral) else f"{value:.2f}"
+    return text.replace("-", "\N{MINUS SIGN}")
+
+
+def route(cell: Cell, wire: Wire) -> list[Point]:
+    """A wire's points, from the border of its first node to the border of its last."""
+    start, end = cell.nodes[wire.start], cell.nodes[wire.end]
+    points = [start.place, *wire.corners, end.place]
+    return [_border(start, points[1]), *wire.corners, _border(end, points[-2])]
+
+
+def _border(node: Node, towards: Point) -> Point:
+    """Where a wire, level or upright, leaves a node."""
+    (x, y), (across, up) = node.place, REACH[node.kind]
+    dx, dy = np.sign(towards[0] - x), np.sign(towards[1] - y)
+    return float(x + dx * across), float(y + dy * up)
+
+
+def _draw(axes: Axes, cell: Cell, lit: Collection[Wire] = ()) -> None:
+    """Draw a cell with its labels."""
+    for wire in cell.wires:
+        _wire(axes, cell, wire, *((LIT, 2.0) if wire in lit else (PLAIN, 1.4)))
+    for node in cell.nodes.values():
+        _node(axes, node)
+    for mark in cell.labels.values():
+        _label(axes, mark)
+
+
+def _wire(axes: Axes, cell: Cell, wire: Wire, ink: Ink, width: float) -> None:
+    """Draw a wire with round corners and an arrow's head, and a dot where it leaves another."""
+    points = route(cell, wire)
+    places, codes = [points[0]], [Path.MOVETO]
+    for before, corner, after in zip(points, points[1:], points[2:], strict=False):
+        places += [_near(corner, before), corner, _near(corner, after)]
+        codes += [Path.LINETO, Path.CURVE3, Path.CURVE3]
+    path = Path([*places, points[-1]], [*codes, Path.LINETO])
+    width += ink.thick
+    look: dict[str, Any] = {"color": ink.line, "linewidth": width, "snap": True}
+    look |= {"joinstyle": "miter", "capstyle": "butt", "mutation_scale": 6 + 2 * width}
+    axes.add_patch(FancyArrowPatch(path=path, arrowstyle="-|>", **look))
+    for other in cell.wires:
+        if other.start == wire.start and other != wire:
+            for (x0, y0), (x1, y1) in pairwise(route(cell, other)):
+                for x, y in wire.corners:
+                    if x0 < x < x1 and y0 == y == y1:
+                        axes.add_patch(Circle((x, y), 0.05, color=ink.line, linewidth=0))
+
+
+def _near(corner: Point, other: Point, radius: float = 0.1) -> Point:
+    """A point close to a corner on the way to another."""
+    way = np.subtract(other, corner)
+    x, y = corner + way * (radius / np.hypot(*way))
+    return float(x), float(y)
+
+
+def _node(axes: Axes, node: Node, ink: Ink = PLAIN, small: bool = False) -> None:
+    """Draw a node; a small one has no room for its first line."""
+    (x, y), (across, up) = node.place, REACH[node.kind]
+    fill = "white"
+    if node.kind in ("layer", "box") and ink != DIM:
+        fill = PALE_VERMILION if "tanh" in node.text and ink == PLAIN else PALE_BLUE
+    look: dict[str, Any] = {"facecolor": fill, "edgecolor": ink.line, "zorder": 3}
+    look["linewidth"] = 1.2 + ink.thick
+    if node.kind in ("layer", "box"):
+        style, corner = "round,pad=0,rounding_size=0.06", (x - across, y - up)
+        axes.add_patch(FancyBboxPatch(corner, 2 * across, 2 * up, boxstyle=style, **look))
+    elif node.kind != "port":
+        axes.add_patch(Ellipse(node.place, 2 * across, 2 * up, **look))
+    name, _, function = node.text.rpartition("\n")
+    text: dict[str, Any] = {"ha": "center", "va": "center", "color": ink.letters, "zorder": 4}
+    if name and not small:
+        axes.text(x, y + 0.11, name, fontsize=9, **text)
+        y -= 0.1
+    axes.text(x, y, function, fontsize=9 if small or node.kind == "box" else 11, **text)
+
+
+def _label(axes: Axes, mark: Label, color: str = BLACK, size: float = 10) -> None:
+    """Write the name of a value beside its wire."""
+    (x, y), aligned = mark.place, {"ha": "center", "va": "center"}
+    if mark.side == "above":
+        y, aligned["va"] = y + 0.12, "bottom"
+    elif mark.side == "right":
+        x, aligned["ha"] = x + 0.13, "left"
+    label(axes, x, y, mark.text, color, fontsize=size, linespacing=1.1, zorder=5, **aligned)
+
+
+def _frame(axes: Axes, across: Point, up: Point) -> None:
+    """Leave nothing but what was drawn, with one scale for both directions."""
+    axes.set(xlim=across, ylim=up, aspect="equal")
+    axes.axis("off")
