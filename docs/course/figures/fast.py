@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
-from matplotlib.ticker import NullFormatter
+from matplotlib.ticker import MultipleLocator, NullFormatter
 
 from figures.style import (
     BLACK,
@@ -29,9 +29,9 @@ Span = tuple[float, float]  # when something begins, and when it ends
 FILLS = [
     (PALE_BLUE, ""),
     (PALE_VERMILION, "///"),
-    ("white", "..."),
+    ("white", ""),
     (GREY, ""),
-]  # of stacked bars: told apart without colour
+]  # of areas: told apart without colour
 
 
 def times_by_size(sizes: Numbers, times: Mapping[str, Numbers]) -> Drawing:
@@ -82,27 +82,23 @@ def forecasts(sizes: Sequence[int], measured: Numbers, parts: Mapping[str, Numbe
     _plain_times(left)
     left.set_xlabel("size of network and batch")
     left.set_ylabel("microseconds of a step")
-    places = np.arange(len(sizes))
     below = np.zeros(len(sizes))
     for (name, part), (color, hatch) in zip(parts.items(), FILLS, strict=False):
-        share = part / forecast
-        right.bar(
-            places, share, 0.8, below, color=color, hatch=hatch, edgecolor=BLACK, linewidth=0.6
+        above = below + part / forecast
+        right.fill_between(
+            sizes, below, above, facecolor=color, hatch=hatch, edgecolor=BLACK, linewidth=0.6
         )
-        widest = int(np.argmax(share))
-        label(
-            right,
-            places[widest],
-            below[widest] + share[widest] / 2,
-            name,
-            ha="left" if widest == 0 else "right" if widest == len(sizes) - 1 else "center",
-            va="center",
-        )
-        below = below + share
-    right.set_xticks(places, [str(size) for size in sizes])
+        place = min(max(int(np.argmax(above - below)), 1), len(sizes) - 2)
+        middle = (below[place] + above[place]) / 2
+        label(right, sizes[place], middle, name, ha="center", va="center")
+        below = above
+    right.set_xscale("log")
+    right.set_xticks(sizes, [str(size) for size in sizes])
+    right.xaxis.set_minor_formatter(NullFormatter())
     right.set_yticks([0, 0.5, 1], ["0 %", "50 %", "100 %"])
+    right.margins(0)
     right.set_xlabel("size of network and batch")
-    right.set_title("what the forecast consists of", fontsize=11)
+    right.set_title("shares of the forecast", fontsize=11)
     left.set_title("forecast and measured", fontsize=11)
     return figure
 
@@ -116,7 +112,7 @@ def time_of_an_example(batches: Numbers, times: Numbers) -> Drawing:
     """
     figure, [axes] = panels(height=2.6)
     axes.loglog(batches, times, "o-", color=BLUE)
-    label(axes, batches[-1], 1.4 * times[-1], "measured", BLUE, ha="right", va="bottom")
+    label(axes, batches[-1], 1.6 * times[-1], "measured", BLUE, ha="right", va="bottom")
     axes.loglog(batches, times[0] / batches * batches[0], "--", color=VERMILION)
     half = len(batches) // 2
     label(
@@ -128,7 +124,7 @@ def time_of_an_example(batches: Numbers, times: Numbers) -> Drawing:
         ha="right",
         va="top",
     )
-    axes.set_xticks(batches, [f"{size:g}" for size in batches])
+    axes.set_xticks(batches, [f"{size:,.0f}" for size in batches])
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_ylim(0.2 * times.min(), 2.5 * times.max())
     _plain_times(axes)
@@ -171,7 +167,8 @@ def contest(columns: Mapping[str, Mapping[str, float]], ours: str, unit: str) ->
         ours: The word in the names of those whose bars stand out.
         unit: What the time 1 is.
     """
-    names = list(dict.fromkeys(name for column in columns.values() for name in column))[::-1]
+    longest = sorted(columns.values(), key=len, reverse=True)
+    names = list(dict.fromkeys(name for column in longest for name in column))[::-1]
     figure, grid = panels(1, len(columns), height=0.75 + 0.29 * len(names), sharey=True)
     for axes, (title, column) in zip(grid, columns.items(), strict=True):
         for place, name in enumerate(names):
@@ -187,10 +184,11 @@ def contest(columns: Mapping[str, Mapping[str, float]], ours: str, unit: str) ->
                 edgecolor=BLACK,
                 linewidth=0.6,
             )
-            axes.text(column[name] + 0.04, place, f"{column[name]:.2f}", va="center", fontsize=10)
-        axes.plot([1, 1], [-0.6, len(names) - 0.4], ":", color=GREY, linewidth=1)
+            label(axes, column[name] + 0.04, place, f"{column[name]:.2f}", va="center")
+        axes.plot([1, 1], [-0.6, len(names) - 0.4], ":", color=GREY, linewidth=1, zorder=0)
         axes.set_title(title, fontsize=11)
         axes.set_xlim(0, 1.28 * max(column.values()))
+        axes.xaxis.set_major_locator(MultipleLocator(0.5))
         axes.set_ylim(-0.6, len(names) - 0.4)
         axes.tick_params(axis="y", length=0)
         axes.set_xlabel(unit)
@@ -200,5 +198,5 @@ def contest(columns: Mapping[str, Mapping[str, float]], ours: str, unit: str) ->
 
 def _plain_times(axes: Axes) -> None:
     """Write 0.1, 1 and 10 at a logarithmic axis of times instead of powers of ten."""
-    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_major_formatter(lambda x, _: f"{x:,.0f}" if x >= 1 else f"{x:g}")
     axes.yaxis.set_minor_formatter(NullFormatter())
