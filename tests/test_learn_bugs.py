@@ -3,8 +3,10 @@
 Each is the template with some lines replaced; what no list of mistakes holds is said by the judges.
 """
 
+import numpy as np
 import pytest
 
+import minigrad as mg
 from minigrad.learn import check
 from minigrad.learn.exercise import find
 
@@ -19,6 +21,32 @@ def judge(number, changes):
     names = {"__name__": "answer"}
     exec(compile(source, "answer.py", "exec"), names)
     return check(number, names[exercise.name])
+
+
+def player(slope, shift):
+    linear = mg.nn.Linear(1, 1).astype("float64")
+    linear.load_state_dict({"weight": np.array([[slope]]), "bias": np.array([shift])})
+    return linear
+
+
+@pytest.mark.parametrize(("loop", "ends"), [("answer", 1 / 2), ("planted", 2 / 3)])
+def test_the_discriminator_of_b11_ends_where_the_task_says(loop, ends):
+    train = getattr(find("B.11"), loop)
+    x = mg.tensor(np.array([[1.0], [-1.0]]))  # the generator's fakes are the real examples
+    discriminator = player(0.0, 0.0)
+    train(player(1.0, 0.0), discriminator, [(x, x)] * 200)
+    assert mg.sigmoid(discriminator.bias).item() == pytest.approx(ends, abs=1e-9)
+
+
+@pytest.mark.parametrize(("loop", "moves"), [("answer", True), ("planted", False)])
+def test_the_generator_of_b7_stops_where_the_task_says(loop, moves):
+    generator, discriminator = player(0.0, 0.0), player(1.0, 0.0)  # D says 1/2 of the fake 0
+    optimizers = [
+        mg.optim.SGD(p.parameters(), lr=lr) for p, lr in ((generator, 0.5), (discriminator, 0.0))
+    ]
+    x = mg.tensor(np.array([[3.0], [3.0]]))
+    getattr(find("B.7"), loop)(generator, discriminator, *optimizers, x, x)
+    assert (abs(generator.bias.item()) > 0.1) == moves
 
 
 FAKE = "    fake = generator(z)\n"

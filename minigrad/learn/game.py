@@ -57,10 +57,9 @@ def _sigmoid(x: Array) -> Array:
     return 1 / (1 + np.exp(-x))
 
 
-def _weights(
-    generator: Any, discriminator: Any, right: Sequence[float], where: str
-) -> Iterator[Any]:
+def _weights(players: Sequence[Any], right: Sequence[float], where: str) -> Iterator[Result]:
     """Yield what the four weights have become."""
+    generator, discriminator = players
     a, b, w, c = right
     yield Result("discriminator.weight", discriminator.weight.item(), w, where)
     yield Result("discriminator.bias", discriminator.bias.item(), c, where)
@@ -98,7 +97,7 @@ def judge_step(step: Callable[..., Any]) -> Iterator[Result]:
             _require_numbers(found[-1])
         right, losses = _play(weights, batches)
         where = f"{n} examples, {steps} step{'s' * (steps > 1)}"
-        yield from _weights(*players, right, where)
+        yield from _weights(players, right, where)
         got = None if any(pair is None for pair in found) else np.array(found)
         yield Result("the pair of losses", got, losses, where)
 
@@ -112,7 +111,7 @@ def judge_train(train: Callable[..., Any]) -> Iterator[Result]:
         _require_numbers(found)
         right, losses = _play(weights, batches)
         where = f"{n} examples, {steps} steps"
-        yield from _weights(*players, right, where)
+        yield from _weights(players, right, where)
         got = np.array(found) if isinstance(found, list | tuple) else found
         yield Result("the list of losses", got, losses[:, 0], where)
 
