@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
-from matplotlib.patches import FancyArrowPatch, Polygon, Rectangle
+from matplotlib.patches import Circle, Ellipse, FancyArrowPatch, FancyBboxPatch, Polygon, Rectangle
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 from test_course import COURSE, ROOT, faults_of
@@ -127,7 +127,7 @@ def test_equation_has_the_nodes_and_values_of_the_model() -> None:
 
 def paths(figure: Figure, color: str) -> set[tuple[tuple[float, ...], ...]]:
     """Beginning and end of the wires that have a colour."""
-    arrows = [arrow for arrow in figure.findobj(FancyArrowPatch) if arrow.get_edgecolor()]
+    arrows = figure.findobj(FancyArrowPatch)
     ways = [a._path_original for a in arrows if to_hex(a.get_edgecolor()) == color.lower()]
     return {(tuple(way.vertices[0]), tuple(way.vertices[-1])) for way in ways}
 
@@ -144,6 +144,11 @@ def test_lit_equation_is_bold_and_all_else_is_pale(number: int) -> None:
     others = [wire for wire in cells.LSTM.wires if wire not in wires]
     assert paths(figure, cells.LIT.line) == of_wires(wires)
     assert paths(figure, cells.DIM.line) == of_wires(others)
+    shapes = [p for p in figure.axes[0].patches if isinstance(p, FancyBboxPatch | Ellipse)]
+    shapes = [shape for shape in shapes if not isinstance(shape, Circle)]
+    edges = [to_hex(shape.get_edgecolor()) for shape in shapes]
+    assert edges.count(cells.LIT.line.lower()) == len(nodes)
+    assert set(edges) == {cells.LIT.line.lower(), cells.DIM.line.lower()}
     blue = {t.get_text() for t in figure.findobj(Text) if t.get_color() == cells.LIT.letters}
     own = {line for name in nodes for line in cells.LSTM.nodes[name].text.splitlines()}
     own |= {cells.LSTM.labels[wire.value].text for wire in wires}
@@ -158,6 +163,13 @@ def test_frames_light_one_equation_each() -> None:
     for (number, equation), panel in zip(cells.EQUATIONS.items(), panels, strict=True):
         assert panel.get_title() == f"({number})  {equation.formula}"
         assert paths(panel, cells.LIT.line) == of_wires(cells.part(number)[1])
+
+
+def test_dots_are_where_a_value_goes_two_ways() -> None:
+    dots = {dot.center for dot in cells.lstm_cell().findobj(Circle)}
+    layers = [cells.LSTM.nodes[name].place[0] for name in ("forget", "input", "candidate")]
+    above_tanh = (cells.LSTM.nodes["squash"].place[0], cells.TOP)
+    assert dots == {(x, cells.LEVEL) for x in layers} | {above_tanh}
 
 
 @pytest.mark.parametrize("lit", [0, 7])
@@ -190,11 +202,9 @@ def test_given_values_stand_at_their_wires() -> None:
 
 
 def test_value_of_another_name_is_refused() -> None:
-    for draw in (cells.lstm_frames, lambda values: cells.lstm_cell(1, values)):
-        with pytest.raises(ValueError, match="no value of the cell is 'g'; known are C_before, h"):
-            draw({"g": 0.5})
-    with pytest.raises(ValueError, match="no value of the cell is 'z'"):
-        cells.lstm_cell(values={"z": 0.5})
+    for name in ("g", "z"):  # z is a vector, no number of one memory cell
+        with pytest.raises(ValueError, match=f"no value of the cell is '{name}'; known are C_bef"):
+            cells.lstm_cell(1, {name: 0.5})
 
 
 def black(figure: Figure) -> list[Rectangle]:
@@ -217,12 +227,11 @@ def test_valves_are_as_open_as_their_gates() -> None:
         assert np.isclose(top - plate.y0, (1 - f) * (top - bottom))
     pipes = sorted((p for p in plates if p.height < p.width), key=lambda p: (-p.y0, p.x0))
     cell = cells.lstm_steps([3, 1, 4])
-    for plate, (name, opening) in zip(
-        pipes, [(n, x) for n in "io" for x in enumerate(GATES[n])], strict=True
-    ):
-        middle = cell.nodes[f"{'in' if name == 'i' else 'out'} {opening[0]}"].place[0]
-        out = (plate.x0 + plate.x1) / 2 - middle
-        assert np.isclose(out, opening[1] * plate.width * cells.VALVES[name][0])
+    wanted = [(f"{port} {t}", name) for port, name in [("in", "i"), ("out", "o")] for t in range(3)]
+    for plate, (port, name) in zip(pipes, wanted, strict=True):
+        moved = (plate.x0 + plate.x1) / 2 - cell.nodes[port].place[0]
+        opening = GATES[name][int(port[-1])]
+        assert np.isclose(moved, opening * plate.width * cells.VALVES[name][0])
 
 
 def test_states_are_squares_with_their_area_and_sign() -> None:

@@ -237,7 +237,7 @@ def lstm_frames(values: Mapping[str, float] | None = None) -> Drawing:
 
 
 def _lstm(axes: Axes, lit: int | None, values: Mapping[str, float], small: bool = False) -> None:
-    """Draw the cell; a small one names only what is lit, and of that no products."""
+    """Draw the cell; a small one names only what is lit, and leaves products unnamed."""
     known = [name for name in LSTM.labels if name != "z"]  # z is no single number
     for name in values:
         if name not in known:
@@ -282,7 +282,7 @@ RNN = Cell(
         "W_x": Label("$W_x$", (2.6, 0.52)),
         "h_before": Label("$h_{t-1}$", (1.25, 1.3), "on"),
         "W_h": Label("$W_h$", (1.85, 1.0), "above"),
-        "wait": Label("waits for the next step", (2.6, 1.8), "above"),
+        "wait": Label("$h_t$ waits for the next step", (2.6, 1.8), "above"),
         "h": Label("$h_t$", (4.35, 1.0), "above"),
     },
 )
