@@ -33,7 +33,7 @@ def stretched_circle(matrix: Numbers) -> Drawing:
     Args:
         matrix: Of shape (2, 2).
     """
-    figure, grid = panels(1, 2, height=3.1, sharex=True, sharey=True)
+    figure, grid = panels(1, 2, height=2.75, sharex=True, sharey=True)
     angles = np.linspace(0, 2 * np.pi, 721)
     circle = np.stack([np.cos(angles), np.sin(angles)])  # (2, 721)
     longest = np.linalg.norm(matrix @ circle[:, :360], axis=0)  # of one half of the circle
@@ -104,8 +104,8 @@ def accuracies(lines: Mapping[str, Numbers], steps: Numbers, guessing: float) ->
         axes.plot(steps[::4], 100 * lines[name][::4], look.marker, color=look.color)
         last = min(100 * ends[name], last - 9)  # names of lines that end close together
         label(axes, 1.02 * steps[-1], last, name, look.color, va="center", clip_on=False)
-    axes.axhline(100 * guessing, color=GREY, linestyle=":", linewidth=1.4)
-    label(axes, steps[0], 100 * guessing - 3, "guessing", GREY, va="top")
+    axes.plot(steps[[0, -1]], [100 * guessing] * 2, ":", color=GREY, linewidth=1.4)
+    label(axes, steps[1] / 2, 100 * guessing - 3, "guessing", GREY, va="top")
     axes.set(xlim=(0, 1.24 * steps[-1]), ylim=(-4, 104))
     axes.set_xticks(np.linspace(0, steps[-1], 5))
     axes.spines["bottom"].set_bounds(0, float(steps[-1]))
