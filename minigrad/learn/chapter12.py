@@ -87,8 +87,8 @@ way, and leave x as it is. The function returns nothing; the check looks into ou
         ),
         Mistake(
             lambda x, out: (np.exp(-x, out=out), np.add(out, 1, out=out), np.divide(1, out, out)),
-            "One new array is left: `-x` is an operation too, and makes one before its neighbour "
-            "is called.",
+            "One new array is left. A part of an expression, as `-x` or `x / 2`, is an operation "
+            "too, and makes one before its neighbour is called; so does every call without `out=`.",
         ),
         Mistake(
             lambda x, out: 1 / (1 + np.exp(-x)),
@@ -111,6 +111,11 @@ way, and leave x as it is. The function returns nothing; the check looks into ou
         Mistake(
             lambda x, out: (np.negative(x, out=out), np.exp(out, out=out), np.divide(1, out, out)),
             "The 1 in the denominator is missing: this is 1 / e^-x.",
+        ),
+        Mistake(
+            lambda x, out: (np.negative(x, out=out), np.add(out, 1, out), np.divide(1, out, out)),
+            "out holds 1 / (1 - x): the power of e is missing, or was lost. `np.exp(out)` without "
+            "`out=` returns a new array and leaves out as it was.",
         ),
         Mistake(
             lambda x, out: (np.exp(x, out=out), np.divide(out, 1 + out, out=out)),
@@ -199,6 +204,12 @@ def _judge_four_gates(function: Callable[..., Any]) -> Iterator[Result]:
             yield Result("the number of products", _Counting.products, 1, where)
 
 
+def _activated(W_f: Array, W_i: Array, W_C: Array, W_o: Array, z: Array) -> tuple[Array, ...]:
+    f, i, candidate, o = four_gates(W_f, W_i, W_C, W_o, z)
+    f, i, o = (1 / (1 + np.exp(-gate)) for gate in (f, i, o))
+    return f, i, np.tanh(candidate), o
+
+
 FOUR_GATES = Exercise(
     number="12.2",
     chapter=12,
@@ -221,8 +232,9 @@ columns are N examples (D + H, N). Return the four results W_f z, W_i z, W_C z a
     mistakes=(
         Mistake(
             lambda W_f, W_i, W_C, W_o, z: (W_f @ z, W_i @ z, W_C @ z, W_o @ z),
-            "The results are right, but they took four products. (A product of np.stack's three "
-            "axes counts as four: NumPy computes its matrices one after the other.)",
+            "The results are right, but four products were computed. Multiply once, and cut the "
+            "result. (What np.stack makes has three axes; NumPy multiplies its matrices one after "
+            "the other, so that counts as four.)",
         ),
         Mistake(
             lambda W_f, W_i, W_C, W_o, z: tuple(
@@ -260,6 +272,11 @@ columns are N examples (D + H, N). Return the four results W_f z, W_i z, W_C z a
             ),
             "Each result is transposed, (N, H): computed so, examples are rows. Here they are "
             "columns, as in z.",
+        ),
+        Mistake(
+            _activated,
+            "The activation functions are applied already. Asked for are the four products alone, "
+            "without them.",
         ),
         Mistake(
             lambda W_f, W_i, W_C, W_o, z: 4 * ((W_f + W_i + W_C + W_o) @ z,),
