@@ -127,7 +127,7 @@ def clouds(samples: Mapping[str, Numbers]) -> Drawing:
         axes.plot(*points.T, "o", color=BLUE, markersize=1.8)
         axes.set_title(title)
         axes.set_aspect("equal")
-        axes.set_xlabel("first coordinate")
+    grid[len(grid) // 2].set_xlabel("first coordinate")
     grid[0].set_ylabel("second coordinate")
     return figure
 
@@ -194,10 +194,10 @@ def covered(real: Numbers, fake: Numbers, real_radii: Numbers, fake_radii: Numbe
         real_radii: The radius of each real point's circle (N,).
         fake_radii: The radius of each drawn point's circle (M,).
     """
-    figure, grid = panels(1, 2, height=3.3, sharex=True, sharey=True)
+    figure, grid = panels(1, 2, height=3.4, sharex=True, sharey=True)
     cases = (
-        ("precision: drawn points inside", real, real_radii, "s", fake, "o"),
-        ("recall: real points inside", fake, fake_radii, "o", real, "s"),
+        ("precision", real, real_radii, "s", fake, "o"),
+        ("recall", fake, fake_radii, "o", real, "s"),
     )
     for axes, (title, centres, radii, marker, points, other) in zip(grid, cases, strict=True):
         inner = PALE_BLUE if marker == "s" else PALE_VERMILION
@@ -211,7 +211,7 @@ def covered(real: Numbers, fake: Numbers, real_radii: Numbers, fake_radii: Numbe
         axes.plot(*centres.T, marker, color=GREY, markersize=3)
         axes.plot(*points[inside].T, other, color=color, markersize=5)
         axes.plot(*points[~inside].T, other, color=color, markersize=5, markerfacecolor="white")
-        axes.set_title(f"{title}: {inside.sum()} of {len(points)}", fontsize=10)
+        axes.set_title(f"{title}: {inside.sum()} of {len(points)}")
         axes.set_aspect("equal")
         axes.set_xticks([])
         axes.set_yticks([])
@@ -239,7 +239,7 @@ def histograms(sets: Mapping[str, Numbers], places: Sequence[tuple[float, float]
         places: Where each name begins, as (distance, share in percent).
     """
     figure, [axes] = panels(height=2.6)
-    edges = np.linspace(0, max(float(found.max()) for found in sets.values()), 41)
+    edges = np.linspace(0, max(float(np.quantile(found, 0.99)) for found in sets.values()), 41)
     for (name, found), place, look in zip(sets.items(), places, LOOKS, strict=False):
         counts, _ = np.histogram(found, edges)
         axes.stairs(
@@ -256,11 +256,11 @@ def histograms(sets: Mapping[str, Numbers], places: Sequence[tuple[float, float]
 
 
 def _sheet(axes: Axes, images: Images, columns: int) -> None:
-    """Draw images (N, 28, 28) in rows, with a line of paper between them."""
+    """Draw images (N, 28, 28) in rows, with a line of paper around each."""
     rows = -(-len(images) // columns)
-    page = np.zeros((rows * columns, 30, 30))
-    page[: len(images), 1:-1, 1:-1] = images
-    page = page.reshape(rows, columns, 30, 30).transpose(0, 2, 1, 3).reshape(30 * rows, -1)
+    tiles = np.zeros((rows * columns, 30, 30))
+    tiles[: len(images), 1:-1, 1:-1] = images
+    page = tiles.reshape(rows, columns, 30, 30).transpose(0, 2, 1, 3).reshape(30 * rows, -1)
     axes.imshow(page, cmap="gray_r", vmin=0, vmax=255)
     axes.set_xticks([])
     axes.set_yticks([])
@@ -270,19 +270,23 @@ def _sheet(axes: Axes, images: Images, columns: int) -> None:
 
 def _smooth(losses: Numbers) -> Numbers:
     """Means over `SMOOTH` steps."""
-    count = len(losses) // SMOOTH * SMOOTH
-    return losses[:count].reshape(-1, SMOOTH, losses.shape[1]).mean(axis=1)
+    count = len(losses) // SMOOTH
+    return np.stack([part.mean(axis=0) for part in np.split(losses[: count * SMOOTH], count)])
 
 
 def _losses(axes: Axes, losses: Numbers, top: float) -> None:
-    """Draw the losses of G and D (steps, 2), and where both know nothing about each other."""
+    """Draw the losses of G and D (steps, 2), and those of a D that cannot tell (dotted)."""
     smooth = _smooth(losses)
     steps = SMOOTH * (np.arange(len(smooth)) + 0.5)
+    places = smooth[-3:].mean(axis=0)
+    gap = 0.13 * top - abs(places[1] - places[0])
+    if gap > 0:  # the letters would overlap
+        places += np.array([-gap, gap]) / 2 * (1 if places[1] > places[0] else -1)
     for column, name, value in ((0, "G", np.log(2)), (1, "D", np.log(4))):
         look = LOOKS[1 - column]
         axes.axhline(value, color=GREY, linestyle=":", linewidth=1)
         axes.plot(steps, smooth[:, column], color=look.color, linestyle=look.linestyle)
-        label(axes, 1.03 * len(losses), smooth[-3:, column].mean(), name, look.color, va="center")
+        label(axes, 1.03 * len(losses), places[column], name, look.color, va="center")
     axes.set_xlim(0, 1.15 * len(losses))
     axes.set_xticks([0, len(losses) // 2, len(losses)])
     axes.set_ylim(0, top)
