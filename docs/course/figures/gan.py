@@ -123,7 +123,7 @@ class Moment(NamedTuple):
         title: When.
         fakes: Many of the generator's numbers (N,).
         judged: What the discriminator says of each place of the line, 0 to 1.
-        arrows: What it tells some fakes: their places (M,), and how far an arrow goes from there (M,).
+        arrows: What it tells some fakes: their places (M,), and the length of each arrow (M,).
     """
 
     title: str
@@ -219,20 +219,20 @@ def drawings(rows: Mapping[str, Numbers]) -> Drawing:
     """Pictures that a generator draws of the same latent points, a row for each moment.
 
     Args:
-        rows: By name: pictures (N, height, width), from -1 (paper) to 1 (ink).
+        rows: By name: as many pictures in each, (N, height, width), from -1 (paper) to 1 (ink).
     """
-    count = max(len(pictures) for pictures in rows.values())
-    figure, grid = panels(len(rows), 1, height=0.1 + 0.6 * len(rows))
-    for axes, (name, pictures) in zip(grid, rows.items(), strict=True):
-        strip = np.concatenate([np.pad(x, 1, constant_values=-1) for x in pictures], axis=1)
-        axes.imshow(-strip, cmap="gray", vmin=-1, vmax=1, interpolation="nearest")
-        axes.set_xlim(-0.5, strip.shape[1] * count / len(pictures) - 0.5)
-        axes.set_yticks([strip.shape[0] / 2], [name])
-        axes.set_anchor("E")
-        axes.set_xticks([])
-        axes.tick_params(length=0)
-        for spine in axes.spines.values():
-            spine.set_visible(False)
+    strips = []
+    for pictures in rows.values():
+        framed = [np.pad(x, ((2, 2), (1, 1)), constant_values=-1) for x in pictures]
+        strips.append(np.concatenate(framed, axis=1))
+    height, width = strips[0].shape
+    figure, [axes] = panels(height=5.25 * len(strips) * height / width)
+    axes.imshow(-np.concatenate(strips), cmap="gray", vmin=-1, vmax=1, interpolation="nearest")
+    axes.set_yticks([height * (row + 0.5) for row in range(len(rows))], list(rows))
+    axes.set_xticks([])
+    axes.tick_params(length=0)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
     return figure
 
 
