@@ -41,16 +41,26 @@ def _states(
     step: Callable[..., Array] = lambda x_t, h, W_x, W_h, b: np.tanh(x_t @ W_x.T + h @ W_h.T + b),
     order: Callable[[int], Any] = range,
     result: Callable[[list[Array]], Array] = lambda states: states[-1],
+    start: Callable[[tuple[int, int]], Array] = np.zeros,
 ) -> Callable[..., Any]:
     """The forward pass with a mistake: one of its parts done otherwise."""
 
     def states(x: Array, W_x: Array, W_h: Array, b: Array) -> Array:
-        found = [np.zeros((len(x), len(b)))]
+        found = [start((len(x), len(b)))]
         for t in order(x.shape[1]):
             found.append(step(x[:, t], found[-1], W_x, W_h, b))
         return result(found)
 
     return states
+
+
+def _carried_on(x: Array, W_x: Array, W_h: Array, b: Array) -> Array:
+    found = [np.zeros(len(b))]
+    for sequence in x:
+        found.append(found[-1])
+        for x_t in sequence:
+            found[-1] = np.tanh(W_x @ x_t + W_h @ found[-1] + b)
+    return np.array(found[1:])
 
 
 STATES = Exercise(
@@ -144,6 +154,24 @@ at every step; the first state is 0.
             _states(lambda x_t, h, W_x, W_h, b: h + np.tanh(x_t @ W_x.T + h @ W_h.T + b)),
             "The new value is added to the old state. In equation (1) it takes the old one's "
             "place; the old state is inside tanh already.",
+        ),
+        Mistake(
+            _states(start=np.ones),
+            "The first state is 1 everywhere. Before anything is read it is 0.",
+        ),
+        Mistake(
+            _states(order=lambda T: [0, *range(T)]),
+            "The first member is read twice: once before the loop, and once in it.",
+        ),
+        Mistake(
+            _carried_on,
+            "Each sequence begins with the last state of the one before. They have nothing to do "
+            "with each other: each begins with 0.",
+        ),
+        Mistake(
+            lambda x, W_x, W_h, b: _one_by_one(x.transpose(1, 0, 2), W_x, W_h, b),
+            "The axes of x are exchanged: axis 0 counts the sequences, axis 1 the time steps. "
+            "x[t] is a whole sequence, not the members at time t.",
         ),
         Mistake(
             _states(result=lambda states: np.stack(states[1:], axis=1)),
@@ -240,7 +268,7 @@ after step t, tanh(W_x x[t - 1] + W_h h[t - 1] + b).
             differences(_all_states, case, name, case["G"]) for name in ("W_x", "W_h", "b")
         ),
         needs=("x", "h", "W_h", "G"),
-        cases=(_with_states(0, 3, 2, 2), _with_states(1, 5, 3, 3), _with_states(2, 1, 1, 4)),
+        cases=(_with_states(0, 3, 2, 2), _with_states(1, 5, 3, 3), _with_states(2, 2, 1, 4)),
         torch="torch.func.grad(lambda W_x, W_h, b, x, h, G: (G * torch.rnn_tanh(x[:, None], "
         "h[None, :1], [W_x, W_h, b, 0 * b], True, 1, 0.0, False, False, False)[0][:, 0]).sum(), "
         "argnums=(0, 1, 2))(W_x, W_h, b, x, h, G)",
@@ -280,6 +308,10 @@ after step t, tanh(W_x x[t - 1] + W_h h[t - 1] + b).
             _back(before=lambda g, h, t, G: (1 - h[t - 1] ** 2) * g),
             "The slope of tanh at step t is 1 - y^2 with its *result* y, which is h[t]. Here it is "
             "the state before.",
+        ),
+        Mistake(
+            _back(before=lambda g, h, t, G: (1 - h[t]) * g),
+            "The slope of tanh is 1 minus the *square* of its result.",
         ),
         Mistake(
             _back(before=lambda g, h, t, G: (1 - np.tanh(h[t]) ** 2) * g),
@@ -362,12 +394,13 @@ def _until(
     size: Callable[[Array], Any] = lambda W: np.linalg.norm(W, 2),
     steps: Callable[[float, float], float] = lambda s, share: math.floor(_ratio(s, share)) + 1,
     never: bool = True,
+    none: float = math.inf,
 ) -> Callable[..., float]:
     """The answer with a mistake: another size of the matrix, or another number of steps."""
 
     def until(W_h: Array, share: float) -> float:
         s = float(size(W_h))
-        return math.inf if never and s >= 1 else steps(s, share)
+        return none if never and s >= 1 else steps(s, share)
 
     return until
 
@@ -471,6 +504,14 @@ inequality (7) promises, or math.inf if it promises none. 0 < share < 1.
             "Right where s is below 1. Where it is above, s^n grows and nothing is promised; the "
             "logarithms give a negative number all the same.",
         ),
+        *(
+            Mistake(
+                _until(none=none),
+                f"Where s is 1 or more you return {none}. No number of steps is promised there, "
+                "and `math.inf` says so.",
+            )
+            for none in (0, -1)
+        ),
         Mistake(
             _until(steps=lambda s, share: max(math.ceil((1 - share) / (1 - s)), 0)),
             "Here each step subtracts 1 - s. It multiplies by s: the second step takes away a "
@@ -556,13 +597,17 @@ def _judge_pieces(function: Callable[..., Any]) -> Iterator[Result]:
         got = call(with_both, {"x": x, "h": mg.tensor(0.5, dtype="float64"), "K": K})
         where = f"T = {T} and K = {K}"
         right = [x[start : start + K] for start in range(0, T, K)]
-        yield Result(
-            "the sizes of the pieces", [len(p) for p in pieces], [len(p) for p in right], where
-        )
+        sizes, wanted = [len(piece) for piece in pieces], [len(piece) for piece in right]
+        yield Result("the list of the pieces' sizes", sizes, wanted, where)
+        if len(sizes) != len(wanted):
+            return
         for i, (mine, piece) in enumerate(zip(pieces, right, strict=True), start=1):
             yield Result(f"piece {i}", mine, piece, where)
         expected, h = _by_hand(right)
         yield Result("the number of calls of learn", len(gradients), len(expected), where)
+        yield Result("the sum of all gradients of the weight", sum(gradients), sum(expected), where)
+        if len(gradients) != len(expected):
+            return
         for i, (mine, g) in enumerate(zip(gradients, expected, strict=True), start=1):
             yield Result(f"the weight's gradient from piece {i}", mine, g, where)
         if got is None or got is ...:
@@ -620,7 +665,8 @@ before. Return the last state, also without a graph.
             _pieces(before=lambda h, first: h, after=lambda h: h),
             "The graph is never cut: each gradient also goes back into all the pieces before, and "
             "the last state still has the whole graph behind it. In a real loop the second "
-            "backward raises GraphFreedError.",
+            "backward raises GraphFreedError. (A call of `h.detach()` alone changes nothing: it "
+            "returns a new Tensor.)",
         ),
         Mistake(
             _pieces(before=lambda h, first: mg.zeros(dtype="float64")),
