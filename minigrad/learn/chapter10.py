@@ -122,6 +122,11 @@ Every picture is drawn by p or by q.
             "This is the logit of D, log(D / (1 - D)). Asked for is the probability, the sigmoid "
             "of it.",
         ),
+        Mistake(
+            lambda p, q, share: share * p / ((1 - share) * q),
+            "This is how many times more often the picture is real than fake, D / (1 - D). It can "
+            "be larger than 1, so it is no probability.",
+        ),
     ),
     after="Next: what does this D say if p = q, and what is its loss then?",
 )
@@ -250,6 +255,25 @@ what is never drawn adds nothing to a mean.
             lambda p, q: -_middle(p, q, (p + q) / 2),
             "The sign is wrong: a divergence is never negative. The logarithm is that of p / m, "
             "not of m / p.",
+        ),
+        Mistake(
+            lambda p, q: _middle(
+                np.where(q > 0, p, 0.0), np.where(p > 0, q, 0.0), np.maximum(p + q, 1e-300) / 2
+            ),
+            "A picture that only one of the two draws is left out, as by a mask that wants both "
+            "positive, or by `nansum` over the sum of both terms. It belongs to the divergence of "
+            "the one that draws it.",
+        ),
+        Mistake(
+            lambda p, q: (
+                (
+                    np.sum(p * np.log(2 * p / (p + q)))
+                    + np.sum((p + q) / 2 * np.log((p + q) / (2 * q)))
+                )
+                / 2
+            ),
+            "The second divergence is KL(m || q), a mean over what the mixture draws. It is to be "
+            "KL(q || m), weighted by what q draws.",
         ),
     ),
     after="Next: for which p and q is it log 2, and what is the best D's loss then?",
@@ -409,6 +433,24 @@ lie anywhere between -1000 and 1000.
             "G's loss is right. In D's the fakes' part is minus G's loss, log D. It has no lowest "
             "value, and pulls hardest where D is right already. D minimises -log(1 - D).",
         ),
+        Mistake(
+            lambda on_real, on_fake: (
+                -np.mean(np.log(np.clip(_p(on_fake), 1e-7, 1 - 1e-7))),
+                -np.mean(np.log(np.clip(_p(on_real), 1e-7, 1 - 1e-7)))
+                - np.mean(np.log(1 - np.clip(_p(on_fake), 1e-7, 1 - 1e-7))),
+            ),
+            "The probabilities are clipped. Nothing overflows, but no logarithm is below -16, "
+            "and where the clip acts the slope is 0: just there G needs it most.",
+        ),
+        Mistake(
+            _losses(
+                d=lambda real, fake: np.mean(
+                    [_s(-x) + _s(y) for x, y in zip(real, fake, strict=False)]
+                )
+            ),
+            "G's loss is right. In D's the pictures are taken in pairs, and `zip` stops at the end "
+            "of the shorter list. N and M may differ: take a mean for each kind.",
+        ),
     ),
     after="Next: what are both numbers if D says 1/2 to everything?",
 )
@@ -448,10 +490,15 @@ def _judge_penalty(function: Callable[..., Any]) -> Iterator[Result]:
         got = function(D, mg.tensor(x), gamma)
         where = f"{count} pictures of {pixels} pixels, gamma {gamma:g}"
         case: dict[str, Any] = {**values, "x": x, "gamma": gamma}
+        right = np.asarray(_penalty(**case))
+        if isinstance(got, float | np.number | np.ndarray):
+            raise Wrong(
+                f"The penalty is a plain number ({type(got).__name__}). D has to learn from it, so "
+                "return the Tensor."
+            )
+        yield Result("P", got.detach().numpy() if isinstance(got, mg.Tensor) else got, right, where)
         if not isinstance(got, mg.Tensor):
-            yield Result("the penalty", got, mg.tensor(0.0), where)
             return
-        yield Result("the penalty", got.detach().numpy(), np.asarray(_penalty(**case)), where)
         if not got.requires_grad:
             raise Wrong(
                 f"The penalty is a number that does not depend on the weights of D (for {where}): "
@@ -462,7 +509,7 @@ def _judge_penalty(function: Callable[..., Any]) -> Iterator[Result]:
         for name, gradient in zip(sizes, gradients, strict=True):
             mine = np.zeros(sizes[name]) if gradient is None else gradient.numpy()
             right = differences(_penalty, case, name, np.ones(()))
-            yield Result(f"its gradient by the weights {name}", mine, right, where)
+            yield Result(f"dP/d{name}", mine, right, where)
 
 
 def _slope(D: Any, real: Any, whole: Callable[[Any], Any], create_graph: bool = True) -> Any:
@@ -507,8 +554,9 @@ and D is to learn from it: its gradient by D's weights is checked too.
             lambda D, real, gamma: (
                 gamma / 2 * (_slope(D, real, _all, create_graph=False) ** 2).sum(axis=1).mean()
             ),
-            "Without `create_graph=True` the gradient is made of plain numbers. Its size is right, "
-            "and nothing can be learnt from it: the way from the weights to it was not recorded.",
+            "Without `create_graph=True` the gradient is made of plain numbers: its size is right, "
+            "but the way from the weights to it was not recorded. (`detach` or `.numpy()` cut a "
+            "way that was.)",
         ),
         Mistake(
             lambda D, real, gamma: gamma / 2 * (_slope(D, real, _all) ** 2).mean(),
@@ -641,7 +689,8 @@ def _game(
 
     Args:
         plan: What happens in which order: g and d compute a loss (c: D's, with fakes that are
-            not detached), x and y go back from G's and from D's, b from their sum, z and u empty
+            not detached), x (X: without keeping the graph) and y go back from G's and from D's, b
+            from their sum, z and u empty
             the gradients of G and of D, G and D take a step, f draws the fakes anew.
         target: What G wants D to say of the fakes.
         targets: What D is to say of real pictures and of fakes.
@@ -677,6 +726,7 @@ def _game(
             "d": d,
             "c": lambda: d(connected=True),
             "x": lambda: losses["g"].backward(retain_graph=True),
+            "X": lambda: losses["g"].backward(),
             "y": lambda: losses["d"].backward(),
             "b": lambda: (losses["g"] + losses["d"]).backward(),
             "z": g_optimizer.zero_grad,
@@ -781,6 +831,21 @@ only. D gives logits. Nothing is to be returned; the step is taken many times.
             _game(RIGHT, only="real"),
             "D sees the real pictures only, so it learns to call everything real. The fakes are "
             "missing from its loss.",
+        ),
+        Mistake(
+            _game("zugxdyGD"),
+            "D's gradients are emptied too early: after that G's backward pass, which goes through "
+            "D, has left its own there.",
+        ),
+        Mistake(
+            _game("gzXG cuyD"),
+            "The fakes are not detached, so D's loss goes back into G as well, where it has no "
+            "business. To keep the graph would only hide that.",
+        ),
+        Mistake(
+            _game("gzxG cuyD"),
+            "The fakes are not detached: D's loss goes back into G, whose weights have moved "
+            "since. It is to end at the fakes.",
         ),
     ),
     after="Next: find in train/gan.py how the fakes are judged once for both losses.",
