@@ -155,7 +155,7 @@ def pairing_by_turning(
     left.set_ylabel("second coordinate")
     right.plot(angles, costs, color=BLUE)
     right.axhline(lowest, color=VERMILION, linestyle="--")
-    label(right, angles[0], lowest, "Fréchet distance", VERMILION, va="bottom")
+    label(right, angles[0], 0.96 * lowest, "Fréchet distance", VERMILION, va="top")
     right.set_title("every angle is a pairing")
     right.set_xlabel("angle (degrees)")
     right.set_ylabel("mean squared distance")
@@ -218,14 +218,14 @@ def covered(real: Numbers, fake: Numbers, real_radii: Numbers, fake_radii: Numbe
     return figure
 
 
-def neighbours(rows: Mapping[str, Images]) -> Drawing:
+def neighbours(rows: Sequence[tuple[str, Images]]) -> Drawing:
     """Rows of digits with their names at the left.
 
     Args:
-        rows: By name: images (N, 28, 28); all rows have the same number.
+        rows: Names and images (N, 28, 28); all rows have the same number of images.
     """
     figure, grid = panels(len(rows), 1, height=0.62 * len(rows))
-    for axes, (name, images) in zip(grid, rows.items(), strict=True):
+    for axes, (name, images) in zip(grid, rows, strict=True):
         _sheet(axes, images, len(images))
         axes.set_ylabel(name, rotation=0, ha="right", va="center")
     return figure
