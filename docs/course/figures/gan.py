@@ -83,7 +83,7 @@ def generator_losses(a: Numbers, first: Sequence[Numbers], second: Sequence[Numb
     label(left, -2.6, 3.6, f"{MINUS}log D", BLUE)
     label(left, -0.4, -2.6, f"log(1 {MINUS} D)", VERMILION, ha="right")
     label(left, a[0] + 0.2, 1.2, "D is sure:\na fake", GREY)
-    label(right, -2.4, -0.93, f"{MINUS}log D", BLUE)
+    label(right, 0.1, -0.95, f"{MINUS}log D", BLUE, ha="center")
     label(right, a[0] + 0.2, -0.15, f"log(1 {MINUS} D)", VERMILION, va="center")
     label(right, a[0] + 0.2, -0.62, "D is sure:\na fake", GREY)
     return figure
@@ -102,7 +102,7 @@ def four_game(shares: Numbers, p: Numbers, losses: Mapping[str, Numbers]) -> Dra
     for k, look in zip(range(len(p)), LOOKS, strict=False):
         left.axhline(p[k], color=GREY, linestyle=":", linewidth=1)
         left.plot(shares[:, k], color=look.color, linestyle=look.linestyle)
-        label(left, 1.02 * steps, p[k], str(k + 1), look.color, va="center")
+        label(left, 1.04 * steps, p[k], str(k + 1), look.color, va="center")
     left.set_ylabel("share among the fakes")
     left.set_ylim(bottom=0)
     for (name, loss), look in zip(losses.items(), LOOKS, strict=False):
@@ -178,6 +178,10 @@ def game_on_a_line(moments: Sequence[Moment], real: Numbers, line: Numbers) -> D
         axes.set_xlim(line[0], line[-1])
         axes.set_ylim(-0.4, 1.08)
         axes.set_yticks([0, 0.5, 1])
+    first, [before, *_] = grid[0], moments
+    label(first, float(real.mean()), 0.5, "real", BLUE, ha="center")
+    label(first, float(before.fakes.max()) + 0.1, 0.75, "fakes", VERMILION)
+    label(first, line[-1] - 0.2, before.judged[-1] + 0.07, "D", ha="right")
     for axes in grid[-2:]:
         axes.set_xlabel("number")
     for axes in grid[::2]:
@@ -226,7 +230,7 @@ def drawings(rows: Mapping[str, Numbers]) -> Drawing:
         framed = [np.pad(x, ((2, 2), (1, 1)), constant_values=-1) for x in pictures]
         strips.append(np.concatenate(framed, axis=1))
     height, width = strips[0].shape
-    figure, [axes] = panels(height=5.25 * len(strips) * height / width)
+    figure, [axes] = panels(height=5.1 * len(strips) * height / width)
     axes.imshow(-np.concatenate(strips), cmap="gray", vmin=-1, vmax=1, interpolation="nearest")
     axes.set_yticks([height * (row + 0.5) for row in range(len(rows))], list(rows))
     axes.set_xticks([])
