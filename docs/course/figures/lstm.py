@@ -100,7 +100,7 @@ def a_memory_cell(memory: Array, first: Array, gates: Mapping[str, Array]) -> Dr
         ends[str(digit)] = float(of_digit[-1].mean())
     top.set(ylabel="memory C of the cell", xlim=(0.5, len(memory) + 0.5))
     _names_at_the_end(top, ends, [VERMILION, BLUE] * 5)
-    top.set_title("each line: palindromes that begin with the digit at its end")
+    top.set_title("a bundle: palindromes with the same first digit")
     for gate, look_of_gate in zip(gates.values(), LOOKS[2:], strict=False):
         bottom.plot(steps, gate, color=look_of_gate.color, linestyle=look_of_gate.linestyle)
     bottom.set(xlabel="digits read", ylabel="gate", ylim=(-0.05, 1.05), yticks=[0, 0.5, 1])
