@@ -23,6 +23,8 @@ from checks import assert_close, tolerance
 
 import minigrad as mg
 from minigrad import nn, optim
+from models.lstm import LSTM
+from models.rnn import RNN
 
 DOCS = Path(__file__).parent.parent / "docs"
 FILES = sorted((DOCS / "steps").glob("*.py"))
@@ -103,7 +105,7 @@ def test_only_code_is_counted():
 
 
 def test_steps_are_numbered_without_a_gap():
-    assert len(FILES) >= 12
+    assert len(FILES) == 20
     assert list(range(1, len(FILES) + 1)) == NUMBERS
 
 
@@ -255,6 +257,93 @@ def test_step_11_overflows_only_as_it_is_written_down(tmp_path):
 def test_step_12_is_right_about_points_that_it_has_not_seen(tmp_path):
     plain, momentum, adam = map(numbers_in, lines_of(12, tmp_path))
     assert min(momentum[1], adam[1]) >= 95 > plain[1]
+
+
+def test_step_13_names_the_first_of_few_digits_and_guesses_for_many(tmp_path):
+    rows = [line.split() for line in lines_of(13, tmp_path)[1:]]
+    length, gradient, right = zip(*rows, strict=True)
+    assert length == ("2", "5", "10", "40")
+    right = [float(share.rstrip("%")) for share in right]
+    assert min(right[:2]) > 90
+    assert right[3] < 20  # a guess is right in 10 %
+    assert float(gradient[0]) > 0.05 > 1e-2 > float(gradient[3])
+
+
+def test_step_14_keeps_the_gradient_where_the_gate_stays_open(tmp_path):
+    last = [float(line.split()[-1]) for line in lines_of(14, tmp_path)[2:]]
+    rnn, closing, keeping = last  # at 100 digits from the end
+    assert max(rnn, closing) < 1e-6 < 1e-4 < keeping
+
+
+def test_step_15_learns_palindromes(tmp_path):
+    *_, last = lines_of(15, tmp_path)
+    right, of, *digits, said, sure = numbers_in(last)
+    assert (right, of, len(digits)) == (1000, 1000, 10)
+    assert said == digits[0]
+    assert sure > 90
+
+
+def test_step_16_draws_numbers_like_the_data(tmp_path):
+    _, first, *_, last, _ = lines_of(16, tmp_path)
+    _, mean, spread, *_ = numbers_in(first)
+    assert abs(mean) < 1  # G begins somewhere else
+    step, mean, spread, g_loss, d_loss = numbers_in(last)
+    assert step == 1500
+    assert abs(mean - 4) < 0.2
+    assert 0.4 < spread < 0.6
+    assert abs(g_loss - np.log(2)) < 0.2  # D can hardly tell
+    assert abs(d_loss - np.log(4)) < 0.2
+
+
+def test_step_17_finds_all_modes_with_the_penalty(tmp_path):
+    without, penalized, _, _, *picture = lines_of(17, tmp_path)
+    assert numbers_in(without)[-1] == 0.0
+    assert numbers_in(penalized)[-3] == 8  # modes, the penalty's weight comes last
+    assert len(picture) == 13
+
+
+def test_step_18_draws_digits_that_differ(tmp_path):
+    shutil.copy(DOCS.parent / "minigrad" / "digits" / "train-images-idx3-ubyte.gz", tmp_path)
+    lines = [f"{line:119}" for line in lines_of(18, tmp_path)]
+    assert [line.rstrip() for line in lines[::8]] == ["real digits:", "drawn digits:"]
+
+    def ink(lines):
+        """The pictures (8, 7 * 14) of a row, from 0 to 9."""
+        levels = [[" .:-=+*#%@".index(letter) for letter in line] for line in lines]
+        padded = np.pad(np.array(levels), ((0, 0), (0, 1)))
+        return padded.reshape(7, 8, 15)[:, :, :14].swapaxes(0, 1).reshape(8, 98)
+
+    real, drawn = ink(lines[1:8]), ink(lines[9:])
+    middle = np.zeros((7, 14), bool)
+    middle[1:6, 2:12] = True
+    for picture in drawn:  # black on white, in the middle
+        assert 0.3 * real.sum() < 8 * picture.sum() < 2 * real.sum()
+        assert picture[middle.ravel()].sum() > 0.9 * picture.sum()
+    assert len(np.unique(drawn, axis=0)) == 8
+    assert drawn.std(axis=0).mean() > 0.4 * real.std(axis=0).mean()
+
+
+def test_step_18_says_which_file_it_misses(tmp_path):
+    alone = shutil.copy(FILES[17], tmp_path)
+    run = subprocess.run([sys.executable, alone], text=True, capture_output=True, cwd=tmp_path)
+    assert run.returncode == 1
+    assert run.stderr.startswith("18_digits.py: no train-images-idx3-ubyte.gz in ")
+    assert "Traceback" not in run.stderr
+
+
+def test_step_19_computes_the_same_by_fewer_operations(tmp_path):
+    textbook, fused, last = lines_of(19, tmp_path)
+    assert textbook.startswith("Textbook: 380 operations, ")
+    assert fused.startswith("LSTM    : 172 operations, ")
+    assert float(re.search(r"by (\S+) at most", last)[1]) < 1e-12
+
+
+def test_step_20_learns_longer_palindromes_in_float32(tmp_path):
+    times, same, *progress = lines_of(20, tmp_path)
+    assert re.fullmatch(r"an update of 48 arrays: \d+ us; of one vector: \d+ us", times)
+    # a parameter is at most 1, and each of the 20 updates is rounded on both sides
+    assert float(re.search(r"by (\S+) at most", same)[1]) < 20 * 16 * np.finfo(np.float32).eps
+    assert numbers_in(progress[-1])[1:3] == [1000, 1000]
 
 
 # --- the gradients are minigrad's --------------------------------------------------------------
@@ -451,6 +540,372 @@ def test_three_steps_are_minigrads(number, choice, max_norm):
         reference.step()
     for p, q in zip(ours, theirs, strict=True):
         assert_close(p.data.T, q.data, tolerance(np.float64, *(t.data for t in theirs)), name)
+
+
+def columns_of(weight, bias):
+    """A step's weight (inputs, outputs) and bias as models/ has them, for vectors as columns."""
+    return weight.data.T, bias.data[:, None]
+
+
+def rnn_of(step, ours):
+    """The network of models/rnn.py with a step's weights, and its parameters in our order."""
+    like = RNN(1, ours.hidden, 10).astype("float64")
+    W, b = columns_of(ours.step.weight, ours.step.bias)
+    like.load_state_dict(
+        {
+            "W": W,
+            "b": b,
+            "output.weight": ours.output.weight.data.T,
+            "output.bias": ours.output.bias.data,
+        }
+    )
+    return like, [like.W, like.b, like.output.weight, like.output.bias]
+
+
+def lstm_of(step, ours):
+    """The network of models/lstm.py with the weights of a step's, and a function.
+
+    The function turns the gradients of its parameters into those of ours, in our order.
+    """
+    like = LSTM(1, ours.hidden, 10).astype("float64")
+    if hasattr(ours, "gates"):
+        weights = np.split(ours.gates.weight.data, 4, axis=1)
+        biases = np.split(ours.gates.bias.data, 4)
+    else:
+        layers = [ours.forget, ours.input, ours.candidate, ours.exposed]
+        weights, biases = [x.weight.data for x in layers], [x.bias.data for x in layers]
+    state = {"output.weight": ours.output.weight.data.T, "output.bias": ours.output.bias.data}
+    for name, W, b in zip("fiCo", weights, biases, strict=True):
+        state |= {f"W_{name}": W.T, f"b_{name}": b[:, None]}
+    like.load_state_dict(state)
+    gates = [getattr(like, f"{kind}_{name}") for name in "fiCo" for kind in "Wb"]
+    parameters = [*gates, like.output.weight, like.output.bias]
+
+    def in_our_order(gradients):
+        pairs = [g.data.T if g.data.ndim == 2 else g.data for g in gradients]
+        pairs = [x[0] if x.shape[0] == 1 else x for x in pairs[:8]] + pairs[8:]
+        if hasattr(ours, "gates"):
+            pairs = [
+                np.concatenate(pairs[0:8:2], axis=1),
+                np.concatenate(pairs[1:8:2]),
+                *pairs[8:],
+            ]
+        return pairs
+
+    return like, parameters, in_our_order
+
+
+@steps(13)
+def test_rnn_is_that_of_models(number):
+    step = STEPS[number]
+    ours = step.RNN(1, 6, 10)
+    like, theirs = rnn_of(step, ours)
+    x = np.random.default_rng(0).uniform(0.0, 2.0, (7, 4, 1))  # (T, N, 1)
+    labels = np.array([3, 0, 9, 3])
+    loss = step.cross_entropy(ours(x), labels)
+    expected = nn.functional.cross_entropy(
+        like(mg.tensor(x.swapaxes(0, 1).copy())), mg.tensor(labels)
+    )
+    gradients = [g.data for g in mg.grad(expected, theirs)]
+    within = tolerance(np.float64, *gradients, x, np.empty(7 * 4 * 7))
+    assert_close(loss.data.item(), expected.item(), within, "loss")
+    ordered = [gradients[0].T, gradients[1][:, 0], gradients[2].T, gradients[3]]
+    for g, wanted in zip(step.grad(loss, ours.parameters()), ordered, strict=True):
+        assert_close(g, wanted, within, "gradient")
+
+
+@steps(14)
+@pytest.mark.parametrize("length", [1, 6, 7])
+def test_lstm_is_that_of_models(number, length):
+    step = STEPS[number]
+    ours = step.LSTM(1, 5, 10, **({"memory": 6} if number >= 15 else {}))
+    like, theirs, in_our_order = lstm_of(step, ours)
+    if number >= 15:
+        x, labels = step.palindromes(4, length)
+    else:
+        x, labels = np.random.default_rng(0).uniform(0, 9, (length, 4, 1)), np.array([3, 0, 9, 3])
+    loss = step.cross_entropy(ours(x), labels)
+    expected = nn.functional.cross_entropy(
+        like(mg.tensor(x.swapaxes(0, 1).copy())), mg.tensor(labels)
+    )
+    gradients = mg.grad(expected, theirs)
+    within = tolerance(np.float64, x, *(g.data for g in gradients), np.empty(length * 4 * 6))
+    assert_close(loss.data.item(), expected.item(), within, "loss")
+    found = step.grad(loss, ours.parameters())
+    for g, wanted in zip(found, in_our_order(gradients), strict=True):
+        assert_close(g, wanted, within, "gradient")
+
+
+def assert_second_derivative_is_measured(step, function, x):
+    """Compare the gradient of the length of a gradient with central differences of that length."""
+    direction = np.random.default_rng(1).normal(size=x.shape)
+
+    def length(data):
+        leaf = step.Tensor(data, requires_grad=True)
+        [g] = step.grad(function(leaf), [leaf], create_graph=True)
+        return step.sum_over(g * g, None), leaf
+
+    y, leaf = length(x)
+    [slope] = step.grad(y, [leaf])
+    assert np.any(slope)
+
+    def difference(h):
+        up, down = (length(x + sign * h * direction)[0].data.item() for sign in (1, -1))
+        return (up - down) / (2 * h)
+
+    h = float(np.finfo(np.float64).eps) ** (1 / 3)
+    # the error of a central difference is c h^2, so that D(2h) - D(h) = 3 c h^2
+    off = abs(difference(2 * h) - difference(h)) + tolerance(np.float64, y.data, slope) / h
+    assert abs(np.sum(slope * direction) - difference(h)) <= off
+
+
+@steps(13)
+@pytest.mark.parametrize("model", ["RNN", "LSTM"])
+def test_second_derivatives_through_time_are_measured(number, model):
+    step = STEPS[number]
+    if not hasattr(step, model):
+        assert (number, model) == (13, "LSTM")
+        return
+    network = getattr(step, model)(2, 3, 2)
+
+    def total(x):  # the columns of x are the inputs of three steps, one after the other
+        parts = [step.columns(x, 2 * t, 2 * t + 2) for t in range(3)]
+        y = network(parts)
+        return y * y
+
+    random = np.random.default_rng(0)
+    assert_second_derivative_is_measured(step, total, random.normal(size=(4, 6)))
+
+
+@steps(13)
+def test_columns_are_placed_and_joined(number):
+    step, x = STEPS[number], np.arange(12.0).reshape(2, 6)
+    assert np.array_equal(step.join(step.columns(x, 0, 4), step.columns(x, 4, 6)), x)
+    placed = step.place(np.ones((2, 2)), 1, 4)
+    assert np.array_equal(placed, [[0, 1, 1, 0]] * 2)
+
+
+@steps(15)
+def test_palindromes_read_the_same_backwards(number):
+    for length in (1, 2, 5, 6):
+        digits, last = STEPS[number].palindromes(50, length)
+        whole = np.concatenate([digits[:, :, 0], last[None]])
+        assert digits.shape == (length, 50, 1)
+        assert np.array_equal(whole, whole[::-1])
+        assert set(np.unique(whole)) <= set(range(10))
+        assert len(np.unique(whole)) > 5
+
+
+@steps(15)
+def test_chrono_draws_times_up_to_the_memory(number):
+    ours = STEPS[number].LSTM(1, 400, 10, memory=20)
+    forget, write = (
+        (ours.gates.bias.data[:400], ours.gates.bias.data[400:800])
+        if number >= 19
+        else (ours.forget.bias.data, ours.input.bias.data)
+    )
+    assert np.array_equal(forget, -write)
+    times = np.exp(forget)
+    assert 1 <= times.min() < 2 < 18 < times.max() <= 19
+
+
+@steps(16)
+def test_binary_cross_entropy_is_minigrads(number):
+    step = STEPS[number]
+    logits = np.array([[-1000.0], [-3.0], [0.0], [0.5], [20.0], [1000.0]])
+    for target in (0.0, 1.0):
+        x, like = step.Tensor(logits, requires_grad=True), mg.tensor(logits, requires_grad=True)
+        loss = step.bce_with_logits(x, target)
+        expected = nn.functional.binary_cross_entropy_with_logits(
+            like, mg.full(logits.shape, target, dtype="float64")
+        )
+        within = tolerance(np.float64, logits)
+        assert_close(loss.data.item(), expected.item(), within, "loss")
+        [g], [theirs] = step.grad(loss, [x]), mg.grad(expected, like)
+        assert_close(g, theirs.data, within, "gradient")
+
+
+@steps(16)
+def test_leaky_relu_is_minigrads(number):
+    step, data = STEPS[number], np.array([-2.0, -0.5, 0.0, 0.5, 2.0])
+    x, like = step.Tensor(data, requires_grad=True), mg.tensor(data, requires_grad=True)
+    y, expected = step.leaky_relu(x), nn.functional.leaky_relu(like, 0.2)
+    assert_close(y.data, expected.data, tolerance(np.float64, data), "leaky_relu")
+    [g], [theirs] = step.grad(y, [x]), mg.grad(expected.sum(), like)
+    assert_close(g, theirs.data, tolerance(np.float64, data), "gradient")
+
+
+@steps(16)
+def test_detached_fakes_have_no_record(number):
+    x = Library(number).leaf(np.ones((2, 2)))
+    assert (x * x).detach().record is None
+    assert np.array_equal((x * x).detach().data, np.ones((2, 2)))
+
+
+def players(step, with_norm):
+    """Both players of a step's game, and the same of minigrad; parameters in the same order."""
+    norm = [step.BatchNorm(3)] if with_norm else []
+    G = step.Sequential(*norm, step.Linear(3, 6), step.leaky_relu, step.Linear(6, 4), step.tanh)
+    D = step.Sequential(step.Linear(4, 5), step.tanh, step.Linear(5, 1))
+    like_norm = [nn.BatchNorm1d(3)] if with_norm else []
+    likes = (
+        nn.Sequential(*like_norm, nn.Linear(3, 6), nn.LeakyReLU(0.2), nn.Linear(6, 4), nn.Tanh()),
+        nn.Sequential(nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 1)),
+    )
+    for ours, like in zip((G, D), likes, strict=True):
+        like.astype("float64")
+        pairs = zip(like.named_parameters(), ours.parameters(), strict=True)
+        like.load_state_dict({name: p.data.T for (name, _), p in pairs}, strict=False)
+    return (G, D), likes
+
+
+@steps(16)
+def test_three_steps_of_the_game_are_minigrads(number):
+    step, random, r1 = STEPS[number], np.random.default_rng(0), 2.0
+    ours, likes = players(step, with_norm=number >= 18)
+    settings = {"lr": 0.01, "betas": (0.5, 0.99), "eps": 1e-6}
+    optimizers = [step.Adam(player.parameters(), **settings) for player in ours]
+    references = [optim.Adam(player.parameters(), **settings) for player in likes]
+
+    def bce(logits, target):
+        return nn.functional.binary_cross_entropy_with_logits(
+            logits, mg.full(logits.shape, target, dtype="float64")
+        )
+
+    for _ in range(3):
+        real, z = random.normal(size=(8, 4)), random.normal(size=(8, 3))
+        penalty = {"r1": r1} if number >= 17 else {}
+        losses = step.play(*ours, *optimizers, real, step.Tensor(z), **penalty)
+
+        G, D = likes
+        fake = G(mg.tensor(z))
+        g_loss = bce(D(fake), 1.0)
+        references[0].zero_grad()
+        g_loss.backward(inputs=list(G.parameters()))
+        references[0].step()
+        x = mg.tensor(real, requires_grad=True)
+        d_loss = bce(D(x), 1.0) + bce(D(fake.detach()), 0.0)
+        if penalty:
+            [g] = mg.grad(D(x).sum(), x, create_graph=True)
+            d_loss = d_loss + 0.5 * r1 * (g * g).sum(axis=1).mean()
+        references[1].zero_grad()
+        d_loss.backward(inputs=list(D.parameters()))
+        references[1].step()
+        expected = np.array([g_loss.item(), d_loss.item()])
+        assert_close(losses, expected, tolerance(np.float64, real, z), "losses")
+    for player, like in zip(ours, likes, strict=True):
+        for p, q in zip(player.parameters(), like.parameters(), strict=True):
+            assert_close(p.data.T, q.data, tolerance(np.float64, real, z, q.data), "parameter")
+
+
+@steps(NUMBERS[-1])
+def test_last_step_trains_as_models_do(number):
+    """Three steps of Adam on palindromes: the same losses and the same gradients at each."""
+    step = STEPS[number]
+    ours = step.LSTM(1, 6, 10, memory=9)
+    optimizer = step.Adam(ours.parameters(), lr=0.01)
+    like, theirs, in_our_order = lstm_of(step, ours)
+    reference = optim.Adam(like.parameters(), lr=0.01)
+    for _ in range(3):
+        x, labels = step.palindromes(8, 9)
+        loss = step.cross_entropy(ours(x), labels)
+        found = step.clip_grad_norm(step.grad(loss, ours.parameters()), 1.0)
+        optimizer.step(found)
+        expected = nn.functional.cross_entropy(
+            like(mg.tensor(x.swapaxes(0, 1).copy())), mg.tensor(labels)
+        )
+        reference.zero_grad()
+        expected.backward()
+        nn.utils.clip_grad_norm_(like.parameters(), 1.0)
+        gradients = in_our_order([p.grad for p in theirs])
+        reference.step()
+        within = tolerance(np.float64, x, *gradients, np.empty(9 * 8 * 7))
+        assert_close(loss.data.item(), expected.item(), within, "loss")
+        for g, wanted in zip(found, gradients, strict=True):
+            assert_close(g, wanted, within, "gradient")
+
+
+@steps(17)
+def test_penalty_has_minigrads_second_derivatives(number):
+    step, real = STEPS[number], np.random.default_rng(0).normal(size=(8, 4))
+    (_, D), (_, like) = players(step, with_norm=False)
+    penalty = step.slope(D, real)
+    x = mg.tensor(real, requires_grad=True)
+    [g] = mg.grad(like(x).sum(), x, create_graph=True)
+    expected = (g * g).sum(axis=1).mean()
+    within = tolerance(np.float64, real)
+    assert_close(penalty.data.item(), expected.item(), within, "penalty")
+    parameters = list(like.parameters())
+    for ours, theirs in zip(
+        step.grad(penalty, D.parameters()), mg.grad(expected, parameters), strict=True
+    ):
+        # the last bias does not change the slope
+        assert (ours is None) == (theirs is None)
+        if theirs is not None:
+            assert_close(ours.T, theirs.data, within, "second derivative")
+
+
+@steps(17)
+def test_modes_are_centres_with_half_of_an_equal_share(number):
+    centres = np.array([[0.0, 0.0], [5.0, 0.0]])
+    for count, expected in ((50, 2), (26, 2), (24, 1), (0, 1)):  # of 100 points, at the second
+        points = np.repeat(centres, [100 - count, count], axis=0)
+        assert STEPS[number].modes(points, centres, 0.5) == expected
+        assert STEPS[number].modes(points + 1.0, centres, 0.5) == 0
+
+
+@steps(18)
+def test_batch_norm_is_minigrads(number):
+    step, random = STEPS[number], np.random.default_rng(0)
+    ours, like = step.BatchNorm(3), nn.BatchNorm1d(3).astype("float64")
+    for parameter, twin in zip(ours.parameters(), like.parameters(), strict=True):
+        parameter.data = random.normal(size=3)
+        twin.data[...] = parameter.data
+    for training in (True, True, False):
+        ours.training = training
+        like.train(training)
+        data, seed = random.normal(2.0, 3.0, (6, 3)), random.normal(size=(6, 3))
+        x, twin = step.Tensor(data, requires_grad=True), mg.tensor(data, requires_grad=True)
+        y, expected = ours(x), like(twin)
+        within = tolerance(np.float64, data, seed)
+        assert_close(y.data, expected.data, within, "output")
+        assert_close(ours.mean, like.running_mean.data, within, "running mean")
+        assert_close(ours.variance, like.running_var.data, within, "running variance")
+        found = step.grad(y * seed, [x, *ours.parameters()])
+        wanted = mg.grad((expected * mg.tensor(seed)).sum(), [twin, *like.parameters()])
+        for g, theirs in zip(found, wanted, strict=True):
+            assert_close(g, theirs.data, within, "gradient")
+
+
+@steps(20)
+def test_parameters_are_views_of_one_vector(number):
+    step = STEPS[number]
+    model = step.Sequential(step.Linear(3, 4), step.Linear(4, 2))
+    before = [p.data.copy() for p in model.parameters()]
+    optimizer = step.Adam(model.parameters())
+    for p, value in zip(model.parameters(), before, strict=True):
+        assert np.array_equal(p.data, value)
+        assert np.shares_memory(p.data, optimizer.flat)
+    vector = optimizer.flat
+    optimizer.step([np.ones_like(p) for p in before])
+    assert optimizer.flat is vector
+    for p, value in zip(model.parameters(), before, strict=True):
+        assert np.all(p.data < value)
+
+
+@steps(20)
+def test_float32_stays_float32(number):
+    step = STEPS[number]
+    x, labels = step.palindromes(4, 3)
+    for model in (step.RNN(1, 5, 10), step.LSTM(1, 5, 10)):
+        for p in model.parameters():
+            p.data = p.data.astype(np.float32)
+        optimizer = step.Adam(model.parameters())
+        loss = step.cross_entropy(model(x.astype(np.float32)), labels)
+        gradients = step.clip_grad_norm(step.grad(loss, model.parameters()), 1.0)
+        assert {g.dtype for g in gradients} == {np.dtype("float32")}
+        optimizer.step(gradients)
+        assert {p.data.dtype for p in model.parameters()} == {np.dtype("float32")}
 
 
 # --- the graph ---------------------------------------------------------------------------------

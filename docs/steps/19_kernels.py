@@ -318,7 +318,7 @@ class BatchNorm(Module):
         self.momentum, self.training = momentum, True
 
     def __call__(self, x):
-        """Map x of shape (N, features) to the same shape."""
+        """Map a Tensor x of shape (N, features) to one of the same shape."""
         n, mean, variance = x.shape[0], self.mean, self.variance
         if self.training:
             mean = sum_over(x, 0) * (1 / n)
@@ -498,8 +498,8 @@ if __name__ == "__main__":
                 h = o * tanh(C)  # (6)
             return self.model.output(h)
 
-    x, last = palindromes(64, 20)
-    fused = LSTM(1, 64, 10, memory=20)
+    x, last = palindromes(16, 20)
+    fused = LSTM(1, 32, 10, memory=20)
     found, parameters = [], list(fused.parameters())
     for model in (Textbook(fused), fused):
         first, times = next(ages), []

@@ -318,7 +318,7 @@ class BatchNorm(Module):
         self.momentum, self.training = momentum, True
 
     def __call__(self, x):
-        """Map x of shape (N, features) to the same shape."""
+        """Map a Tensor x of shape (N, features) to one of the same shape."""
         n, mean, variance = x.shape[0], self.mean, self.variance
         if self.training:
             mean = sum_over(x, 0) * (1 / n)
