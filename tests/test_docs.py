@@ -1,11 +1,9 @@
-"""The documentation: its blocks run, its quotations stand in the source, its links lead somewhere.
+"""The documentation: its blocks run, its links lead somewhere, its commands exist.
 
 Formulas survive Markdown, and numbers in tables are those that they were computed from.
 
-A page's ```python blocks run in order in one namespace. A block that starts with >>> is a doctest;
-```python quote=path/to/file.py is not run, but has to stand in that file, at any indentation; a
-line "# ..." stands for lines left out. The chapters of docs/course/ have cells, which
-test_course.py runs.
+A page's ```python blocks run in order in one namespace. A block that starts with >>> is a doctest.
+The chapters of docs/course/ have cells, which test_course.py runs.
 """
 
 import ast
@@ -78,15 +76,10 @@ def run(page: Path) -> int:
     namespace: dict[str, Any] = {"__name__": "__main__"}
     count = 0
     for block in blocks_of(page):
-        language, *options = block.info.split()
-        if language != "python":
+        if block.info != "python":
             continue
         count += 1
-        if options:
-            [(key, source)] = [option.split("=") for option in options]
-            assert key == "quote", f"{page.name}:{block.line}: unknown option {key!r}"
-            check_quotation(page, block, ROOT / source)
-        elif block.text.startswith(">>>"):
+        if block.text.startswith(">>>"):
             run_doctest(page, block, namespace)
         else:
             run_code(page, block, namespace)
@@ -120,32 +113,6 @@ def run_doctest(page: Path, block: Block, namespace: dict[str, Any]) -> None:
     namespace.update(test.globs)
     if runner.failures:
         raise AssertionError(f"{page.name}:{block.line}: a line failed\n{''.join(messages)}")
-
-
-def check_quotation(page: Path, block: Block, source: Path) -> None:
-    """Check that a block stands in a source file, at any indentation."""
-    lines = source.read_text(encoding="utf-8").splitlines()
-    pieces: list[list[str]] = [[]]
-    for line in block.text.splitlines():
-        if line.strip() == "# ...":
-            pieces.append([])
-        else:
-            pieces[-1].append(line)
-    if not any(_follow_each_other(pieces, lines, " " * indent) for indent in range(0, 20, 4)):
-        raise AssertionError(f"{page.name}:{block.line}: this does not stand in {source.name}")
-
-
-def _follow_each_other(pieces: list[list[str]], lines: list[str], indent: str) -> bool:
-    position = 0
-    for piece in pieces:
-        passage = [indent + line if line else "" for line in piece]
-        count = len(passage)
-        while lines[position : position + count] != passage:
-            position += 1
-            if position > len(lines):
-                return False
-        position += count
-    return True
 
 
 def links_of(page: Path) -> list[tuple[int, str]]:

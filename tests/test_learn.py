@@ -619,7 +619,8 @@ def test_a_notebook_shows_markdown_and_messages():
     ("number", "near"),
     [
         ("2.99", "the nearest: 2.1 to 2."),
-        ("9.9", "the nearest: 7.1 to 7."),
+        ("13.1", "the nearest: 12.1 to 12."),
+        ("99.1", "the nearest: 12.1 to 12."),
         ("Q.1", "the nearest: P.1"),
         ("P.13", "the nearest: P.1 to P.12"),
         ("", "no exercise '' (`python"),

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 import minigrad as mg
-from minigrad.learn.judges import Array, Result, Wrong
+from minigrad.learn.judges import Array, Result, require_numbers
 
 RATE = 0.5  # of both optimizers
 
@@ -67,14 +67,6 @@ def _weights(players: Sequence[Any], right: Sequence[float], where: str) -> Iter
     yield Result("generator.bias", generator.bias.item(), b, where)
 
 
-def _require_numbers(losses: Any) -> None:
-    if isinstance(losses, list | tuple) and any(isinstance(x, mg.Tensor) for x in losses):
-        raise Wrong(
-            "The losses are Tensors, each of which keeps a whole graph in memory; `loss.item()` "
-            "gives the number."
-        )
-
-
 def _drawn(seed: int, n: int, steps: int) -> tuple[list[float], list[tuple[Array, Array]]]:
     """Four weights to begin with, and batches of real examples and noise."""
     random = np.random.RandomState(seed)
@@ -94,7 +86,7 @@ def judge_step(step: Callable[..., Any]) -> Iterator[Result]:
         found = []
         for batch in batches:
             found.append(step(*players, *optimizers, *map(mg.tensor, batch)))
-            _require_numbers(found[-1])
+            require_numbers(found[-1])
         right, losses = _play(weights, batches)
         where = f"{n} examples, {steps} step{'s' * (steps > 1)}"
         yield from _weights(players, right, where)
@@ -108,7 +100,7 @@ def judge_train(train: Callable[..., Any]) -> Iterator[Result]:
         weights, batches = _drawn(10 + n, n, steps)
         players = _players(weights)
         found = train(*players, [tuple(map(mg.tensor, batch)) for batch in batches])
-        _require_numbers(found)
+        require_numbers(found)
         right, losses = _play(weights, batches)
         where = f"{n} examples, {steps} steps"
         yield from _weights(players, right, where)

@@ -15,6 +15,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from minigrad import Tensor
+
 Array: TypeAlias = Any  # a NumPy array, in the annotations of answers
 Case: TypeAlias = Mapping[str, Any]  # arguments by name
 
@@ -120,6 +122,19 @@ def _is_same(before: Any, after: Any) -> bool:
     if isinstance(before, list | tuple):
         return len(before) == len(after) and all(map(_is_same, before, after))
     return True
+
+
+def require_numbers(losses: Any) -> None:
+    """Do nothing, unless there are Tensors among the losses.
+
+    Raises:
+        Wrong: There are.
+    """
+    if isinstance(losses, list | tuple) and any(isinstance(x, Tensor) for x in losses):
+        raise Wrong(
+            "The losses are Tensors, each of which keeps a whole graph in memory; `loss.item()` "
+            "gives the number."
+        )
 
 
 def several(got: Any, names: Sequence[str]) -> Sequence[Any]:
