@@ -27,6 +27,7 @@ from figures.style import (
 
 Numbers = npt.NDArray[np.floating[Any]]
 MINUS = "\N{MINUS SIGN}"
+SHADES = ["#BBBBBB", "#DDDDDD", "#EEEEEE", "white"]  # D: sure of a fake, ..., sure of real
 
 
 def four_pictures(p: Numbers, q: Numbers, best: Numbers) -> Drawing:
@@ -216,6 +217,39 @@ def paths_of_players(paths: Mapping[str, Numbers], size: float = 1.6) -> Drawing
         axes.set_xlabel("x")
     for axes in grid[::3]:
         axes.set_ylabel("y")
+    return figure
+
+
+class Map(NamedTuple):
+    """Where a generator puts its points in a plane, and what the discriminator says there.
+
+    Attributes:
+        fakes: Points (N, 2).
+        judged: D's answer on a square grid (M, M), from 0 to 1; row by row, from below.
+    """
+
+    fakes: Numbers
+    judged: Numbers
+
+
+def ring(maps: Mapping[str, Map], centres: Numbers, reach: float) -> Drawing:
+    """Points of generators over what their discriminators say, a panel for each game.
+
+    Args:
+        maps: By title.
+        centres: Where the real points lie (K, 2).
+        reach: The grid goes from minus this to this along both axes.
+    """
+    figure, grid = panels(1, len(maps), height=3.2, sharey=True)
+    for axes, (title, (fakes, judged)) in zip(grid, maps.items(), strict=True):
+        line = np.linspace(-reach, reach, len(judged))
+        axes.contourf(line, line, judged, [0, 0.25, 0.5, 0.75, 1], colors=SHADES)
+        axes.plot(*fakes.T, ".", color=VERMILION, markersize=2)
+        axes.plot(*centres.T, "o", color=BLACK, fillstyle="none", markersize=13, linestyle="")
+        axes.set_title(title, fontsize=11)
+        axes.set_aspect("equal")
+        axes.set_xlabel("first coordinate")
+    grid[0].set_ylabel("second coordinate")
     return figure
 
 
