@@ -301,7 +301,7 @@ def test_step_17_finds_all_modes_with_the_penalty(tmp_path):
     assert (of, weight) == (8, 0)
     assert found[-1] < 8
     *found, of, _, weight = numbers_in(penalized)
-    assert (of, weight) == (8, 0.5)
+    assert (of, weight) == (8, 1)
     assert found[-1] == 8
     assert len(picture) == 13
 

@@ -426,20 +426,20 @@ if __name__ == "__main__":
         return ["".join(" .:*#"[int(n)] for n in row) for row in np.minimum(np.sqrt(counts), 4)]
 
     maps = []
-    for r1 in (0.0, 0.5):
+    for r1 in (0.0, 1.0):
         G = Sequential(Linear(2, 48), tanh, Linear(48, 48), tanh, Linear(48, 2))
         D = Sequential(Linear(2, 48), tanh, Linear(48, 48), tanh, Linear(48, 1))
         G_optimizer = Adam(G.parameters(), betas=(0.5, 0.999))
         D_optimizer = Adam(D.parameters(), betas=(0.5, 0.999))
-        for step in range(700):
-            D_optimizer.lr = 0.01 * (1 - step / 700)
-            G_optimizer.lr = 0.3 * D_optimizer.lr
-            real = centres[random.integers(0, 8, 64)] + random.normal(0.0, 0.2, (64, 2))
+        for step in range(1000):
+            D_optimizer.lr = 0.015 * (1 - step / 1000)
+            G_optimizer.lr = 0.004 * (1 - step / 1000)
+            real = centres[random.integers(0, 8, 64)] + random.normal(0.0, 0.1, (64, 2))
             play(G, D, G_optimizer, D_optimizer, real, random.normal(size=(64, 2)), r1)
-            if step % 100 == 99:
+            if step % 200 == 199:
                 fakes = G(random.normal(size=(1000, 2))).data
                 print(modes(fakes, centres, 0.4), end=" ")
-        print(f"of 8 modes after each 100 steps with the penalty {r1}")
+        print(f"of 8 modes after each 200 steps with the penalty {r1}")
         maps.append(drawn(fakes))
     print("\nwithout the penalty               with the penalty")
     for left, right in zip(*maps, strict=True):
