@@ -82,7 +82,7 @@ def gallery_of_digits(games: Mapping[str, tuple[Images, Numbers]]) -> Drawing:
     Args:
         games: By title: images (N, 28, 28), and the losses of G and D after each step (steps, 2).
     """
-    figure, grid = panels(len(games), 2, height=1.55 * len(games), width_ratios=(1.75, 1))
+    figure, grid = panels(len(games), 2, height=1.8 * len(games), width_ratios=(2, 1))
     top = 1.15 * max(float(_smooth(losses).max()) for _, losses in games.values())
     for row, (title, (images, losses)) in enumerate(games.items()):
         left, right = grid[2 * row : 2 * row + 2]
@@ -91,6 +91,7 @@ def gallery_of_digits(games: Mapping[str, tuple[Images, Numbers]]) -> Drawing:
         _losses(right, losses, top)
         if row < len(games) - 1:
             right.set_xticklabels([])
+    grid[1].set_title("loss")
     grid[-1].set_xlabel("step")
     return figure
 
