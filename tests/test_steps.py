@@ -546,19 +546,13 @@ def test_three_steps_are_minigrads(number, choice, max_norm):
         assert_close(p.data.T, q.data, tolerance(np.float64, *(t.data for t in theirs)), name)
 
 
-def columns_of(weight, bias):
-    """A step's weight (inputs, outputs) and bias as models/ has them, for vectors as columns."""
-    return weight.data.T, bias.data[:, None]
-
-
-def rnn_of(step, ours):
+def rnn_of(ours):
     """The network of models/rnn.py with a step's weights, and its parameters in our order."""
     like = RNN(1, ours.hidden, 10).astype("float64")
-    W, b = columns_of(ours.step.weight, ours.step.bias)
     like.load_state_dict(
         {
-            "W": W,
-            "b": b,
+            "W": ours.step.weight.data.T,  # models/ has vectors as columns
+            "b": ours.step.bias.data[:, None],
             "output.weight": ours.output.weight.data.T,
             "output.bias": ours.output.bias.data,
         }
@@ -566,7 +560,7 @@ def rnn_of(step, ours):
     return like, [like.W, like.b, like.output.weight, like.output.bias]
 
 
-def lstm_of(step, ours):
+def lstm_of(ours):
     """The network of models/lstm.py with the weights of a step's, and a function.
 
     The function turns the gradients of its parameters into those of ours, in our order.
@@ -586,15 +580,12 @@ def lstm_of(step, ours):
     parameters = [*gates, like.output.weight, like.output.bias]
 
     def in_our_order(gradients):
-        pairs = [g.data.T if g.data.ndim == 2 else g.data for g in gradients]
-        pairs = [x[0] if x.shape[0] == 1 else x for x in pairs[:8]] + pairs[8:]
+        arrays = [g.data.T if g.data.ndim == 2 else g.data for g in gradients]
+        weights, biases = arrays[0:8:2], [row[0] for row in arrays[1:8:2]]
         if hasattr(ours, "gates"):
-            pairs = [
-                np.concatenate(pairs[0:8:2], axis=1),
-                np.concatenate(pairs[1:8:2]),
-                *pairs[8:],
-            ]
-        return pairs
+            weights, biases = [np.concatenate(weights, axis=1)], [np.concatenate(biases)]
+        layers = zip(weights, biases, strict=True)
+        return [*itertools.chain.from_iterable(layers), *arrays[8:]]
 
     return like, parameters, in_our_order
 
@@ -603,7 +594,7 @@ def lstm_of(step, ours):
 def test_rnn_is_that_of_models(number):
     step = STEPS[number]
     ours = step.RNN(1, 6, 10)
-    like, theirs = rnn_of(step, ours)
+    like, theirs = rnn_of(ours)
     x = np.random.default_rng(0).uniform(0.0, 2.0, (7, 4, 1))  # (T, N, 1)
     labels = np.array([3, 0, 9, 3])
     loss = step.cross_entropy(ours(x), labels)
@@ -623,7 +614,7 @@ def test_rnn_is_that_of_models(number):
 def test_lstm_is_that_of_models(number, length):
     step = STEPS[number]
     ours = step.LSTM(1, 5, 10, **({"memory": 6} if number >= 15 else {}))
-    like, theirs, in_our_order = lstm_of(step, ours)
+    like, theirs, in_our_order = lstm_of(ours)
     if number >= 15:
         x, labels = step.palindromes(4, length)
     else:
@@ -808,7 +799,7 @@ def test_last_step_trains_as_models_do(number):
     step = STEPS[number]
     ours = step.LSTM(1, 6, 10, memory=9)
     optimizer = step.Adam(ours.parameters(), lr=0.01)
-    like, theirs, in_our_order = lstm_of(step, ours)
+    like, theirs, in_our_order = lstm_of(ours)
     reference = optim.Adam(like.parameters(), lr=0.01)
     for _ in range(3):
         x, labels = step.palindromes(8, 9)
