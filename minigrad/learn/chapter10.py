@@ -201,6 +201,11 @@ what is never drawn adds nothing to a mean.
             "it, so that it is at most log 2.",
         ),
         Mistake(
+            lambda p, q: np.sum(p * np.log(2 * p / (p + q))) + np.sum(q * np.log(2 * q / (p + q))),
+            "This is the sum of both divergences, the 2 JSD of equation (3); the JSD is half of it. "
+            "And where a probability is 0, NumPy computes 0 * log 0 = nan.",
+        ),
+        Mistake(
             lambda p, q: np.sum(p * np.log(p / q)),
             "This is KL(p || q), without a mixture. It is infinite where q is 0 and p is not; "
             "comparing both with their mixture avoids that.",
