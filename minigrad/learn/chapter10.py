@@ -202,7 +202,7 @@ what is never drawn adds nothing to a mean.
         ),
         Mistake(
             lambda p, q: np.sum(p * np.log(2 * p / (p + q))) + np.sum(q * np.log(2 * q / (p + q))),
-            "This is the sum of both divergences, 2 JSD, as in equation (3); the JSD is half of it. "
+            "This is the sum of both divergences, 2 JSD as in equation (3). The JSD is half of it. "
             "And where a probability is 0, NumPy computes 0 * log 0 = nan.",
         ),
         Mistake(
