@@ -325,7 +325,7 @@ if __name__ == "__main__":
     def draw(count, length):
         """Draw sequences (length, count, 1) of digits, and the first digit of each (count,)."""
         digits = random.integers(0, 10, (length, count, 1))
-        return digits / 1.0, digits[0, :, 0]
+        return digits / 1.0, digits[0, :, 0]  # the inputs as floats, the labels as integers
 
     def first_to_last(model, length):
         """Divide the length of the loss's gradient at the first digits by that at the last."""

@@ -268,32 +268,37 @@ def _lstm(axes: Axes, lit: int | None, values: Mapping[str, float], small: bool 
 
 RNN = Cell(
     nodes={
-        "x": Node("port", (2.6, 0.3)),
-        "tanh": Node("layer", (2.6, 1.0), "tanh"),
-        "h": Node("port", (4.6, 1.0)),
+        "x": Node("port", (2.0, 0.3)),
+        "b": Node("port", (2.0, 1.45)),
+        "add": Node("circle", (2.0, 1.0), "+"),
+        "tanh": Node("layer", (3.0, 1.0), "tanh"),
+        "h": Node("port", (5.0, 1.0)),
     },
     wires=[
-        Wire("x", "x", "tanh"),
+        Wire("x", "x", "add"),
+        Wire("b", "b", "add"),
+        Wire("sum", "add", "tanh"),
         Wire("h", "tanh", "h"),
-        Wire("h", "tanh", "tanh", ((3.7, 1.0), (3.7, 1.8), (1.5, 1.8), (1.5, 1.0))),
+        Wire("h", "tanh", "add", ((4.1, 1.0), (4.1, 1.85), (0.9, 1.85), (0.9, 1.0))),
     ],
     labels={
-        "x": Label("digit $x_t$", (2.6, 0.15), "on"),
-        "W_x": Label("$W_x$", (2.6, 0.52)),
-        "h_before": Label("$h_{t-1}$", (1.25, 1.3), "on"),
-        "W_h": Label("$W_h$", (1.85, 1.0), "above"),
-        "wait": Label("$h_t$ waits for the next step", (2.6, 1.8), "above"),
-        "h": Label("$h_t$", (4.35, 1.0), "above"),
+        "x": Label("digit $x_t$", (2.0, 0.15), "on"),
+        "W_x": Label("$W_x$", (2.0, 0.52)),
+        "b": Label("$b$", (2.0, 1.58), "on"),
+        "h_before": Label("$h_{t-1}$", (0.62, 1.3), "on"),
+        "W_h": Label("$W_h$", (1.3, 1.0), "above"),
+        "wait": Label("$h_t$ waits for the next step", (2.5, 1.85), "above"),
+        "h": Label("$h_t$", (4.75, 1.0), "above"),
     },
 )
 
 
 def rnn_cell() -> Drawing:
     """The cell of the simple network, whose state comes back to it at the next step."""
-    figure, [axes] = panels(height=2.3)
+    figure, [axes] = panels(height=2.35)
     _draw(axes, RNN)
-    axes.text(3.4, 0.4, r"$h_t = \tanh(W_x x_t + W_h h_{t-1} + b)$", va="center")
-    _frame(axes, (0.25, 6.25), (0, 2.25))
+    axes.text(3.0, 0.4, r"$h_t = \tanh(W_x x_t + W_h h_{t-1} + b)$", va="center")
+    _frame(axes, (0, 6), (0, 2.3))
     return figure
 
 
@@ -314,7 +319,7 @@ def rnn_unrolled(digits: Sequence[int], states: Array | None = None) -> Drawing:
     if states is not None:
         units = _per_digit("states", states, digits, dimensions=2, least=-1)
     rows = units.shape[1]
-    top, bottom = LEVEL + 0.4 + (0.26 * rows + 0.1 if rows else 0), -1.05 - (0.25 if rows else 0)
+    top, bottom = LEVEL + 0.4 + (0.26 * rows + 0.1 if rows else 0), -0.85 - (0.25 if rows else 0)
     figure, [axes] = panels(height=top - bottom)
     way = [wire for wire in cell.wires if wire.start != "before" and wire.value in ("h", "first")]
     _draw(axes, cell, lit=way)
@@ -327,10 +332,9 @@ def rnn_unrolled(digits: Sequence[int], states: Array | None = None) -> Drawing:
     axes.text(5.29, LEVEL, f"asked: {digits[0]}", va="center", **bold)
     way_out = f"The first digit reaches the end only through all {len(digits)} boxes."
     axes.text(0.0, -0.73, way_out, **bold)
-    axes.text(0.0, -0.98, "Every box has the same $W_x$, $W_h$ and $b$.", fontsize=10)
     if rows:
         key = "Above each box is its state: ■ positive, □ negative; the area is the size."
-        axes.text(0.0, -1.23, key, fontsize=10)
+        axes.text(0.0, -1.0, key, fontsize=10)
     _frame(axes, (0, 6), (bottom, top))
     return figure
 
