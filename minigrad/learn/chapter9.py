@@ -167,12 +167,24 @@ the same order. Return the new h and the new C.
             "The input gate is not used: the whole candidate goes in at every step.",
         ),
         Mistake(
+            _cell(memory=lambda f, C, i, new: f * (C + i * new)),
+            "The forget gate also multiplies what is written. It decides about the old memory "
+            "alone.",
+        ),
+        Mistake(
+            _cell(
+                memory=lambda f, C, i, new: np.tanh(f * C + i * new),
+                shown=lambda o, C, before: o * C,
+            ),
+            "C itself goes through tanh and is kept so. Only what is shown of it, in (6), does.",
+        ),
+        Mistake(
             _cell(z=lambda x, h: np.concatenate([h, x])),
             "z has h on top of x. The first D columns of W belong to x, so x has to come first.",
         ),
         Mistake(
             _cell(bias=0),
-            "The biases are missing. Without that of the forget gate all gates begin half open.",
+            "The biases are missing. Without them every gate is half open where x and h are 0.",
         ),
         Mistake(
             _cell(results=lambda h, C: (C, h)),
@@ -185,65 +197,61 @@ the same order. Return the new h and the new C.
 # --- 9.2 back through one step --------------------------------------------------------------------
 
 
-def lstm_step_backward(
-    dh: Array, dC: Array, i: Array, f: Array, candidate: Array, o: Array, C_before: Array
-) -> tuple[Array, Array, Array, Array, Array]:
-    """Return dL/da_i, dL/da_f, dL/da_C, dL/da_o and dL/dC_before; all arrays are (H, N)."""
-    C = f * C_before + i * candidate
+def coupled_step_backward(
+    dh: Array, dC: Array, f: Array, candidate: Array, o: Array, C_before: Array
+) -> tuple[Array, Array, Array, Array]:
+    """Return dL/da_f, dL/da_C, dL/da_o and dL/dC_before; all arrays are (H, N)."""
+    C = f * C_before + (1 - f) * candidate
     dC = dC + dh * o * (1 - np.tanh(C) ** 2)
     return (
-        dC * candidate * i * (1 - i),
-        dC * C_before * f * (1 - f),
-        dC * i * (1 - candidate**2),
+        dC * (C_before - candidate) * f * (1 - f),
+        dC * (1 - f) * (1 - candidate**2),
         dh * np.tanh(C) * o * (1 - o),
         dC * f,
     )
 
 
-def _two_outputs(a_i: Array, a_f: Array, a_C: Array, a_o: Array, C_before: Array) -> Array:
+def _two_outputs(a_f: Array, a_C: Array, a_o: Array, C_before: Array) -> Array:
     """h and C, one above the other."""
-    C = _sigmoid(a_f) * C_before + _sigmoid(a_i) * np.tanh(a_C)
+    C = _sigmoid(a_f) * C_before + (1 - _sigmoid(a_f)) * np.tanh(a_C)
     return np.stack([_sigmoid(a_o) * np.tanh(C), C])
 
 
 def _by_differences(
-    dh: Array, dC: Array, i: Array, f: Array, candidate: Array, o: Array, C_before: Array
+    dh: Array, dC: Array, f: Array, candidate: Array, o: Array, C_before: Array
 ) -> tuple[Array, ...]:
-    a_i, a_f, a_o = (np.log(gate / (1 - gate)) for gate in (i, f, o))
-    case = {"a_i": a_i, "a_f": a_f, "a_C": np.arctanh(candidate), "a_o": a_o, "C_before": C_before}
+    a_f, a_o = (np.log(gate / (1 - gate)) for gate in (f, o))
+    case = {"a_f": a_f, "a_C": np.arctanh(candidate), "a_o": a_o, "C_before": C_before}
     g = np.stack([dh, dC])
     return tuple(differences(_two_outputs, case, name, g) for name in case)
 
 
 def _gated(seed: int, shape: tuple[int, int]) -> dict[str, Array]:
     """A case: gates between 0 and 1, a candidate between -1 and 1, the others normal."""
-    case = draw(seed, **dict.fromkeys(("dh", "dC", "i", "f", "candidate", "o", "C_before"), shape))
-    case |= {name: _sigmoid(case[name]) for name in "ifo"}
+    case = draw(seed, **dict.fromkeys(("dh", "dC", "f", "candidate", "o", "C_before"), shape))
+    case |= {name: _sigmoid(case[name]) for name in "fo"}
     return case | {"candidate": np.tanh(case["candidate"])}
 
 
 def _back(
-    total: Callable[..., Any] = lambda dC, dh, o, C: dC + dh * o * (1 - np.tanh(C) ** 2),
+    total: Callable[..., Any] = lambda dC, dh, o, slope: dC + dh * o * slope,
+    slope: Callable[[Any], Any] = lambda C: 1 - np.tanh(C) ** 2,
     gate: Callable[[Any], Any] = lambda k: k * (1 - k),
     squashed: Callable[[Any], Any] = lambda candidate: 1 - candidate**2,
-    to_o: Callable[..., Any] = lambda dh, C: dh * np.tanh(C),
+    to_f: Callable[..., Any] = lambda C_before, candidate, C: C_before - candidate,
+    to_o: Callable[..., Any] = lambda dh, dC, C, C_before: dh * np.tanh(C),
+    let_in: Callable[[Any], Any] = lambda f: 1 - f,
     kept: Callable[..., Any] = lambda total, dC, f: total * f,
-    by_f: Callable[[Any, Any], Any] = lambda C_before, C: C_before,
-    swapped: bool = False,
 ) -> Callable[..., Any]:
     """The way back with a mistake: one of its parts done otherwise."""
 
-    def step(
-        dh: Array, dC: Array, i: Array, f: Array, candidate: Array, o: Array, C_before: Array
-    ) -> Any:
-        C = f * C_before + i * candidate
-        whole = total(dC, dh, o, C)
-        factors = (by_f(C_before, C), candidate) if swapped else (candidate, by_f(C_before, C))
+    def step(dh: Array, dC: Array, f: Array, candidate: Array, o: Array, C_before: Array) -> Any:
+        C = f * C_before + (1 - f) * candidate
+        whole = total(dC, dh, o, slope(C))
         return (
-            whole * factors[0] * gate(i),
-            whole * factors[1] * gate(f),
-            whole * i * squashed(candidate),
-            to_o(dh, C) * gate(o),
+            whole * to_f(C_before, candidate, C) * gate(f),
+            whole * let_in(f) * squashed(candidate),
+            to_o(dh, whole, C, C_before) * gate(o),
             kept(whole, dC, f),
         )
 
@@ -253,78 +261,121 @@ def _back(
 BACKWARD = Exercise(
     number="9.2",
     chapter=9,
-    title="Back through one step",
+    title="Back through one step, with i = 1 - f",
     level=3,
     minutes=25,
     task="""
-At one step of an LSTM the gates were i, f and o, the candidate was candidate, and the memory before
-the step C_before. dh and dC are the gradients of L that have arrived at the new h and, from the
-next step, at the new C. Return five arrays: the gradients by a_i, a_f, a_C and a_o (what stands in
-the brackets of the sigmoids and of the tanh), and the gradient by C_before. All arrays are (H, N).
+An LSTM without an input gate: what a cell lets go makes room for the new, i = 1 - f, so that (4)
+is C = f C_before + (1 - f) candidate. All else is as in the chapter. At one step the gates were f
+and o, the candidate was candidate, and the memory before the step C_before. dh and dC are the
+gradients of L that have arrived at the new h and, from the next step, at the new C. Return four
+arrays: the gradients by a_f, a_C and a_o (what stands in the brackets of the sigmoids and of the
+tanh), and the gradient by C_before. All arrays are (H, N).
 """,
     hints=(
         "Compute the new C again, then go from equation (6) to (1). The first thing to find is the "
         "whole gradient at C, which has two parts.",
-        "Equations (7), (8), (9). Everything behind the memory uses the *whole* dC, also the "
-        "gradient by C_before; the output gate is the only one that dC does not reach.",
+        "f stands twice in this (4), so its gradient has two parts, and one of them has a minus. "
+        "Everything behind the memory uses the *whole* dC, also the gradient by C_before.",
     ),
-    answer=lstm_step_backward,
+    answer=coupled_step_backward,
     judge=Values(
         truth=_by_differences,
-        needs=("dh", "dC", "i", "f", "candidate", "o", "C_before"),
+        needs=("dh", "dC", "f", "candidate", "o", "C_before"),
         cases=(_gated(0, (2, 3)), _gated(1, (3, 2)), _gated(2, (4, 1))),
         torch=(
-            "torch.func.vjp(lambda a_i, a_f, a_C, a_o, before: (torch.sigmoid(a_o) * torch.tanh("
-            "torch.sigmoid(a_f) * before + torch.sigmoid(a_i) * torch.tanh(a_C)), "
-            "torch.sigmoid(a_f) * before + torch.sigmoid(a_i) * torch.tanh(a_C)), torch.logit(i), "
-            "torch.logit(f), torch.atanh(candidate), torch.logit(o), C_before)[1]((dh, dC))"
+            "torch.func.vjp(lambda a_f, a_C, a_o, before: (torch.sigmoid(a_o) * torch.tanh("
+            "torch.lerp(torch.tanh(a_C), before, torch.sigmoid(a_f))), "
+            "torch.lerp(torch.tanh(a_C), before, torch.sigmoid(a_f))), torch.logit(f), "
+            "torch.atanh(candidate), torch.logit(o), C_before)[1]((dh, dC))"
         ),
-        names=("dL/da_i", "dL/da_f", "dL/da_C", "dL/da_o", "dL/dC_before"),
-        against="central differences of the six equations",
+        names=("dL/da_f", "dL/da_C", "dL/da_o", "dL/dC_before"),
+        against="central differences of the equations",
     ),
     mistakes=(
         Mistake(
-            _back(total=lambda dC, dh, o, C: dC),
+            _back(to_f=lambda C_before, candidate, C: C_before),
+            "dL/da_f is that of an LSTM with an input gate of its own. Here f also decides how "
+            "much of the candidate goes in, and this part is missing.",
+        ),
+        Mistake(
+            _back(to_f=lambda C_before, candidate, C: C_before + candidate),
+            "f has two parts in its gradient, but one of them has the wrong sign: where the gate "
+            "rises, less of the candidate goes in.",
+        ),
+        Mistake(
+            _back(to_f=lambda C_before, candidate, C: candidate - C_before),
+            "dL/da_f has the wrong sign: the old memory is what the gate f lets through.",
+        ),
+        Mistake(
+            _back(to_f=lambda C_before, candidate, C: -candidate),
+            "dL/da_f has the part of the candidate alone. f also multiplies the old memory.",
+        ),
+        Mistake(
+            _back(to_f=lambda C_before, candidate, C: C - candidate),
+            "In dL/da_f stands the new memory. The gate has multiplied the old one; whoever loops "
+            "backward has to have kept both.",
+        ),
+        Mistake(
+            _back(let_in=lambda f: f),
+            "In dL/da_C stands f. What multiplies the candidate is what lets it in.",
+        ),
+        Mistake(
+            _back(let_in=lambda f: 1.0),
+            "In dL/da_C the gate is missing: the candidate goes in only in part.",
+        ),
+        Mistake(
+            _back(total=lambda dC, dh, o, slope: dC),
             "What comes back through h is missing from the memory's gradient. C is used twice, at "
             "the next step and in (6), so its gradient is a sum of two parts.",
         ),
         Mistake(
-            _back(total=lambda dC, dh, o, C: dh * o * (1 - np.tanh(C) ** 2)),
+            _back(total=lambda dC, dh, o, slope: dh * o * slope),
             "The dC that has arrived from the next step is lost: what comes through h replaces it. "
             "That cuts the very way that carries the gradient through many steps.",
         ),
         Mistake(
+            _back(total=lambda dC, dh, o, slope: (dC + dh * o) * slope),
+            "The slope of tanh belongs to what comes through h. The dC of the next step has not "
+            "gone through this tanh.",
+        ),
+        Mistake(
+            _back(total=lambda dC, dh, o, slope: o * (dC + dh * slope)),
+            "The output gate belongs to what comes through h. The dC of the next step has not gone "
+            "through this gate.",
+        ),
+        Mistake(
             _back(kept=lambda total, dC, f: dC * f),
-            "The gradients of the gates are right. But to C_before goes the dC of the next step "
-            "alone; the part that came through h belongs to it too.",
+            "The other gradients are right. But to C_before goes the dC of the next step alone; "
+            "the part that came through h belongs to it too.",
         ),
         Mistake(
             _back(kept=lambda total, dC, f: total),
-            "The gradients of the gates are right. But the memory's gradient goes on as it is: on "
-            "its way to C_before it passes a product, in (4).",
+            "The other gradients are right. But the memory's gradient goes on as it is: on its way "
+            "to C_before it passes a product, in (4).",
         ),
         Mistake(
             _back(kept=lambda total, dC, f: dC + total * f),
-            "The gradients of the gates are right. To C_before dC is handed on twice, once without "
-            "the gate. There is one way to C_before, through the product in (4).",
+            "The other gradients are right. To C_before dC is handed on twice, once without the "
+            "gate. There is one way to C_before, through the product in (4).",
         ),
         Mistake(
-            _back(total=lambda dC, dh, o, C: dC + dh * o * (1 - C**2)),
+            _back(slope=lambda C: 1 - C**2),
             "The slope of tanh is 1 minus the square of its *result*. Its result is tanh(C), not C "
             "itself.",
         ),
         Mistake(
-            _back(total=lambda dC, dh, o, C: dC + dh * o),
+            _back(slope=lambda C: 1.0),
             "On the way from h to C the slope of the tanh is missing.",
         ),
         Mistake(
-            _back(total=lambda dC, dh, o, C: dC + dh * (1 - np.tanh(C) ** 2)),
+            _back(total=lambda dC, dh, o, slope: dC + dh * slope),
             "On the way from h to C the output gate is missing: what it has not shown has no "
             "influence through h.",
         ),
         Mistake(
             _back(gate=lambda k: _sigmoid(k) * (1 - _sigmoid(k))),
-            "The slope of the sigmoid is written with its result, and i, f, o *are* the results. "
+            "The slope of the sigmoid is written with its result, and f and o *are* the results. "
             "Here they go through the sigmoid once more.",
         ),
         Mistake(
@@ -333,8 +384,13 @@ the brackets of the sigmoids and of the tanh), and the gradient by C_before. All
         ),
         Mistake(
             _back(gate=lambda k: 1.0),
-            "These are the gradients by the gates i, f and o. What is asked for lies before the "
+            "These are the gradients by the gates f and o. What is asked for lies before the "
             "sigmoid, so its slope is missing.",
+        ),
+        Mistake(
+            _back(gate=lambda k: 1.0, squashed=lambda candidate: 1.0),
+            "These are the gradients by f, o and the candidate. What is asked for lies before the "
+            "sigmoids and the tanh, so their slopes are missing.",
         ),
         Mistake(
             _back(squashed=lambda candidate: 1.0),
@@ -351,21 +407,20 @@ the brackets of the sigmoids and of the tanh), and the gradient by C_before. All
             "In dL/da_C stands the slope of the sigmoid. The candidate came out of a tanh.",
         ),
         Mistake(
-            _back(to_o=lambda dh, C: dh * C),
+            _back(to_o=lambda dh, dC, C, C_before: dh * C),
             "In dL/da_o the output gate's partner in the product of (6) is tanh(C), not C.",
         ),
         Mistake(
-            _back(by_f=lambda C_before, C: C),
-            "In dL/da_f the forget gate's partner is the old memory; here the new one is used. "
-            "Whoever loops backward has to have kept both.",
+            _back(to_o=lambda dh, dC, C, C_before: dh * np.tanh(C_before)),
+            "In dL/da_o stands the old memory. What the output gate shows is the new one.",
         ),
         Mistake(
-            _back(swapped=True),
-            "The partners of i and f are exchanged: in (4) the input gate multiplies the "
-            "candidate, and the forget gate the old memory.",
+            _back(to_o=lambda dh, dC, C, C_before: dC * np.tanh(C)),
+            "In dL/da_o stands the memory's gradient. The output gate acts on h, so dh is what "
+            "reaches it.",
         ),
     ),
-    after="Next: compare with the kernel in minigrad/backends/numpy/recurrent.py.",
+    after="Next: compare with the LSTM's kernel in minigrad/backends/numpy/recurrent.py.",
 )
 
 # --- 9.3 chrono initialisation --------------------------------------------------------------------
@@ -677,7 +732,7 @@ mean of its states. Return for each row of new (M, H) the digit whose mean is ne
         ),
         Mistake(
             _probe(score=lambda new, means: np.sum((new[:, None] - means) ** 2, axis=2)),
-            "This finds the mean that is farthest away: `argmin`, not `argmax`.",
+            "This finds the mean that is farthest away. The nearest has the smallest distance.",
         ),
         Mistake(
             _probe(score=lambda new, means: -np.abs(np.sum(new[:, None] - means, axis=2))),
@@ -688,6 +743,11 @@ mean of its states. Return for each row of new (M, H) the digit whose mean is ne
             _probe(score=lambda new, means: -np.max(np.abs(new[:, None] - means), axis=2)),
             "This compares by the largest difference alone. A distance adds up the squares of all "
             "H differences.",
+        ),
+        Mistake(
+            _probe(score=lambda new, means: -np.sum(np.abs(new[:, None] - means), axis=2)),
+            "This adds up the sizes of the differences. A distance, as Pythagoras has it, adds up "
+            "their squares.",
         ),
         Mistake(
             _probe(centre=lambda members: members[0]),
