@@ -1,8 +1,18 @@
-"""The pictures of chapter 12: what calls cost, forecasts, batches, a waiting GPU, and a contest."""
+"""The pictures of chapter 12: what calls cost, forecasts, batches, a waiting GPU, and a contest.
+
+Two functions get numbers for its cells: `times_of_steps`, which needs two processes, and
+`ratios_to_pytorch`, which reads a table of docs/benchmarks.md.
+"""
 
 from __future__ import annotations
 
+import itertools
+import os
+import re
+import subprocess
+import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -55,6 +65,11 @@ def times_by_size(sizes: Numbers, times: Mapping[str, Numbers]) -> Drawing:
             ha="right" if above else "left",
             va="bottom" if above else "top",
         )
+    lowest = min(line[-1] for line in times.values())
+    label(axes, sizes[-1], lowest / 30, "out of the cache", ha="center", va="top")
+    axes.annotate(
+        "", (sizes[-1], lowest / 1.3), (sizes[-1], lowest / 30), arrowprops={"arrowstyle": "->"}
+    )
     axes.set_xticks([1, 100, 10_000, 1_000_000], ["1", "100", "10,000", "1,000,000"])
     _plain_times(axes)
     axes.set_xlabel("elements of an array")
@@ -73,10 +88,11 @@ def forecasts(sizes: Sequence[int], measured: Numbers, parts: Mapping[str, Numbe
     figure, (left, right) = panels(1, 2, height=3.1)
     forecast = np.sum([*parts.values()], axis=0)
     left.loglog(sizes, forecast, "--", color=VERMILION)
-    left.loglog(sizes, measured, "o", color=BLUE)
+    left.loglog(sizes, measured, "o", color=BLUE, markersize=8, fillstyle="none", mew=1.6)
     left.set_ylim(0.35 * min(forecast.min(), measured.min()), 3 * measured.max())
-    label(left, sizes[-2], 2.4 * forecast[-2], "measured", BLUE, ha="right")
-    label(left, sizes[-2], forecast[-2] / 2.6, "forecast", VERMILION, ha="left", va="top")
+    label(left, 0.8 * sizes[-2], measured[-2], "measured", BLUE, ha="right", va="center")
+    between = (forecast[0] * forecast[1]) ** 0.5  # a point of the line, on these axes
+    label(left, sizes[0], between / 1.5, "forecast", VERMILION, ha="left", va="top")
     left.set_xticks(sizes, [str(size) for size in sizes])
     left.xaxis.set_minor_formatter(NullFormatter())
     _plain_times(left)
@@ -90,7 +106,18 @@ def forecasts(sizes: Sequence[int], measured: Numbers, parts: Mapping[str, Numbe
         )
         place = min(max(int(np.argmax(above - below)), 1), len(sizes) - 2)
         middle = (below[place] + above[place]) / 2
-        label(right, sizes[place], middle, name, ha="center", va="center")
+        if above[place] - below[place] > 0.12:
+            label(right, sizes[place], middle, name, ha="center", va="center")
+        else:  # the word stands beside its narrow area
+            right.annotate(
+                name,
+                (sizes[place], middle),
+                (1.45 * sizes[place], above[place] + 0.04),
+                fontsize=10,
+                ha="left",
+                va="center",
+                arrowprops={"arrowstyle": "-", "linewidth": 0.8},
+            )
         below = above
     right.set_xscale("log")
     right.set_xticks(sizes, [str(size) for size in sizes])
@@ -149,6 +176,11 @@ def who_waits(rows: Mapping[str, tuple[Sequence[Span], Sequence[Span]]]) -> Draw
         end = max(gpu[-1][1], python[-1][1])
         axes.plot([end, end], [-0.5, 1.5], ":", color=GREY)
         axes.text(end + 0.6, 0.5, f"{end:g} µs", va="center", fontsize=11)
+        axes.text(gpu[0][0] / 2, 0, "waits", ha="center", va="center", fontsize=10)
+        for (_, earlier), (later, _) in itertools.pairwise(gpu):
+            if later - earlier > 1:  # wide enough for a word
+                middle = (earlier + later) / 2
+                axes.text(middle, 0, "waits", ha="center", va="center", fontsize=9, rotation=90)
         axes.set_yticks([0, 1], ["GPU", "Python"])
         axes.set_ylim(-0.6, 1.6)
         axes.set_title(title, fontsize=11, loc="left")
@@ -184,7 +216,9 @@ def contest(columns: Mapping[str, Mapping[str, float]], ours: str, unit: str) ->
                 edgecolor=BLACK,
                 linewidth=0.6,
             )
-            label(axes, column[name] + 0.04, place, f"{column[name]:.2f}", va="center")
+            box = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}  # a gap in the line at 1
+            number = f"{column[name]:.2f}"
+            label(axes, column[name] + 0.04, place, number, va="center", bbox=box)
         axes.plot([1, 1], [-0.6, len(names) - 0.4], ":", color=GREY, linewidth=1, zorder=0)
         axes.set_title(title, fontsize=11)
         axes.set_xlim(0, 1.28 * max(column.values()))
@@ -194,6 +228,89 @@ def contest(columns: Mapping[str, Mapping[str, float]], ours: str, unit: str) ->
         axes.set_xlabel(unit)
     grid[0].set_yticks(range(len(names)), names)
     return figure
+
+
+PROGRAM = """
+import sys
+sys.path[:0] = ["../..", "."]
+from time import perf_counter
+import minigrad as mg
+from minigrad import nn, optim
+from models.lstm import LSTM
+from models.lstm_layer import LayerLSTM
+
+mg.manual_seed(0)
+x, labels = mg.randn(128, 20, 1), mg.tensor([k % 10 for k in range(128)])
+models = LSTM(1, 128, 10), LayerLSTM(1, 128, 10)
+optimizers = [optim.RMSprop(model.parameters()) for model in models]
+for line in sys.stdin:
+    for model, optimizer in zip(models, optimizers):
+        optimizer.zero_grad()
+        start = perf_counter()
+        loss = nn.functional.cross_entropy(model(x), labels)
+        middle = perf_counter()
+        loss.backward()
+        print(1000 * (middle - start), 1000 * (perf_counter() - middle), end=" ")
+        optimizer.step()
+    print(flush=True)
+"""  # answers each line that it reads with the times of a step
+
+
+def times_of_steps(rounds: int = 16) -> dict[str, Numbers]:
+    """Milliseconds of chapter 9's training steps, by NumPy alone and with Numba, in turns.
+
+    The LSTM has 128 units and reads 128 sequences of 20 digits. The variable MINIGRAD_FAST, which
+    switches Numba's kernels on or off, is read once, so there are two processes.
+
+    Returns:
+        For "NumPy" and "Numba" the medians: a row for the six lines and one for `nn.LSTM`, a column
+        for the way there and one for the way back. Without Numba both are NumPy's.
+    """
+    workers = {
+        name: subprocess.Popen(
+            [sys.executable, "-c", PROGRAM],
+            env=os.environ | {"MINIGRAD_FAST": switch},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=Path(__file__).parents[1],
+        )
+        for name, switch in (("NumPy", "0"), ("Numba", "1"))
+    }
+    found: dict[str, list[list[float]]] = {name: [] for name in workers}
+    for _ in range(rounds):
+        for name, worker in workers.items():
+            assert worker.stdin is not None and worker.stdout is not None
+            print("go", file=worker.stdin, flush=True)
+            found[name].append([float(word) for word in worker.stdout.readline().split()])
+    for worker in workers.values():
+        worker.communicate()  # ends its input, and waits
+    return {name: np.median(times[1:], axis=0).reshape(2, 2) for name, times in found.items()}
+
+
+def ratios_to_pytorch(names: Sequence[str]) -> dict[str, dict[str, float]]:
+    """The times of the GAN's and the LSTM's training step, of which PyTorch's is 1.
+
+    They are read from the first table of docs/benchmarks.md with such cells.
+
+    Args:
+        names: Of the rows.
+
+    Returns:
+        By the title of the column: by the name of the row, the ratio; a row may lack it.
+    """
+    page = (Path(__file__).parents[2] / "benchmarks.md").read_text(encoding="utf-8")
+    columns: dict[str, dict[str, float]] = {"GAN": {}, "LSTM, 20 digits": {}}
+    for line in page.partition("### On an older processor")[0].splitlines():
+        name, *cells = [cell.strip(" *") for cell in line.split("|")[1:-1]] or [""]
+        if name in names and len(cells) == 4:
+            for title, cell in zip(columns, (cells[0], cells[2]), strict=True):
+                # a cell is "10.93 = **1.00**, 1.00", or "(1.13)" where the ratio alone is known
+                if ratio := re.search(r"= \*\*([\d.]+)|^\(([\d.]+)\)", cell):
+                    columns[title][name] = float(ratio[1] or ratio[2])
+    return {
+        title: {n: column[n] for n in names if n in column} for title, column in columns.items()
+    }
 
 
 def _plain_times(axes: Axes) -> None:
