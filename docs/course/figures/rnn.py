@@ -91,9 +91,9 @@ def gradients_by_distance(
             _bounds(axes, bounds or {}, high)
         axes.set_xticks(np.linspace(0, last, 5) if last % 4 == 0 else np.arange(0, last + 1, 10))
         if not places:
-            letters = max(map(len, lines))
-            axes.set_xlim(-0.05 * last, (1.08 + 0.027 * len(groups) * letters) * last)
-            axes.spines["bottom"].set_bounds(-0.05 * last, last)
+            left, letters = -0.15 if bounds and axes is grid[-1] else -0.05, max(map(len, lines))
+            axes.set_xlim(left * last, (1.08 + 0.027 * len(groups) * letters) * last)
+            axes.spines["bottom"].set_bounds(left * last, last)
         axes.yaxis.set_minor_formatter(NullFormatter())
         axes.set(title=title, xlabel="steps back in time")
     grid[0].set_ylabel(ylabel)
@@ -116,16 +116,17 @@ def _bounds(axes: Axes, bounds: Mapping[str, Numbers], top: float) -> None:
 
 
 def losses(lines: Mapping[str, Numbers]) -> Drawing:
-    """The losses of some trainings against the step, on a logarithmic axis, each named below it.
+    """The losses of some trainings against the step, on a logarithmic axis, with their names.
 
     Args:
         lines: By the name of a training: a loss for each step.
     """
-    places = []
+    places, top = [], max(float(values.max()) for values in lines.values())
     for values in lines.values():
         start = len(values) // 2
-        below = float(values[start : start + len(values) // 4].min())  # where the name stands below it
-        places.append((float(start), below / 3))
+        near = values[start : start + len(values) // 4]  # where the name stands
+        above = 2 * float(near.max())
+        places.append((float(start), above if above < top else float(near.min()) / 3))
     return curves(lines, places, "step", "loss")
 
 
