@@ -1,8 +1,8 @@
 """Step 20: one vector of parameters.
 
 Adam visited the parameters one after the other, with a dozen calls of NumPy and as many new arrays
-for each. Now all parameters are views of one vector, and a step is a handful of calls that write
-into arrays which are there already, however many parameters there are. The numbers may also be
+for each. Now all parameters are views of one vector, and a step is fourteen calls that write into
+arrays which are there already, however many parameters there are. The numbers may also be
 float32, with half the bytes: every constant takes the type of what it meets.
 """
 
@@ -413,7 +413,10 @@ class SGD:
 
 
 def flatten(parameters):
-    """One vector of all parameters, each of which becomes a view of its part of the vector."""
+    """One vector of all parameters, each of which becomes a view of its part of the vector.
+
+    From now on write `p.data[...] = a`: `p.data = a` would cut the parameter off from the vector.
+    """
     flat = np.concatenate([p.data.ravel() for p in parameters])
     ends = np.cumsum([p.data.size for p in parameters])
     for p, part in zip(parameters, np.split(flat, ends[:-1]), strict=True):
