@@ -87,7 +87,7 @@ at every step; the first state is 0.
         needs=("x", "W_x", "W_h", "b"),
         cases=(
             draw(0, x=(2, 3, 2), W_x=(3, 2), W_h=(3, 3), b=(3,)),
-            draw(1, x=(3, 4, 1), W_x=(2, 1), W_h=(2, 2), b=(2,)),
+            draw(1, x=(2, 4, 1), W_x=(2, 1), W_h=(2, 2), b=(2,)),
             draw(2, x=(1, 2, 3), W_x=(3, 3), W_h=(3, 3), b=(3,)),
         ),
         torch="torch.rnn_tanh(x, torch.zeros(1, len(x), len(b), dtype=x.dtype), "
@@ -124,6 +124,17 @@ at every step; the first state is 0.
             "Two tanh, one for what is read and one for the state. There is one, of the whole sum.",
         ),
         Mistake(
+            _states(lambda x_t, h, W_x, W_h, b: np.tanh(x_t @ W_x.T) + np.tanh(h @ W_h.T + b)),
+            "Two tanh, one for what is read and one for the state with b. There is one, of the "
+            "whole sum.",
+        ),
+        Mistake(
+            _states(
+                lambda x_t, h, W_x, W_h, b: 1 / (1 + np.exp(-(x_t @ W_x.T + h @ W_h.T + b))),
+            ),
+            "This is the sigmoid, between 0 and 1. Equation (1) has tanh, between -1 and 1.",
+        ),
+        Mistake(
             _states(lambda x_t, h, W_x, W_h, b: np.tanh(x_t @ W_x.T + h @ W_h.T)),
             "The bias b is missing: it is added to the sum at every step, before tanh.",
         ),
@@ -140,6 +151,15 @@ at every step; the first state is 0.
             _states(order=lambda T: range(T - 1)),
             "The last member is never read: there are T steps, and the state after the last of "
             "them is asked for.",
+        ),
+        Mistake(
+            lambda x, W_x, W_h, b: last_states(x[:, : len(x)], W_x, W_h, b),
+            "The loop has N steps, one for each sequence. Each sequence has T members, axis 1 of "
+            "x, and a step is needed for each of them.",
+        ),
+        Mistake(
+            _states(order=lambda T: [0] * T),
+            "Every step reads the first member. Step t has its own, x[:, t].",
         ),
         Mistake(
             _states(order=lambda T: range(1, T)),
@@ -223,6 +243,7 @@ def _back(
     before: Callable[..., Array] = lambda g, h, t, G: (1 - h[t] ** 2) * g,
     on: Callable[..., Array] = lambda W_h, d, g: W_h.T @ d,
     state: int = -1,
+    member: int = -1,
     order: Callable[[int], Any] = lambda T: range(T, 0, -1),
     keep: Callable[..., Array] = lambda old, new: old + new,
     results: Callable[..., Any] = lambda dW_x, dW_h, db: (dW_x, dW_h, db),
@@ -235,7 +256,7 @@ def _back(
         for t in order(len(x)):
             g = arrives(g, G, t)
             d = before(g, h, t, G)
-            dW_x = keep(dW_x, np.outer(d, x[t - 1]))
+            dW_x = keep(dW_x, np.outer(d, x[t + member]))
             dW_h = keep(dW_h, np.outer(d, h[t + state]))
             db = keep(db, d)
             g = on(W_h, d, g)
@@ -328,6 +349,26 @@ after step t, tanh(W_x x[t - 1] + W_h h[t - 1] + b).
             "through all of them, and add.",
         ),
         Mistake(
+            _back(order=lambda T: range(T, 1, -1)),
+            "Step 1 is left out, the last one on the way back. Its share of dL/db and of dL/dW_x "
+            "is missing, and that of dL/dW_h too, since h[0] need not be 0.",
+        ),
+        Mistake(
+            _back(order=lambda T: range(T - 1, 0, -1)),
+            "Step T is left out, the first one on the way back. There are T steps, and the last "
+            "state h[T] is one of them.",
+        ),
+        Mistake(
+            _back(member=-2),
+            "dL/dW_h and dL/db are right. W_x is multiplied by the member that the step reads; "
+            "here it is the one before it (and for step 1, by the index -1, the last one).",
+        ),
+        Mistake(
+            _back(arrives=lambda g, G, t: g + G[t - 1] + (G[t] if t < len(G) else 0)),
+            "The gradient of an answer is added twice: at its own state, and once more to what "
+            "goes on to the state before.",
+        ),
+        Mistake(
             _back(
                 arrives=lambda g, G, t: g,
                 before=lambda g, h, t, G: (1 - h[t] ** 2) * g + G[t - 1],
@@ -386,8 +427,7 @@ def steps_until_gone(W_h: Array, share: float) -> float:
 def _counted(W_h: Array, share: float) -> float:
     """The truth: s from the largest eigenvalue of W^T W, and the bound multiplied out."""
     s = math.sqrt(np.linalg.eigvalsh(W_h.T @ W_h)[-1])
-    bounds = [s**n for n in range(2000)]
-    return next((n for n, bound in enumerate(bounds) if bound < share), math.inf)
+    return next((n for n in range(3500) if s**n < share), math.inf)
 
 
 def _until(
@@ -405,8 +445,17 @@ def _until(
     return until
 
 
+def _of_the_power(W_h: Array, share: float) -> float:
+    if np.linalg.norm(W_h, 2) >= 1:
+        return math.inf
+    n, power = 1, W_h
+    while np.linalg.norm(power, 2) >= share:
+        n, power = n + 1, power @ W_h
+    return n
+
+
 def _ratio(s: float, share: float) -> float:
-    return math.log(share) / math.log(s)
+    return math.log(share) / math.log(s) if s else 0.0  # all is gone after any step
 
 
 def _scaled(seed: int, n: int, s: float, share: float) -> dict[str, Any]:
@@ -424,7 +473,8 @@ GONE = Exercise(
     task="""
 A network has the matrix W_h (H, H). After how many steps back is a gradient *surely* shorter than
 `share` of what it was, whatever the network reads? Return the smallest such number of steps that
-inequality (7) promises, or math.inf if it promises none. 0 < share < 1.
+inequality (7) promises, or math.inf if it promises none, as
+where s is 1. 0 < share < 1.
 """,
     hints=(
         "Inequality (7) has one number of the matrix in it. NumPy computes it; the chapter shows "
@@ -439,7 +489,7 @@ inequality (7) promises, or math.inf if it promises none. 0 < share < 1.
         cases=(
             _scaled(0, 3, 0.9, 0.001),
             _scaled(1, 4, 0.5, 0.01),
-            _scaled(2, 2, 0.97, 0.05),
+            _scaled(2, 2, 0.999, 0.05),
             _scaled(3, 3, 1.2, 0.001),
             {"W_h": np.array([[0.0, 0.8], [0.0, 0.0]]), "share": 0.1},
             {"W_h": np.array([[0.6, 0.6], [0.6, 0.6]]), "share": 0.1},
@@ -479,6 +529,22 @@ inequality (7) promises, or math.inf if it promises none. 0 < share < 1.
             _until(lambda W: np.abs(W).sum(axis=1).max()),
             "The largest sum of a row is another norm of the matrix, not the largest stretch of a "
             "length.",
+        ),
+        Mistake(
+            _until(lambda W: np.linalg.norm(W, 1)),
+            "The largest sum of a column (np.linalg.norm with a 1) is another norm of the matrix, "
+            "not the largest stretch of a length.",
+        ),
+        Mistake(
+            _until(lambda W: np.linalg.eigvalsh(W).max()),
+            "eigvalsh takes the matrix for a symmetric one, and looks at its lower half only; W_h "
+            "is not symmetric. Nor are eigenvalues what bounds a step.",
+        ),
+        Mistake(
+            _of_the_power,
+            "This is how far a power of W_h stretches. But between two factors W_h stand the "
+            "slopes of tanh, other ones at each step, and with them the product may stretch "
+            "further. Only what is promised step by step is sure.",
         ),
         Mistake(
             _until(lambda W: np.linalg.norm(W, 2) ** 2),
@@ -567,6 +633,14 @@ def _pieces(
     return loop
 
 
+def _exchanged(x: Array, h: mg.Tensor, K: int, read: Any, learn: Any) -> mg.Tensor:
+    for start in range(0, len(x), K):
+        h, of_piece = read(x[start : start + K], h)
+        learn(of_piece)
+        h = h.detach()
+    return h
+
+
 CUTS = ((7, 3), (6, 2), (4, 5))  # T and K
 
 
@@ -575,19 +649,31 @@ def _judge_pieces(function: Callable[..., Any]) -> Iterator[Result]:
         x = np.asarray(np.random.RandomState(T).standard_normal(T))
         pieces: list[Array] = []
         gradients: list[float] = []
+        calls: list[str] = []
         w = mg.tensor(0.8, dtype="float64", requires_grad=True)
 
         def read(
-            piece: Array, h: mg.Tensor, w: mg.Tensor = w, pieces: list[Array] = pieces
+            piece: Array,
+            h: mg.Tensor,
+            w: mg.Tensor = w,
+            pieces: list[Array] = pieces,
+            calls: list[str] = calls,
         ) -> tuple[mg.Tensor, mg.Tensor]:
             pieces.append(np.array(piece))
-            loss = mg.tensor(0.0, dtype="float64")
+            calls.append("read")
+            loss = 0.0 * w  # of an empty piece too one can go back
             for x_t in piece:
                 h = mg.tanh(w * h + float(x_t))
                 loss = loss + h * h
             return loss, h
 
-        def learn(loss: mg.Tensor, w: mg.Tensor = w, gradients: list[float] = gradients) -> None:
+        def learn(
+            loss: mg.Tensor,
+            w: mg.Tensor = w,
+            gradients: list[float] = gradients,
+            calls: list[str] = calls,
+        ) -> None:
+            calls.append("learn")
             [g] = mg.grad(loss, [w], retain_graph=True)  # a forgotten cut is to show in numbers
             gradients.append(0.0 if g is None else g.item())
 
@@ -608,6 +694,12 @@ def _judge_pieces(function: Callable[..., Any]) -> Iterator[Result]:
         yield Result("the sum of all gradients of the weight", sum(gradients), sum(expected), where)
         if len(gradients) != len(expected):
             return
+        if calls != ["read", "learn"] * len(right):
+            raise Wrong(
+                "All gradients are right, but not in time: pieces were read before the piece "
+                "before them was learnt from. Until then their graphs stay in memory, and the "
+                "weights do not change on the way."
+            )
         for i, (mine, g) in enumerate(zip(gradients, expected, strict=True), start=1):
             yield Result(f"the weight's gradient from piece {i}", mine, g, where)
         if got is None or got is ...:
@@ -616,8 +708,8 @@ def _judge_pieces(function: Callable[..., Any]) -> Iterator[Result]:
         if not isinstance(got, mg.Tensor):
             raise Wrong(f"Return the last state, a Tensor; yours is of type {type(got).__name__}.")
         yield Result("the last state", got.detach().item(), h, where)
-        cut = "cut off from the graph"
-        yield Result(f"whether the last state is {cut}", not got.requires_grad, True, where)
+        cut = not (got.requires_grad and mg.grad(got, [w])[0] is not None)
+        yield Result("whether the last state is cut off from the graph", cut, True, where)
 
 
 def _by_hand(pieces: list[Array], w: float = 0.8, h: float = 0.5) -> tuple[list[float], float]:
@@ -674,6 +766,17 @@ before. Return the last state, also without a graph.
             "was read before a piece plays no part in it.",
         ),
         Mistake(
+            _pieces(
+                before=lambda h, first: mg.zeros(dtype="float64") if h is first else h.detach(),
+            ),
+            "The first piece begins with zeros. The state before it is given, h.",
+        ),
+        Mistake(
+            _exchanged,
+            "What `read` returns is taken in the wrong order: the loss comes first, the state "
+            "second.",
+        ),
+        Mistake(
             _pieces(before=lambda h, first: first),
             "Each piece begins with the very first state: what `read` returns as the new state is "
             "not carried on.",
@@ -686,6 +789,10 @@ before. Return the last state, also without a graph.
         Mistake(
             _pieces(starts=lambda T, K: range(0, T - K + 1, K)),
             "The last piece is left out where it is shorter than K.",
+        ),
+        Mistake(
+            _pieces(starts=lambda T, K: range(0, T + 1, K)),
+            "Where K divides T, an empty piece is read at the end, after the last member.",
         ),
         Mistake(
             _pieces(starts=lambda T, K: range(T)),
