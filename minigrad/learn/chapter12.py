@@ -40,15 +40,22 @@ def _new_arrays(function: Callable[[], object], size: int) -> int:
 
 def _judge_sigmoid_into(function: Callable[[Array, Array], object]) -> Iterator[Result]:
     is_right = True
-    for shape, scale in (((5,), 1.0), ((3, 4), 3.0), ((20_000,), 20.0)):
+    for shape, scale in (((5,), 1.0), ((3, 4), 3.0), ((20, 1000), 20.0)):
         x = scale * np.random.RandomState(0).standard_normal(shape)
         x.flat[0] = 800.0  # e^800 is infinite, e^-800 is 0
         out = np.full(shape, 7.0)
 
-        def into(x: Array, out: Array = out) -> object:
-            return function(x, out)
+        given = x.copy()
+
+        def into(_: Array, given: Array = given, out: Array = out) -> object:
+            return function(given, out)
 
         call(into, {"x": x})
+        if not np.array_equal(given, x):
+            raise Wrong(
+                "x has been changed. It is only to be read: write the result of each call into out "
+                "(`np.negative(x, out=out)`, not `x *= -1`)."
+            )
         right = 0.5 * np.tanh(0.5 * x) + 0.5
         is_right = is_right and bool(np.allclose(out, right))
         yield Result("out", out, right, f"x of shape {shape}", inputs={"x": x})
@@ -106,7 +113,13 @@ way, and leave x as it is. The function returns nothing; the check looks into ou
                 np.exp(out, out=out),
                 np.add(out, 1, out=out),
             ),
-            "out holds 1 + e^-x; one divided by it is still missing.",
+            "out holds 1 + e^-x. One divided by it is missing, or has gone elsewhere: "
+            "`out = 1 / out` gives the name out to a new array, and the caller's stays as it is.",
+        ),
+        Mistake(
+            lambda x, out: (np.negative(x, out=out), np.exp(out, out=out)),
+            "out holds e^-x. What follows is missing, or has gone elsewhere: `out = out + 1` gives "
+            "the name out to a new array, while `+=` writes into the caller's.",
         ),
         Mistake(
             lambda x, out: (np.negative(x, out=out), np.exp(out, out=out), np.divide(1, out, out)),
@@ -165,7 +178,7 @@ class _Counting(np.ndarray[Any, Any]):
         result = super().__array_function__(function, types, args, kwargs)
         if function in (np.dot, np.einsum, np.inner, np.tensordot):
             self._count(args[-2:])
-        return result
+        return self._again(result)  # what `concatenate` makes has to count as well
 
     def dot(self, other: Any, out: Any = None) -> Any:
         """The method for what `np.dot` is as a function."""
@@ -198,9 +211,13 @@ def _judge_four_gates(function: Callable[..., Any]) -> Iterator[Result]:
             right = np.einsum("hk,kn->hn", case[name.removesuffix(" z")], case["z"])
             where = f"H = {size}, D = {inputs}, N = {n}"
             yield Result(name, mine, right, where, inputs=case)
-        if _Counting.products != 1 and all(
-            isinstance(x, np.ndarray) and x.shape == (size, n) for x in got
-        ):
+        are_gates = all(isinstance(x, np.ndarray) and x.shape == (size, n) for x in got)
+        if are_gates and not _Counting.products:
+            raise Wrong(
+                "No matrix product was computed. What is asked for is one of them, by `@`: it does "
+                "all the multiplications and additions in one call."
+            )
+        if are_gates and _Counting.products != 1:
             yield Result("the number of products", _Counting.products, 1, where)
 
 
@@ -240,8 +257,9 @@ columns are N examples (D + H, N). Return the four results W_f z, W_i z, W_C z a
             lambda W_f, W_i, W_C, W_o, z: tuple(
                 np.split(np.concatenate([W_f, W_i, W_C, W_o]) @ z, 4, axis=1)
             ),
-            "The tall result is cut through its columns, so each part has some of the examples. "
-            "The gates stand one below the other: cut along the axis along which they were joined.",
+            "What was cut into four parts has no 4H entries along that axis. One product has 4H "
+            "rows, if the matrices stand one below the other: cut its rows. Its columns are the "
+            "examples.",
         ),
         Mistake(
             lambda W_f, W_i, W_C, W_o, z: tuple(
@@ -310,12 +328,25 @@ def _judge_one_vector(function: Callable[..., Any]) -> Iterator[Result]:
         random = np.random.RandomState(len(shapes))
         arrays = [random.standard_normal(shape).astype(kind) for shape in shapes]
         where = f"{len(shapes)} arrays of the shapes {', '.join(map(str, shapes))}"
-        flat, views = several(call(function, {"arrays": arrays}), ("flat", "views"))
+        given: list[list[Array]] = [[], []]  # the list as it was, and as it came back
+
+        def noted(arrays: list[Array], given: list[list[Array]] = given) -> Any:
+            given[:] = list(arrays), arrays
+            return function(arrays)
+
+        flat, views = several(call(noted, {"arrays": arrays}), ("flat", "views"))
+        if any(one is not other for one, other in zip(*given, strict=False)):
+            raise Wrong(
+                "The list that was given holds other arrays now. It stays as it is: put the views "
+                "into a list of your own."
+            )
         if not isinstance(flat, np.ndarray):
             of_arrays = isinstance(flat, list) and any(isinstance(x, np.ndarray) for x in flat)
             kind_of = "list of arrays" if of_arrays else type(flat).__name__
             raise Wrong(f"The first result is a {kind_of}; flat is one NumPy array.")
         yield Result("flat", _wide(flat), _wide(_joined(arrays)), where)
+        if flat.shape != _joined(arrays).shape:
+            return
         if not isinstance(views, list | tuple) or len(views) != len(arrays):
             raise Wrong(
                 "The second result is not a list with one view for each array that was given."
@@ -539,16 +570,16 @@ additions in a second. Return the seconds in all.
             {
                 "passes": [],
                 "products": [(128, 256, 64)],
-                "call": 1e-6,
-                "bandwidth": 5e10,
-                "speed": 1e11,
+                "call": 2.0,
+                "bandwidth": 500.0,
+                "speed": 1e6,
             },
             {
                 "passes": [[16384, 16384], [16384, 16384, 16384]],
                 "products": [],
-                "call": 1e-6,
-                "bandwidth": 5e10,
-                "speed": 1e11,
+                "call": 0.25,
+                "bandwidth": 1e5,
+                "speed": 1e6,
             },
         ),
         names=("the time",),
@@ -587,6 +618,29 @@ additions in a second. Return the seconds in all.
             _forecast_but(calls=lambda a, b: a),
             "Only the element-wise calls are counted. A product is a call too, and costs as much "
             "before it begins to multiply.",
+        ),
+        Mistake(
+            _forecast_but(sizes=lambda sizes: sum(sizes[:-1])),
+            "The last array of each call is left out, the one that is written. Its bytes are moved "
+            "as well.",
+        ),
+        Mistake(
+            _forecast_but(sizes=lambda sizes: sizes[0]),
+            "Only the first array of each call is counted. All arrays that it reads or writes are "
+            "moved.",
+        ),
+        Mistake(
+            _forecast_but(per_second=lambda amount, rate: amount // rate),
+            "`//` drops what is left of a division: 5 bytes at 2 bytes a second take 2.5 seconds, "
+            "and not 2. A time is divided by `/`.",
+        ),
+        Mistake(
+            lambda passes, products, call, bandwidth, speed: (
+                forecast(passes, products, 0.0, bandwidth, speed)
+                + call * (sum(map(len, passes)) + len(products))
+            ),
+            "A call is counted for each array. There is one for each list of passes, however many "
+            "arrays it reads and writes.",
         ),
         Mistake(
             _forecast_but(sizes=max),

@@ -105,6 +105,8 @@ def forecasts(sizes: Sequence[int], measured: Numbers, parts: Mapping[str, Numbe
             sizes, below, above, facecolor=color, hatch=hatch, edgecolor=BLACK, linewidth=0.6
         )
         place = min(max(int(np.argmax(above - below)), 1), len(sizes) - 2)
+        if (above - below)[place] < 0.12:
+            place = len(sizes) // 2  # away from the edge: there is a word beside it
         middle = (below[place] + above[place]) / 2
         if above[place] - below[place] > 0.12:
             label(right, sizes[place], middle, name, ha="center", va="center")
