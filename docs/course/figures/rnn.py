@@ -12,11 +12,9 @@ from matplotlib.ticker import NullFormatter
 
 from figures.style import (
     BLACK,
-    BLUE,
     GREY,
     LOOKS,
     PALE_BLUE,
-    VERMILION,
     Drawing,
     label,
     panels,
@@ -157,24 +155,4 @@ def accuracies(lines: Mapping[str, Numbers], steps: Numbers, guessing: float) ->
     axes.spines["bottom"].set_bounds(0, side)
     axes.set_xlabel("steps of training")
     axes.set_ylabel("right answers, percent")
-    return figure
-
-
-def answers(probabilities: Mapping[str, Numbers], right: int) -> Drawing:
-    """What networks answer: a probability for each digit, a panel for each network.
-
-    Args:
-        probabilities: By the title of the panel: the probabilities of the digits 0 to 9, (10,).
-        right: The right digit, whose bar is marked.
-    """
-    figure, grid = panels(1, len(probabilities), height=2.4, sharey=True)
-    for axes, (title, values) in zip(grid, probabilities.items(), strict=True):
-        colors = [VERMILION if digit == right else BLUE for digit in range(10)]
-        bars = axes.bar(np.arange(10), values, color=colors, width=0.75)
-        bars[right].set_hatch("//")
-        bars[right].set_edgecolor(BLACK)
-        label(axes, right, values[right] + 0.05, "right", BLACK, ha="center")
-        axes.set(title=title, xticks=np.arange(10), ylim=(0, 1.18), xlabel="digit")
-        axes.set_yticks([0, 0.5, 1])
-    grid[0].set_ylabel("probability")
     return figure
