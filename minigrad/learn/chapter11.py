@@ -40,6 +40,14 @@ def _spreads(a: Array, b: Array) -> Array:
     return a.std(axis=0, ddof=1) - b.std(axis=0, ddof=1)
 
 
+def _with_covariances(a: Array, b: Array) -> float:
+    """Formula (2), the roots of the eigenvalues of C_1 C_2."""
+    first, second = np.atleast_2d(np.cov(a.T)), np.atleast_2d(np.cov(b.T))
+    values = np.maximum(np.linalg.eigvals(first @ second).real, 0)
+    spread = np.trace(first) + np.trace(second) - 2 * np.sqrt(values).sum()
+    return float(np.sum(_means(a, b) ** 2) + spread)
+
+
 FRECHET = Exercise(
     number="11.1",
     chapter=11,
@@ -119,6 +127,11 @@ sum of formula (1) over the coordinates. Take the unbiased variance, which divid
             "The differences are not squared. In formula (1) to move by d costs d^2.",
         ),
         Mistake(
+            _with_covariances,
+            "This is formula (2), with the covariances. The task takes the coordinates as if they "
+            "were independent: only the variances count.",
+        ),
+        Mistake(
             lambda a, b: _means(a, b) ** 2 + _spreads(a, b) ** 2,
             "These are the distances along the single coordinates. Their sum is asked for.",
         ),
@@ -167,7 +180,8 @@ point. No two points are equal, and k is smaller than N.
 """,
     hints=(
         "First a table (N, N) of all distances: `points[:, None]` has the shape (N, 1, D), and "
-        "broadcasting subtracts each from each. Then sort each row.",
+        "broadcasting subtracts each from each. Then sort each row. (With |a|^2 + |b|^2 - 2ab the "
+        "diagonal may be -1e-16, by rounding; the root of that is NaN.)",
         "In a sorted row of the table the first number is 0, the distance of the point to itself. "
         "At which place stands the k-th neighbour, if places are counted from 0?",
     ),
@@ -179,7 +193,7 @@ point. No two points are equal, and k is smaller than N.
             draw(0, points=(6, 2), k=2),
             draw(1, points=(5, 3), k=1),
             draw(2, points=(7, 2), k=4),
-            draw(3, points=(4, 1), k=3),
+            draw(3, points=(5, 1), k=3),
         ),
         torch="torch.cdist(points, points).sort(1).values[:, k]",
         names=("the array of radii",),
@@ -202,9 +216,9 @@ point. No two points are equal, and k is smaller than N.
             "was counted as its first neighbour.",
         ),
         Mistake(
-            lambda points, k: _sorted(points)[:, min(k + 1, len(points) - 1)],
-            "One neighbour too far: the point itself is one number at the beginning of its sorted "
-            "row, not two.",
+            lambda points, k: _sorted(points)[:, k + 1],
+            "One neighbour too far: count how many numbers stand in your sorted row before that of "
+            "the nearest other point, and where the k-th one stands then.",
         ),
         Mistake(
             lambda points, k: _sorted(points)[:, -k],
@@ -390,6 +404,19 @@ one fake). A point on the circle's edge lies inside.
             "those around the fakes.",
         ),
         Mistake(
+            lambda d, r, f: ((d <= f).any(axis=0).mean(), (d <= f).any(axis=1).mean()),
+            "Both shares use the circles around the fakes. For the precision the circles are those "
+            "around the real points.",
+        ),
+        Mistake(
+            lambda d, r, f: (
+                (d <= r[:, None]).any(axis=0).sum() / len(r),
+                (d <= f).any(axis=1).sum() / len(r),
+            ),
+            "Both counts are divided by the number of the real points. The precision is a share of "
+            "the fakes: divide by their number.",
+        ),
+        Mistake(
             lambda d, r, f: ((d <= r).any(axis=0).mean(), (d <= f).any(axis=1).mean()),
             "`distances <= real_radii` compares column j with the radius of real point j. Real "
             "points are the rows: the radii have to stand in a column, of shape (N, 1).",
@@ -419,6 +446,12 @@ def _deviations_by_loops(digits: Array, p: Array) -> Array:
 
 def _shares(digits: Array) -> Array:
     return np.bincount(digits, minlength=10) / len(digits)
+
+
+def _deviations_by_found_shares(digits: Array, p: Array) -> Array:
+    share = _shares(digits)
+    with np.errstate(divide="ignore"):
+        return (share - p) / np.sqrt(share * (1 - share) / len(digits))
 
 
 _EVEN = np.full(10, 0.1)
@@ -499,14 +532,19 @@ with the probability that it *should* have. Some digit may not have been read at
             "The sign is turned: a digit that comes too often should have a positive number.",
         ),
         Mistake(
+            lambda digits, p: (_shares(digits) - p) ** 2 / (p * (1 - p) / len(digits)),
+            "These are squares. The sign is lost, and three standard deviations look like nine.",
+        ),
+        Mistake(
+            lambda digits, p: (_shares(digits) - p) / (np.sqrt(p * (1 - p)) / len(digits)),
+            "N is not under the root. The variance of a share is p (1 - p) / N, all of it.",
+        ),
+        Mistake(
             lambda digits, p: np.abs(_shares(digits) - p) / np.sqrt(p * (1 - p) / len(digits)),
             "The sign is lost: one wants to know whether a digit comes too often or too seldom.",
         ),
         Mistake(
-            lambda digits, p: (
-                (_shares(digits) - p)
-                / np.sqrt(np.maximum(_shares(digits) * (1 - _shares(digits)), 1e-12) / len(digits))
-            ),
+            _deviations_by_found_shares,
             "The standard deviation was computed from the share that was found. A digit that was "
             "never drawn would then have none; take the probability that it should have.",
         ),
@@ -559,6 +597,12 @@ def _middle(points: Array, training: Array) -> Any:
     return np.median(_nearest(points, training))
 
 
+def _element(points: Array, training: Array, lower: int) -> Any:
+    """The distance in the middle, or of the two there the upper or the lower one."""
+    found = np.sort(_nearest(points, training))
+    return found[(len(found) - lower) // 2]
+
+
 HEART = Exercise(
     number="11.5",
     chapter=11,
@@ -582,12 +626,12 @@ of the former divided by the median of the latter. A generator that copies has a
         truth=_ratio_by_loops,
         needs=("fakes", "unseen", "training"),
         cases=(
-            draw(0, fakes=(7, 2), unseen=(5, 2), training=(6, 2)),
-            draw(1, fakes=(4, 3), unseen=(6, 3), training=(9, 3)),
-            draw(2, fakes=(5, 2), unseen=(5, 2), training=(5, 2)),
+            draw(0, fakes=(8, 2), unseen=(6, 2), training=(7, 2)),
+            draw(1, fakes=(5, 3), unseen=(6, 3), training=(9, 3)),
+            draw(2, fakes=(5, 2), unseen=(7, 2), training=(5, 2)),
         ),
-        torch="torch.cdist(fakes, training).min(1).values.median()"
-        " / torch.cdist(unseen, training).min(1).values.median()",
+        torch="torch.cdist(fakes, training).min(1).values.quantile(0.5)"
+        " / torch.cdist(unseen, training).min(1).values.quantile(0.5)",
         names=("the ratio",),
         against="loops over all pairs of points",
     ),
@@ -629,6 +673,28 @@ of the former divided by the median of the latter. A generator that copies has a
             lambda f, u, t: _middle(f, t) / _middle(t, u),
             "Below the fraction bar the training points look for the nearest unseen one. Both "
             "sets have to look for the nearest *training* point, in the same way.",
+        ),
+        Mistake(
+            lambda f, u, t: _middle(f, t) / _middle(f, u),
+            "The fakes are compared with both sets. Below the fraction bar stand no fakes: unseen "
+            "real pictures look for their nearest training point.",
+        ),
+        Mistake(
+            lambda f, u, t: _element(f, t, 0) / _element(u, t, 0),
+            "One element of the sorted distances is taken. The median of an even number of values "
+            "is the mean of the two in the middle.",
+        ),
+        Mistake(
+            lambda f, u, t: _element(f, t, 1) / _element(u, t, 1),
+            "The lower one of two middle distances is taken. The median of an even number of "
+            "values is the mean of the two.",
+        ),
+        Mistake(
+            lambda f, u, t: np.sqrt(
+                np.median(_nearest(f, t) ** 2) / np.median(_nearest(u, t) ** 2)
+            ),
+            "The median of the squares was taken, and then the root. The median of an even number "
+            "of values is a mean of two, and the root of a mean is not the mean of the roots.",
         ),
         Mistake(
             lambda f, u, t: _nearest(f, t).min() / _nearest(u, t).min(),
