@@ -143,17 +143,22 @@ def jensen_shannon(p: Array, q: Array) -> float:
     return float(total / 2)
 
 
+def _entropy(probabilities: Array) -> float:
+    return -math.fsum(x * math.log(x) for x in probabilities if x > 0)
+
+
 def _jsd(p: Array, q: Array) -> float:
     """By entropies: that of the mixture minus the mean of both."""
-
-    def entropy(probabilities: Array) -> float:
-        return -math.fsum(x * math.log(x) for x in probabilities if x > 0)
-
-    return entropy((p + q) / 2) - (entropy(p) + entropy(q)) / 2
+    return _entropy((p + q) / 2) - (_entropy(p) + _entropy(q)) / 2
 
 
 def _kl(p: Array, q: Array) -> Any:
     some = (p > 0) & (q > 0)
+    return np.sum(p[some] * np.log(p[some] / q[some]))
+
+
+def _one_way(p: Array, q: Array) -> Any:
+    some = p > 0
     return np.sum(p[some] * np.log(p[some] / q[some]))
 
 
@@ -214,6 +219,31 @@ what is never drawn adds nothing to a mean.
             lambda p, q: np.sum((p - q) * np.log(p / q)) / 2,
             "This is the mean of KL(p || q) and KL(q || p). It is symmetric, but compares p and q "
             "with each other; here both are compared with the mixture.",
+        ),
+        Mistake(
+            lambda p, q: (_one_way(p, q) + _one_way(q, p)) / 2,
+            "This is the mean of KL(p || q) and KL(q || p), without a mixture: infinite where only "
+            "one of the two draws. Compare each with the mixture of both.",
+        ),
+        Mistake(
+            lambda p, q: (_kl(p, q) + _kl(q, p)) / 2,
+            "This is the mean of KL(p || q) and KL(q || p), without a mixture, over the pictures "
+            "that both draw. Compare each with the mixture, over all pictures that it draws.",
+        ),
+        Mistake(
+            lambda p, q: (_one_way((p + q) / 2, p) + _one_way((p + q) / 2, q)) / 2,
+            "The order is exchanged: these are KL(m || p) and KL(m || q), infinite where one of "
+            "the two draws nothing. The weights are what p draws, and what q draws.",
+        ),
+        Mistake(
+            lambda p, q: _middle(p, q, (p + q) / 2) + (_entropy(p) + _entropy(q)) / -2,
+            "The mixture's entropy is compared with the *sum* of the entropies of p and q. It is "
+            "their mean that belongs there.",
+        ),
+        Mistake(
+            lambda p, q: (_kl(p, (p + q) / 2) + np.sum(np.where(p > 0, 0.0, q)) * np.log(2)) / 2,
+            "What q draws counts only where p draws nothing, as an `elif` does it. A picture that "
+            "both draw belongs to both sums.",
         ),
         Mistake(
             lambda p, q: (
@@ -412,6 +442,52 @@ lie anywhere between -1000 and 1000.
             "are more weighs more. Take a mean for each kind, and add both.",
         ),
         Mistake(
+            _losses(d=lambda real, fake: 2 * np.mean(np.concatenate([_s(-real), _s(fake)]))),
+            "G's loss is right. D's is twice the mean over all pictures together, which is right "
+            "only if there are as many fakes as real pictures. Take a mean for each kind.",
+        ),
+        Mistake(
+            lambda on_real, on_fake: (
+                np.mean(_s(-on_real)),
+                np.mean(_s(-on_real)) + np.mean(_s(on_fake)),
+            ),
+            "D's loss is right. G's is that of the real pictures, on which G has no influence. Its "
+            "own pictures are the fakes.",
+        ),
+        Mistake(
+            lambda on_real, on_fake: (
+                np.mean(_s(-_p(on_fake))),
+                np.mean(_s(-_p(on_real))) + np.mean(_s(_p(on_fake))),
+            ),
+            "The sigmoid acts twice: softplus takes the logit itself, not the probability D.",
+        ),
+        Mistake(
+            lambda on_real, on_fake: (
+                np.mean(np.log1p(np.exp(np.clip(-on_fake, -700, 700)))),
+                np.mean(np.log1p(np.exp(np.clip(-on_real, -700, 700))))
+                + np.mean(np.log1p(np.exp(np.clip(on_fake, -700, 700)))),
+            ),
+            "The logits are cut off at 700. Nothing overflows, but a logit of 1000 costs 1000, and "
+            "beyond the cut there is no slope.",
+        ),
+        Mistake(
+            lambda on_real, on_fake: (
+                -np.mean(np.log(_p(on_fake) + 1e-12)),
+                -np.mean(np.log(_p(on_real) + 1e-12)) - np.mean(np.log(1 - _p(on_fake) + 1e-12)),
+            ),
+            "A small number is added inside the logarithm. It is finite then, but a logit of "
+            "-1000 costs 1000, not 28, and there is no slope.",
+        ),
+        Mistake(
+            lambda on_real, on_fake: (
+                sum(math.log(1 + math.exp(-a)) for a in on_fake) / len(on_fake),
+                sum(math.log(1 + math.exp(-a)) for a in on_real) / len(on_real)
+                + sum(math.log(1 + math.exp(a)) for a in on_fake) / len(on_fake),
+            ),
+            "e^1000 is more than a float can hold. Take the larger of the two exponents out of "
+            "the logarithm.",
+        ),
+        Mistake(
             _losses(d=lambda real, fake: np.mean(_s(-real))),
             "G's loss is right. D's holds the real pictures only; a D that calls everything real "
             "would be perfect. The fakes are missing.",
@@ -493,6 +569,12 @@ def _judge_penalty(function: Callable[..., Any]) -> Iterator[Result]:
             }
         )
         got = function(D, mg.tensor(x), gamma)
+        if any(weight.grad is not None for weight in D.parameters()):
+            raise Wrong(
+                "After the call D's weights have gradients: those of the sum of the logits, which "
+                "D's next backward pass would add to its own. `backward` fills the gradients of "
+                "all leaves; ask for that of the pictures alone."
+            )
         where = f"{count} pictures of {pixels} pixels, gamma {gamma:g}"
         case: dict[str, Any] = {**values, "x": x, "gamma": gamma}
         right = np.asarray(_penalty(**case))
@@ -525,6 +607,10 @@ def _slope(D: Any, real: Any, whole: Callable[[Any], Any], create_graph: bool = 
 
 def _all(logits: Any) -> Any:
     return logits.sum()
+
+
+def _real_loss(logits: Any) -> Any:
+    return nn.BCEWithLogitsLoss()(logits, mg.ones_like(logits))
 
 
 def _of_weights(D: Any, real: Any, gamma: float) -> Any:
@@ -610,6 +696,23 @@ and D is to learn from it: its gradient by D's weights is checked too.
             lambda D, real, gamma: gamma / 2 * (_slope(D, real, _all).sum(axis=1) ** 2).mean(),
             "The elements are added up first and squared afterwards, so that positive and negative "
             "slopes cancel. Square each element first.",
+        ),
+        Mistake(
+            lambda D, real, gamma: gamma / 2 * (_slope(D, real, _all) ** 2).sum(axis=0).mean(),
+            "The axes are exchanged: this adds up over the pictures and averages over the pixels. "
+            "A picture is a row of the gradient.",
+        ),
+        Mistake(
+            lambda D, real, gamma: gamma / 2 * (_slope(D, real, _all).mean(axis=0) ** 2).sum(),
+            "The slopes of the pictures are averaged first and squared afterwards, so opposite "
+            "slopes cancel: D could be steep everywhere. Square first, then average.",
+        ),
+        Mistake(
+            lambda D, real, gamma: (
+                gamma / 2 * (_slope(D, real, _real_loss) ** 2).sum(axis=1).mean()
+            ),
+            "This is the slope of D's loss. Where D is sure of a real picture the loss is flat, "
+            "however steep D is: (7) takes the slope of the logit.",
         ),
         Mistake(
             _of_weights,
@@ -777,6 +880,11 @@ only. D gives logits. Nothing is to be returned; the step is taken many times.
             "there is added: D is also moved so that it takes fakes for real.",
         ),
         Mistake(
+            _game("gxG dyD"),
+            "No gradients are ever emptied, so each player moves along the sum of all that has "
+            "arrived so far; and D also along what G's loss has left in it.",
+        ),
+        Mistake(
             _game("gxG duyD"),
             "G's gradients are never emptied, so from the second step on it moves along the sum of "
             "all gradients so far.",
@@ -839,8 +947,9 @@ only. D gives logits. Nothing is to be returned; the step is taken many times.
         ),
         Mistake(
             _game("zugxdyGD"),
-            "D's gradients are emptied too early: after that G's backward pass, which goes through "
-            "D, has left its own there.",
+            "Between G's backward pass, which leaves gradients in D too, and D's own backward pass "
+            "nothing empties D's gradients. Emptied at another time, before or after, they still "
+            "hold what G's loss has left.",
         ),
         Mistake(
             _game("gzXG cuyD"),
