@@ -153,7 +153,7 @@ def lstm_kernel(cell_step: Callable[..., object], cell_back: Callable[..., objec
 
 
 def _cell_step(gates: Array, before: Array, cell: Array, tanh_cell: Array, h: Array) -> None:
-    """With sigmoid(z) = (1 + tanh(z / 2)) / 2, one tanh does all gates: twice as fast as exp."""
+    """With sigmoid(z) = (1 + tanh(z / 2)) / 2, one call of tanh does all four gates."""
     half = np.array(0.5, gates.dtype)
     size = len(cell)
     np.tanh(gates, out=gates)
