@@ -422,7 +422,9 @@ if __name__ == "__main__":
 
     def drawn(points):
         """Draw the plane as lines of text, with darker letters where there are more points."""
+        # points in each of 13 x 33 boxes; the first line is the top, so it counts along -y
         counts, _, _ = np.histogram2d(-points[:, 1], points[:, 0], (13, 33), [(-2.6, 2.6)] * 2)
+        # letter n for n^2 points or more, so that single points are seen beside crowds
         return ["".join(" .:*#"[int(n)] for n in row) for row in np.minimum(np.sqrt(counts), 4)]
 
     maps = []
@@ -432,6 +434,7 @@ if __name__ == "__main__":
         G_optimizer = Adam(G.parameters(), betas=(0.5, 0.999))
         D_optimizer = Adam(D.parameters(), betas=(0.5, 0.999))
         for step in range(1000):
+            # both rates fall to 0, so that the players come to rest
             D_optimizer.lr = 0.015 * (1 - step / 1000)
             G_optimizer.lr = 0.004 * (1 - step / 1000)
             real = centres[random.integers(0, 8, 64)] + random.normal(0.0, 0.1, (64, 2))

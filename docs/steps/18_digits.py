@@ -486,7 +486,7 @@ if __name__ == "__main__":
     for _ in range(50):
         G(random.normal(size=(200, 10)))  # measures the statistics
     for layer in G.layers:
-        layer.training = False
+        layer.training = False  # means something to a BatchNorm, nothing to the others
     fakes = G(random.normal(size=(8, 10))).data
     print("real digits:")
     show(digits[:8])

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
-from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch
 from PIL import Image
 
 from figures.style import (
@@ -27,7 +27,6 @@ from figures.style import (
 
 Numbers = npt.NDArray[np.floating[Any]]
 MINUS = "\N{MINUS SIGN}"
-SHADES = ["#BBBBBB", "#DDDDDD", "#EEEEEE", "white"]  # D: sure of a fake, ..., sure of real
 
 
 def four_pictures(p: Numbers, q: Numbers, best: Numbers) -> Drawing:
@@ -182,6 +181,7 @@ def game_on_a_line(moments: Sequence[Moment], real: Numbers, line: Numbers) -> D
     first, [before, *_] = grid[0], moments
     label(first, float(real.mean()), 0.5, "real", BLUE, ha="center")
     label(first, float(before.fakes.max()) + 0.1, 0.75, "fakes", VERMILION)
+    label(grid[1], line[-1] - 0.1, 0.72, "histograms:\nnot to scale", GREY, ha="right", fontsize=9)
     label(first, line[-1] - 0.2, before.judged[-1] + 0.07, "D", ha="right")
     for axes in grid[-2:]:
         axes.set_xlabel("number")
@@ -232,24 +232,34 @@ class Map(NamedTuple):
     judged: Numbers
 
 
-def ring(maps: Mapping[str, Map], centres: Numbers, reach: float) -> Drawing:
-    """Points of generators over what their discriminators say, a panel for each game.
+def ring(maps: Mapping[str, Map], centres: Numbers, radius: float, reach: float) -> Drawing:
+    """Points of generators on the map of what their discriminators say, a panel for each moment.
+
+    Lines join places of equal D, as lines of equal height do on a map: at 0.1, 0.2, ..., 0.9.
+    Where D is above 1/2 the ground is white.
 
     Args:
         maps: By title.
         centres: Where the real points lie (K, 2).
+        radius: Of the circles around them.
         reach: The grid goes from minus this to this along both axes.
     """
-    figure, grid = panels(1, len(maps), height=3.2, sharey=True)
+    rows = len(maps) // 2
+    figure, grid = panels(rows, 2, height=2.9 * rows, sharex=True, sharey=True)
     for axes, (title, (fakes, judged)) in zip(grid, maps.items(), strict=True):
         line = np.linspace(-reach, reach, len(judged))
-        axes.contourf(line, line, judged, [0, 0.25, 0.5, 0.75, 1], colors=SHADES)
-        axes.plot(*fakes.T, ".", color=VERMILION, markersize=2)
-        axes.plot(*centres.T, "o", color=BLACK, fillstyle="none", markersize=13, linestyle="")
+        axes.contourf(line, line, judged, [0, 0.5, 1], colors=["#E4E4E4", "white"])
+        heights = np.arange(1, 10) / 10
+        axes.contour(line, line, judged, heights, colors=GREY, linewidths=0.6)
+        axes.plot(*fakes.T, ".", color=VERMILION, markersize=2.5)
+        for centre in centres:
+            axes.add_patch(Circle(tuple(centre), radius, fill=False, color=BLACK, linewidth=1.4))
         axes.set_title(title, fontsize=11)
         axes.set_aspect("equal")
+    for axes in grid[-2:]:
         axes.set_xlabel("first coordinate")
-    grid[0].set_ylabel("second coordinate")
+    for axes in grid[::2]:
+        axes.set_ylabel("second coordinate")
     return figure
 
 
@@ -265,6 +275,7 @@ def drawings(rows: Mapping[str, Numbers]) -> Drawing:
         strips.append(np.concatenate(framed, axis=1))
     height, width = strips[0].shape
     figure, [axes] = panels(height=5.1 * len(strips) * height / width)
+    figure.set_layout_engine("constrained", w_pad=0.1)  # the names keep away from the edge
     axes.imshow(-np.concatenate(strips), cmap="gray", vmin=-1, vmax=1, interpolation="nearest")
     axes.set_yticks([height * (row + 0.5) for row in range(len(rows))], list(rows))
     axes.set_xticks([])
@@ -300,12 +311,17 @@ def part_of_picture(
 def whose_gradient() -> Drawing:
     """Both halves of a step: where numbers go (thin), and where the gradient goes (thick)."""
     figure, grid = panels(2, 1, height=3.9, height_ratios=[1.7, 3])
-    _half(grid[0], "The generator's half: its weights move", moves="G", wanted=1)
-    _half(grid[1], "The discriminator's half: its weights move", moves="D", wanted=0)
+    _half(grid[0], "The generator's half: its weights move", moves="G", wanted="target 1")
+    _half(
+        grid[1],
+        "The discriminator's half: its weights move",
+        moves="D",
+        wanted="fake: target 0\nreal: target 1",
+    )
     return figure
 
 
-def _half(axes: Axes, title: str, moves: str, wanted: int) -> None:
+def _half(axes: Axes, title: str, moves: str, wanted: str) -> None:
     """One half of a step; the player whose weights move has a filled box."""
     axes.set_xlim(0, 10)
     axes.set_ylim(0, 3 if moves == "D" else 1.7)
@@ -316,7 +332,7 @@ def _half(axes: Axes, title: str, moves: str, wanted: int) -> None:
     _box(axes, 2.7, middle, "G", PALE_BLUE if moves == "G" else "white", BLACK)
     _box(axes, 6.2, middle, "D", PALE_BLUE if moves == "D" else "white", BLACK)
     _box(axes, 9.0, middle, "loss", "white", GREY)
-    for start, end, word in ((0.5, 2.7, ""), (2.7, 6.2, "fake"), (6.2, 9.0, f"target {wanted}")):
+    for start, end, word in ((0.5, 2.7, ""), (2.7, 6.2, "fake"), (6.2, 9.0, wanted)):
         _arrow(axes, (start + 0.5, middle + 0.22), (end - 0.5, middle + 0.22), GREY, 1.2)
         label(axes, (start + end) / 2, middle + 0.34, word, GREY, ha="center", va="bottom")
     ways = [(9.0, 6.2), (6.2, 2.7)] if moves == "G" else [(9.0, 6.2)]
@@ -328,8 +344,7 @@ def _half(axes: Axes, title: str, moves: str, wanted: int) -> None:
         label(axes, 4.45, middle - 0.22, "ends here", VERMILION, ha="center", va="top")
         axes.plot([5.55, 5.55], [middle - 0.5, middle + 0.06], color=VERMILION, linewidth=3)
         _box(axes, 2.7, middle + 1.6, "real", "white", GREY)
-        _arrow(axes, (3.3, middle + 1.6), (5.75, middle + 0.5), GREY, 1.2)
-        label(axes, 4.9, middle + 1.35, "target 1", GREY, ha="left", va="bottom")
+        _arrow(axes, (3.18, middle + 1.5), (5.68, middle + 0.5), GREY, 1.2)
 
 
 def _box(axes: Axes, x: float, y: float, word: str, fill: str, edge: str) -> None:
