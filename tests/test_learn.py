@@ -280,7 +280,7 @@ def sized(*pairs, numbers=()):
         Result("dL/dx", got, x, f"case {i}", inputs={"x": x, "axis": i})
         for i, (got, x) in enumerate(pairs)
     ]
-    return explain(results, Known(numbers=frozenset(numbers)))
+    return explain(results, Known(is_written=lambda what, number: number in numbers))
 
 
 def test_what_only_the_right_inputs_have_is_told():
@@ -291,6 +291,61 @@ def test_what_only_the_right_inputs_have_is_told():
     assert written in sized((A, A), (M**2 + 7, M), numbers=[3])
     assert "is 3" not in sized((A, A), (M**2 + 7, M), numbers=[0])
     assert "only" not in told((0, (A, A)), (1, (M**2 + 7, M)), (2, (N**2, N)))
+    several = sized((A + 7, A), (A, A), (A, A), (M**2 + 7, M), (N**2, N))
+    assert "only" not in several  # no length is that of both right inputs alone
+    line = np.ones((4, 1)) * [[0.3]]
+    both = [Result("y", x, x, "a", inputs={"x": x, "w": x}) for x in (line,)]
+    both += [Result("y", x**2 + 7, x, "b", inputs={"x": x, "w": x}) for x in (A, M)]
+    assert "only" not in explain(both)  # an axis of x is 1, and one of w
+
+
+def squares(x):
+    """Return the sum of the squares."""
+    return (x**2).sum()
+
+
+LENGTHS = Values(truth=squares, needs=("x",), cases=tuple(draw(n, x=(n,)) for n in (3, 4, 5)))
+
+
+@pytest.mark.parametrize(
+    ("body", "is_written"),
+    [
+        ("sum(x[i] ** 2 for i in range(3))", True),
+        ("x[:3] @ x[:3]", True),
+        ("(x[0] ** 2 + x[1] ** 2 + x[2] ** 2) * 3 / 3", False),
+        ("abs(x[0] ** 3) ** (2 / 3) + x[1] ** 2 + x[2] ** 2", False),
+    ],
+)
+def test_a_number_is_said_to_stand_for_a_length_if_the_length_in_its_place_is_right(
+    body, is_written
+):
+    exercise = Exercise(**{**vars(made_up(LENGTHS)), "answer": squares})
+    said = checking.judged(
+        exercise, load(f"def squares(x):\n    return {body}\n")["squares"]
+    ).message
+    assert ("this number is written in the function" in said) == is_written
+
+
+def test_small_numbers_are_compared_to_as_many_digits():
+    small = 1e-4 * A
+    assert told((0, (small, small + 1e-11))) == ""
+    assert "right for" in told((0, (A, A)), (1, (np.round(1e-3 * M / 7, 6), 1e-3 * M / 7)))
+    assert "multiplied" not in explain([Result("t", 2e-5, 5e-5, inputs={"call": 1e-6})])
+    assert told((0, (0 * A, 1e-11 * A)), (1, (1e-11 * M, 0 * M))) == ""  # of a central difference
+
+
+@pytest.mark.parametrize(("share", "digits"), [(1e-4, 3), (3e-5, 4), (4e-6, 5)])
+def test_what_is_right_but_for_its_last_digits_is_told(share, digits):
+    inexact = A * (1 + share * np.sign(np.arange(9).reshape(3, 3) - 4.5))
+    assert f"dL/dx is right to {digits} digits only." in told((0, (inexact, A)))
+    assert f"dL/dx is right to {digits} digits only." in told((0, ((1 + share) * A, A)))
+    assert "digits only" not in told((0, (inexact, A)), (1, (M**2, M)))
+
+
+def test_float64_is_said_to_be_that_of_the_arguments_only_if_it_is():
+    for given, is_said in ({"n": 10}, False), ({"x": A}, True), ({"x": A > 1}, False):
+        said = explain([Result("the bias", np.float32(2.5), 2.5, inputs=given)])
+        assert "is float32; expected float64" in said and ("arguments" in said) == is_said
 
 
 def test_swapped_results_are_recognised():
@@ -523,7 +578,7 @@ def answer_to_all(x):
 
 def made_up(judge):
     return Exercise(
-        "9.1", 9, "Made up", 1, 1, "A task.", ("a", "b"), answer_to_all, judge, (), "Next: rest."
+        "99.1", 99, "Made up", 1, 1, "A task.", ("a", "b"), answer_to_all, judge, (), "Next: rest."
     )
 
 
@@ -536,7 +591,7 @@ def test_a_judge_may_speak_for_itself():
     exercise = made_up(judge)
     assert checking.judged(exercise, answer_to_all).right
     report = checking.judged(exercise, lambda x: 41.0 + x)
-    assert repr(report) == "9.1 Not yet. It must not depend on x."
+    assert repr(report) == "99.1 Not yet. It must not depend on x."
 
 
 def test_a_judge_that_cannot_use_a_result_says_so():
@@ -591,6 +646,54 @@ def test_values_of_several_results_are_judged_each():
     report = checking.judged(exercise, lambda x: (min(x), min(x)))
     assert report.message.startswith("The smallest is right. The largest")
     assert "on 2 inputs" in checking.judged(exercise, lambda x: (min(x), max(x))).message
+
+
+def test_both_verdicts_count_the_same_inputs():
+    same = draw(0, x=(3,))
+    judge = Values(truth=lambda x: 42.0 + 0 * x, needs=("x",), cases=(same, same, draw(1, x=(4,))))
+    assert "on 3 inputs" in checking.judged(made_up(judge), answer_to_all).message
+    wrong = checking.judged(made_up(judge), lambda x: (40.0 + 2 * (len(x) == 3)) + 0 * x)
+    assert "right for 2 of 3 inputs" in wrong.message
+
+
+def test_gradients_that_are_left_switched_off_are_told_and_switched_on_again():
+    def judge(function):
+        x = mg.tensor(1.0, requires_grad=True)
+        yield Result("y", function(x).item(), 42.0)
+        (x * x).backward()  # the judge's own work, which fails with gradients switched off
+
+    def leaving(x):
+        mg.no_grad().__enter__()
+        return 42.0 + 0 * x
+
+    exercise = made_up(judge)
+    said = checking.judged(exercise, leaving)
+    assert not said and said.message.startswith("After the call gradients are still switched off")
+    assert mg.is_grad_enabled() and checking.judged(exercise, answer_to_all).right
+    with mg.no_grad():
+        assert checking.judged(exercise, answer_to_all).right
+        assert not mg.is_grad_enabled()
+
+
+def test_a_mistake_is_not_guessed_from_the_type_of_an_error():
+    def judge(function):
+        yield Result("the answer", function(A[:2]), A[:2])
+
+    mistake = Mistake(lambda x: x + A[:, :2], "The columns do not fit.")
+    exercise = Exercise(**{**vars(made_up(judge)), "mistakes": (mistake,)})
+    assert "The columns" in checking.judged(exercise, lambda x: x * A[:, :2]).message
+    other = checking.judged(exercise, lambda x: x * A[:, :1].T[:, :2]).message
+    assert "could not be broadcast" in other and "The columns" not in other
+
+
+def test_that_a_result_was_of_no_use_is_said_where_there_is_nothing_else_to_say():
+    def judge(function):
+        got = function(1.0)
+        yield Result("the answer", got, 42.0)
+        got.shape  # noqa: B018
+
+    report = checking.judged(made_up(judge), lambda x: [x])
+    assert "of type list" in report.message and "could not use" not in report.message
 
 
 # --- in Python --------------------------------------------------------------------------------

@@ -8,18 +8,33 @@ import os
 import re
 import sys
 import warnings
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from types import FunctionType
 from typing import Any, TypeVar, overload
 
 import numpy as np
 
+from minigrad.grad_mode import enable_grad, is_grad_enabled
 from minigrad.learn.exercise import LEVELS, Exercise, exercises, find
 from minigrad.learn.faults import Known, explain, is_close, listed, sentences
 from minigrad.learn.judges import DIGITS, CallFailedError, Result, Rule, Wrong
-from minigrad.learn.relations import is_numeric
-from minigrad.learn.source import ends_without_return, file_of, is_empty, numbers_in, raised
+from minigrad.learn.relations import features, is_numeric
+from minigrad.learn.source import (
+    UNUSABLE,
+    ends_without_return,
+    file_of,
+    is_empty,
+    numbers_in,
+    raised,
+    with_number,
+)
 
+LEFT_OFF = (
+    "After the call gradients are still switched off, for all that is computed later. Write "
+    "`with mg.no_grad():`, whose end switches them on again."
+)
 NOTHING: Any = object()  # no function given: None may be what a learner's name holds by mistake
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -61,7 +76,7 @@ class Run:
 
     results: list[Result] = field(default_factory=list)
     fault: str = ""
-    kind: str = ""  # the error without its numbers, or the judge's own words
+    kind: str = ""  # the error without addresses, or the judge's own words
     is_raised: bool = False  # by the function, or by what it returned
 
     def is_like(self, other: Run) -> bool:
@@ -148,11 +163,42 @@ def _explained(exercise: Exercise, function: Any, mine: Run) -> str:
     known = Known(
         functools.partial(judge.remark, function) if isinstance(judge, Rule) else lambda _: "",
         mine.is_raised,
-        numbers_in(function),
+        functools.partial(_is_written, exercise, function),
         ends_without_return(function),
     )
     wrong = explain(mine.results, known)
-    return " ".join(filter(None, [wrong, mine.fault if mine.is_raised or not wrong else ""]))
+    is_said = mine.is_raised and not mine.fault.startswith(UNUSABLE.partition("{")[0])
+    return " ".join(filter(None, [wrong, mine.fault if is_said or not wrong else ""]))
+
+
+def _is_written(exercise: Exercise, function: Any, what: str, number: Any) -> bool:
+    """Whether a function is right once a number in its code is taken from its arguments.
+
+    Args:
+        exercise: Whose function it is.
+        function: The learner's.
+        what: A length or an argument, as `features` calls it.
+        number: Its value where the function is right, perhaps written there.
+    """
+    if not isinstance(function, FunctionType) or number not in numbers_in(function):
+        return False
+    names = inspect.signature(exercise.answer).parameters
+
+    @functools.wraps(function)
+    def mended(*arguments: Any) -> Any:
+        given = Result("", None, None, inputs=dict(zip(names, arguments, strict=False)))
+        value = features(given).get(what, number)
+        if not value > 1:  # a step of 0 would end no loop
+            return function(*arguments)
+        return with_number(function, number, type(number)(value))(*arguments)
+
+    before, after = run(exercise, function).results, run(exercise, mended).results
+    if len(after) < len(before):
+        return False
+    pairs = [(old, new) for old, new in zip(before, after, strict=False) if what in features(new)]
+    wrong = [new for old, new in pairs if not is_close(old.got, old.expected)]
+    larger = [new for new in wrong if features(new)[what] > 1]
+    return bool(larger) and all(is_close(new.got, new.expected) for new in larger)
 
 
 def run(exercise: Exercise, function: Any) -> Run:
@@ -162,32 +208,38 @@ def run(exercise: Exercise, function: Any) -> Run:
         found.fault = found.kind = fault
         return found
     limit = sys.getrecursionlimit()
-    try:
-        with np.errstate(all="ignore"), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the message says what NumPy would warn of
-            for result in exercise.judge(function):
-                found.results.append(result)
-    except Wrong as verdict:
-        found.fault = found.kind = str(verdict)
-    except BrokenPipeError:  # of a learner's print: the command line prints no more, and goes on
-        raise
-    except (Exception, SystemExit) as error:
-        called = isinstance(error, CallFailedError)
-        cause = error.__cause__ or error if called else error
-        found.kind = re.sub(r"\d+", "", f"{type(cause).__name__}: {cause}")
-        found.is_raised = True
-        if called:
-            line = raised(cause, file_of(function), "The function raised {}.")
-            found.fault = f"{line} It was called with {error}." if str(error) else line
-        else:
-            found.fault = raised(cause, file_of(function))
-    finally:
-        sys.setrecursionlimit(limit)  # which a learner's function may have raised
+    with enable_grad():
+        try:
+            with np.errstate(all="ignore"), warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # the message says what NumPy would warn of
+                for result in exercise.judge(function):
+                    found.results.append(result)
+        except Wrong as verdict:
+            found.fault = found.kind = str(verdict)
+        except BrokenPipeError:  # of a learner's print: the command line prints no more, goes on
+            raise
+        except (Exception, SystemExit) as error:
+            _note(found, error, file_of(function))
+        finally:
+            sys.setrecursionlimit(limit)  # which a learner's function may have raised
+        if not is_grad_enabled():  # so nothing that was computed afterwards counts
+            return Run(fault=LEFT_OFF, kind=LEFT_OFF)
     for i, stored in enumerate(exercise.torch[: len(found.results)]):
         result = found.results[i]
         right = np.asarray(stored, np.float64).reshape(np.shape(result.expected))
         found.results[i] = replace(result, expected=right)
     return found
+
+
+def _note(found: Run, error: BaseException, file: str) -> None:
+    """Note what a learner's function, or the judge with what it returned, raised."""
+    called = isinstance(error, CallFailedError)
+    cause = error.__cause__ or error if called else error
+    found.kind = re.sub(r"0x[0-9a-f]+", "", f"{type(cause).__name__}: {cause}")
+    found.is_raised = True
+    found.fault = raised(cause, file, "The function raised {}." if called else UNUSABLE)
+    if called and str(error):
+        found.fault += f" It was called with {error}."
 
 
 def _signature(exercise: Exercise, function: Any) -> str:
@@ -219,13 +271,14 @@ def _praise(exercise: Exercise, results: list[Result]) -> str:
     names = list(dict.fromkeys(result.name for result in results))
     results_are = listed(names) if len(names) < 4 else f"All {len(names)} results"
     verb = "agree" if len(names) > 1 else "agrees"
-    places = {result.where for result in results if result.where}
+    inputs = Counter(result.name for result in results if result.where)
+    count = max(inputs.values(), default=0)
     against = [exercise.against or getattr(exercise.judge, "against", "")]
     against += ["with PyTorch's values"] * bool(exercise.torch)
     joined = (", and " if "," in against[0] else " and ").join(against)
-    inputs = f", on {len(places)} inputs" if len(places) > 1 else ""
+    on = f", on {count} inputs" if count > 1 else ""
     digits = f", to {DIGITS} digits" if any(map(_is_rounded, results)) else ""
-    what = f"{results_are} {verb} with {joined}{inputs}{digits}."
+    what = f"{results_are} {verb} with {joined}{on}{digits}."
     return f"{sentences(what)} {exercise.after}"
 
 

@@ -24,13 +24,13 @@ class Known:
     Args:
         remark: What the judge can say of a wrong result, by its name; "" for nothing.
         is_cut: Whether a call failed, so that further results are missing.
-        numbers: The numbers that its code contains.
+        is_written: Whether a number in its code stands for a length or an argument.
         ends_without_return: Whether a way through it returns nothing.
     """
 
     remark: Callable[[str], str] = lambda _: ""
     is_cut: bool = False
-    numbers: frozenset[Any] = frozenset()
+    is_written: Callable[[str, Any], bool] = lambda what, value: False
     ends_without_return: bool = False
 
 
@@ -84,7 +84,7 @@ def explain(results: Sequence[Result], known: Known | None = None) -> str:
     faulty = [r for r in mine if r in wrong and _kind(r, results, known)]
     bad = [r for r in mine if r in wrong and r not in faulty]
     found = known.remark(first.name) or relation(bad, good, not faulty and not known.is_cut)
-    some = _some(good, bad, len(mine) - len(good), found, known.numbers)
+    some = _some(good, bad, len(mine) - len(good), found, known.is_written)
     return sentences(f"{praise}{some}{found or _count(first, some)}{_example(first)}{too}")
 
 
@@ -102,8 +102,9 @@ def listed(names: Sequence[str]) -> str:
 
 
 def sentences(text: str) -> str:
-    """Begin each sentence with a capital, where it begins with an article."""
-    return re.sub(r"(^|[.?] )the ", r"\1The ", text)
+    """Begin each sentence with a capital, where it begins with no name of something in code."""
+    first = r"(^|[.?] )(the|whether|each|every|all|what|how) "
+    return re.sub(first, lambda found: f"{found[1]}{found[2].capitalize()} ", text)
 
 
 # --- all results, in another order ------------------------------------------------------------
@@ -173,8 +174,13 @@ def _kind(result: Result, results: Sequence[Result], known: Known) -> str:
     if values.dtype.kind in "iu" and np.any(expected != np.round(expected)):
         return f"{name} consists of integers ({values.dtype}){where}; expected float64 numbers."
     if values.dtype.itemsize < 8 and values.dtype.kind == "f":
-        return f"{name} is {values.dtype}{where}; expected float64, as the arguments are."
+        return f"{name} is {values.dtype}{where}; expected float64{_as_given(result)}."
     return ""
+
+
+def _as_given(result: Result) -> str:
+    arrays = [x for x in result.inputs.values() if isinstance(x, np.ndarray)]
+    return ", as the arguments are" if any(x.dtype == np.float64 for x in arrays) else ""
 
 
 NOT_FINITE = {
@@ -230,13 +236,17 @@ def _shape(result: Result, results: Sequence[Result]) -> str:
 
 
 def _some(
-    good: Sequence[Result], bad: Sequence[Result], wrong: int, found: str, numbers: frozenset[Any]
+    good: Sequence[Result],
+    bad: Sequence[Result],
+    wrong: int,
+    found: str,
+    is_written: Callable[[str, Any], bool],
 ) -> str:
     """For which inputs a result is right, where it is right for some; "" where for none."""
     name, total = bad[0].name, len(good) + wrong
     if not good or not good[0].where or good[0].where == bad[0].where:
         return ""
-    only = only_where(good, bad, numbers)
+    only = only_where(good, bad, is_written)
     share = f"{name} is right for {len(good)} of {total} inputs, as {good[0].where}. {only}".strip()
     if not found:
         return share

@@ -15,7 +15,9 @@ import numpy as np
 from minigrad.learn.judges import DIGITS, Array, Result
 
 WITHIN = 10.0**-DIGITS
-TINY = 1e-9  # what rounding leaves of a 0, of the largest number or of 1
+TINY = 1e-9  # what rounding leaves of a 0, of the largest number
+ROUGH = 1e-3  # the part of a number by which it may err and still be nearly right
+LEAST = 1e-3  # smaller numbers have fewer digits: a central difference errs by 1e-9 where all is 0
 Pairs = Sequence[tuple[Array, Array]]  # what came, and what is right
 
 
@@ -30,13 +32,14 @@ def relation(bad: Sequence[Result], good: Sequence[Result], is_all: bool) -> str
     name, pairs = bad[0].name, _pairs(bad)
     single = all(right.size == 1 for _, right in pairs)
     everywhere = "" if single else " everywhere"
-    if all(near(got, 0 * right, TINY) for got, right in pairs):
+    if all(_is_zero(got, right) for got, right in pairs):
         return f"{name} is 0{everywhere}."
     if all(near(got, -right) for got, right in pairs):
         return f"{name} has the wrong sign{everywhere}."
     if message := _factor(name, pairs) or _input(name, bad) or _whole(name, pairs):
         return message
-    if message := _factor_by_line(name, pairs):
+    nearly = _nearly(name, pairs)
+    if not nearly and (message := _factor_by_line(name, pairs)):
         return message
     if is_all and (message := _move(name, _pairs([*bad, *good]))):
         return message
@@ -46,11 +49,26 @@ def relation(bad: Sequence[Result], good: Sequence[Result], is_all: bool) -> str
         if all(near(each, np.full_like(each, gap)) for each in gaps):
             every = name if single else f"Every number of {name}"
             return f"{every} is {abs(gap):.6g} too {'large' if gap > 0 else 'small'}."
-    return ""
+    return nearly
 
 
 def _pairs(results: Sequence[Result]) -> Pairs:
     return [(np.asarray(r.got, np.float64), np.asarray(r.expected, np.float64)) for r in results]
+
+
+def _is_zero(got: Array, right: Array) -> bool:
+    """Whether nothing but what rounding leaves of a 0 came."""
+    largest = np.abs(right).max()
+    return bool(np.isfinite(largest) and np.abs(got).max() <= TINY * largest)
+
+
+def _nearly(name: str, pairs: Pairs) -> str:
+    """The right numbers, each to three digits or more."""
+    errors = [np.abs(got / right - 1)[apart(got, right)] for got, right in pairs]
+    error = float(np.max(np.concatenate(errors)))
+    if not error < 0.5 * ROUGH:
+        return ""
+    return f"{name} is right to {int(-np.log10(2 * error))} digits only."
 
 
 def _factor(name: str, pairs: Pairs) -> str:
@@ -63,7 +81,7 @@ def _factor(name: str, pairs: Pairs) -> str:
             return ""
         factors.append(factor)
     first, single = factors[0], all(right.size == 1 for _, right in pairs)
-    if single and len(pairs) == 1:
+    if (single and len(pairs) == 1) or np.allclose(factors, 1, rtol=0, atol=ROUGH):
         return ""
     every = name if single else f"Every number of {name}"
     if np.allclose(factors, first, rtol=WITHIN, atol=0):
@@ -174,38 +192,47 @@ def _whole(name: str, pairs: Pairs) -> str:
 # --- for which inputs ---------------------------------------------------------------------------
 
 
-def only_where(good: Sequence[Result], bad: Sequence[Result], written: frozenset[Any]) -> str:
+LENGTH = "the length of"
+
+
+def only_where(
+    good: Sequence[Result], bad: Sequence[Result], is_written: Callable[[str, Any], bool]
+) -> str:
     """What all inputs with right results have in common, and no other has.
 
     Args:
         good: The right results.
         bad: The wrong ones.
-        written: The numbers that the learner's function contains.
+        is_written: Whether a number in the learner's function stands for a length or an argument:
+            what it is, and the number.
     """
-    kept = _features(good[0])
+    kept = features(good[0])
     for result in good[1:]:
-        kept = {key: x for key, x in kept.items() if _features(result).get(key) == x}
+        kept = {key: x for key, x in kept.items() if features(result).get(key) == x}
     for result in bad:
-        kept = {key: x for key, x in kept.items() if _features(result).get(key) != x}
+        kept = {key: x for key, x in kept.items() if features(result).get(key) != x}
     for what, value in kept.items():
-        if value in written and value not in (0, 1):
+        if value not in (0, 1) and is_written(what, value):
             return (
                 f"It is right only where {what} is {value}, and this number is written in the "
                 "function: take it from the arguments instead."
             )
-    for what, value in kept.items():
-        if len(good) > 1 or value in (0, 1) or isinstance(value, str):
-            return f"It is right only where {what} is {value}."
-    return ""
+    ones = [what for what, value in kept.items() if what.startswith(LENGTH) and value == 1]
+    plain = ones or [what for what, value in kept.items() if value in (0, 1)] or [*kept]
+    value = kept.get(plain[0]) if plain else None
+    is_special = value in (0, 1) or isinstance(value, str)
+    if len(plain) != 1 or not (is_special or (isinstance(value, int) and len(good) > 1)):
+        return ""  # one length of many, for one input of a few, may be chance
+    return f"Among these inputs it is right only where {plain[0]} is {value}."
 
 
-def _features(result: Result) -> dict[str, Any]:
+def features(result: Result) -> dict[str, Any]:
     """Lengths and single numbers or words of what a function was given, by what they are."""
     found: dict[str, Any] = {}
     for name, value in result.inputs.items():
         if isinstance(value, np.ndarray):
-            axes = [f"the length of axis {i} of {name}" for i in range(value.ndim)]
-            names = axes if value.ndim > 1 else [f"the length of {name}"] * value.ndim
+            axes = [f"{LENGTH} axis {i} of {name}" for i in range(value.ndim)]
+            names = axes if value.ndim > 1 else [f"{LENGTH} {name}"] * value.ndim
             found |= {each: n for each, n in zip(names, value.shape, strict=True)}
         elif isinstance(value, bool | int | float | str):
             found[name] = value
@@ -225,9 +252,9 @@ def is_numeric(value: Any) -> bool:
 
 
 def apart(got: Array, right: Array, within: float = WITHIN) -> Array:
-    """Which elements differ by more than a part of the largest number, or of 1."""
+    """Which elements differ by more than a part of the largest number."""
     finite = np.abs(right[np.isfinite(right)])
-    scale = max(1.0, float(finite.max(initial=0)))
+    scale = max(LEAST, float(finite.max(initial=0)))
     with np.errstate(invalid="ignore", over="ignore"):  # infinity minus infinity
         same = (got == right) | (np.abs(got - right) <= within * scale)
     return ~(same | (np.isnan(got) & np.isnan(right)))

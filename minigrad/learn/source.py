@@ -7,7 +7,7 @@ import inspect
 import linecache
 import traceback
 from collections.abc import Iterator
-from types import CodeType
+from types import CodeType, FunctionType
 from typing import Any
 
 UNUSABLE = "The check stopped with {}: it could not use what the function returned."
@@ -72,6 +72,27 @@ def _constants(code: CodeType) -> Iterator[Any]:
             yield from value
         else:
             yield value
+
+
+def with_number(function: FunctionType, old: Any, new: Any) -> FunctionType:
+    """The function with one number in place of another, everywhere in its code."""
+    copied = FunctionType(
+        _with_constant(function.__code__, old, new),
+        function.__globals__,
+        function.__name__,
+        function.__defaults__,
+        function.__closure__,
+    )
+    copied.__kwdefaults__ = function.__kwdefaults__
+    return copied
+
+
+def _with_constant(value: Any, old: Any, new: Any) -> Any:
+    if isinstance(value, CodeType):
+        return value.replace(co_consts=_with_constant(value.co_consts, old, new))
+    if isinstance(value, tuple):
+        return tuple(_with_constant(each, old, new) for each in value)
+    return new if type(value) is type(old) and value == old else value
 
 
 def raised(error: BaseException, file: str, elsewhere: str = UNUSABLE) -> str:

@@ -299,9 +299,9 @@ MODULE = _by_name(
 LAYERS = _by_name(
     {
         "x * mg.sigmoid(x)": "SiLU silu Swish swish",
-        "mg.log1p(mg.exp(x))": "Softplus softplus",
-        "-mg.log1p(mg.exp(-x))": "LogSigmoid logsigmoid",
-        "mg.where(x > 0, x, mg.exp(x) - 1)": "ELU elu",
+        "mg.maximum(x, 0) + mg.log1p(mg.exp(-abs(x)))": "Softplus softplus",
+        "mg.minimum(x, 0) - mg.log1p(mg.exp(-abs(x)))": "LogSigmoid logsigmoid",
+        "mg.where(x > 0, x, mg.exp(mg.where(x > 0, 0, x)) - 1)": "ELU elu",
         "x / (1 + abs(x))": "Softsign softsign",
         "x - mg.tanh(x)": "Tanhshrink tanhshrink",
         "x.clip(0, 6)": "ReLU6 relu6",
