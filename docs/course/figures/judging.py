@@ -82,7 +82,7 @@ def gallery_of_digits(games: Mapping[str, tuple[Images, Numbers]]) -> Drawing:
     Args:
         games: By title: images (N, 28, 28), and the losses of G and D after each step (steps, 2).
     """
-    figure, grid = panels(len(games), 2, height=1.8 * len(games), width_ratios=(2, 1))
+    figure, grid = panels(len(games), 2, height=1.5 * len(games), width_ratios=(2, 1))
     top = 1.15 * max(float(_smooth(losses).max()) for _, losses in games.values())
     for row, (title, (images, losses)) in enumerate(games.items()):
         left, right = grid[2 * row : 2 * row + 2]
@@ -134,33 +134,32 @@ def clouds(samples: Mapping[str, Numbers]) -> Drawing:
 
 
 def pairing_by_turning(
-    first: Numbers, second: Numbers, angles: Numbers, costs: Numbers, lowest: float
+    first: Numbers, partners: Mapping[str, Numbers], angles: Numbers, costs: Numbers
 ) -> Drawing:
-    """Two clouds whose points are paired in many ways, and what each way costs.
+    """Two clouds whose points are paired in two ways, and what every way costs.
 
     Args:
         first: Points (N, 2).
-        second: Their partners (N, 2) in the cheapest of these pairings.
+        partners: By title: their partners (N, 2) in the other cloud.
         angles: In degrees, by which the second cloud's numbers are turned before they are paired.
         costs: The mean squared distance between partners, for each angle.
-        lowest: The Frechet distance of the two clouds.
     """
-    figure, (left, right) = panels(1, 2, height=2.8)
-    for a, b in zip(first, second, strict=True):
-        left.plot([a[0], b[0]], [a[1], b[1]], color=GREY, linewidth=0.7)
-    left.plot(*first.T, "o", color=BLUE, markersize=4)
-    left.plot(*second.T, "s", color=VERMILION, markersize=3.5)
-    left.set_aspect("equal", adjustable="datalim")
-    left.set_title("partners at the lowest cost")
-    left.set_xlabel("first coordinate")
-    left.set_ylabel("second coordinate")
-    right.plot(angles, costs, color=BLUE)
-    right.axhline(lowest, color=VERMILION, linestyle="--")
-    label(right, angles[0], 0.96 * lowest, "Fréchet distance", VERMILION, va="top")
-    right.set_title("every angle is a pairing")
-    right.set_xlabel("angle (degrees)")
-    right.set_ylabel("mean squared distance")
-    right.set_ylim(bottom=0)
+    figure, grid = panels(1, len(partners) + 1, height=2.6)
+    for axes, (title, second) in zip(grid, partners.items(), strict=False):
+        for a, b in zip(first, second, strict=True):
+            axes.plot([a[0], b[0]], [a[1], b[1]], color=GREY, linewidth=0.7)
+        axes.plot(*first.T, "o", color=BLUE, markersize=4)
+        axes.plot(*second.T, "s", color=VERMILION, markersize=3.5)
+        axes.set_aspect("equal", adjustable="datalim")
+        axes.set_title(title)
+        axes.set_xticks([])
+        axes.set_yticks([])
+    grid[-1].plot(angles, costs, color=BLUE)
+    grid[-1].set_title("all angles")
+    grid[-1].set_xlabel("angle (degrees)")
+    grid[-1].set_ylabel("mean squared distance")
+    grid[-1].set_xticks([-180, 0, 180])
+    grid[-1].set_ylim(bottom=0)
     return figure
 
 
