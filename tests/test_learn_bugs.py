@@ -9,6 +9,7 @@ import pytest
 import minigrad as mg
 from minigrad.learn import check
 from minigrad.learn.exercise import find
+from minigrad.messages import hints
 
 
 def judge(number, changes):
@@ -126,6 +127,24 @@ def test_another_way_is_right(number, changes):
             "which",
         ),
         ("B.8", {DRAW: "    generator.training = False\n" + DRAW}, "outermost module's flag"),
+        (
+            "B.8",
+            {
+                DRAW: "    was = generator.training\n    generator.eval()\n"
+                "    generator.requires_grad_(False)\n" + DRAW,
+                END: "    generator.train(was)\n" + END,
+            },
+            "0.weight no longer requires a gradient",
+        ),
+        (
+            "B.8",
+            {
+                DRAW: "    was = generator.training\n    generator.eval()\n"
+                "    mg.no_grad().__enter__()\n    if True:\n",
+                END: "    generator.train(was)\n" + END,
+            },
+            "gradients are still switched off",
+        ),
         ("B.8", {"generator(z)": "generator(z[:1])"}, "needs more than 1 value"),
         (
             "B.8",
@@ -150,9 +169,31 @@ def test_another_way_is_right(number, changes):
         ("B.9", {LOSS: LOSS.replace("of_real + of_fake", "(of_real + of_fake).item()")}, "No way"),
         ("B.9", {LOSS: SOFTPLUS.format("mg.log1p(mg.exp(x))")}, "right up to logits of about 88"),
         ("B.9", {LOSS: LOSS.replace("\n", ".detach()\n")}, "dL/d(on_fake) is None"),
+        (
+            "B.9",
+            {LOSS: SOFTPLUS.format("mg.where(x > 30, x, mg.log(1 + mg.exp(x)))")},
+            "also the one that is not chosen",
+        ),
+        (
+            "B.9",
+            {
+                LOSS: SOFTPLUS.format(
+                    "mg.where(x > 0, x + mg.log(1 + mg.exp(-x)), mg.log1p(mg.exp(x)))"
+                )
+            },
+            "its gradient is NaN",
+        ),
         ("B.10", {**LIST, BACK: "", CLIP: f"{CLIP}\n{BACK}"}, "was called before `backward`"),
         ("B.10", {"SGD(weights": "SGD(rnn.parameters()"}, "In the first step the gradients are"),
         ("B.10", {**LIST, "losses, lengths\n": "losses\n"}, "has to return two lists"),
+        ("B.10", {**LIST, "    return": "        return"}, "where does `return` stand"),
+        ("B.10", {**LIST, CLIP: CLIP.replace("1.0", "1e9")}, "a length that none of them exceeds"),
+        ("B.10", {**LIST, BACK: BACK + "        optimizer.zero_grad()\n"}, "never move"),
+        (
+            "B.10",
+            {**LIST, CLIP: CLIP.replace("weights", "[p for p in weights if p.ndim > 1]")},
+            "Only the matrices",
+        ),
         (
             "B.10",
             {**LIST, CLIP: CLIP.replace("norm_", "value_", 1)},
@@ -168,6 +209,11 @@ def test_another_way_is_right(number, changes):
         ("B.11", {"append(d_loss.item())": "append(d_loss)"}, "Tensors"),
         (
             "B.11",
+            {"generator(z).detach()": "generator(z)", "    " + OF_D: EMPTY_D + "    " + OF_D},
+            "The discriminator is right now. But without the detach",
+        ),
+        (
+            "B.11",
             {
                 "g_optimizer = mg.optim.SGD(generator.parameters(), lr=0.5)": "both = [*generator"
                 ".parameters(), *discriminator.parameters()]",
@@ -181,3 +227,23 @@ def test_another_way_is_right(number, changes):
 def test_a_wrong_answer_reads_why(number, changes, words):
     report = judge(number, changes)
     assert not report.right and words in report.message, report
+
+
+@pytest.mark.parametrize("number", ["B.7", "B.11"])
+def test_an_error_in_the_discriminators_turn_is_not_taken_for_one_in_the_generators(number):
+    cut = {"d_loss.backward()": "d_loss.detach().backward()"}
+    said = judge(number, cut).message
+    assert "until then nobody had moved" in said and "Perhaps" not in said
+
+
+def test_what_minigrad_proposes_for_softplus_mends_b9():
+    for sign, name in (("", "softplus"), ("-", "logsigmoid")):
+        softplus = f"{sign}(lambda x: {hints.LAYERS[name]})({sign}x)"
+        report = judge("B.9", {LOSS: SOFTPLUS.format(softplus)})
+        assert report.right, report
+
+
+def test_what_minigrad_proposes_for_elu_has_a_finite_slope():
+    x = mg.tensor([-1000.0, 0.0, 1000.0], requires_grad=True)
+    eval(hints.LAYERS["elu"], {"mg": mg, "x": x}).sum().backward()
+    assert x.grad.numpy().tolist() == [0, 1, 1]

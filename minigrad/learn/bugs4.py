@@ -119,14 +119,15 @@ first.
         ),
         Mistake(
             step_by("xybDG"),
-            "Both losses go back together, so the discriminator gets the gradient of the "
-            "generator's loss as well, which asks it to be deceived. Each loss belongs to one "
-            "player; and the generator is to play against the discriminator that has just moved.",
+            "Both losses have gone back before anybody moves, so the discriminator gets the "
+            "gradient of the generator's loss as well, which asks it to be deceived. Each loss "
+            "belongs to one player; and the generator is to play against the discriminator that "
+            "has just moved.",
         ),
         Mistake(
             step_by("xybDG", cut=""),
-            "Both losses go back together, to both players: each follows the sum of what it wants "
-            "and what its opponent wants. Each loss belongs to one player.",
+            "Both losses have gone back, to both players, before anybody moves: each follows the "
+            "sum of what it wants and what its opponent wants. Each loss belongs to one player.",
         ),
         Mistake(
             step_by("xygGxdD"),
@@ -205,7 +206,8 @@ TRAIN = Exercise(
 This loop trains a GAN. There are two optimizers, each with its own player's weights; the fakes are
 detached; every `step` is followed by `zero_grad`, as in many good programs. When the fakes are as
 good as the real examples, the discriminator should say 1/2 of every one. This one says 2/3. The
-check lets tiny players play, G(z) = a z + b against D(x) = w x + c. Find the bug and mend it.
+check lets tiny players play, G(z) = a z + b against D(x) = w x + c. Find the bug and mend it; the
+discriminator stays first.
 """,
     hints=(
         "Print `discriminator.weight.grad` at the top of the loop, before anything is computed. "
@@ -255,6 +257,16 @@ check lets tiny players play, G(z) = a z + b against D(x) = w x + c. Find the bu
             train_by("dDxgGy", cut=""),
             "Without the detach each player's gradients hold what the other's loss has left there: "
             "the first bug is still in, and a second one has come.",
+        ),
+        Mistake(
+            train_by("xydDgG", cut=""),
+            "The discriminator is right now. But without the detach its loss goes back into the "
+            "generator too, which follows both losses, and one of them asks it to be found out.",
+        ),
+        Mistake(
+            train_by("xygGxydD"),
+            "Each player now has its own gradient, but the generator moves first. Both orders are "
+            "in use; this loop was to begin with the discriminator.",
         ),
         Mistake(
             train_by("dDxgGy", cut="dh"),

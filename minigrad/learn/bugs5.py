@@ -83,6 +83,13 @@ def _judge_draw(draw: Callable[..., Any]) -> Iterator[Result]:
         got = {module.training for module in generator.modules()}
         before = "training" if mode else "evaluation"
         yield Result(f"`training` of all parts after {before}", got, {mode})
+    frozen = [name for name, p in generator.named_parameters() if not p.requires_grad]
+    if frozen:
+        raise Wrong(
+            f"After the call {frozen[0]} no longer requires a gradient, so the generator cannot "
+            "learn any more. Inside `with mg.no_grad():` nothing is recorded, and no parameter has "
+            "to be changed for it."
+        )
 
 
 DRAW = Exercise(
@@ -183,10 +190,6 @@ def _loss(
     return discriminator_loss
 
 
-def _softplus_by_where(x: Any) -> Any:
-    return mg.where(x > 0, x + mg.log(1 + mg.exp(-x)), mg.log(1 + mg.exp(x)))
-
-
 LOGITS = (
     ([[1.5], [-0.5]], [[-2.0], [0.25]]),
     ([[3.0], [-30.0]], [[-3.0], [30.0]]),
@@ -223,6 +226,14 @@ def _judge_loss(loss: Callable[..., Any]) -> Iterator[Result]:
                 "small number added inside the logarithm; neither is needed."
             )
         yield Result("the loss", found.detach().numpy().astype("float64"), right, where)
+        slopes_given = [x.grad.numpy() for x in tensors if x.grad is not None]
+        if np.isfinite(found.item()) and any(np.isnan(slope).any() for slope in slopes_given):
+            raise Wrong(
+                "The loss is finite, but its gradient is NaN: on the way back infinity meets a "
+                "slope of 0. `where` and `maximum` compute both sides, and go back through both, "
+                "also the one that is not chosen. Every exponent must be at most 0, also where it "
+                "is not used."
+            )
         slopes = -_sigmoid(-on_real) / len(on_real), _sigmoid(on_fake) / len(on_fake)
         for name, x, slope in zip(("on_real", "on_fake"), tensors, slopes, strict=True):
             got = None if x.grad is None else x.grad.numpy().astype("float64")
@@ -277,12 +288,6 @@ right for logits of any size, and so must its gradient. Find the reason and mend
             _loss(lambda x: mg.maximum(x, 0) + mg.log1p(mg.exp(-x))),
             "For x above 0 this is right: x is taken out, and e^-x is small. For x far below 0, "
             "e^-x is infinite. The exponent must be at most 0 on both sides.",
-        ),
-        Mistake(
-            _loss(_softplus_by_where),
-            "The loss is right, but its gradient is NaN: `where` computes both sides, and goes back"
-            " through both. The side that is not chosen has an infinite exponential, and its slope "
-            "0 times infinity is NaN. Every exponent must be at most 0, also where it is not used.",
         ),
         Mistake(
             lambda on_real, on_fake: discriminator_loss(mg.sigmoid(on_real), mg.sigmoid(on_fake)),

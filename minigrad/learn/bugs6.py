@@ -113,6 +113,13 @@ def _judge_fit(fit: Callable[..., Any]) -> Iterator[Result]:
         weights = [0.5 * random.standard_normal(shape) for shape in ((2, 1), (2, 2), 2, 2)]
         rnn.load_state_dict(dict(zip(names, weights, strict=True)))
         found = fit(rnn, mg.tensor(x), mg.tensor(target), steps)
+        if isinstance(found, tuple | list) and any(
+            isinstance(x, list) and len(x) != steps for x in found
+        ):
+            raise Wrong(
+                f"After {steps} steps the lists should hold {steps} numbers each. Where does each "
+                "number join its list, and where does `return` stand?"
+            )
         kind = "longer" if size > 1 else "shorter"
         where = f"{n} examples, {steps} steps, gradients {kind} than 1"
         right = []
@@ -187,8 +194,8 @@ lengths holds nothing but zeros, though the weights do move. Find the bug and me
         ),
         Mistake(
             _fit("zbsc"),
-            "The lengths are right, but the gradients are clipped after the step, when nobody "
-            "needs them any more: each step was as long as before.",
+            "The lengths are right, but each step is as long as before: the gradients are clipped "
+            "after it, when nobody needs them any more, or to a length that none of them exceeds.",
         ),
         Mistake(
             _fit("czbs"),
@@ -199,6 +206,16 @@ lengths holds nothing but zeros, though the weights do move. Find the bug and me
             _fit("bcs"),
             "The gradients are clipped, but never emptied: each `backward` adds to what is left of "
             "those before.",
+        ),
+        Mistake(
+            _fit("bzcs"),
+            "The weights never move, and every length is 0: `zero_grad` stands between `backward` "
+            "and the step, and empties what was just computed.",
+        ),
+        Mistake(
+            _fit(clip=lambda weights: _clip([weight for weight in weights if weight.ndim > 1])),
+            "Only the matrices are measured and clipped. The gradients of the biases belong to the "
+            "same vector, and make it longer.",
         ),
         Mistake(
             _fit(clip=_clip_each),

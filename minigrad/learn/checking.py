@@ -236,6 +236,7 @@ def _note(found: Run, error: BaseException, file: str) -> None:
     called = isinstance(error, CallFailedError)
     cause = error.__cause__ or error if called else error
     found.kind = re.sub(r"0x[0-9a-f]+", "", f"{type(cause).__name__}: {cause}")
+    found.kind += f" ({error})" * called  # with the same arguments
     found.is_raised = True
     found.fault = raised(cause, file, "The function raised {}." if called else UNUSABLE)
     if called and str(error):

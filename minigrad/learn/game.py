@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 import minigrad as mg
-from minigrad.learn.judges import Array, Result, require_numbers
+from minigrad.learn.judges import Array, CallFailedError, Result, require_numbers
 
 RATE = 0.5  # of both optimizers
 
@@ -67,6 +67,21 @@ def _weights(players: Sequence[Any], right: Sequence[float], where: str) -> Iter
     yield Result("generator.bias", generator.bias.item(), b, where)
 
 
+def _play_by(function: Callable[..., Any], players: Sequence[Any], where: str, *rest: Any) -> Any:
+    """Call the learner's function; where it raises, say who had moved until then."""
+    before = [player.weight.item() for player in players]
+    try:
+        return function(*players, *rest)
+    except BrokenPipeError:  # of a print: not the function's fault
+        raise
+    except Exception as error:
+        after = [player.weight.item() for player in players]
+        moved = [a != b for a, b in zip(before, after, strict=True)]
+        names = ("the generator", "the discriminator")
+        who = " and ".join(name for name, has in zip(names, moved, strict=True) if has)
+        raise CallFailedError(f"{where}; until then {who or 'nobody'} had moved") from error
+
+
 def _drawn(seed: int, n: int, steps: int) -> tuple[list[float], list[tuple[Array, Array]]]:
     """Four weights to begin with, and batches of real examples and noise."""
     random = np.random.RandomState(seed)
@@ -83,12 +98,12 @@ def judge_step(step: Callable[..., Any]) -> Iterator[Result]:
         weights, batches = _drawn(n, n, steps)
         players = _players(weights)
         optimizers = [mg.optim.SGD(player.parameters(), lr=RATE) for player in players]
+        where = f"{n} examples, {steps} step{'s' * (steps > 1)}"
         found = []
         for batch in batches:
-            found.append(step(*players, *optimizers, *map(mg.tensor, batch)))
+            found.append(_play_by(step, players, where, *optimizers, *map(mg.tensor, batch)))
             require_numbers(found[-1])
         right, losses = _play(weights, batches)
-        where = f"{n} examples, {steps} step{'s' * (steps > 1)}"
         yield from _weights(players, right, where)
         got = None if any(pair is None for pair in found) else np.array(found)
         yield Result("the pair of losses", got, losses, where)
@@ -99,10 +114,11 @@ def judge_train(train: Callable[..., Any]) -> Iterator[Result]:
     for n, steps in ((3, 2), (5, 4)):
         weights, batches = _drawn(10 + n, n, steps)
         players = _players(weights)
-        found = train(*players, [tuple(map(mg.tensor, batch)) for batch in batches])
+        where = f"{n} examples, {steps} steps"
+        tensors = [tuple(map(mg.tensor, batch)) for batch in batches]
+        found = _play_by(train, players, where, tensors)
         require_numbers(found)
         right, losses = _play(weights, batches)
-        where = f"{n} examples, {steps} steps"
         yield from _weights(players, right, where)
         got = np.array(found) if isinstance(found, list | tuple) else found
         yield Result("the list of losses", got, losses[:, 0], where)
