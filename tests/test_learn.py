@@ -675,6 +675,23 @@ def test_gradients_that_are_left_switched_off_are_told_and_switched_on_again():
         assert not mg.is_grad_enabled()
 
 
+def test_what_is_kept_from_one_call_to_the_next_is_told():
+    source = """
+    import numpy as np
+    kept = {}
+    def last_states(x, W_x, W_h, b):
+        h = kept.get(x.shape, np.zeros((len(x), len(b))))
+        for t in range(x.shape[1]):
+            h = kept[x.shape] = np.tanh(x[:, t] @ W_x.T + h @ W_h.T + b)
+        return h
+    """
+    said = check("8.1", load(textwrap.dedent(source))["last_states"])
+    assert not said and "something is kept from one call to the next" in said.message
+    assert check(
+        "8.1", load(textwrap.dedent(source).replace("h = kept[", "h = {}["))["last_states"]
+    )
+
+
 def test_a_mistake_is_not_guessed_from_the_type_of_an_error():
     def judge(function):
         yield Result("the answer", function(A[:2]), A[:2])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import inspect
 import os
@@ -19,7 +20,7 @@ import numpy as np
 from minigrad.grad_mode import enable_grad, is_grad_enabled
 from minigrad.learn.exercise import LEVELS, Exercise, exercises, find
 from minigrad.learn.faults import Known, explain, is_close, listed, sentences
-from minigrad.learn.judges import DIGITS, CallFailedError, Result, Rule, Wrong
+from minigrad.learn.judges import DIGITS, CallFailedError, Result, Rule, Values, Wrong
 from minigrad.learn.relations import features, is_numeric
 from minigrad.learn.source import (
     UNUSABLE,
@@ -34,6 +35,10 @@ from minigrad.learn.source import (
 LEFT_OFF = (
     "After the call gradients are still switched off, for all that is computed later. Write "
     "`with mg.no_grad():`, whose end switches them on again."
+)
+REMEMBERS = (
+    "A first call is right, but not a second one with the same arguments: something is kept from "
+    "one call to the next, in a name outside the function or in a default value."
 )
 NOTHING: Any = object()  # no function given: None may be what a learner's name holds by mistake
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -147,6 +152,8 @@ def judged(exercise: Exercise, function: Any) -> Report:
     """Judge a function; mistakes that are known are looked for before the general ones."""
     mine = run(exercise, function)
     if not mine.fault and not explain(mine.results):
+        if _remembers(exercise, function):
+            return Report(exercise.number, False, REMEMBERS)
         return Report(exercise.number, True, _praise(exercise, mine.results))
     for mistake in exercise.mistakes:
         if mine.is_like(run(exercise, mistake.wrong)):
@@ -155,6 +162,20 @@ def judged(exercise: Exercise, function: Any) -> Report:
             seen = _explained(exercise, function, mine)
             return Report(exercise.number, False, f"{seen} Perhaps: {mistake.message}")
     return Report(exercise.number, False, _explained(exercise, function, mine))
+
+
+def _remembers(exercise: Exercise, function: Any) -> bool:
+    """Whether a function that was right is wrong when it is called a second time."""
+    if not isinstance(exercise.judge, Rule | Values):
+        return False
+
+    @functools.wraps(function)
+    def twice(*arguments: Any) -> Any:
+        function(*copy.deepcopy(arguments))
+        return function(*arguments)
+
+    again = run(exercise, twice)
+    return bool(again.fault or explain(again.results))
 
 
 def _explained(exercise: Exercise, function: Any, mine: Run) -> str:
