@@ -81,6 +81,14 @@ if n <= limit:
     return {short}
 return [g * limit / n for g in gradients]
 """
+GONE = """
+s, n = np.linalg.norm(W_h, 2), 0
+if s > 1:
+    return float("inf")
+while s**n >= share{also}:
+    n += 1
+return n
+"""
 P = "p = 1 / (1 + np.exp(-z))\n"
 
 
@@ -157,6 +165,8 @@ P = "p = 1 / (1 + np.exp(-z))\n"
         ),
         ("7.3", CLIPPED.format(short="gradients"), "holds the very arrays that were given"),
         ("7.3", CLIPPED.format(short="[g[:] for g in gradients]"), "holds the very arrays"),
+        ("8.3", GONE.format(also=""), "has not ended after a million lines"),
+        ("8.3", GONE.format(also=" and n < 9999"), "is 9999, and should be inf"),
         (
             "7.3",
             "n = np.sqrt(sum((g**2).sum() for g in gradients))\nfor g in gradients:\n"

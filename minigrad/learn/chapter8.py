@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -265,6 +266,14 @@ def _back(
     return backward
 
 
+def _one_step_back(x: Array, h: Array, W_h: Array, G: Array) -> Any:
+    slopes = 1 - h[1:] ** 2
+    after = np.zeros_like(G)
+    after[:-1] = (slopes * G)[1:] @ W_h
+    d = slopes * (G + after)
+    return d.T @ x, d.T @ h[:-1], d.sum(axis=0)
+
+
 BACKWARD = Exercise(
     number="8.2",
     chapter=8,
@@ -289,7 +298,12 @@ after step t, tanh(W_x x[t - 1] + W_h h[t - 1] + b).
             differences(_all_states, case, name, case["G"]) for name in ("W_x", "W_h", "b")
         ),
         needs=("x", "h", "W_h", "G"),
-        cases=(_with_states(0, 3, 2, 2), _with_states(1, 5, 3, 3), _with_states(2, 2, 1, 4)),
+        cases=(
+            _with_states(0, 3, 2, 2),
+            _with_states(1, 5, 3, 3),
+            _with_states(2, 2, 1, 4),
+            _with_states(3, 4, 1, 4),  # differs from the one before by its length alone
+        ),
         torch="torch.func.grad(lambda W_x, W_h, b, x, h, G: (G * torch.rnn_tanh(x[:, None], "
         "h[None, :1], [W_x, W_h, b, 0 * b], True, 1, 0.0, False, False, False)[0][:, 0]).sum(), "
         "argnums=(0, 1, 2))(W_x, W_h, b, x, h, G)",
@@ -329,6 +343,10 @@ after step t, tanh(W_x x[t - 1] + W_h h[t - 1] + b).
             _back(before=lambda g, h, t, G: (1 - h[t - 1] ** 2) * g),
             "The slope of tanh at step t is 1 - y^2 with its *result* y, which is h[t]. Here it is "
             "the state before.",
+        ),
+        Mistake(
+            _back(before=lambda g, h, t, G: h[t] * (1 - h[t]) * g),
+            "h (1 - h) is the slope of the sigmoid. That of tanh is 1 - h^2.",
         ),
         Mistake(
             _back(before=lambda g, h, t, G: (1 - h[t]) * g),
@@ -403,6 +421,21 @@ after step t, tanh(W_x x[t - 1] + W_h h[t - 1] + b).
             "What has arrived at h[t] is sent on as it is, besides what goes through tanh and W_h. "
             "There is no such way in equation (1): the old state is inside tanh only.",
         ),
+        Mistake(
+            _back(
+                arrives=lambda g, G, t: g,
+                before=lambda g, h, t, G: (1 - h[t] ** 2) * (g + G[t - 1]),
+                on=lambda W_h, d, g: W_h.T @ d + g,
+            ),
+            "What came from later states is kept, and added again to all states before. It has to "
+            "be replaced at each step: only what passes this step's tanh and W_h goes on.",
+        ),
+        Mistake(
+            _one_step_back,
+            "Each answer's gradient goes back one step and no further. What h[t] sends to the "
+            "state before is a share of all that arrived at it, from its own answer *and* from "
+            "the state after it.",
+        ),
     ),
     after="Next: what would you add to return dL/dx[t] too?",
 )
@@ -464,6 +497,45 @@ def _scaled(seed: int, n: int, s: float, share: float) -> dict[str, Any]:
     return case
 
 
+PROMISED = Values(
+    truth=_counted,
+    needs=("W_h", "share"),
+    cases=(
+        _scaled(0, 3, 0.9, 0.001),
+        _scaled(1, 4, 0.5, 0.01),
+        _scaled(2, 2, 0.999, 0.05),
+        _scaled(3, 3, 1.2, 0.001),
+        {"W_h": np.array([[0.0, 0.8], [0.0, 0.0]]), "share": 0.1},
+        {"W_h": np.array([[0.6, 0.6], [0.6, 0.6]]), "share": 0.1},
+    ),
+    names=("the number of steps",),
+)
+
+
+def _judge_gone(function: Callable[..., Any]) -> Iterator[Result]:
+    """The cases, and one more with s = 1, where a loop without a limit does not end."""
+    yield from PROMISED(function)
+    lines = 0
+
+    def count(frame: Any, event: str, _: Any) -> Any:
+        nonlocal lines
+        lines += 1
+        if lines > 1_000_000:
+            raise Wrong(
+                "For W_h = [[1, 0], [0, 1]] the function has not ended after a million lines. s is "
+                "1 there, so s^n stays 1, and no number of steps is promised."
+            )
+        return count
+
+    before = sys.gettrace()
+    sys.settrace(count)
+    try:
+        got = function(np.eye(2), 0.1)
+    finally:
+        sys.settrace(before)
+    yield Result("the number of steps", got, math.inf, "W_h = [[1. 0.] [0. 1.]], share = 0.1")
+
+
 GONE = Exercise(
     number="8.3",
     chapter=8,
@@ -483,20 +555,8 @@ where s is 1. 0 < share < 1.
         "there none?",
     ),
     answer=steps_until_gone,
-    judge=Values(
-        truth=_counted,
-        needs=("W_h", "share"),
-        cases=(
-            _scaled(0, 3, 0.9, 0.001),
-            _scaled(1, 4, 0.5, 0.01),
-            _scaled(2, 2, 0.999, 0.05),
-            _scaled(3, 3, 1.2, 0.001),
-            {"W_h": np.array([[0.0, 0.8], [0.0, 0.0]]), "share": 0.1},
-            {"W_h": np.array([[0.6, 0.6], [0.6, 0.6]]), "share": 0.1},
-        ),
-        names=("the number of steps",),
-        against="the bound, step by step",
-    ),
+    judge=_judge_gone,
+    against="the bound, step by step",
     mistakes=(
         Mistake(
             _until(np.linalg.norm),
@@ -566,7 +626,7 @@ where s is 1. 0 < share < 1.
             "before it looks does this.)",
         ),
         Mistake(
-            _until(steps=lambda s, share: math.floor(_ratio(s, share)) + 1, never=False),
+            _until(never=False),
             "Right where s is below 1. Where it is above, s^n grows and nothing is promised; the "
             "logarithms give a negative number all the same.",
         ),
@@ -688,7 +748,7 @@ def _judge_pieces(function: Callable[..., Any]) -> Iterator[Result]:
         if len(sizes) != len(wanted):
             return
         for i, (mine, piece) in enumerate(zip(pieces, right, strict=True), start=1):
-            yield Result(f"piece {i}", mine, piece, where)
+            yield Result(f"the part of x in piece {i}", mine, piece, where)
         expected, h = _by_hand(right)
         yield Result("the number of calls of learn", len(gradients), len(expected), where)
         yield Result("the sum of all gradients of the weight", sum(gradients), sum(expected), where)
