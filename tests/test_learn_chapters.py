@@ -89,6 +89,12 @@ while s**n >= share{also}:
     n += 1
 return n
 """
+PENALTY = """
+real.requires_grad = True
+[g] = mg.grad(D(real).sum(), real, create_graph=True)
+{back}
+return gamma / 2 * (g**2).sum(axis=1).mean()
+"""
 P = "p = 1 / (1 + np.exp(-z))\n"
 
 
@@ -165,6 +171,12 @@ P = "p = 1 / (1 + np.exp(-z))\n"
         ),
         ("7.3", CLIPPED.format(short="gradients"), "holds the very arrays that were given"),
         ("7.3", CLIPPED.format(short="[g[:] for g in gradients]"), "holds the very arrays"),
+        ("10.4", PENALTY.format(back=""), "requires a gradient, and it did not before"),
+        (
+            "10.4",
+            PENALTY.format(back="D(real).sum().backward(); real.requires_grad = False"),
+            "D's weights have gradients",
+        ),
         ("8.3", GONE.format(also=""), "has not ended after a million lines"),
         ("8.3", GONE.format(also=" and n < 9999"), "is 9999, and should be inf"),
         (
@@ -213,6 +225,7 @@ def test_a_wrong_answer_is_refused_for_what_is_wrong_with_it(number, body, words
         ("3.3", NEWTON),
         ("3.4", HESSIAN),
         ("5.4", "return np.array([batch_norm(row[:, None])[:, 0] for row in x])"),
+        ("10.4", PENALTY.format(back="real.requires_grad = False")),
         ("6.3", "return np.logaddexp(0, z) - t * z"),
         ("7.3", CLIPPED.format(short="[g.copy() for g in gradients]")),
     ],

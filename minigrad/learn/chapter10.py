@@ -568,12 +568,19 @@ def _judge_penalty(function: Callable[..., Any]) -> Iterator[Result]:
                 "2.bias": np.zeros(1),
             }
         )
-        got = function(D, mg.tensor(x), gamma)
+        given = mg.tensor(x)
+        got = function(D, given, gamma)
         if any(weight.grad is not None for weight in D.parameters()):
             raise Wrong(
                 "After the call D's weights have gradients: those of the sum of the logits, which "
                 "D's next backward pass would add to its own. `backward` fills the gradients of "
                 "all leaves; ask for that of the pictures alone."
+            )
+        if given.requires_grad:
+            raise Wrong(
+                "After the call the Tensor `real` requires a gradient, and it did not before: from "
+                "then on all that is computed from it is recorded. Make a leaf of your own, by "
+                "`detach`."
             )
         where = f"{count} pictures of {pixels} pixels, gamma {gamma:g}"
         case: dict[str, Any] = {**values, "x": x, "gamma": gamma}

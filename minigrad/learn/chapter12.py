@@ -612,7 +612,8 @@ additions in a second. Return the seconds in all.
         ),
         Mistake(
             _forecast_but(width=8),
-            "An element is counted with 8 bytes, as in float64. Here all is float32.",
+            "Each number is counted with 8 bytes, as a float64 has, or as if each array were both "
+            "read and written. A float32 has 4, and the lists name an array once for each way.",
         ),
         Mistake(
             _forecast_but(calls=lambda a, b: a),

@@ -706,7 +706,7 @@ mean of its states. Return for each row of new (M, H) the digit whose mean is ne
             _clusters(1, {0: 6, 1: 20, 2: 9}, width=2, many=60),
             _clusters(2, {3: 15, 8: 4, 5: 9, 6: 11, 2: 7}, width=4, many=80),
         ),
-        names=("the digits",),
+        names=("the array of digits",),
         against="loops over all states and digits",
     ),
     mistakes=(
@@ -736,8 +736,9 @@ mean of its states. Return for each row of new (M, H) the digit whose mean is ne
         ),
         Mistake(
             _probe(score=lambda new, means: -np.abs(np.sum(new[:, None] - means, axis=2))),
-            "The differences are added up before they lose their signs, so they cancel. Square "
-            "them first.",
+            "Each state counts only by the sum of its numbers. Either the differences are added up "
+            "before they lose their signs, so that they cancel, or the mean of a digit is one "
+            "number: `mean()` without `axis=0`.",
         ),
         Mistake(
             _probe(score=lambda new, means: -np.max(np.abs(new[:, None] - means), axis=2)),
@@ -753,6 +754,21 @@ mean of its states. Return for each row of new (M, H) the digit whose mean is ne
             _probe(centre=lambda members: members[0]),
             "One state, the first, stands for each digit. The mean of all is less a matter of "
             "chance.",
+        ),
+        Mistake(
+            _probe(centre=lambda members: members[-1]),
+            "One state, the last, stands for each digit. (`means[labels] = states` writes a row "
+            "again for each of them.) The mean of all is asked for.",
+        ),
+        Mistake(
+            _probe(centre=lambda members: members[-1] / len(members)),
+            "Of each digit's states only the last one is counted. `sums[labels] += states` reads "
+            "and writes each row once, however often a label comes: `np.add.at` adds them all.",
+        ),
+        Mistake(
+            lambda states, labels, new: np.full(len(new), min({*range(10)} - {*labels})),
+            "Every answer is the first digit that does not occur. The mean of no state is NaN, and "
+            "argmin takes a NaN for the smallest: take the means of the digits that occur.",
         ),
         Mistake(
             lambda states, labels, new: np.full(len(new), np.bincount(labels).argmax()),
