@@ -692,6 +692,15 @@ def test_what_is_kept_from_one_call_to_the_next_is_told():
     )
 
 
+def test_nan_on_the_way_is_told_where_the_result_hides_it():
+    judge = Values(truth=lambda x: 42.0 + 0 * x, needs=("x",), cases=({"x": A}, {"x": M}))
+    said = checking.judged(made_up(judge), lambda x: np.fmax(np.sqrt(-(x**2)), x)).message
+    assert "On the way NaN arose: it comes from" in said and "contains NaN" not in said
+    assert "NaN" not in checking.judged(made_up(judge), lambda x: np.fmax(np.abs(x), x)).message
+    judge = Values(truth=lambda x: 42.0 + 0 * np.sqrt(-(x**2)), needs=("x",), cases=({"x": A},))
+    assert "On the way" not in checking.judged(made_up(judge), lambda x: x).message
+
+
 def test_a_mistake_is_not_guessed_from_the_type_of_an_error():
     def judge(function):
         yield Result("the answer", function(A[:2]), A[:2])
