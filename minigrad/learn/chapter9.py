@@ -242,16 +242,18 @@ def _back(
     to_o: Callable[..., Any] = lambda dh, dC, C, C_before: dh * np.tanh(C),
     let_in: Callable[[Any], Any] = lambda f: 1 - f,
     kept: Callable[..., Any] = lambda total, dC, f: total * f,
+    memory: Callable[..., Any] = lambda f, candidate, C_before: f * C_before + (1 - f) * candidate,
+    gate_o: Callable[[Any], Any] | None = None,
 ) -> Callable[..., Any]:
     """The way back with a mistake: one of its parts done otherwise."""
 
     def step(dh: Array, dC: Array, f: Array, candidate: Array, o: Array, C_before: Array) -> Any:
-        C = f * C_before + (1 - f) * candidate
+        C = memory(f, candidate, C_before)
         whole = total(dC, dh, o, slope(C))
         return (
             whole * to_f(C_before, candidate, C) * gate(f),
             whole * let_in(f) * squashed(candidate),
-            to_o(dh, whole, C, C_before) * gate(o),
+            to_o(dh, whole, C, C_before) * (gate_o or gate)(o),
             kept(whole, dC, f),
         )
 
@@ -293,6 +295,41 @@ tanh), and the gradient by C_before. All arrays are (H, N).
         against="central differences of the equations",
     ),
     mistakes=(
+        Mistake(
+            _back(memory=lambda f, candidate, C_before: f * C_before + candidate),
+            "The new C is computed without the input gate, which is 1 - f here. So tanh(C) and its "
+            "slope are those of another memory.",
+        ),
+        Mistake(
+            _back(memory=lambda f, candidate, C_before: f * C_before + f * candidate),
+            "The new C is computed with f as its input gate; here i = 1 - f. So tanh(C) and its "
+            "slope are those of another memory.",
+        ),
+        Mistake(
+            _back(memory=lambda f, candidate, C_before: C_before),
+            "The slope of tanh and dL/da_o are taken at the memory before the step. Equation (6) "
+            "shows the new one: compute C first.",
+        ),
+        Mistake(
+            _back(gate=lambda k: 1, gate_o=lambda k: k * (1 - k)),
+            "dL/da_f is the gradient by the gate f itself. By a_f, what stands in the bracket, it "
+            "has the slope of the sigmoid too.",
+        ),
+        Mistake(
+            _back(gate_o=lambda k: 1),
+            "dL/da_o is the gradient by the gate o itself. By a_o, what stands in the bracket, it "
+            "has the slope of the sigmoid too.",
+        ),
+        Mistake(
+            _back(kept=lambda total, dC, f: total * (1 - f)),
+            "dL/dC_before has the wrong factor: 1 - f multiplies the candidate. What multiplies "
+            "the old memory on the way forward multiplies its gradient on the way back.",
+        ),
+        Mistake(
+            _back(to_o=lambda dh, dC, C, C_before: dh),
+            "In dL/da_o the factor of o is missing: h is o times something, and the gradient by "
+            "one factor contains the other.",
+        ),
         Mistake(
             _back(to_f=lambda C_before, candidate, C: C_before),
             "dL/da_f is that of an LSTM with an input gate of its own. Here f also decides how "
