@@ -141,6 +141,7 @@ def test_quoted_source_exists_and_is_short(page: Path) -> None:
             f"{page.name}: no link to {target} for those without the site"
         )
         found = dict(re.findall(r"^:([\w-]+): (.*)$", options, flags=re.M))
+        assert "#" not in options, f"{page.name}: MyST takes what follows # for a comment"
         lines = quoted(source, found)
         assert set(found) <= {"pyobject", "start-at", "end-at", "end-before", "language", "dedent"}
         assert lines, f"{page.name}: {target} has nothing that is {found}"
