@@ -10,9 +10,17 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from matplotlib.axes import Axes
 
-from figures.style import BLACK, BLUE, GREY, LOOKS, PALE_BLUE, VERMILION, Drawing, label, panels
+from figures.style import (
+    BLACK,
+    GREY,
+    LOOKS,
+    PALE_BLUE,
+    Drawing,
+    label,
+    names_at_the_end,
+    panels,
+)
 
 Array = npt.NDArray[np.floating[Any]]
 
@@ -97,44 +105,14 @@ def a_memory_cell(memory: Array, first: Array, gates: Mapping[str, Array]) -> Dr
         top.plot(steps, of_digit, color=look.color, linewidth=0.5, alpha=0.35)
         mean = of_digit.mean(axis=1)
         top.plot(steps, mean, color=look.color, linestyle=look.linestyle, linewidth=1.4)
-        ends[str(digit)] = float(of_digit[-1].mean())
+        ends[str(digit)] = float(of_digit[-1].mean()), look.color
     top.set(ylabel="memory C of the cell", xlim=(0.5, len(memory) + 0.5))
-    _names_at_the_end(top, ends, [VERMILION, BLUE] * 5)
+    names_at_the_end(top, ends)
     top.set_title("a bundle: palindromes with the same first digit")
-    for gate, look_of_gate in zip(gates.values(), LOOKS[2:], strict=False):
-        bottom.plot(steps, gate, color=look_of_gate.color, linestyle=look_of_gate.linestyle)
+    ends = {}
+    for (name, gate), look in zip(gates.items(), LOOKS[2:], strict=False):
+        bottom.plot(steps, gate, color=look.color, linestyle=look.linestyle)
+        ends[name] = float(gate[-1]), look.color
     bottom.set(xlabel="digits read", ylabel="gate", ylim=(-0.05, 1.05), yticks=[0, 0.5, 1])
-    ends = {name: float(gate[-1]) for name, gate in gates.items()}
-    _names_at_the_end(bottom, ends, [look.color for look in LOOKS[2:]])
+    names_at_the_end(bottom, ends)
     return figure
-
-
-def _names_at_the_end(axes: Axes, ends: Mapping[str, float], colors: Sequence[str]) -> None:
-    """Write names right of the axes, beside the ends of their lines but a line of text apart.
-
-    Args:
-        axes: Its limits are final.
-        ends: By name: where its line ends.
-        colors: One for each name.
-    """
-    low, high = axes.get_ylim()
-    height = axes.get_window_extent().height / axes.figure.dpi  # in inches
-    shown = {name: (end - low) / (high - low) for name, end in ends.items()}
-    order = sorted(shown, key=lambda name: shown[name])
-    places = _spread([shown[name] for name in order], apart=0.15 / height)
-    color_of = dict(zip(ends, colors, strict=False))
-    text: dict[str, Any] = {"fontsize": 10, "va": "center", "annotation_clip": False}
-    for name, place in zip(order, places, strict=True):
-        axes.annotate(name, (1.01, place), xycoords="axes fraction", color=color_of[name], **text)
-
-
-def _spread(places: Sequence[float], apart: float) -> list[float]:
-    """Move sorted places up and down, as little as is simple, until neighbours are apart."""
-    moved = list(places)
-    for _ in range(100):
-        for k in range(len(moved) - 1):
-            missing = apart - (moved[k + 1] - moved[k])
-            if missing > 1e-9:
-                moved[k] -= missing / 2
-                moved[k + 1] += missing / 2
-    return moved

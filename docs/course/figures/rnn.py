@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from figures.style import (
     PALE_BLUE,
     Drawing,
     label,
+    names_at_the_end,
     panels,
 )
 from figures.training import curves
@@ -57,7 +58,6 @@ def stretched_circle(matrix: Numbers) -> Drawing:
 
 def gradients_by_distance(
     groups: Mapping[str, Mapping[str, Numbers]],
-    places: Sequence[tuple[float, float]] | None = None,
     bounds: Mapping[str, Numbers] | None = None,
     ylabel: str = "length of the gradient",
 ) -> Drawing:
@@ -65,52 +65,48 @@ def gradients_by_distance(
 
     Args:
         groups: By the title of a panel (which may be ""): the lines in it by their names.
-        places: Where each name of a line begins, panel by panel, as (steps, length). Without them
-            a name stands at the end of its line.
-        bounds: By their names: what the lengths in the last panel cannot exceed, drawn as dots.
+        bounds: By their names, the steepest first: what the lengths in the last panel cannot
+            exceed, drawn as dots.
         ylabel: What is long.
     """
     figure, grid = panels(1, len(groups), height=3.0 if len(groups) > 1 else 2.8)
-    names = iter(places or [])
     for axes, (title, lines) in zip(grid, groups.items(), strict=True):
         low = min(float(values.min()) for values in lines.values())
         high = max(float(values.max()) for values in lines.values())
         room = (high / low) ** 0.12
-        low, high = low / room, high * room
-        axes.set_ylim(low, high)
         last = max(len(values) for values in lines.values()) - 1
+        left = -0.15 * last if bounds and axes is grid[-1] else 0  # room for the name of a bound
+        axes.set(ylim=(low / room, high * room), xlim=(left, last))
+        ends = {}
         for look, (name, values) in zip(LOOKS, lines.items(), strict=False):
             axes.semilogy(values, color=look.color, linestyle=look.linestyle)
-            if places:
-                label(axes, *next(names), name, look.color)
-            else:
-                label(axes, 1.03 * last, float(values[-1]), name, look.color, va="center")
+            ends[name] = float(values[-1]), look.color
         if axes is grid[-1]:
-            _bounds(axes, bounds or {}, high)
+            ends |= _bounds(axes, bounds or {}, high * room)
         axes.set_xticks(np.linspace(0, last, 5) if last % 4 == 0 else np.arange(0, last + 1, 10))
-        if not places:
-            left, letters = -0.15 if bounds and axes is grid[-1] else -0.05, max(map(len, lines))
-            axes.set_xlim(left * last, (1.08 + 0.027 * len(groups) * letters) * last)
-            axes.spines["bottom"].set_bounds(left * last, last)
+        axes.spines["bottom"].set_bounds(0, last)
         axes.yaxis.set_minor_formatter(NullFormatter())
         axes.set(title=title, xlabel="steps back in time")
+        names_at_the_end(axes, ends)
     grid[0].set_ylabel(ylabel)
     return figure
 
 
-def _bounds(axes: Axes, bounds: Mapping[str, Numbers], top: float) -> None:
-    """Draw bounds as dots, each with its name where it ends, or where it leaves at the top.
+def _bounds(axes: Axes, bounds: Mapping[str, Numbers], top: float) -> dict[str, tuple[float, str]]:
+    """Draw bounds as dots; name those that leave at the top there, and return where others end.
 
     The steepest comes first; its name stands on the left of it, where no other line is.
     """
+    ends = {}
     for i, (name, values) in enumerate(bounds.items()):
         axes.semilogy(values, ":", color=GREY, linewidth=1.4)
         inside = np.flatnonzero(values < top)
         if len(inside) == len(values):
-            label(axes, 1.03 * inside[-1], float(values[-1]), name, GREY, va="top")
+            ends[name] = float(values[-1]), GREY
         else:
             aligned = {"ha": "left" if i else "right", "va": "top"}
             label(axes, inside[-1] + (4 if i else -2), top, name, GREY, **aligned)
+    return ends
 
 
 def losses(lines: Mapping[str, Numbers]) -> Drawing:
@@ -137,22 +133,15 @@ def accuracies(lines: Mapping[str, Numbers], steps: Numbers, guessing: float) ->
         guessing: The share of somebody who guesses.
     """
     figure, [axes] = panels(height=2.9)
-    ends = {name: float(line[-1]) for name, line in lines.items()}
-    last, side = np.inf, float(steps[-1])
-    for name in sorted(ends, key=lambda name: -ends[name]):
-        look = LOOKS[list(ends).index(name)]
-        axes.plot(steps, 100 * lines[name], color=look.color, linestyle=look.linestyle)
-        axes.plot(steps[::4], 100 * lines[name][::4], look.marker, color=look.color)
-        last = min(100 * ends[name], last - 9)  # names of lines that end close together
-        leader = {"arrowstyle": "-", "color": look.color, "linewidth": 0.8, "shrinkA": 0}
-        tip, place = (side, 100 * ends[name]), (1.06 * side, last)
-        axes.annotate("", tip, place, arrowprops=leader, annotation_clip=False)
-        label(axes, 1.07 * side, last, name, look.color, va="center", clip_on=False)
+    ends = {}
+    for look, (name, line) in zip(LOOKS, lines.items(), strict=False):
+        axes.plot(steps, 100 * line, color=look.color, linestyle=look.linestyle)
+        axes.plot(steps[::4], 100 * line[::4], look.marker, color=look.color, clip_on=False)
+        ends[name] = 100 * float(line[-1]), look.color
     axes.fill_between(steps[[0, -1]], 100 * guessing - 4, 100 * guessing + 4, color=PALE_BLUE)
     label(axes, steps[1] / 2, 100 * guessing - 6, "guessing", BLACK, va="top")
-    axes.set(xlim=(0, 1.28 * side), ylim=(-8, 104))
-    axes.set_xticks(np.linspace(0, side, 5))
-    axes.spines["bottom"].set_bounds(0, side)
-    axes.set_xlabel("steps of training")
+    axes.set(xlim=(0, float(steps[-1])), ylim=(-8, 104), xlabel="steps of training")
+    axes.set_xticks(np.linspace(0, float(steps[-1]), 5))
     axes.set_ylabel("right answers, percent")
+    names_at_the_end(axes, ends)
     return figure

@@ -9,6 +9,7 @@ design", which people with each kind of colour blindness tell apart.
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import matplotlib
@@ -100,3 +101,26 @@ def label(axes: Axes, x: float, y: float, text: str, color: str = BLACK, **optio
 
     edge = [withStroke(linewidth=3, foreground="white")]
     axes.text(x, y, text, color=color, path_effects=edge, **({"fontsize": 10} | options))
+
+
+def names_at_the_end(axes: Axes, ends: Mapping[str, tuple[float, str]]) -> None:
+    """Write names right of the axes, beside the ends of their lines but a line of text apart.
+
+    Args:
+        axes: Its limits and scales are final.
+        ends: By name: where its line ends, as a value of the y axis, and the colour of the name.
+    """
+    at = {name: axes.transData.transform((1.0, end))[1] for name, (end, _) in ends.items()}
+    low, high = axes.transAxes.transform([(0, 0), (0, 1)])[:, 1]
+    order = sorted(reversed(at), key=lambda name: at[name])  # of equal ends the first is on top
+    places = [(at[name] - low) / (high - low) for name in order]
+    apart = 0.16 * axes.figure.dpi / (high - low)  # a line of text in inches
+    for _ in range(100):  # push neighbours apart, as little as is simple
+        for k in range(len(places) - 1):
+            missing = max(0.0, apart - (places[k + 1] - places[k]))
+            places[k] -= missing / 2
+            places[k + 1] += missing / 2
+    text: dict[str, Any] = {"fontsize": 10, "va": "center", "annotation_clip": False}
+    text |= {"xycoords": "axes fraction", "xytext": (5, 0), "textcoords": "offset points"}
+    for name, place in zip(order, places, strict=True):
+        axes.annotate(name, (1.0, place), color=ends[name][1], **text)
