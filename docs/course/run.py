@@ -18,7 +18,6 @@ import io
 import os
 import re
 import sys
-import traceback
 from collections.abc import Iterable, Iterator
 from contextlib import chdir, redirect_stdout
 from dataclasses import dataclass
@@ -27,6 +26,9 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+
+sys.path.insert(0, str(Path(__file__).parent))
+from cell import evaluate, line_of, text_of
 
 COURSE = Path(__file__).parent
 DIFFERENT = 20  # of 255: a block of pixels that differs by more shows something else
@@ -137,24 +139,16 @@ def _run(page: Path, cell: Cell, namespace: dict[str, Any]) -> Shown:
     failed = None
     try:
         with redirect_stdout(text):
-            tree = ast.parse("\n" * (cell.line - 1) + cell.code, name)
-            last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
-            exec(compile(tree, name, "exec", dont_inherit=True), namespace)
-            if isinstance(last, ast.Expr):
-                value = eval(compile(ast.Expression(last.value), name, "eval"), namespace)
-                value = None if cell.code.rstrip().endswith(";") else value
+            value = evaluate(cell.code, name, namespace, cell.line)
     except Exception as error:
         failed = error
     if ("raises-exception" in cell.tags) != (failed is not None):
         if failed is None:
             raise PageError(f"{page.name}:{cell.line}: this cell should fail, and does not")
-        lines = [f.lineno for f in traceback.extract_tb(failed.__traceback__) if f.filename == name]
-        line = lines[-1] if lines else getattr(failed, "lineno", None) or cell.line
+        line = line_of(failed, name) or cell.line
         raise PageError(f"{page.name}:{line}: {type(failed).__name__}: {failed}") from failed
     if failed is not None:
-        text.write(f"{type(failed).__name__}: {failed}\n")
-        notes = getattr(failed, "__notes__", [])
-        text.write("".join(f"{note}\n" for note in notes))
+        text.write(text_of(failed))
     png = png_of(value)
     if value is not None and png is None:
         text.write(f"{value!r}\n")

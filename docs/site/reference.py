@@ -1,0 +1,313 @@
+"""The reference: pages from the docstrings, by Sphinx's autodoc, napoleon and viewcode.
+
+A page of docs/reference/ names what it describes, in blocks:
+
+    ```{reference} minigrad
+    exp log log1p
+    ```
+
+A block becomes a table, one line for each name, and below it each name with its signature, its
+docstring and a link to its source. tests/test_reference_pages.py compares the blocks with what is
+public.
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import importlib
+import inspect
+import re
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
+import docstring_parser
+from docutils import nodes
+from docutils.parsers.rst import directives
+from docutils.statemachine import StringList
+from sphinx import addnodes
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+
+ROOT = Path(__file__).parent.parent.parent
+sys.path.insert(0, str(ROOT))  # models/ and train/ are imported from the repository
+
+# how readers write a module's names, after `import minigrad as mg; from minigrad import nn, optim`
+WRITTEN = {
+    "minigrad.nn.": "nn.",
+    "minigrad.optim.": "optim.",
+    "minigrad.tools.check.": "mg.check.",
+    "minigrad.data.": "minigrad.data.",
+    "minigrad.learn.": "minigrad.learn.",
+    "minigrad.serialization.": "minigrad.serialization.",
+    "minigrad.backends.": "minigrad.backends.",
+    "minigrad.tools.": "minigrad.tools.",
+    "minigrad.errors.": "minigrad.errors.",
+    "minigrad.": "mg.",
+}
+
+
+def written(name: str) -> str:
+    """A full name as readers write it: `mg.exp` for minigrad.exp."""
+    for start, short in WRITTEN.items():
+        if name.startswith(start):
+            return short + name.removeprefix(start)
+    return name
+
+
+def found(name: str) -> Any:
+    """The object of a full name, such as minigrad.Tensor.sum.
+
+    Raises:
+        AttributeError, ModuleNotFoundError: There is none.
+    """
+    first, *parts = name.split(".")
+    thing: Any = importlib.import_module(first)
+    path = first
+    for part in parts:
+        path += f".{part}"
+        if not hasattr(thing, part) and inspect.ismodule(thing):
+            importlib.import_module(path)  # a submodule, which becomes an attribute
+        thing = getattr(thing, part)
+    return thing
+
+
+# --- docstrings: our Markdown-like plain text as reStructuredText ---------------------------------
+
+
+@cache
+def documented() -> frozenset[str]:
+    """All full names that the blocks of docs/reference/ name."""
+    pages = sorted((ROOT / "docs" / "reference").glob("*.md"))
+    blocks = [
+        block
+        for page in pages
+        for block in re.findall(
+            r"^```\{reference\} (\S+)\n(.*?)^```", page.read_text(encoding="utf-8"), re.M | re.S
+        )
+    ]
+    return frozenset(f"{module}.{name}" for module, names in blocks for name in words(names))
+
+
+def words(content: str) -> list[str]:
+    """The names in a block; lines that begin with a colon are options."""
+    lines = (line for line in content.splitlines() if not line.startswith(":"))
+    return " ".join(lines).split()
+
+
+def code(text: str) -> str:
+    """Text between backticks: a link where it is a documented name, else monospaced."""
+    name = re.sub(r"\(\)$", "", text)
+    full = re.sub(r"^mg\.", "minigrad.", re.sub(r"^(nn|optim)\.", r"minigrad.\1.", name))
+    if full in documented():
+        return f":py:obj:`{text} <{full}>`"
+    return f"``{text}``"
+
+
+# *words* are emphasized; any other sign that means something in reStructuredText means itself
+EMPHASIS = re.compile(r"(?P<words>(?<![\w*])\*\w[\w -]*\*(?![\w*]))|[*|\\]|_(?=\W|$)")
+
+
+def rst_of(line: str) -> str:
+    """A line of a docstring; * and _ mean themselves, what stands in backticks is code."""
+    parts = re.split(r"(?<!`)`([^`\n]+)`(?!`)", line)
+    plain = [EMPHASIS.sub(lambda m: m["words"] or f"\\{m[0]}", part) for part in parts[::2]]
+    coded = [code(part) for part in parts[1::2]]
+    joined = plain[0]
+    for between, after in zip(coded, plain[1:], strict=True):
+        glued = "\\ " if re.match(r"\w", after) else ""  # `x`s
+        joined += between + glued + after
+    return joined
+
+
+def as_rst(lines: list[str]) -> list[str]:
+    """A docstring as reStructuredText; doctests and indented examples stay as they are.
+
+    A span of code may be broken over two lines, so paragraphs are converted as a whole.
+    """
+    result: list[str] = []
+    paragraph: list[str] = []
+    in_doctest = False
+
+    def flush() -> None:
+        if paragraph:
+            result.extend(rst_of("\n".join(paragraph)).split("\n"))
+            paragraph.clear()
+
+    for line in [*lines, ""]:
+        if line.lstrip().startswith(">>>"):
+            flush()
+            in_doctest = True
+        elif not line.strip():
+            flush()
+            in_doctest = False
+        if in_doctest or not line.strip():
+            result.append(line)
+        else:
+            paragraph.append(line)
+    return result[:-1]
+
+
+def process_docstring(
+    app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]
+) -> None:
+    """Before napoleon: take a Tensor method's own docstring, and convert the text."""
+    stub = tensor_methods().get(name.removeprefix("minigrad.Tensor."))
+    if name.startswith("minigrad.Tensor.") and stub is not None:
+        lines[:] = [*(ast.get_docstring(stub) or "").splitlines(), ""]
+    lines[:] = as_rst(lines)
+
+
+# --- signatures -----------------------------------------------------------------------------------
+
+
+@cache
+def tensor_methods() -> dict[str, ast.FunctionDef]:
+    """Tensor's methods as tensor.py declares them; minigrad.ops supplies the bodies."""
+    tree = ast.parse((ROOT / "minigrad" / "tensor.py").read_text(encoding="utf-8"))
+    [cls] = [n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == "Tensor"]
+    methods = [n for n in cls.body if isinstance(n, ast.FunctionDef)]
+    return {n.name: n for n in reversed(methods)}  # a property's getter comes before its setter
+
+
+def process_signature(
+    app: Sphinx, what: str, name: str, obj: Any, options: Any, signature: str, returns: str
+) -> tuple[str, str] | None:
+    """The types as the caller sees them: an operation takes Tensors too, and gives one."""
+    stub = tensor_methods().get(name.removeprefix("minigrad.Tensor."))
+    if name.startswith("minigrad.Tensor.") and stub is not None and signature:
+        arguments = re.sub(r"^self(, /)?(, )?", "", ast.unparse(stub.args))
+        return f"({arguments})", ast.unparse(stub.returns) if stub.returns else ""
+    if hasattr(obj, "operation") and signature:
+        return re.sub(r"\bArray\b", "Operand", signature), "Tensor"
+    if signature and "Callable[[P], R]" in signature + (returns or ""):
+        return tuple(re.sub(r"Callable\[\[P\], R\]", "Callable", x) for x in (signature, returns))
+    return None
+
+
+def module_of_member(app: Sphinx, module: str, name: str) -> str | None:
+    """For viewcode: where a member's class is written; a property does not know it."""
+    cls, _, member = name.partition(".")
+    return getattr(found(f"{module}.{cls}"), "__module__", None) if member else None
+
+
+# --- the directives -------------------------------------------------------------------------------
+
+
+def kind_of(name: str) -> str:
+    """The autodoc directive for a name."""
+    owner = found(name.rpartition(".")[0])
+    thing = inspect.getattr_static(owner, name.rpartition(".")[2])
+    if isinstance(thing, property):
+        return "autoproperty"
+    if inspect.isclass(thing):
+        return "autoexception" if issubclass(thing, Exception) else "autoclass"
+    if inspect.isclass(owner):
+        return "automethod"
+    return "autofunction" if callable(thing) else "autodata"
+
+
+def summary_of(name: str) -> str:
+    """The first sentence of a docstring."""
+    lines = (inspect.getdoc(found(name)) or "").splitlines()
+    stub = tensor_methods().get(name.removeprefix("minigrad.Tensor."))
+    if name.startswith("minigrad.Tensor.") and stub is not None:
+        lines = (ast.get_docstring(stub) or "").splitlines()
+    return rst_of(" ".join(lines[: lines.index("") if "" in lines else None]))
+
+
+class Reference(SphinxDirective):
+    """A table of names, and then each name in full."""
+
+    has_content = True
+    required_arguments = 1
+    option_spec = {"without-members": directives.flag}  # noqa: RUF012
+
+    def run(self) -> list[nodes.Node]:
+        """What autodoc makes of the names."""
+        names = [f"{self.arguments[0]}.{name}" for name in words("\n".join(self.content))]
+        lines = [".. list-table::", "   :class: reference-table", "   :widths: auto", ""]
+        for name in names:
+            short = written(name)
+            lines += [f"   * - :py:obj:`{short} <{name}>`", f"     - {summary_of(name)}"]
+        for name in names:
+            kind = kind_of(name)
+            lines += ["", f".. {kind}:: {name}"]
+            if kind in ("autoclass", "autoexception") and "without-members" not in self.options:
+                lines += ["   :members:", "   :member-order: bysource"]
+        return self.of_rst(lines)
+
+    def of_rst(self, lines: list[str]) -> list[nodes.Node]:
+        """Parse reStructuredText, in a page of Markdown."""
+        source = ["````{eval-rst}", *lines, "````"]
+        box = nodes.container()
+        self.state.nested_parse(StringList(source, source=self.env.docname), 0, box)
+        return box.children
+
+
+class Options(Reference):
+    """The options of a trainer's configuration, with type, default and meaning."""
+
+    has_content = False
+    option_spec = {}  # noqa: RUF012
+
+    def run(self) -> list[nodes.Node]:
+        """A table."""
+        cls = found(self.arguments[0])
+        lines = [".. list-table::", "   :class: reference-table", "   :header-rows: 1", ""]
+        lines += ["   * - option", "     - type", "     - default", "     - what it does"]
+        for name, kind, default, text in options_of(cls):
+            lines += [f"   * - ``{name}``", f"     - {kind}", f"     - ``{default}``"]
+            lines += [f"     - {rst_of(text)}"]
+        return self.of_rst(lines)
+
+
+def options_of(cls: Any) -> Iterator[tuple[str, str, str, str]]:
+    """The name, the type, the default and the description of each option."""
+    texts = {
+        parameter.arg_name: " ".join((parameter.description or "").split())
+        for base in reversed(cls.__mro__[:-1])
+        for parameter in docstring_parser.parse_from_object(base).params
+    }
+    hints = get_type_hints(cls)
+    for field in dataclasses.fields(cls):
+        hint = hints[field.name]
+        parts = [arg for arg in get_args(hint) if arg is not type(None)]
+        words = hint.__name__ if inspect.isclass(hint) else str(hint)
+        if parts and type(None) in get_args(hint) and inspect.isclass(parts[0]):
+            words = f"{parts[0].__name__} | None"
+        words = re.sub(r"\b(typing|pathlib\._local|pathlib)\.", "", words)
+        yield field.name, f"``{words}``", repr(field.default), texts.get(field.name, "")
+
+
+# --- what Sphinx made of it -----------------------------------------------------------------------
+
+
+def short_names(app: Sphinx, doctree: nodes.document) -> None:
+    """Show `mg.exp` instead of minigrad.exp; links and anchors keep the full name."""
+    for prefix in doctree.findall(addnodes.desc_addname):
+        prefix.replace_self(addnodes.desc_addname("", written(prefix.astext())))
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Load and set up autodoc, napoleon and viewcode, and register the directives."""
+    for extension in ("autodoc", "napoleon", "viewcode"):
+        app.setup_extension(f"sphinx.ext.{extension}")
+    app.config.autodoc_typehints_format = "short"
+    app.config.autodoc_type_aliases = {name: name for name in ("Array", "Axis", "Operand")}
+    app.config.autodoc_inherit_docstrings = False
+    app.config.autodoc_preserve_defaults = True
+    app.config.napoleon_numpy_docstring = False
+    app.config.napoleon_custom_sections = ["Source"]
+    app.config.python_maximum_signature_line_length = 88
+    app.config.toc_object_entries_show_parents = "hide"
+    app.add_directive("reference", Reference)
+    app.add_directive("options", Options)
+    app.connect("autodoc-process-docstring", process_docstring, priority=400)
+    app.connect("autodoc-process-signature", process_signature)
+    app.connect("viewcode-follow-imported", module_of_member)
+    app.connect("doctree-read", short_names)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
