@@ -1,7 +1,8 @@
-"""The exercises of a page: `{exercise} 2.3` shows the task, where the reader writes the answer.
+"""The exercises of a page, where the reader reads the tasks and writes the answers.
 
-Task, starting code, hints and answer come from minigrad.learn. static/live/exercises.js adds the
-editor and the buttons; without JavaScript the reader still finds the task and the starting code.
+An `{exercise}` block holds their numbers, such as `2.3 P.1 B.3`. Tasks, starting code, hints and
+answers come from minigrad.learn. static/live/exercises.js adds the editor and the buttons; without
+JavaScript the reader still finds the task and the starting code.
 """
 
 from __future__ import annotations
@@ -19,36 +20,38 @@ from sphinx.writers.html5 import HTML5Translator
 from minigrad.learn.exercise import LEVELS, NoExerciseError, find
 
 
-class exercise(nodes.General, nodes.Element):  # noqa: N801, since docutils' nodes are lower case
+class exercise(nodes.General, nodes.Element):
     """One exercise, folded up: `number`, `title` and `facts` are what is seen of it then."""
 
 
-class hidden(nodes.General, nodes.Element):  # noqa: N801
+class help_(nodes.General, nodes.Element):
     """A hint, or the answer: the script of the page shows it when the reader asks for it."""
 
 
-class ExerciseDirective(SphinxDirective):
-    """An exercise of minigrad.learn, by its number."""
+class Exercises(SphinxDirective):
+    """Exercises of minigrad.learn, by their numbers."""
 
-    required_arguments = 1
+    has_content = True
 
     def run(self) -> list[nodes.Node]:
-        """The folded exercise with its task, its starting code, its hints and its answer."""
+        """Each exercise, folded up, with its task, its starting code, its hints and its answer."""
+        return [self._exercise(number) for number in " ".join(self.content).split()]
+
+    def _exercise(self, number: str) -> exercise:
         try:
-            found = find(self.arguments[0])
+            found = find(number)
         except NoExerciseError as error:
             raise self.error(str(error)) from None
-        self.env.note_dependency(inspect.getfile(inspect.unwrap(found.answer)))
+        self.env.note_dependency(inspect.getfile(found.answer))
         facts = f"{LEVELS[found.level]}, {found.minutes} minutes"
         box = exercise("", number=found.number, title=found.title, facts=facts)
-        box["ids"].append(f"exercise-{found.number.replace('.', '-').lower()}")
         box += self._parsed(found.task)
         box += nodes.container("", _code(found.template), classes=["exercise-code"])
         for step, text in enumerate(found.hints, 1):
-            box += hidden("", *self._parsed(text), kind="hint", name=f"Hint {step}")
+            box += help_("", *self._parsed(text), kind="hint", name=f"Hint {step}")
         if os.environ.get("MINIGRAD_ANSWERS", "").lower() != "off":
-            box += hidden("", _code(found.solution), kind="answer", name="Answer")
-        return [box]
+            box += help_("", _code(found.solution), kind="answer", name="Answer")
+        return box
 
     def _parsed(self, markdown: str) -> list[nodes.Node]:
         return self.parse_text_to_nodes(textwrap.dedent(markdown).strip())
@@ -62,7 +65,7 @@ def _begin_exercise(writer: HTML5Translator, node: exercise) -> None:
     """Fold the exercise up under its number, its title, and how hard it is."""
     number, title, facts = (escape(node[name]) for name in ("number", "title", "facts"))
     writer.body.append(
-        f'<details class="exercise" id="{node["ids"][0]}" data-number="{number}"><summary>'
+        f'<details class="exercise" id="exercise-{number}" data-number="{number}"><summary>'
         f'<span class="exercise-number">{number}</span> '
         f'<span class="exercise-title">{title}</span> '
         f'<span class="exercise-facts">{facts}</span></summary>\n'
@@ -73,19 +76,19 @@ def _end_exercise(writer: HTML5Translator, node: exercise) -> None:
     writer.body.append("</details>\n")
 
 
-def _begin_hidden(writer: HTML5Translator, node: hidden) -> None:
+def _begin_help(writer: HTML5Translator, node: help_) -> None:
     name = escape(node["name"])
     writer.body.append(f'<div class="exercise-{node["kind"]}" data-name="{name}" hidden>\n')
 
 
-def _end_hidden(writer: HTML5Translator, node: hidden) -> None:
+def _end_help(writer: HTML5Translator, node: help_) -> None:
     writer.body.append("</div>\n")
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
-    """Register the directive."""
-    app.add_directive("exercise", ExerciseDirective)
+    """Register the directive, and the look of what runs in a page."""
+    app.add_directive("exercise", Exercises)
     app.add_node(exercise, html=(_begin_exercise, _end_exercise))
-    app.add_node(hidden, html=(_begin_hidden, _end_hidden))
+    app.add_node(help_, html=(_begin_help, _end_help))
     app.add_css_file("live.css")
     return {"parallel_read_safe": True, "parallel_write_safe": True}
