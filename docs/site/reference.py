@@ -21,7 +21,9 @@ import re
 import sys
 from collections.abc import Iterator
 from functools import cache
+from itertools import groupby, takewhile
 from pathlib import Path
+from types import FunctionType
 from typing import Any, get_args, get_type_hints
 
 import docstring_parser
@@ -30,7 +32,11 @@ from docutils.parsers.rst import directives
 from docutils.statemachine import StringList
 from sphinx import addnodes
 from sphinx.application import Sphinx
+from sphinx.ext.napoleon import GoogleDocstring
+from sphinx.pycode import ModuleAnalyzer
+from sphinx.util import inspect as sphinx_inspect
 from sphinx.util.docutils import SphinxDirective
+from sphinx.util.inspect import stringify_signature
 
 ROOT = Path(__file__).parent.parent.parent
 sys.path.insert(0, str(ROOT))  # models/ and train/ are imported from the repository
@@ -44,7 +50,9 @@ WRITTEN = {
     "minigrad.learn.": "minigrad.learn.",
     "minigrad.serialization.": "minigrad.serialization.",
     "minigrad.backends.": "minigrad.backends.",
-    "minigrad.tools.": "minigrad.tools.",
+    "minigrad.tools.draw_picture.": "",  # what mg.draw and mg.show_backward return
+    "minigrad.tools.backward_pass.": "",
+    "minigrad.tools.backward_steps.": "",
     "minigrad.errors.": "minigrad.errors.",
     "minigrad.": "mg.",
 }
@@ -124,31 +132,29 @@ def rst_of(line: str) -> str:
 
 
 def as_rst(lines: list[str]) -> list[str]:
-    """A docstring as reStructuredText; doctests and indented examples stay as they are.
+    """A docstring as reStructuredText, paragraph by paragraph: code may go on in the next line.
 
-    A span of code may be broken over two lines, so paragraphs are converted as a whole.
+    Doctests stay as they are, and so do formulas that are indented below a line with a colon.
     """
     result: list[str] = []
-    paragraph: list[str] = []
-    in_doctest = False
-
-    def flush() -> None:
-        if paragraph:
-            result.extend(rst_of("\n".join(paragraph)).split("\n"))
-            paragraph.clear()
-
-    for line in [*lines, ""]:
-        if line.lstrip().startswith(">>>"):
-            flush()
-            in_doctest = True
-        elif not line.strip():
-            flush()
-            in_doctest = False
-        if in_doctest or not line.strip():
-            result.append(line)
-        else:
-            paragraph.append(line)
-    return result[:-1]
+    above = 0  # the indentation of the text before; deeper paragraphs behind its colon are formulas
+    for is_empty, group in groupby(lines, lambda line: not line.strip()):
+        paragraph = list(group)
+        if is_empty:
+            result += paragraph
+            continue
+        indent = min(len(line) - len(line.lstrip()) for line in paragraph)
+        before = next((line for line in reversed(result) if line.strip()), "")
+        if indent > above and before.endswith(":"):
+            result += [" " * above + ".. code-block:: text", "", *paragraph]
+            continue
+        if paragraph[0].lstrip().startswith(">>>"):
+            result += paragraph
+            continue
+        ahead = list(takewhile(lambda line: not line.lstrip().startswith(">>>"), paragraph))
+        result += [*rst_of("\n".join(ahead)).split("\n"), *paragraph[len(ahead) :]]
+        above = indent
+    return result
 
 
 def process_docstring(
@@ -159,6 +165,15 @@ def process_docstring(
     if name.startswith("minigrad.Tensor.") and stub is not None:
         lines[:] = [*(ast.get_docstring(stub) or "").splitlines(), ""]
     lines[:] = as_rst(lines)
+
+
+def process_property(
+    app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]
+) -> None:
+    """After napoleon, which takes the words before a property's first colon for its type."""
+    if what == "property":
+        text = as_rst([*(inspect.getdoc(obj) or "").splitlines(), ""])
+        lines[:] = GoogleDocstring(text, app.config, app, "method", name).lines()
 
 
 # --- signatures -----------------------------------------------------------------------------------
@@ -174,24 +189,57 @@ def tensor_methods() -> dict[str, ast.FunctionDef]:
 
 
 def process_signature(
-    app: Sphinx, what: str, name: str, obj: Any, options: Any, signature: str, returns: str
-) -> tuple[str, str] | None:
+    app: Sphinx,
+    what: str,
+    name: str,
+    obj: Any,
+    options: Any,
+    signature: str | None,
+    returns: str | None,
+) -> tuple[str | None, str | None] | None:
     """The types as the caller sees them: an operation takes Tensors too, and gives one."""
     stub = tensor_methods().get(name.removeprefix("minigrad.Tensor."))
     if name.startswith("minigrad.Tensor.") and stub is not None and signature:
         arguments = re.sub(r"^self(, /)?(, )?", "", ast.unparse(stub.args))
         return f"({arguments})", ast.unparse(stub.returns) if stub.returns else ""
+    if what == "class" and "*args: object" in (signature or ""):  # Module.__new__
+        made = sphinx_inspect.signature(obj.__init__, bound_method=True)
+        signature = stringify_signature(
+            made, show_return_annotation=False, unqualified_typehints=True
+        )
     if hasattr(obj, "operation") and signature:
-        return re.sub(r"\bArray\b", "Operand", signature), "Tensor"
-    if signature and "Callable[[P], R]" in signature + (returns or ""):
-        return tuple(re.sub(r"Callable\[\[P\], R\]", "Callable", x) for x in (signature, returns))
-    return None
+        return re.sub(r"\bArray\b", "Operand", plainer(signature) or ""), "Tensor"
+    return plainer(signature), plainer(returns)
+
+
+def plainer(types: str | None) -> str | None:
+    """Types as the source writes them, where Python writes them out."""
+    name = r"~?[\w.]*"  # of a type, as autodoc has it: ~numpy.uint8
+    text = re.sub(
+        rf"Callable\[({name}P, {name}R|(\.\.\.|\[\.\.\.\]), {name}Any)\]", "Callable", types or ""
+    )
+    text = re.sub(
+        rf"{name}ndarray\[tuple\[{name}Any, \.\.\.\], {name}dtype\[({name})\]\]",
+        r"NDArray[\1]",
+        text,
+    )
+    text = re.sub(rf"NDArray\[{name}Any\]", "NDArray", text)
+    return re.sub(r"TypeAliasForwardRef\('(\w+)'\)", r"\1", text) or None
 
 
 def module_of_member(app: Sphinx, module: str, name: str) -> str | None:
     """For viewcode: where a member's class is written; a property does not know it."""
     cls, _, member = name.partition(".")
     return getattr(found(f"{module}.{cls}"), "__module__", None) if member else None
+
+
+TABLE = [
+    ".. list-table::",
+    "   :class: reference-table",
+    "   :width: 100%",
+    "   :widths: auto",
+]
+MEMBERS = (FunctionType, classmethod, staticmethod, property)
 
 
 # --- the directives -------------------------------------------------------------------------------
@@ -201,6 +249,8 @@ def kind_of(name: str) -> str:
     """The autodoc directive for a name."""
     owner = found(name.rpartition(".")[0])
     thing = inspect.getattr_static(owner, name.rpartition(".")[2])
+    if inspect.ismodule(thing):
+        return "automodule"
     if isinstance(thing, property):
         return "autoproperty"
     if inspect.isclass(thing):
@@ -219,6 +269,27 @@ def summary_of(name: str) -> str:
     return rst_of(" ".join(lines[: lines.index("") if "" in lines else None]))
 
 
+def members_of(cls: Any) -> list[str]:
+    """The public members of a class that have a docstring in it; none of anything else.
+
+    An attribute has one if a string follows it. What overrides a member of a base class is
+    described there, except for `forward`, which has arguments of its own.
+    """
+    if not inspect.isclass(cls):
+        return []
+    bases = [base for base in cls.__mro__[1:] if base.__module__.startswith(("minigrad", "train"))]
+    analyzer = ModuleAnalyzer.for_module(cls.__module__)
+    analyzer.analyze()
+    attributes = [name for owner, name in analyzer.attr_docs if owner == cls.__name__]
+    return [
+        name
+        for name, member in vars(cls).items()
+        if not name.startswith("_")
+        and (name == "forward" or not any(name in vars(base) for base in bases))
+        and (name in attributes or (isinstance(member, MEMBERS) and inspect.getdoc(member)))
+    ]
+
+
 class Reference(SphinxDirective):
     """A table of names, and then each name in full."""
 
@@ -229,15 +300,16 @@ class Reference(SphinxDirective):
     def run(self) -> list[nodes.Node]:
         """What autodoc makes of the names."""
         names = [f"{self.arguments[0]}.{name}" for name in words("\n".join(self.content))]
-        lines = [".. list-table::", "   :class: reference-table", "   :widths: auto", ""]
-        for name in names:
+        lines = [*TABLE, ""] if len(names) > 1 else []
+        for name in names if len(names) > 1 else ():
             short = written(name)
             lines += [f"   * - :py:obj:`{short} <{name}>`", f"     - {summary_of(name)}"]
         for name in names:
             kind = kind_of(name)
             lines += ["", f".. {kind}:: {name}"]
-            if kind in ("autoclass", "autoexception") and "without-members" not in self.options:
-                lines += ["   :members:", "   :member-order: bysource"]
+            members = ", ".join(members_of(found(name)))
+            if members and "without-members" not in self.options:
+                lines += [f"   :members: {members}", "   :member-order: bysource"]
         return self.of_rst(lines)
 
     def of_rst(self, lines: list[str]) -> list[nodes.Node]:
@@ -257,7 +329,7 @@ class Options(Reference):
     def run(self) -> list[nodes.Node]:
         """A table."""
         cls = found(self.arguments[0])
-        lines = [".. list-table::", "   :class: reference-table", "   :header-rows: 1", ""]
+        lines = [*TABLE, "   :header-rows: 1", ""]
         lines += ["   * - option", "     - type", "     - default", "     - what it does"]
         for name, kind, default, text in options_of(cls):
             lines += [f"   * - ``{name}``", f"     - {kind}", f"     - ``{default}``"]
@@ -300,13 +372,16 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.config.autodoc_type_aliases = {name: name for name in ("Array", "Axis", "Operand")}
     app.config.autodoc_inherit_docstrings = False
     app.config.autodoc_preserve_defaults = True
+    app.config.smartquotes = False  # "cpu" is what one types
     app.config.napoleon_numpy_docstring = False
+    app.config.napoleon_use_ivar = True
     app.config.napoleon_custom_sections = ["Source"]
     app.config.python_maximum_signature_line_length = 88
     app.config.toc_object_entries_show_parents = "hide"
     app.add_directive("reference", Reference)
     app.add_directive("options", Options)
     app.connect("autodoc-process-docstring", process_docstring, priority=400)
+    app.connect("autodoc-process-docstring", process_property, priority=600)
     app.connect("autodoc-process-signature", process_signature)
     app.connect("viewcode-follow-imported", module_of_member)
     app.connect("doctree-read", short_names)

@@ -328,7 +328,7 @@ class Optimizer:
         """A snapshot in PyTorch's form: copies of the state by parameter number, and the options.
 
         Returns:
-            {"state": {number: {"step": ..., name: Tensor, ...}}, "param_groups": [...]}. In the
+            `{"state": {number: {"step": ..., name: Tensor, ...}}, "param_groups": [...]}`. In the
             groups, "params" are the parameters' numbers, counted over all groups.
 
         Example:
