@@ -1,4 +1,4 @@
-"""What the worker of a page loads: Python for the browser, NumPy, and the project itself.
+"""What live pages load: Python for the browser, NumPy, and the project itself; and the editor.
 
 pyodide 0.27 is the newest for which a registry has NumPy. Its wheel is emscripten-forge's, packed
 anew; see `numpy_archive` and `BACKTRACE`.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 import sys
 import tarfile
 import zipfile
@@ -72,6 +73,29 @@ def build(folder: Path) -> None:
     write_archive(folder / "site.zip", ((p.name, p.read_bytes()) for p in site_modules()))
 
 
+def editor(folder: Path) -> None:
+    """Write the editor of the blocks, with all that it imports, as one file.
+
+    Args:
+        folder: The site, whose `_static/editor.js` it is.
+
+    Raises:
+        FileNotFoundError: `npm ci` has not been called in docs/site.
+        subprocess.CalledProcessError: The editor's source is not JavaScript; esbuild says why.
+    """
+    source, target = HERE / "editor" / "editor.js", folder / "_static" / "editor.js"
+    options = [
+        "--bundle",
+        "--minify",
+        "--format=esm",
+        "--legal-comments=eof",
+        "--log-level=warning",
+    ]
+    subprocess.run(
+        [PACKAGES / ".bin" / "esbuild", source, *options, f"--outfile={target}"], check=True
+    )
+
+
 def site_modules() -> list[Path]:
     """The modules that run in the worker beside the project."""
     return sorted((HERE / "python").glob("*.py"))
@@ -111,4 +135,6 @@ def project_files(patterns: Iterable[str]) -> Iterator[tuple[str, bytes]]:
 
 
 if __name__ == "__main__":
-    build(Path(sys.argv[1]))
+    site = Path(sys.argv[1])
+    build(site / "_static" / "python")
+    editor(site)

@@ -2,60 +2,42 @@
 
 from __future__ import annotations
 
-import importlib.abc
-import importlib.util
-import io
+import base64
+import builtins
+import importlib
 import json
+import linecache
 import os
 import sys
+import time
 import traceback
-import zipfile
 from collections.abc import Callable
-from contextlib import redirect_stdout
-from importlib.machinery import ModuleSpec
+from contextlib import redirect_stderr, redirect_stdout
+from io import TextIOBase
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-PROJECT = Path("/minigrad")
+import minigrad
+
+PROJECT = Path(minigrad.__file__).parents[1]
 COURSE = PROJECT / "docs" / "course"
-sys.path[:0] = [str(COURSE), str(PROJECT)]
+sys.path.insert(0, str(COURSE))
 
-from cell import evaluate, line_of, remember, text_of  # noqa: E402
+import cell  # noqa: E402, since it lies in the course's folder
 
-DRAWING = ("matplotlib", "mpl_toolkits", "PIL", "safetensors", "tyro", "tqdm")
-
-
-class _Drawing(importlib.abc.MetaPathFinder):
-    """Loads what few pages need, matplotlib above all, when it is first imported."""
-
-    def find_spec(self, name: str, path: Any, target: Any = None) -> ModuleSpec | None:
-        if name.partition(".")[0] not in DRAWING or self not in sys.meta_path:
-            return None
-        sys.meta_path.remove(self)
-        from js import XMLHttpRequest, location  # a worker may wait for a file
-
-        request = XMLHttpRequest.new()
-        request.open("GET", location.href.rpartition("/")[0] + "/python/drawing.zip", False)
-        request.responseType = "arraybuffer"
-        request.send()
-        if request.status != 200:
-            raise ImportError(f"{name}: drawing.zip could not be loaded ({request.status})")
-        with zipfile.ZipFile(io.BytesIO(request.response.to_bytes())) as archive:
-            archive.extractall(Path(__file__).parent)
-        importlib.invalidate_caches()
-        return importlib.util.find_spec(name)
-
-
-sys.meta_path.append(_Drawing())
+LONGEST = 50_000  # letters that one cell may show
+CUT = "(More is printed than a page can show. The rest is left out.)"
+AT_ONCE, PAUSE = 200, 0.1  # messages that are sent without delay; seconds between later ones
 
 _send: Callable[[str], None] = print  # the worker's way to the page; see `connect`
-_namespace: dict[str, Any] = {"__name__": "__main__"}
+_progress: Callable[[str], None] = print
+_namespace: dict[str, Any] = {}
 
 
-def connect(send: Callable[[str], None]) -> None:
-    """Take the function that sends a text to the page."""
-    global _send
-    _send = send
+def connect(send: Callable[[str], None], progress: Callable[[str], None]) -> None:
+    """Take the functions that send a report, and what is being loaded, to the page."""
+    global _send, _progress
+    _send, _progress = send, progress
 
 
 def report(message: Any) -> None:
@@ -67,68 +49,170 @@ def report(message: Any) -> None:
     _send(json.dumps(message))
 
 
+def progress(text: str) -> None:
+    """Tell the page what is being loaded; "" once it is there."""
+    _progress(text)
+
+
 def call(module: str, function: str, arguments: str) -> str:
-    """Call a function of a module, with arguments and result as JSON."""
-    result = getattr(importlib.import_module(module), function)(*json.loads(arguments))
-    return json.dumps(result)
+    """Call a function of a module.
+
+    Args:
+        module: Its name.
+        function: The name of the function.
+        arguments: As a list in JSON.
+
+    Returns:
+        As JSON `{"result": ...}`, or `{"error": ..., "traceback": ...}`.
+    """
+    outcome: dict[str, Any]
+    try:
+        called = getattr(importlib.import_module(module), function)
+        outcome = {"result": called(*json.loads(arguments))}
+    except BaseException as error:
+        outcome = {"error": cell.text_of(error).strip(), "traceback": traceback_of(error)}
+    return json.dumps(outcome)
 
 
-class _Stream(io.TextIOBase):
-    """What a cell prints, sent to the page line by line."""
-
-    def __init__(self) -> None:
-        self.waiting = ""
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, text: str) -> int:
-        self.waiting += text
-        if "\n" in text:
-            self.flush()
-        return len(text)
-
-    def flush(self) -> None:
-        if self.waiting:
-            report({"text": self.waiting})
-        self.waiting = ""
+# cells
 
 
-def run_cell(code: str, name: str) -> dict[str, Any]:
+def forget() -> None:
+    """Forget the names of all cells."""
+    _namespace.clear()
+    _namespace["__name__"] = "__main__"
+
+
+forget()
+
+
+def run_cell(code: str, name: str) -> dict[str, str]:
     """Run a cell of the page in the names of those before it.
 
-    What it prints is reported as `{"text": ...}` while it runs.
+    What it prints, and its value unless that is a picture, is reported as `{"text": ...}`.
 
     Args:
         code: Its source.
         name: What messages call it, such as "block 3".
 
     Returns:
-        `svg` or `png` (base64) if its value shows itself so, else `value`, its text, if it has one;
-        after an error `error`, what it says, `line`, where in the cell it arose (None if in no line
-        of it), and `traceback`.
+        `svg`, or `png` in base64, if its value is a picture; after an error `error`, what it says,
+        `place`, the line of the page where it arose, and `traceback`.
     """
     os.chdir(COURSE)
-    remember(code, name)
-    stream = _Stream()
+    cell.remember(code, name)
+    printed = Printed()
     try:
-        with redirect_stdout(stream):
-            value = evaluate(code, name, _namespace)
-            shown = _shown(value)
+        with redirect_stdout(printed), redirect_stderr(printed):
+            return _shown(cell.evaluate(code, name, _namespace), printed)
     except BaseException as error:
-        stream.flush()
         return {
-            "error": text_of(error),
-            "line": line_of(error, name),
-            "traceback": "".join(traceback.format_exception(error)),
+            "error": _text_of(error),
+            "place": _place_of(error, name),
+            "traceback": traceback_of(error),
         }
-    stream.flush()
-    return shown
+    finally:
+        printed.flush()
 
 
-def _shown(value: Any) -> dict[str, Any]:
-    if value is None:
-        return {}
+def _shown(value: Any, printed: Printed) -> dict[str, str]:
+    """The picture of a value; any other value but None is printed."""
     if draw := getattr(value, "_repr_svg_", None):
         return {"svg": draw()}
-    return {"value": f"{value!r}\n"}
+    draw = getattr(value, "_repr_png_", None)
+    png = draw() if draw else getattr(value, "png", None)
+    if isinstance(png, bytes):
+        return {"png": base64.b64encode(png).decode()}
+    if value is not None:
+        printed.write(f"{value!r}\n")
+    return {}
+
+
+class Printed(TextIOBase):
+    """What is printed, sent to the page: at once while it is little, then in lots, then no more."""
+
+    def __init__(self) -> None:
+        self._waiting: list[str] = []
+        self._left = LONGEST
+        self._messages = 0
+        self._last = 0.0
+
+    def writable(self) -> bool:
+        """Whether one can write: yes."""
+        return True
+
+    def write(self, text: str) -> int:
+        """Send a text, or keep it until more has come."""
+        if self._left > 0 and text:
+            self._waiting.append(text[: self._left])
+            self._left -= len(text)
+            if self._left <= 0:
+                self._waiting.append(f"\n{CUT}\n")
+            if self._messages < AT_ONCE or time.monotonic() - self._last > PAUSE:
+                self.flush()
+        return len(text)
+
+    def flush(self) -> None:
+        """Send what waits."""
+        if self._waiting:
+            report({"text": "".join(self._waiting)})
+            self._waiting.clear()
+            self._messages += 1
+            self._last = time.monotonic()
+
+
+# errors
+
+IN_THE_BROWSER = "The browser's Python has NumPy, matplotlib, minigrad and the standard library."
+MEANINGS = {
+    SystemExit: "Here this ends the block, and nothing else.",
+    MemoryError: "Python in a browser has 2 GB at most.",
+}
+
+
+def _text_of(error: BaseException) -> str:
+    """What an error says, and what it means here where a reader could not know."""
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        return f"ModuleNotFoundError: there is no module {error.name} here. {IN_THE_BROWSER}\n"
+    meaning = MEANINGS.get(type(error), "")
+    return cell.text_of(error) + f"{meaning}\n" * bool(meaning)
+
+
+def _place_of(error: BaseException, name: str) -> str:
+    """The line of a cell that raised, with its source; if it called another cell's, both lines."""
+    line = cell.line_of(error, name)
+    own = _quoted(name, line) if line else ""
+    if isinstance(error, SyntaxError) and error.filename == name:
+        return f"line {own}"
+    frames = traceback.extract_tb(error.__traceback__)
+    blocks = [frame for frame in frames if frame.filename.startswith("block ")]
+    if blocks and blocks[-1].filename != name:
+        inner = _quoted(blocks[-1].filename, blocks[-1].lineno)
+        return f"{blocks[-1].filename}, line {inner}, called from line {own}"
+    return f"line {own}" if own else ""
+
+
+def _quoted(name: str, line: int | None) -> str:
+    return f"{line}: `{linecache.getline(name, line or 0).strip()}`"
+
+
+def traceback_of(error: BaseException) -> str:
+    """The traceback of an error, from the reader's code on, with paths from the project on."""
+    whole = traceback.TracebackException.from_exception(error)
+    part: traceback.TracebackException | None = whole
+    while part:
+        kept = [frame for frame in part.stack if frame.filename not in (__file__, cell.__file__)]
+        part.stack = traceback.StackSummary.from_list(kept)
+        part = part.__cause__ or part.__context__
+    return "".join(whole.format()).replace(f'File "{PROJECT}/', 'File "')
+
+
+# what a page's Python does otherwise
+
+
+def _refuse_input(prompt: object = "") -> NoReturn:
+    """Say that nobody can be asked."""
+    raise RuntimeError("input: a block cannot ask its reader; write the text into the code instead")
+
+
+builtins.input = _refuse_input

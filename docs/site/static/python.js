@@ -3,8 +3,17 @@
 /** A call ended because `stop` was called. */
 export class Stopped extends Error {}
 
-/** A Python error, or a failure to load Python; the message is what Python says. */
-export class PythonError extends Error {}
+/** A Python error, with its traceback; or what ended Python, or kept it from being loaded. */
+export class PythonError extends Error {
+  /**
+   * @param {string} message what it says
+   * @param {string} traceback where it arose; "" if not in the code of a call
+   */
+  constructor(message, traceback = "") {
+    super(message);
+    this.traceback = traceback;
+  }
+}
 
 /** Python with NumPy and minigrad. Nothing is loaded before the first call. */
 export class Python {
@@ -12,10 +21,16 @@ export class Python {
   #calls = new Map();
   #count = 0;
   #progress;
+  #ended;
 
-  /** @param {{progress?: (text: string) => void}} options told what is being loaded; "" at the end */
-  constructor({ progress = () => {} } = {}) {
+  /**
+   * @param {{progress?: (text: string) => void, ended?: (reason: string) => void}} options
+   *   progress: told what is being loaded; "" at the end. ended: told that the worker has ended,
+   *   with all that it knew, and why
+   */
+  constructor({ progress = () => {}, ended = () => {} } = {}) {
     this.#progress = progress;
+    this.#ended = ended;
   }
 
   /** Whether a worker is there, loaded or being loaded. */
@@ -40,34 +55,36 @@ export class Python {
 
   /** End the worker at once, with all that it knows. The next call starts another. */
   stop() {
-    this.#end(new Stopped("stopped"));
+    if (this.#worker) this.#end(new Stopped("stopped"));
   }
 
   #start() {
     this.#worker = new Worker(new URL("./worker.js", import.meta.url), { type: "module" });
     this.#worker.onmessage = ({ data }) => this.#receive(data);
     this.#worker.onerror = (event) => {
-      this.#end(new PythonError(event.message ?? "the worker could not be loaded"));
+      this.#end(new PythonError(event.message ?? "Python's worker could not be loaded."));
     };
     this.#progress("loading Python");
   }
 
   #end(error) {
-    this.#worker?.terminate();
+    this.#worker.onmessage = this.#worker.onerror = null; // nothing that is still on its way
+    this.#worker.terminate();
     this.#worker = null;
     this.#progress("");
-    for (const { reject } of this.#calls.values()) reject(error);
+    const calls = [...this.#calls.values()];
     this.#calls.clear();
+    this.#ended(error instanceof Stopped ? "stopped" : "ended by an error");
+    for (const { reject } of calls) reject(error);
   }
 
-  #receive({ id, progress, report, result, error }) {
+  #receive({ id, progress, fatal, report, result, error, traceback }) {
     if (progress !== undefined) return this.#progress(progress);
+    if (fatal !== undefined) return this.#end(new PythonError(fatal));
     const call = this.#calls.get(id);
-    if (!call) return;
-    this.#progress("");
     if (report !== undefined) return call.report(report);
     this.#calls.delete(id);
-    if (error !== undefined) call.reject(new PythonError(error));
+    if (error !== undefined) call.reject(new PythonError(error, traceback));
     else call.resolve(result);
   }
 }

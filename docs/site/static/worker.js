@@ -1,6 +1,7 @@
 // Python in a worker: pyodide, NumPy and the project, loaded once, then one call after the other.
-// It is sent {id, module, function, arguments}, and answers {id, report}, {id, result} or
-// {id, error}; before, while it loads, {progress}.
+// It is sent {id, module, function, arguments}, and answers {id, report}, then {id, result} or
+// {id, error, traceback}. Meanwhile {progress} says what is being loaded, "" that all is there, and
+// {fatal} that Python could not be loaded, or can do no more: then the page ends the worker.
 
 import { loadPyodide } from "./python/pyodide.mjs";
 
@@ -9,21 +10,31 @@ const packages = "/lib/python3.12/site-packages";
 const ready = start();
 
 async function start() {
-  postMessage({ progress: "loading Python" });
+  tellProgress("loading Python");
   const archives = ["numpy.zip", "project.zip", "site.zip", "backtrace.so"].map(fetchBytes);
   const data = fetchFrom("data.json").then((response) => response.json());
-  const python = await loadPyodide({ indexURL: here.href });
-  const [numpy, project, site, backtrace] = await Promise.all(archives);
+  const [python, numpy, project, site, backtrace] = await Promise.all([
+    loadPyodide({ indexURL: here.href }),
+    ...archives,
+  ]);
   python.FS.writeFile("/lib/backtrace.so", new Uint8Array(backtrace));
   python.runPython(
     "import ctypes; ctypes.CDLL('/lib/backtrace.so', mode=ctypes.RTLD_GLOBAL)",
   );
-  postMessage({ progress: "unpacking NumPy and minigrad" });
+  tellProgress("unpacking NumPy and minigrad");
   python.unpackArchive(numpy, "zip", { extractDir: packages });
   python.unpackArchive(site, "zip", { extractDir: packages });
   python.unpackArchive(project, "zip", { extractDir: "/minigrad" });
   for (const path of await data) loadWhenOpened(python.FS, path);
-  return python.pyimport("live");
+  python.runPython("import sys; sys.path.insert(0, '/minigrad')");
+  python.pyimport("drawing").install();
+  const live = python.pyimport("live");
+  tellProgress("");
+  return live;
+}
+
+function tellProgress(progress) {
+  postMessage({ progress });
 }
 
 async function fetchFrom(name) {
@@ -44,13 +55,19 @@ function loadWhenOpened(files, path) {
 }
 
 async function answer({ id, module, function: name, arguments: values }) {
+  let live;
   try {
-    const live = await ready;
-    live.connect((message) => postMessage({ id, report: JSON.parse(message) }));
-    const result = live.call(module, name, JSON.stringify(values));
-    postMessage({ id, result: JSON.parse(result) });
+    live = await ready;
   } catch (error) {
-    postMessage({ id, error: String(error.message ?? error), isPython: error.type !== undefined });
+    postMessage({ fatal: `Python could not be loaded: ${error.message}` });
+    return;
+  }
+  try {
+    live.connect((message) => postMessage({ id, report: JSON.parse(message) }), tellProgress);
+    const outcome = JSON.parse(live.call(module, name, JSON.stringify(values)));
+    postMessage({ id, ...outcome });
+  } catch (error) {
+    postMessage({ fatal: `Python has broken down, and starts anew next time: ${error.message}` });
   }
 }
 

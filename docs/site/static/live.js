@@ -1,0 +1,56 @@
+// A page of the course whose blocks run, and whose exercises are checked, in the reader's browser.
+
+import { Python } from "./python.js";
+import { button, element } from "./elements.js";
+import { Course } from "./live/course.js";
+import { Exercise } from "./live/exercises.js";
+
+const WHAT =
+  "The blocks of this page run here, in your browser, and nothing is sent anywhere. " +
+  "Click into a block to change it; Ctrl+Enter runs it.";
+const CANNOT = "This browser cannot run the blocks of this page: it lacks WebAssembly, or workers "
+  + "that are modules. A newer one can.";
+
+/** Whether this browser can have Python in a worker. */
+function canRun() {
+  let readsType = false;
+  const options = {
+    get type() {
+      readsType = true;
+      return "module";
+    },
+  };
+  try {
+    new Worker("data:,", options).terminate();
+  } catch {
+    return false;
+  }
+  return readsType && typeof WebAssembly === "object";
+}
+
+function begin() {
+  const bar = element("div", { class: "live-page" });
+  document.querySelector("article h1")?.after(bar);
+  if (!canRun()) {
+    bar.append(element("p", {}, CANNOT));
+    return;
+  }
+  const state = element("span", { class: "live-python", role: "status" }, "Python: not loaded");
+  const tell = (text) => (state.textContent = `Python: ${text || "ready"}`);
+  const python = new Python({
+    progress: tell,
+    ended(reason) {
+      course.forget();
+      tell(reason);
+    },
+  });
+  const course = new Course([...document.querySelectorAll(".cell")], python, tell);
+  for (const box of document.querySelectorAll(".exercise")) new Exercise(box, python);
+  const runAll = button("Run the page", "live-run-all", () => course.runAll());
+  bar.append(
+    element("p", {}, WHAT),
+    element("div", { class: "live-bar" }, runAll, state),
+  );
+}
+
+begin();
