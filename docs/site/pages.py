@@ -101,7 +101,7 @@ def add_scripts(
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register the directives."""
     app.add_directive("output", Output)
-    app.add_directive("step", Step)
+    app.add_directive("step", Step, override=True)  # sphinx_design has one too, of another kind
     app.add_directive("play", Play)
     app.add_post_transform(PicturesOfCells)
     app.connect("html-page-context", add_scripts)

@@ -1,0 +1,136 @@
+"""Formulas as HTML and MathML, made by KaTeX when the site is built.
+
+Each process that reads pages notes their formulas; before the pages are written, one call of Node
+renders all of them. A formula that KaTeX refuses is a warning with its page and line.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Set
+from pathlib import Path
+from typing import NamedTuple
+
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
+from sphinx.util import logging
+from sphinx.writers.html5 import HTML5Translator
+
+HERE = Path(__file__).parent
+KATEX = HERE / "node_modules" / "katex" / "dist"
+logger = logging.getLogger(__name__)
+
+
+class Formula(NamedTuple):
+    """What KaTeX renders: TeX, and whether it stands in a line of its own."""
+
+    tex: str
+    display: bool
+
+
+def formula_of(node: nodes.Node) -> Formula:
+    """The formula of a math node."""
+    return Formula(node.astext(), isinstance(node, nodes.math_block))
+
+
+def render(formulas: list[Formula]) -> list[dict[str, str]]:
+    """Each formula as {"html": ...} or {"error": ...}, by one call of Node."""
+    made = subprocess.run(
+        ["node", HERE / "katex.mjs"],
+        input=json.dumps([formula._asdict() for formula in formulas]),
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+    )
+    if made.returncode:
+        raise RuntimeError(f"node {HERE / 'katex.mjs'} failed:\n{made.stderr}")
+    results: list[dict[str, str]] = json.loads(made.stdout)
+    return results
+
+
+# what Sphinx calls
+
+
+def note(app: Sphinx, doctree: nodes.document) -> None:
+    """Note the formulas of a page, each with its line."""
+    found = []
+    for node in doctree.findall(lambda n: isinstance(n, nodes.math | nodes.math_block)):
+        lines, place = [], node
+        while place is not None and not lines:
+            lines, place = [place.line] if place.line else [], place.parent
+        found.append((formula_of(node), lines[0] if lines else None))
+    noted(app.env)[app.env.docname] = found
+
+
+def noted(env: BuildEnvironment) -> dict[str, list[tuple[Formula, int | None]]]:
+    """The formulas of each page, kept with the pages that were read."""
+    if not hasattr(env, "formulas"):
+        env.formulas = {}  # type: ignore[attr-defined]
+    formulas: dict[str, list[tuple[Formula, int | None]]] = env.formulas
+    return formulas
+
+
+def forget(app: Sphinx, env: BuildEnvironment, name: str) -> None:
+    """Forget a page that is read anew."""
+    noted(env).pop(name, None)
+
+
+def merge(app: Sphinx, env: BuildEnvironment, names: Set[str], other: BuildEnvironment) -> None:
+    """Take over what another process has noted."""
+    noted(env).update({name: noted(other)[name] for name in names if name in noted(other)})
+
+
+def render_all(app: Sphinx, env: BuildEnvironment) -> None:
+    """Render the formulas of all pages, for the processes that write them."""
+    places = {formula: (name, line) for name in noted(env) for formula, line in noted(env)[name]}
+    results = dict(zip(places, render(list(places)), strict=True))
+    for formula, result in results.items():
+        if "error" in result:
+            logger.warning("KaTeX: %s", result["error"], location=places[formula])
+    HTML.update({formula: result.get("html", formula.tex) for formula, result in results.items()})
+
+
+HTML: dict[Formula, str] = {}
+
+
+def inline(writer: HTML5Translator, node: nodes.math) -> None:
+    """Write a formula within a line."""
+    writer.body.append(f'<span class="math">{HTML[formula_of(node)]}</span>')
+    raise nodes.SkipNode
+
+
+def block(writer: HTML5Translator, node: nodes.math_block) -> None:
+    """Write a formula in a line of its own."""
+    writer.body.append(writer.starttag(node, "div", CLASS="math"))
+    if node["number"]:
+        writer.body.append(f'<span class="eqno">({node["number"]})</span>')
+    writer.body.append(f"{HTML[formula_of(node)]}</div>\n")
+    raise nodes.SkipNode
+
+
+def copy_styles(app: Sphinx) -> None:
+    """Serve KaTeX's style sheet with the site, and its fonts as woff2 alone."""
+    target = app.outdir / "_static" / "katex"
+    shutil.rmtree(target, ignore_errors=True)
+    (target / "fonts").mkdir(parents=True)
+    styles = (KATEX / "katex.min.css").read_text(encoding="utf-8")
+    styles = re.sub(r',url\(\S+\.(woff|ttf)\) format\("\w+"\)', "", styles)
+    (target / "katex.min.css").write_text(styles, encoding="utf-8")
+    for font in (KATEX / "fonts").glob("*.woff2"):
+        shutil.copy(font, target / "fonts")
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Register the renderer "katex"."""
+    app.add_html_math_renderer("katex", (inline, None), (block, None))  # type: ignore[arg-type]
+    app.add_css_file("katex/katex.min.css")
+    app.connect("doctree-read", note)
+    app.connect("env-purge-doc", forget)
+    app.connect("env-merge-info", merge)
+    app.connect("env-updated", render_all)
+    app.connect("builder-inited", copy_styles)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,98 @@
+"""Files of the repository as pages, so that links to them lead somewhere within the site.
+
+A page says [engine.py](../../minigrad/engine.py), which is right on any host of the repository. On
+the site the link leads to source/minigrad/engine.py.html, the file with its lines numbered.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from docutils import nodes
+from pygments import highlight
+from pygments.formatters import HtmlFormatter
+from pygments.lexers import get_lexer_for_filename
+from pygments.util import ClassNotFound
+from sphinx import addnodes
+from sphinx.application import Sphinx
+from sphinx.transforms import SphinxTransform
+from sphinx.util.osutil import relative_uri
+
+ROOT = Path(__file__).parent.parent.parent
+Page = tuple[str, dict[str, Any], str]
+
+
+class LinksToFiles(SphinxTransform):
+    """Lead each link to a file or folder that is no page to the page of that file."""
+
+    default_priority = 10
+
+    def apply(self, **options: Any) -> None:
+        """Replace the links, and note the files."""
+        for link in list(self.document.findall(addnodes.download_reference)):
+            self._lead(link)
+        for link in list(self.document.findall(addnodes.pending_xref)):
+            if link.get("reftype") == "myst" and link["reftarget"] not in self.env.found_docs:
+                self._lead(link)
+
+    def _lead(self, link: nodes.Element) -> None:
+        target, _, anchor = link["reftarget"].partition("#")
+        if link.get("refdomain") == "doc":  # so MyST calls each .md file, also outside docs/
+            target = f"/{os.path.relpath(self.env.doc2path(target), self.env.srcdir)}"
+        path = Path(os.path.normpath(self.env.relfn2path(target)[1]))
+        if not target or not path.exists() or ROOT not in path.parents:
+            return
+        name = page_of(path)
+        files = self.env.metadata[self.env.docname].setdefault("files", [])
+        files.append(path.relative_to(ROOT).as_posix())
+        here = self.app.builder.get_target_uri(self.env.docname)
+        uri = relative_uri(here, self.app.builder.get_target_uri(name))
+        uri += f"#{anchor}" if anchor else ""
+        link.replace_self(nodes.reference("", "", *link.children, refuri=uri, internal=True))
+
+
+def page_of(path: Path) -> str:
+    """The name of a file's page, or of a folder's."""
+    return f"source/{path.relative_to(ROOT).as_posix()}"
+
+
+def pages(app: Sphinx) -> Iterator[Page]:
+    """A page for each file that is linked, and for each file of a folder that is linked."""
+    linked = {ROOT / name for data in app.env.metadata.values() for name in data.get("files", [])}
+    folders = {path for path in linked if path.is_dir()}
+    for folder in folders:
+        linked |= {path for path in folder.iterdir() if path.is_file()}
+    for path in sorted(linked):
+        body = list_of(path) if path.is_dir() else code_of(path)
+        title = path.relative_to(ROOT).as_posix()
+        body = f"<h1>{escape(title)}</h1>\n{body}"
+        yield page_of(path), {"title": title, "body": body}, "page.html"
+
+
+def list_of(folder: Path) -> str:
+    """A folder's files as links."""
+    names = [escape(path.name) for path in sorted(folder.iterdir()) if path.is_file()]
+    items = (f'<li><a href="{folder.name}/{name}.html">{name}</a></li>' for name in names)
+    return f"<ul>{''.join(items)}</ul>"
+
+
+def code_of(path: Path) -> str:
+    """A file's text with its lines numbered; line 7 has the anchor L-7."""
+    try:
+        lexer = get_lexer_for_filename(path.name, stripnl=False)
+    except ClassNotFound:
+        lexer = get_lexer_for_filename("plain.txt", stripnl=False)
+    formatter = HtmlFormatter(linenos="inline", lineanchors="L", anchorlinenos=True)
+    text: str = highlight(path.read_text(encoding="utf-8"), lexer, formatter)
+    return f'<div class="source-code">{text}</div>'
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Register the links and the pages."""
+    app.add_transform(LinksToFiles)
+    app.connect("html-collect-pages", pages)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
