@@ -116,7 +116,8 @@ export function row(...children) {
  * @param {Record<string, any>} attributes further ones
  */
 export function button(label, act, attributes = {}) {
-  return element("button", { type: "button", class: "live-button", click: act, ...attributes }, label);
+  const usual = { type: "button", class: "live-button", click: act };
+  return element("button", { ...usual, ...attributes }, label);
 }
 
 /**
@@ -170,8 +171,8 @@ export function choice({ label, options, value = options[0][0], change }) {
  * @returns {Control}
  */
 export function field({ label, value, change, ...attributes }) {
-  const settings = { type: "text", autocomplete: "off", spellcheck: "false", autocapitalize: "off" };
-  const input = element("input", { ...settings, ...attributes, input: () => change(input.value) });
+  const plain = { type: "text", autocomplete: "off", spellcheck: "false", autocapitalize: "off" };
+  const input = element("input", { ...plain, ...attributes, input: () => change(input.value) });
   input.value = value;
   return control(label, input, () => input.value, (next) => (input.value = next));
 }
@@ -190,7 +191,8 @@ export function checkbox({ label, value = false, change }) {
 
 function control(label, input, get, set, ...beside) {
   const text = element("span", { class: "play-label" }, label, ...beside);
-  return withValue({ node: element("label", { class: "play-control" }, text, input), input }, get, set);
+  const node = element("label", { class: "play-control" }, text, input);
+  return withValue({ node, input }, get, set);
 }
 
 function withValue(made, get, set) {
