@@ -11,6 +11,7 @@ import inspect
 import os
 import textwrap
 from html import escape
+from typing import Any
 
 from docutils import nodes
 from sphinx.application import Sphinx
@@ -85,10 +86,21 @@ def _end_help(writer: HTML5Translator, node: help_) -> None:
     writer.body.append("</div>\n")
 
 
+def add_look(
+    app: Sphinx, name: str, template: str, context: dict[str, Any], doctree: nodes.document | None
+) -> None:
+    """Add to a page with code that runs the look of its buttons, and what to do if it cannot."""
+    classes = {"cell", "play"}
+    boxes = doctree.findall(nodes.container) if doctree else ()
+    if any(classes & set(box["classes"]) for box in boxes):
+        app.add_css_file("live.css")
+        app.add_js_file("served.js")
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
-    """Register the directive, and the look of what runs in a page."""
+    """Register the directive."""
     app.add_directive("exercise", Exercises)
     app.add_node(exercise, html=(_begin_exercise, _end_exercise))
     app.add_node(help_, html=(_begin_help, _end_help))
-    app.add_css_file("live.css")
+    app.connect("html-page-context", add_look)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -16,12 +16,21 @@ from types import ModuleType
 from live import progress
 
 PACKAGES = (
+    "PIL",
+    "contourpy",
+    "cycler",
+    "dateutil",
+    "docstring_parser",
+    "kiwisolver",
     "matplotlib",
     "mpl_toolkits",
-    "PIL",
+    "packaging",
+    "pyparsing",
     "safetensors",
-    "tyro",
     "tqdm",
+    "typeguard",
+    "typing_extensions",
+    "tyro",
 )
 
 

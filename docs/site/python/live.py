@@ -26,7 +26,7 @@ sys.path.insert(0, str(COURSE))
 import cell  # noqa: E402, since it lies in the course's folder
 
 LONGEST = 50_000  # letters that one cell may show
-CUT = "(More is printed than a page can show. The rest is left out.)"
+CUT = "(This is as much as a page can show. What is printed from here on is left out.)"
 AT_ONCE, PAUSE = 200, 0.1  # messages that are sent without delay; seconds between later ones
 
 _send: Callable[[str], None] = print  # the worker's way to the page; see `connect`
@@ -148,7 +148,8 @@ class Printed(TextIOBase):
             self._left -= len(text)
             if self._left <= 0:
                 self._waiting.append(f"\n{CUT}\n")
-            if self._messages < AT_ONCE or time.monotonic() - self._last > PAUSE:
+            is_due = self._messages < AT_ONCE or time.monotonic() - self._last > PAUSE
+            if is_due or self._left <= 0:
                 self.flush()
         return len(text)
 
@@ -163,7 +164,7 @@ class Printed(TextIOBase):
 
 # errors
 
-IN_THE_BROWSER = "The browser's Python has NumPy, matplotlib, minigrad and the standard library."
+HERE_ARE = "Python in a page has minigrad, NumPy, matplotlib and most of the standard library."
 MEANINGS = {
     SystemExit: "Here this ends the block, and nothing else.",
     MemoryError: "Python in a browser has 2 GB at most.",
@@ -173,7 +174,7 @@ MEANINGS = {
 def _text_of(error: BaseException) -> str:
     """What an error says, and what it means here where a reader could not know."""
     if isinstance(error, ModuleNotFoundError) and error.name:
-        return f"ModuleNotFoundError: there is no module {error.name} here. {IN_THE_BROWSER}\n"
+        return f"ModuleNotFoundError: there is no module {error.name} here. {HERE_ARE}\n"
     meaning = MEANINGS.get(type(error), "")
     return cell.text_of(error) + f"{meaning}\n" * bool(meaning)
 

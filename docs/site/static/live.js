@@ -8,8 +8,9 @@ import { Exercise } from "./live/exercises.js";
 const WHAT =
   "The blocks of this page run here, in your browser, and nothing is sent anywhere. " +
   "Click into a block to change it; Ctrl+Enter runs it.";
-const CANNOT = "This browser cannot run the blocks of this page: it lacks WebAssembly, or workers "
-  + "that are modules. A newer one can.";
+const CANNOT =
+  "This browser cannot run the blocks of this page: it lacks WebAssembly, or workers that are " +
+  "modules. A newer one can.";
 
 /** Whether this browser can have Python in a worker. */
 function canRun() {
@@ -21,9 +22,9 @@ function canRun() {
     },
   };
   try {
-    new Worker("data:,", options).terminate();
+    new Worker("data:text/javascript,", options).terminate();
   } catch {
-    return false;
+    // it has read the options before
   }
   return readsType && typeof WebAssembly === "object";
 }
@@ -36,7 +37,8 @@ function begin() {
     return;
   }
   const state = element("span", { class: "live-python", role: "status" }, "Python: not loaded");
-  const tell = (text) => (state.textContent = `Python: ${text || "ready"}`);
+  let running = "";
+  const tell = (text) => (state.textContent = `Python: ${text || running || "ready"}`);
   const python = new Python({
     progress: tell,
     ended(reason) {
@@ -44,7 +46,10 @@ function begin() {
       tell(reason);
     },
   });
-  const course = new Course([...document.querySelectorAll(".cell")], python, tell);
+  const course = new Course([...document.querySelectorAll(".cell")], python, (text) => {
+    running = text;
+    if (python.isStarted) tell("");
+  });
   for (const box of document.querySelectorAll(".exercise")) new Exercise(box, python);
   const runAll = button("Run the page", "live-run-all", () => course.runAll());
   bar.append(

@@ -74,7 +74,7 @@ export class Python {
     this.#progress("");
     const calls = [...this.#calls.values()];
     this.#calls.clear();
-    this.#ended(error instanceof Stopped ? "stopped" : "ended by an error");
+    this.#ended(error.message);
     for (const { reject } of calls) reject(error);
   }
 

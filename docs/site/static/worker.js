@@ -67,7 +67,7 @@ async function answer({ id, module, function: name, arguments: values }) {
     const outcome = JSON.parse(live.call(module, name, JSON.stringify(values)));
     postMessage({ id, ...outcome });
   } catch (error) {
-    postMessage({ fatal: `Python has broken down, and starts anew next time: ${error.message}` });
+    postMessage({ fatal: `Python has ended: ${error.message}. The next run starts it again.` });
   }
 }
 

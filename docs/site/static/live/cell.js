@@ -90,10 +90,16 @@ export class Cell {
     this.enter("running", "running");
   }
 
-  /** The picture's alternative text of the page, which says what it shows. */
-  get alternative() {
+  /**
+   * Show what it has shown beside what it printed.
+   * @param {{svg?: string, png?: string, error?: string}} shown an error that the page wants
+   */
+  show({ svg, png, error }) {
     const image = this.#built.map((part) => part.querySelector("img")).find(Boolean);
-    return image?.alt || `The picture that ${this.name} draws`;
+    const alternative = image?.alt || `The picture that ${this.name} draws`;
+    if (svg) this.output.draw("svg+xml", svg, alternative);
+    if (png) this.output.draw("png", png, alternative);
+    if (error) this.output.print(error);
   }
 
   /** Bring back the page's own text, and what the page shows behind it. */

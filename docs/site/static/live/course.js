@@ -1,6 +1,6 @@
 // The blocks of a page together: what runs first, what a failure stops, what Stop forgets.
 
-import { PythonError, Stopped } from "../python.js";
+import { Stopped } from "../python.js";
 import { element } from "../elements.js";
 import { Cell } from "./cell.js";
 
@@ -8,13 +8,13 @@ import { Cell } from "./cell.js";
 export class Course {
   #python;
   #tell;
-  #turn = Promise.resolve(); // of what waits
-  #round = 0; // counts the times that all was stopped
+  #turn = Promise.resolve(); // of what the reader asks for next
+  #round = 0; // counts the workers that have ended
 
   /**
    * @param {HTMLElement[]} boxes the `.cell` of the page
    * @param {import("../python.js").Python} python
-   * @param {(text: string) => void} tell what runs, for the bar of the page
+   * @param {(text: string) => void} tell told what runs; "" when nothing does
    */
   constructor(boxes, python, tell) {
     this.#python = python;
@@ -32,110 +32,113 @@ export class Course {
   run(cell) {
     if (cell.state === "waiting" || cell.state === "running") return;
     cell.enter("waiting", "waiting");
-    this.#later(() => {
+    this.#later(cell, () => {
       const above = this.cells.slice(0, this.cells.indexOf(cell));
-      return this.#runAll([...above.filter((other) => !other.isCurrent), cell]);
+      return this.#runEach([...above.filter((other) => !other.isCurrent), cell]);
     });
   }
 
   /** Run the whole page from its beginning. */
   runAll() {
     for (const cell of this.cells) cell.enter("waiting", "waiting");
-    this.#later(async () => {
+    this.#later(this.cells[0], async () => {
       await this.#python.call("live", "forget");
       for (const cell of this.cells) cell.ranText = null;
-      await this.#runAll(this.cells);
+      await this.#runEach(this.cells);
     });
   }
 
   /** The worker has ended, and with it all names. */
   forget() {
     this.#round += 1;
-    for (const cell of this.cells) {
-      cell.ranText = null;
-      if (cell.state === "waiting") cell.enter("idle");
-    }
+    for (const cell of this.cells) cell.ranText = null;
+    rest(this.cells);
   }
 
-  /** Do something when what was asked for before is done, unless it is stopped first. */
-  #later(action) {
+  /** Act for a block when it is its turn, unless the worker has ended by then. */
+  #later(wanted, action) {
     const round = this.#round;
     this.#turn = this.#turn.then(async () => {
       try {
         if (round === this.#round) await action();
       } catch (error) {
-        const first = this.cells.find((cell) => cell.state === "waiting");
-        if (!(error instanceof Stopped)) first?.output.fail(String(error.message));
-        if (!(error instanceof Stopped)) first?.enter("failed", "failed");
-        this.#rest();
+        if (wanted.state !== "failed") showFailure(wanted, error);
       }
+      this.#tell("");
     });
   }
 
-  /** Run blocks in order until one fails; the last is the one that the reader wants. */
-  async #runAll(due) {
+  /** Run blocks in order until one fails. The last is the one that the reader wants. */
+  async #runEach(due) {
     const wanted = due.at(-1);
     for (const cell of due) cell.enter("waiting", "waiting");
+    if (!this.#python.isStarted) {
+      wanted.say("waiting for Python, which is being loaded");
+      await this.#python.call("live", "forget");
+    }
     for (const cell of due) {
       const where = `block ${this.cells.indexOf(cell) + 1} of ${this.cells.length}`;
       this.#tell(`running ${where}`);
       if (cell !== wanted) wanted.say(`first the blocks above: ${where}`);
-      const isFine = await this.#runOne(cell);
-      if (isFine) continue;
-      this.#rest();
-      if (cell.state === "failed" && cell !== wanted) {
-        const link = element("a", { href: cell.link }, cell.name);
-        wanted.enter("failed", "not run: ", link, " failed, above");
-      }
-      break;
+      if (await this.#runOne(cell)) continue;
+      rest(due);
+      if (cell !== wanted) wanted.enter("failed", "not run: ", linkTo(cell), " failed, above");
+      return;
     }
-    this.#tell("");
   }
 
-  /** Run one block; false if it failed, or was stopped. */
+  /** Run one block; whether all went well. */
   async #runOne(cell) {
     const { text } = cell.code;
     const before = cell.ranText;
     cell.begin();
     const start = performance.now();
+    const report = (message) => cell.output.print(message.text);
+    let shown;
     try {
-      const report = (message) => cell.output.print(message.text);
-      const shown = await this.#python.call("live", "run_cell", [text, cell.name], { report });
-      if (shown.svg) cell.output.draw("svg+xml", shown.svg, cell.alternative);
-      if (shown.png) cell.output.draw("png", shown.png, cell.alternative);
-      if (shown.error && !cell.mayFail) {
-        cell.output.fail(shown.error + shown.place, shown.traceback);
-        cell.enter("failed", "failed");
-        return false;
-      }
-      if (shown.error) cell.output.print(shown.error);
+      shown = await this.#python.call("live", "run_cell", [text, cell.name], { report });
     } catch (error) {
-      if (error instanceof Stopped) cell.enter("idle", "stopped; the names of all blocks are gone");
-      else {
-        cell.output.fail(error.message, error instanceof PythonError ? error.traceback : error.stack);
-        cell.enter("failed", "failed");
-      }
+      showFailure(cell, error);
+      if (error instanceof Stopped) throw error;
       return false;
     }
+    if (shown.error && !cell.mayFail) {
+      cell.output.fail(shown.error + shown.place, shown.traceback);
+      cell.enter("failed", "failed");
+      return false;
+    }
+    cell.show(shown);
     cell.enter("done", `done in ${duration(performance.now() - start)}`);
     cell.ranText = text;
     if (before !== null && before !== text) this.#noteChange(cell);
     return true;
   }
 
-  /** Those below have run with what the block was before. */
+  /** Say at the blocks below that they have run with what this block was before. */
   #noteChange(changed) {
     for (const cell of this.cells.slice(this.cells.indexOf(changed) + 1)) {
-      if (cell.ranText !== null && cell.state === "done") {
-        cell.say(`ran before ${changed.name} was changed`);
-      }
+      if (cell.ranText !== null) cell.say(`ran before ${changed.name} was changed`);
     }
   }
+}
 
-  /** Nothing waits any more. */
-  #rest() {
-    for (const cell of this.cells) if (cell.state === "waiting") cell.enter("idle");
+/** Show why a block, or Python, has ended early. */
+function showFailure(cell, error) {
+  if (error instanceof Stopped) {
+    cell.enter("idle", "stopped; the next run begins with the first block");
+    return;
   }
+  cell.output.fail(error.message, error.traceback);
+  cell.enter("failed", "failed");
+}
+
+/** These blocks wait no more. */
+function rest(cells) {
+  for (const cell of cells) if (cell.state === "waiting") cell.enter("idle");
+}
+
+function linkTo(cell) {
+  return element("a", { href: cell.link }, cell.name);
 }
 
 function duration(milliseconds) {

@@ -36,7 +36,8 @@ export class Output {
 
   /** Add text; what a line prints before a carriage return is printed over, as in a terminal. */
   print(text) {
-    this.#printed = (this.#printed + text).replace(/[^\n]*\r(?!\n|$)/g, "");
+    this.#printed += text;
+    if (text.includes("\r")) this.#printed = printedOver(this.#printed);
     this.#show(this.#text, this.#printed);
   }
 
@@ -73,4 +74,14 @@ export class Output {
     if (isCut) part.tabIndex = 0; // so that the arrow keys scroll it
     else part.removeAttribute("tabindex");
   }
+}
+
+/** The text as a terminal shows it: a carriage return goes back to the beginning of the line. */
+function printedOver(text) {
+  const lines = text.split("\n").map((line) => {
+    const end = line.endsWith("\r") ? "\r" : ""; // what follows is still to come
+    const parts = line.split("\r");
+    return (end ? parts.at(-2) : parts.at(-1)) + end;
+  });
+  return lines.join("\n");
 }
