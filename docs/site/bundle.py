@@ -11,9 +11,12 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import tempfile
 import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+
+import drawing_bundle
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
@@ -62,6 +65,7 @@ def build(folder: Path) -> None:
     for name in RUNTIME:
         shutil.copy(PACKAGES / "pyodide" / name, folder)
     (folder / "backtrace.so").write_bytes(BACKTRACE)
+    (folder / "products.so").write_bytes(products())
     write_archive(folder / "numpy.zip", numpy_files())
     write_archive(folder / "project.zip", project_files(PROJECT))
     data = dict(project_files(DATA))
@@ -71,6 +75,7 @@ def build(folder: Path) -> None:
         target.write_bytes(content)
     (folder / "data.json").write_text(json.dumps(sorted(data)), encoding="utf-8")
     write_archive(folder / "site.zip", ((p.name, p.read_bytes()) for p in site_modules()))
+    drawing_bundle.build(folder)
 
 
 def editor(folder: Path) -> None:
@@ -94,6 +99,30 @@ def editor(folder: Path) -> None:
     subprocess.run(
         [PACKAGES / ".bin" / "esbuild", source, *options, f"--outfile={target}"], check=True
     )
+
+
+def products() -> bytes:
+    """The library of products.ts, which docs/site/python/fast_products.py loads.
+
+    Raises:
+        FileNotFoundError: `npm ci` has not been called in docs/site.
+        subprocess.CalledProcessError: products.ts is not AssemblyScript; its compiler says why.
+    """
+    options = [
+        "--importMemory",
+        "--noExportMemory",
+        "--runtime=stub",
+        "--optimizeLevel=3",
+        "--noAssert",
+        "--enable=simd",
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(folder) / "products.wasm"
+        compiler, source = PACKAGES / ".bin" / "asc", HERE / "products.ts"
+        subprocess.run([compiler, source, *options, f"--outFile={target}"], check=True)
+        module = target.read_bytes()
+    # a library says first what memory it needs of its own: none
+    return module[:8] + BACKTRACE[8:25] + module[8:]
 
 
 def site_modules() -> list[Path]:

@@ -11,13 +11,14 @@ const ready = start();
 
 async function start() {
   tellProgress("loading Python");
-  const archives = ["numpy.zip", "project.zip", "site.zip", "backtrace.so"].map(fetchBytes);
+  const names = ["numpy.zip", "project.zip", "site.zip", "backtrace.so", "products.so"];
   const data = fetchFrom("data.json").then((response) => response.json());
-  const [python, numpy, project, site, backtrace] = await Promise.all([
+  const [python, numpy, project, site, backtrace, products] = await Promise.all([
     loadPyodide({ indexURL: here.href }),
-    ...archives,
+    ...names.map(fetchBytes),
   ]);
   python.FS.writeFile("/lib/backtrace.so", new Uint8Array(backtrace));
+  python.FS.writeFile("/lib/products.so", new Uint8Array(products));
   python.runPython(
     "import ctypes; ctypes.CDLL('/lib/backtrace.so', mode=ctypes.RTLD_GLOBAL)",
   );
@@ -27,6 +28,7 @@ async function start() {
   python.unpackArchive(project, "zip", { extractDir: "/minigrad" });
   for (const path of await data) loadWhenOpened(python.FS, path);
   python.runPython("import sys; sys.path.insert(0, '/minigrad')");
+  python.pyimport("fast_products").install();
   python.pyimport("drawing").install();
   const live = python.pyimport("live");
   tellProgress("");
