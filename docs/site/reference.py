@@ -215,16 +215,22 @@ def process_signature(
 def plainer(types: str | None) -> str | None:
     """Types as the source writes them, where Python writes them out."""
     name = r"~?[\w.]*"  # of a type, as autodoc has it: ~numpy.uint8
-    text = re.sub(
-        rf"Callable\[({name}P, {name}R|(\.\.\.|\[\.\.\.\]), {name}Any)\]", "Callable", types or ""
-    )
-    text = re.sub(
-        rf"{name}ndarray\[tuple\[{name}Any, \.\.\.\], {name}dtype\[({name})\]\]",
-        r"NDArray[\1]",
-        text,
-    )
-    text = re.sub(rf"NDArray\[{name}Any\]", "NDArray", text)
-    return re.sub(r"TypeAliasForwardRef\('(\w+)'\)", r"\1", text) or None
+    any_shape = rf"tuple\[{name}Any, \.\.\.\]"
+    text = types or ""
+    for pattern, words in (
+        (rf"Callable\[\[~P\], {name}R\]", "Callable"),
+        (rf"Callable\[\[\.\.\.\], {name}Any\]", "Callable"),
+        (rf"Callable\[\[~P\], {name}Any\]", "Callable"),
+        (r"PrimitiveCall\[~P\]", "Callable"),
+        (
+            rf"{name}ndarray\[({any_shape}|{name}Any), ({name}dtype\[{name}Any\]|{name}Any)\]",
+            "NDArray",
+        ),
+        (rf"{name}ndarray\[{any_shape}, {name}dtype\[({name})\]\]", r"NDArray[\1]"),
+        (r"TypeAliasForwardRef\('(\w+)'\)", r"\1"),
+    ):
+        text = re.sub(pattern, words, text)
+    return text or None
 
 
 def module_of_member(app: Sphinx, module: str, name: str) -> str | None:
@@ -317,7 +323,7 @@ class Reference(SphinxDirective):
         source = ["````{eval-rst}", *lines, "````"]
         box = nodes.container()
         self.state.nested_parse(StringList(source, source=self.env.docname), 0, box)
-        return box.children
+        return list(box.children)
 
 
 class Options(Reference):
