@@ -9,18 +9,19 @@ design", which people with each kind of colour blindness tell apart.
 from __future__ import annotations
 
 import io
+import sys
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import matplotlib
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 BLUE, VERMILION, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
 AMBER, SKY, BLACK, GREY = "#E69F00", "#56B4E9", "#000000", "#666666"
 PALE_BLUE, PALE_VERMILION = "#CFE3F3", "#F7DCC4"  # areas behind points, boxes
 DOTS_PER_INCH = 160
+IN_BROWSER = sys.platform == "emscripten"  # where matplotlib cannot draw pixels
 
 SETTINGS = {
     "font.size": 11,
@@ -62,12 +63,18 @@ LOOKS = [
 
 
 class Drawing(Figure):
-    """A figure that a notebook shows by itself, as PNG."""
+    """A figure that a notebook shows by itself, as PNG; in the browser, as SVG."""
 
-    def _repr_png_(self) -> bytes:
+    def _repr_png_(self) -> bytes | None:
+        return None if IN_BROWSER else self._saved("png")
+
+    def _repr_svg_(self) -> str | None:
+        return self._saved("svg").decode() if IN_BROWSER else None
+
+    def _saved(self, form: str) -> bytes:
         file = io.BytesIO()
         with matplotlib.rc_context(SETTINGS):  # type: ignore[arg-type]
-            self.savefig(file, format="png", dpi=DOTS_PER_INCH)
+            self.savefig(file, format=form, dpi=DOTS_PER_INCH)
         return file.getvalue()
 
 
@@ -90,7 +97,6 @@ def panels(
         raise ValueError(f"a figure may be 6 inches wide, got {width}")
     with matplotlib.rc_context(SETTINGS):  # type: ignore[arg-type]
         figure = Drawing(figsize=(width, height), layout="constrained")
-        FigureCanvasAgg(figure)
         grid = figure.subplots(rows, columns, squeeze=False, **options)
     return figure, [axes for row in grid for axes in row]
 
