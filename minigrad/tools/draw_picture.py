@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import itertools
 import math
@@ -27,11 +28,18 @@ class Picture:
 
     Attributes:
         svg: The picture as the text of an SVG file.
-        png: The picture as the bytes of a PNG file.
     """
 
     svg: str = field(repr=False)
-    png: bytes = field(repr=False)
+    _figure: Any = field(repr=False, compare=False)
+    _dpi: float = field(repr=False)
+
+    @functools.cached_property
+    def png(self) -> bytes:
+        """The picture as the bytes of a PNG file, drawn when first asked for."""
+        file = io.BytesIO()
+        self._figure.savefig(file, format="png", dpi=self._dpi)
+        return file.getvalue()
 
     def save(self, path: str | Path) -> None:
         """Write a file.
@@ -100,12 +108,11 @@ def drawn(boxes: Sequence[Box], *frames: Frame) -> Picture:
         axes.set_axis_off()
         axes.text(0.04, LINE / 2 - top, frame.caption, size=10, va="center", parse_math=False)
         _draw_frame(axes, boxes, frame)
-    svg, png = io.StringIO(), io.BytesIO()
+    svg = io.StringIO()
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "minigrad"}):
         figure.savefig(svg, format="svg", metadata={"Date": None})
     dpi = min(150, LARGEST / max(columns * width, rows * height))
-    figure.savefig(png, format="png", dpi=dpi)
-    return Picture(svg.getvalue(), png.getvalue())
+    return Picture(svg.getvalue(), figure, dpi)
 
 
 def _columns(count: int, aspect: float) -> int:

@@ -117,10 +117,10 @@ def run_cell(code: str, name: str) -> dict[str, str]:
 
 def _shown(value: Any, printed: Printed) -> dict[str, str]:
     """The picture of a value; any other value but None is printed."""
-    if draw := getattr(value, "_repr_svg_", None):
-        return {"svg": draw()}
-    draw = getattr(value, "_repr_png_", None)
-    png = draw() if draw else getattr(value, "png", None)
+    draw_svg, draw_png = (getattr(value, f"_repr_{form}_", None) for form in ("svg", "png"))
+    if draw_svg and (svg := draw_svg()):
+        return {"svg": svg}
+    png = draw_png() if draw_png else getattr(value, "png", None)
     if isinstance(png, bytes):
         return {"png": base64.b64encode(png).decode()}
     if value is not None:
