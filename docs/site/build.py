@@ -200,8 +200,7 @@ def build(out: Path) -> None:
 
     with stage("Python for the browser"):
         bundle.build(html / "_static" / "python")
-        if hasattr(bundle, "editor"):  # until it is there
-            bundle.editor(html)
+        bundle.editor(html)
     with stage("Links and weights"):
         problems = links.check(html)
     if problems:

@@ -25,7 +25,7 @@ LINKS = {("a", "href"), ("area", "href")}  # followed by a reader's click only
 LOADS = {"src", "href", "poster", "data", "srcset", "action", "xlink:href"}
 IN_CSS = re.compile(r"url\(\s*[\"']?([^\"')]+)|@import\s+[\"']([^\"']+)")
 IN_JS = re.compile(
-    r"(?:\bfrom\s*|\bimport\s*\(?\s*|\bfetch\(\s*|\bimportScripts\(\s*|new Worker\(\s*|\.src\s*=\s*)"
+    r"(?:\bfrom\s*|\bimport\s*\(?\s*|\bfetch\(\s*|\bimportScripts\(\s*|\bWorker\(\s*|\.src\s*=\s*)"
     r"[\"'`]((?:https?:|wss?:)?//[^\"'`]+)"
 )
 

@@ -21,8 +21,11 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "course"))
 from run import changes_of_engine
 
 
+COLUMNS = 100  # fit beside each other at 1280 pixels
+
+
 class Output(SphinxDirective):
-    """What a page says that a cell shows."""
+    """What a page says that a cell shows. Sentences that are wider than the page wrap there."""
 
     has_content = True
 
@@ -30,7 +33,9 @@ class Output(SphinxDirective):
         """A block with the text."""
         text = "\n".join(self.content)
         block = nodes.literal_block(text, text, language="text")
-        return [nodes.container("", block, classes=["output-of-cell"])]
+        is_wide = any(len(line) > COLUMNS for line in self.content)
+        classes = ["output-of-cell", *(["wrapped"] if is_wide else [])]
+        return [nodes.container("", block, classes=classes)]
 
 
 class Step(SphinxDirective):

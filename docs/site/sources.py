@@ -41,9 +41,9 @@ class LinksToFiles(SphinxTransform):
 
     def _lead(self, link: nodes.Element) -> None:
         target, _, anchor = link["reftarget"].partition("#")
-        if link.get("refdomain") == "doc":  # so MyST calls each .md file, also outside docs/
-            target = f"/{os.path.relpath(self.env.doc2path(target), self.env.srcdir)}"
         path = Path(os.path.normpath(self.env.relfn2path(target)[1]))
+        if link.get("refdomain") == "doc":  # so MyST calls each .md file, also outside docs/
+            path = self.env.srcdir / f"{target}.md"
         if not target or not path.exists() or ROOT not in path.parents:
             return
         name = page_of(path)
