@@ -12,12 +12,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from play_expression import Evaluation, Node, Program, Unusable, bracketed, parsed, written
 
 import minigrad as mg
 from minigrad.tools.backward_steps import Contribution, Step
 from minigrad.tools.draw_layout import Box, arrange
 from minigrad.tools.rule_source import filled_in
-from play_expression import Evaluation, Node, Program, Unusable, bracketed, parsed, written
 
 MOST_OPERATIONS = 40
 FIRST_VALUES = (0.5, -1.5, 2.0, 1.0, -0.5, 1.5, -1.0, 0.25)  # of letters that are new
@@ -157,7 +157,8 @@ class WayBack:
         self.moments = [{"node": len(nodes) - 1, "moves": [], "words": words}]
         self.moments += [self._moment(step) for step in watched.steps]
         self.gradients: dict[Node, Any] = {
-            named[each.name]: each.gradient for each in [*watched.leaves, *watched.steps]
+            **{named[leaf.name]: leaf.gradient for leaf in watched.leaves},
+            **{named[step.name]: step.gradient for step in watched.steps},
         }
 
     def _moment(self, step: Step) -> dict[str, Any]:

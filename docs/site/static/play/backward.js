@@ -80,7 +80,8 @@ class Backward {
   #tableNode() {
     const titles = ["letter", "value", "gradient", "central difference"];
     const head = titles.map((text) => element("th", { scope: "col" }, text));
-    const table = element("table", {}, element("thead", {}, element("tr", {}, ...head)), this.table);
+    const top = element("thead", {}, element("tr", {}, ...head));
+    const table = element("table", {}, top, this.table);
     return element("div", { class: "play-table" }, table);
   }
 

@@ -1,36 +1,25 @@
 // Small parts that the things to play with share: the stage with its Start button, controls with
 // labels, SVG with axes, and a loop of short calls. Importing this module loads play.css too.
 
+import { element } from "../elements.js";
 import { Python, Stopped } from "../python.js";
+
+export { element };
 
 document.head.append(
   element("link", { rel: "stylesheet", href: new URL("./play.css", import.meta.url).href }),
 );
 
 /**
- * An HTML element.
+ * An SVG element.
  * @param {string} name its tag
- * @param {Record<string, any>} attributes a function is a listener ("click": ...), false leaves out
+ * @param {Record<string, string | number>} attributes
  * @param {...(Node | string)} children what it holds
- * @returns {HTMLElement}
- */
-export function element(name, attributes = {}, ...children) {
-  return filled(document.createElement(name), attributes, children);
-}
-
-/**
- * An SVG element; arguments as those of `element`.
  * @returns {SVGElement}
  */
 export function svg(name, attributes = {}, ...children) {
-  return filled(document.createElementNS("http://www.w3.org/2000/svg", name), attributes, children);
-}
-
-function filled(node, attributes, children) {
-  for (const [name, value] of Object.entries(attributes)) {
-    if (typeof value === "function") node.addEventListener(name, value);
-    else if (value !== false) node.setAttribute(name, value === true ? "" : value);
-  }
+  const node = document.createElementNS("http://www.w3.org/2000/svg", name);
+  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
   node.append(...children);
   return node;
 }
@@ -42,6 +31,11 @@ function filled(node, attributes, children) {
  */
 export function number(value, digits = 4) {
   return String(Number(value.toPrecision(digits))).replaceAll("-", "\u2212");
+}
+
+/** A share from 0 to 1 in percent. */
+export function percent(share) {
+  return `${number(100 * share, 3)}%`;
 }
 
 // The stage
@@ -206,6 +200,7 @@ export class Loop {
   #step;
   #changed;
   #failed;
+  #ended = Promise.resolve();
 
   /** Whether it goes on after the call that is being made. */
   isRunning = false;
@@ -223,10 +218,14 @@ export class Loop {
   }
 
   /** Begin, or go on. */
-  async start() {
+  start() {
     if (this.isRunning) return;
     this.isRunning = true;
     this.#changed(true);
+    this.#ended = this.#ended.then(() => this.#run());
+  }
+
+  async #run() {
     try {
       while (this.isRunning && (await this.#step()) !== false) await nextFrame();
     } catch (error) {
@@ -235,11 +234,16 @@ export class Loop {
     this.pause();
   }
 
-  /** End after the present call. */
+  /**
+   * End after the present call.
+   * @returns {Promise<void>} resolves when that call has ended
+   */
   pause() {
-    if (!this.isRunning) return;
-    this.isRunning = false;
-    this.#changed(false);
+    if (this.isRunning) {
+      this.isRunning = false;
+      this.#changed(false);
+    }
+    return this.#ended;
   }
 }
 
@@ -315,14 +319,20 @@ export function ticks(low, high, count = 5) {
   return found;
 }
 
+function plain(value) {
+  return value.toLocaleString("en").replace("-", "\u2212");
+}
+
 /**
  * Axes with numbers and names.
  * @param {{width: number, height: number, x: [number, number], y: [number, number],
- *   xLabel?: string, yLabel?: string, text?: (value: number) => string}} options sizes in pixels
+ *   xLabel?: string, yLabel?: string, text?: (value: number) => string,
+ *   xText?: (value: number) => string}} options sizes in pixels; `text` writes the numbers at the
+ *   left, `xText` those below
  * @returns {{node: SVGElement, x: (value: number) => number, y: (value: number) => number}}
  *   a group for an <svg> of this size, and the scales of what is drawn in it
  */
-export function axes({ width, height, x, y, xLabel = "", yLabel = "", text = (v) => number(v) }) {
+export function axes({ width, height, x, y, xLabel, yLabel, text = plain, xText = plain }) {
   const rows = ticks(...y, Math.max(2, Math.round(height / 60)));
   const left = 14 + 8 * Math.max(...rows.map((value) => text(value).length));
   const [top, bottom] = [yLabel ? 26 : 10, xLabel ? 44 : 24];
@@ -337,7 +347,7 @@ export function axes({ width, height, x, y, xLabel = "", yLabel = "", text = (v)
   }
   for (const value of ticks(...x, Math.max(2, Math.round(width / 110)))) {
     const place = { x: toX(value), y: height - bottom + 18, "text-anchor": "middle" };
-    node.append(svg("text", place, text(value)));
+    node.append(svg("text", place, xText(value)));
   }
   const names = [
     [xLabel, { x: (left + width - 14) / 2, y: height - 6, "text-anchor": "middle" }],
@@ -407,9 +417,16 @@ export class Chart {
   }
 }
 
-/** A piece of a line with its name. */
-export function legend(name, kind) {
-  const line = svg("line", { class: `play-line ${kind}`, x1: 0, x2: 30, y1: 6, y2: 6 });
-  const sample = svg("svg", { width: 30, height: 12, "aria-hidden": "true" }, line);
+/**
+ * An entry of a legend: a piece of a line, or a piece of a bar, with its name.
+ * @param {string} name
+ * @param {string} kind the class of play.css that gives the colour
+ * @param {boolean} isBar
+ */
+export function legend(name, kind, isBar = false) {
+  const piece = isBar
+    ? svg("rect", { class: `play-bar ${kind}`, x: 9, y: 1, width: 12, height: 10 })
+    : svg("line", { class: `play-line ${kind}`, x1: 0, x2: 30, y1: 6, y2: 6 });
+  const sample = svg("svg", { width: 30, height: 12, "aria-hidden": "true" }, piece);
   return element("span", { class: "play-legend-entry" }, sample, ` ${name}`);
 }
