@@ -6,7 +6,7 @@ from contextlib import redirect_stderr, redirect_stdout
 from typing import Any
 
 import cell
-from live import Printed
+from live import Printed, new_names
 
 from minigrad.learn.checking import Report, judged
 from minigrad.learn.exercise import Exercise, find
@@ -34,7 +34,7 @@ def check(number: str, code: str) -> dict[str, Any]:
 
 def _checked(exercise: Exercise, code: str) -> Report:
     cell.remember(code, NAME)
-    names: dict[str, Any] = {"__name__": "answer"}
+    names = new_names()
     try:
         exec(compile(code, NAME, "exec", dont_inherit=True), names)
     except (Exception, SystemExit) as error:

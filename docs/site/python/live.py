@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import builtins
 import importlib
 import json
 import linecache
@@ -44,9 +43,9 @@ def report(message: Any) -> None:
     """Send a message to the page while a call goes on.
 
     Args:
-        message: Anything that JSON can express.
+        message: Anything that JSON can express; NaN is nothing of that kind, None is.
     """
-    _send(json.dumps(message))
+    _send(json.dumps(message, allow_nan=False))
 
 
 def progress(text: str) -> None:
@@ -65,22 +64,31 @@ def call(module: str, function: str, arguments: str) -> str:
     Returns:
         As JSON `{"result": ...}`, or `{"error": ..., "traceback": ...}`.
     """
-    outcome: dict[str, Any]
     try:
-        called = getattr(importlib.import_module(module), function)
-        outcome = {"result": called(*json.loads(arguments))}
+        result = getattr(importlib.import_module(module), function)(*json.loads(arguments))
+        return json.dumps({"result": result}, allow_nan=False)
     except BaseException as error:
-        outcome = {"error": cell.text_of(error).strip(), "traceback": traceback_of(error)}
-    return json.dumps(outcome)
+        said = {"error": cell.text_of(error).strip(), "traceback": traceback_of(error)}
+        return json.dumps(said)
 
 
 # cells
 
 
+def new_names() -> dict[str, Any]:
+    """What a program of the reader finds at its beginning."""
+    return {"__name__": "__main__", "input": _refuse_input}
+
+
 def forget() -> None:
     """Forget the names of all cells."""
     _namespace.clear()
-    _namespace["__name__"] = "__main__"
+    _namespace.update(new_names())
+
+
+def _refuse_input(prompt: object = "") -> NoReturn:
+    """Say that nobody can be asked."""
+    raise RuntimeError("input: a block cannot ask its reader; write the text into the code instead")
 
 
 forget()
@@ -155,9 +163,10 @@ class Printed(TextIOBase):
 
     def flush(self) -> None:
         """Send what waits."""
-        if self._waiting:
-            report({"text": "".join(self._waiting)})
-            self._waiting.clear()
+        text = "".join(self._waiting)
+        self._waiting.clear()
+        if text:
+            report({"text": text})
             self._messages += 1
             self._last = time.monotonic()
 
@@ -206,14 +215,3 @@ def traceback_of(error: BaseException) -> str:
         part.stack = traceback.StackSummary.from_list(kept)
         part = part.__cause__ or part.__context__
     return "".join(whole.format()).replace(f'File "{PROJECT}/', 'File "')
-
-
-# what a page's Python does otherwise
-
-
-def _refuse_input(prompt: object = "") -> NoReturn:
-    """Say that nobody can be asked."""
-    raise RuntimeError("input: a block cannot ask its reader; write the text into the code instead")
-
-
-builtins.input = _refuse_input
