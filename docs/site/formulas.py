@@ -57,20 +57,23 @@ def render(formulas: list[Formula]) -> list[dict[str, str]]:
 
 def note(app: Sphinx, doctree: nodes.document) -> None:
     """Note the formulas of a page, each with its line."""
-    found = []
-    for node in doctree.findall(lambda n: isinstance(n, nodes.math | nodes.math_block)):
-        lines, place = [], node
-        while place is not None and not lines:
-            lines, place = [place.line] if place.line else [], place.parent
-        found.append((formula_of(node), lines[0] if lines else None))
-    noted(app.env)[app.env.docname] = found
+    noted(app.env)[app.env.docname] = [
+        (formula_of(node), line_of(node))
+        for node in doctree.findall(lambda node: isinstance(node, nodes.math | nodes.math_block))
+    ]
+
+
+def line_of(node: nodes.Node | None) -> int | None:
+    """The line of a node, or of what it stands in."""
+    while node is not None and not node.line:
+        node = node.parent
+    return node.line if node is not None else None
 
 
 def noted(env: BuildEnvironment) -> dict[str, list[tuple[Formula, int | None]]]:
     """The formulas of each page, kept with the pages that were read."""
-    if not hasattr(env, "formulas"):
-        env.formulas = {}  # type: ignore[attr-defined]
-    formulas: dict[str, list[tuple[Formula, int | None]]] = env.formulas
+    formulas: dict[str, list[tuple[Formula, int | None]]]
+    formulas = vars(env).setdefault("formulas", {})
     return formulas
 
 
@@ -126,7 +129,7 @@ def copy_styles(app: Sphinx) -> None:
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register the renderer "katex"."""
-    app.add_html_math_renderer("katex", (inline, None), (block, None))  # type: ignore[arg-type]
+    app.add_html_math_renderer("katex", (inline, None), (block, None))
     app.add_css_file("katex/katex.min.css")
     app.connect("doctree-read", note)
     app.connect("env-purge-doc", forget)

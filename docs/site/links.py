@@ -23,6 +23,21 @@ ALL = 40 * KIB * KIB
 TEXT = {".html", ".css", ".js", ".mjs", ".json", ".svg", ".txt"}  # what a host compresses
 LINKS = {("a", "href"), ("area", "href")}  # followed by a reader's click only
 LOADS = {"src", "href", "poster", "data", "srcset", "action", "xlink:href"}
+FONTS = {  # of KaTeX, with the classes by which its style sheet asks for them
+    "Main-Regular": "katex",
+    "Main-Bold": "mathbf|textbf",
+    "Main-Italic": "mathit|textit",
+    "Math-Italic": "mathnormal",
+    "Math-BoldItalic": "boldsymbol",
+    "AMS-Regular": "amsrm|mathbb|textbb",
+    "Caligraphic-Regular": "mathcal",
+    "SansSerif-Regular": "mathsf|textsf",
+    "Typewriter-Regular": "mathtt|texttt",
+    "Size1-Regular": "delimsizing size1|delim-size1|op-symbol small-op",
+    "Size2-Regular": "delimsizing size2|op-symbol large-op",
+    "Size3-Regular": "delimsizing size3",
+    "Size4-Regular": "delimsizing size4|delim-size4",
+}
 IN_CSS = re.compile(r"url\(\s*[\"']?([^\"')]+)|@import\s+[\"']([^\"']+)")
 IN_JS = re.compile(
     r"(?:\bfrom\s*|\bimport\s*\(?\s*|\bfetch\(\s*|\bimportScripts\(\s*|\bWorker\(\s*|\.src\s*=\s*)"
@@ -118,7 +133,7 @@ def sent(path: Path) -> int:
 
 
 def weight(site: Path, path: Path) -> int:
-    """The bytes sent for a page with all that it loads at once; fonts by their style sheets."""
+    """The bytes sent for a page with all its pictures, scripts, style sheets and fonts."""
     files, wanted = set(), [path]
     while wanted:
         file = wanted.pop()
@@ -128,6 +143,7 @@ def weight(site: Path, path: Path) -> int:
         urls: list[str] = []
         if file.suffix == ".html":
             urls = [url for _, url in page_of(file).loads]
+            wanted += fonts_of(site, file)
         elif file.suffix in (".js", ".mjs"):
             text = file.read_text(encoding="utf-8")
             urls = re.findall(r"^(?:import|export)\b[^;]*?[\"'](\.[^\"']+)[\"']", text, re.M)
@@ -138,6 +154,16 @@ def weight(site: Path, path: Path) -> int:
             if not part.scheme and not part.netloc and not part.path.endswith(".html")
         ]
     return sum(map(sent, files))
+
+
+def fonts_of(site: Path, page: Path) -> list[Path]:
+    """The fonts that the formulas of a page need."""
+    text, folder = page.read_text(encoding="utf-8"), site / "_static" / "katex" / "fonts"
+    asked = {
+        name: re.search(rf'class="(?:[^"]* )?(?:{classes})[ "]', text)
+        for name, classes in FONTS.items()
+    }
+    return [folder / f"KaTeX_{name}.woff2" for name, found in asked.items() if found]
 
 
 def weights(site: Path) -> dict[str, int]:
