@@ -124,7 +124,7 @@ def links_of(page: Path) -> list[tuple[int, str]]:
     text = re.sub(r"`[^`\n]*`|\$[^$]*\$", _blank, text)
     return [
         (text.count("\n", 0, match.start()) + 1, match[1])
-        for match in re.finditer(r"\]\(([^)\s]+)\)", text)
+        for match in re.finditer(r"(?:\]\(|<img src=\")([^)\"\s]+)[)\"]", text)
     ]
 
 
@@ -548,7 +548,7 @@ def test_links_and_headings_are_found(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text(
         "# Un-broadcasting: `x + b`\n\n[a](b.md)\n"
-        "```python\nc[d](e)\n# no heading\n```\n`[f](g)`\n[h](i)"
+        '```python\nc[d](e)\n# no heading\n```\n`[f](g)`\n[h](i)\n<img src="j.png" width="9">'
     )
-    assert links_of(page) == [(3, "b.md"), (9, "i")]
+    assert links_of(page) == [(3, "b.md"), (9, "i"), (10, "j.png")]
     assert anchors_of(page) == {"un-broadcasting-x--b"}
