@@ -155,6 +155,14 @@ def test_a_long_value_is_cut(live):
     assert printed(live) == "'" + "x" * (live.LONGEST - 1) + f"\n{live.CUT}\n"
 
 
+def test_no_time_is_zero_where_the_clock_stands_still(live, monkeypatch):
+    import clock
+
+    monkeypatch.setattr(clock, "_now", lambda: 5.0)
+    times = [clock.perf_counter() for _ in range(3)]
+    assert times[0] < times[1] < times[2] < 5.0001
+
+
 def test_a_call_answers_in_json(live):
     assert json.loads(live.call("math", "gcd", "[12, 18]")) == {"result": 6}
     said = json.loads(live.call("builtins", "int", '["x"]'))

@@ -28,8 +28,7 @@ async function start() {
   python.unpackArchive(project, "zip", { extractDir: "/minigrad" });
   for (const path of await data) loadWhenOpened(python.FS, path);
   python.runPython("import sys; sys.path.insert(0, '/minigrad')");
-  python.pyimport("fast_products").install();
-  python.pyimport("drawing").install();
+  for (const name of ["clock", "fast_products", "drawing"]) python.pyimport(name).install();
   const live = python.pyimport("live");
   tellProgress("");
   return live;

@@ -81,7 +81,8 @@ export class Code {
   async #edit(point = null) {
     const { createEditor } = await loadEditors();
     if (!this.#editor) {
-      this.#place = element("pre", { class: "live-editor" });
+      const keep = (event) => event.stopPropagation(); // Sphinx takes "/" for its search
+      this.#place = element("pre", { class: "live-editor", keydown: keep });
       this.#pre.after(this.#place);
       this.#pre.hidden = true;
       this.#editor = createEditor(this.#place, this.#text, {
