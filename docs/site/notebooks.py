@@ -26,7 +26,7 @@ from run import Cell, cells_of, changes_of_engine
 START = """\
 *This notebook is a chapter of minigrad's course. It runs in the folder docs/course of a clone,
 after `pip install -e . jupyterlab` in the clone: put it there, and start `jupyter lab` there.*"""
-FENCE = re.compile(r"^```\{([\w-]+)\} *(\S*)\n((?::[\w-]+:.*\n)*)(.*?)^```$", re.M | re.S)
+FENCE = re.compile(r"^```\{([\w-]+)\} *(\S*)\n((?::[\w-]+:.*\n)*)((?:.*\n)*?)```$", re.M)
 IMAGE = re.compile(r"^!\[([^\]]*)\]\((\S+)\)$", re.M)
 
 

@@ -20,7 +20,6 @@ from sphinx.util.docutils import SphinxDirective
 sys.path.insert(0, str(Path(__file__).parent.parent / "course"))
 from run import changes_of_engine
 
-
 COLUMNS = 100  # fit beside each other at 1280 pixels
 
 

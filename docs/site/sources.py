@@ -40,18 +40,17 @@ class LinksToFiles(SphinxTransform):
                 self._lead(link)
 
     def _lead(self, link: nodes.Element) -> None:
-        target, _, anchor = link["reftarget"].partition("#")
+        target = link["reftarget"]
         path = Path(os.path.normpath(self.env.relfn2path(target)[1]))
         if link.get("refdomain") == "doc":  # so MyST calls each .md file, also outside docs/
             path = self.env.srcdir / f"{target}.md"
-        if not target or not path.exists() or ROOT not in path.parents:
+        if not path.exists() or ROOT not in path.parents:
             return
         name = page_of(path)
         files = self.env.metadata[self.env.docname].setdefault("files", [])
         files.append(path.relative_to(ROOT).as_posix())
         here = self.app.builder.get_target_uri(self.env.docname)
         uri = relative_uri(here, self.app.builder.get_target_uri(name))
-        uri += f"#{anchor}" if anchor else ""
         link.replace_self(nodes.reference("", "", *link.children, refuri=uri, internal=True))
 
 
