@@ -132,7 +132,7 @@ class Game:
         """Where the loss pushes fakes that stand for a tenth of all each.
 
         Returns:
-            Their latent numbers, their places x, and minus the slope of their loss by x; each (10,).
+            Their latent numbers, their places x, minus the slopes of their losses by x; each (10,).
         """
         z = np.quantile(self.z.numpy(), (np.arange(ARROWS) + 0.5) / ARROWS).astype(np.float32)
         with mg.no_grad():
@@ -146,7 +146,7 @@ class Game:
         """What is to be seen: see `Snapshot` in the page's script."""
         edges = np.linspace(*LINE, BINS + 1)
         line = np.linspace(*LINE, 2 * BINS + 1, dtype=np.float32)
-        latent = np.linspace(-3, 3, 61, dtype=np.float32)
+        latent = np.linspace(-2.5, 2.5, 51, dtype=np.float32)
         with mg.no_grad():
             fake = self.G(self.z)
             on_real, on_fake = self.D(mg.tensor(self.real)), self.D(fake)

@@ -21,7 +21,7 @@ export class Picture {
     "aria-label": "Above: histograms of real numbers and of fakes, and what D says along the line. "
       + "Below: where G sends each z, with arrows that push the fakes.",
   });
-  #options = { times: 3, showsBest: false };
+  #options = { times: 1, showsBest: false };
   #width = 0;
   #before = null;
 
@@ -98,14 +98,8 @@ export class Picture {
     const group = svg("g", {}, ...grid(x, line, top, top + LOWER), bell(z));
     for (const tick of [-2, 0, 2]) group.append(words(number(tick), LEFT - 8, z(tick) + 5, "end"));
     group.append(words("z", 8, z(0) + 5), words("each z, and its fake G(z)", 0, top - 10));
-    const inside = latent.map((value, k) => [value, ways[k]]).filter(([v]) => Math.abs(v) <= MOST_Z);
-    const [heights, places] = [inside.map(([v]) => v), inside.map(([, way]) => way)];
-    if (this.#before) {
-      const { latent: old, ways: from } = this.#before;
-      const kept = from.filter((_, k) => Math.abs(old[k]) <= MOST_Z);
-      group.append(path(kept, heights, x, z, "play-gan-before"));
-    }
-    group.append(path(places, heights, x, z, "play-gan-map"));
+    if (this.#before) group.append(path(this.#before.ways, latent, x, z, "play-gan-before"));
+    group.append(path(ways, latent, x, z, "play-gan-map"));
     const edges = [LEFT, this.#width - RIGHT];
     for (const [value, place, push] of arrows) {
       group.append(...arrow(x(place), x(place + this.#options.times * push), z(value), edges));
@@ -168,20 +162,24 @@ const HATCH = svg("defs", {}, svg("pattern", {
 }, svg("line", { x1: 0, x2: 0, y1: 0, y2: 6 })));
 
 function legends() {
-  const bar = (kind) => svg("svg", { width: 30, height: 14, "aria-hidden": "true" },
-    svg("rect", { width: 30, height: 14, class: kind }));
-  const shape = (...parts) => svg("svg", { width: 30, height: 14, "aria-hidden": "true" }, ...parts);
-  const entry = (sample, text) => element("span", { class: "play-legend-entry" }, sample, ` ${text}`);
+  const bar = (kind) => svg("rect", { width: 30, height: 14, class: kind });
+  const diamond = svg("polygon", { class: "play-gan-best", points: "10,7 15,2 20,7 15,12" });
+  const old = svg("line", { x1: 0, x2: 30, y1: 7, y2: 7, class: "play-gan-before" });
   return element(
     "figcaption",
     { class: "play-legend" },
-    entry(bar("play-gan-real"), "real numbers"),
-    entry(bar("play-gan-fake"), "fakes"),
+    entry("real numbers", bar("play-gan-real")),
+    entry("fakes", bar("play-gan-fake")),
     legend("D", "play-gan-d"),
-    entry(shape(svg("polygon", { class: "play-gan-best", points: "10,7 15,2 20,7 15,12" })), "best D"),
-    entry(shape(...arrow(4, 28, 7, [0, 30])), "a tenth of the fakes, and its push"),
-    entry(shape(svg("line", { x1: 0, x2: 30, y1: 7, y2: 7, class: "play-gan-before" })), "before the step"),
+    entry("best D", diamond),
+    entry("a tenth of the fakes, and its push", ...arrow(4, 28, 7, [0, 30])),
+    entry("before the step", old),
   );
+}
+
+function entry(text, ...shapes) {
+  const sample = svg("svg", { width: 30, height: 14, "aria-hidden": "true" }, ...shapes);
+  return element("span", { class: "play-legend-entry" }, sample, ` ${text}`);
 }
 
 /** A number, or the end of a range that it is beyond. */

@@ -1,10 +1,13 @@
 // A GAN in one dimension, step by step: histograms, D's curve, and the arrows that push the fakes.
 // docs/site/python/play_gan.py plays the game; all numbers come from there.
 //
-// What a test can read, by [data-read="..."]: round, distance, d-real, d-fake, push, d-loss, g-loss.
+// What a test can read, by [data-read="..."]: round, distance, d-real, d-fake, push, d-loss and
+// g-loss.
 
 import { Picture, clamp } from "./gan-picture.js";
-import { Chart, Loop, button, checkbox, choice, element, number, row, stage, status } from "./parts.js";
+import {
+  Chart, Loop, button, checkbox, choice, element, number, row, stage, status,
+} from "./parts.js";
 
 document.head.append(
   element("link", { rel: "stylesheet", href: new URL("./gan.css", import.meta.url).href }),
@@ -50,7 +53,10 @@ const PRESETS = {
 const MOST_POINTS = 400; // of a curve; with more, every second one goes
 const LARGEST_LOSS = 4; // that the chart shows
 
-stage("gan", async (python) => new Game(python, await python.call("play_gan", "begin", [USUAL])).node);
+stage("gan", async (python) => {
+  const snapshot = await python.call("play_gan", "begin", [USUAL]);
+  return new Game(python, snapshot).node;
+});
 
 class Game {
   #python;
@@ -64,6 +70,7 @@ class Game {
   #low = null;
   #losses;
   #distances;
+  #distanceName;
   #controls;
   #steps;
   #run;
@@ -82,7 +89,10 @@ class Game {
       button("One step of G", () => this.#once("generator")),
       button("One round", () => this.#once("rounds", 1)),
     ];
-    this.#run = button("Run", () => (this.#loop.isRunning ? this.#loop.pause() : this.#loop.start()));
+    this.#run = button("Run", () => {
+      if (this.#loop.isRunning) this.#loop.pause();
+      else this.#loop.start();
+    });
     this.#watch.textContent = PRESETS.balanced.watch;
     this.#showSettings();
     this.node = this.#laidOut();
@@ -102,7 +112,12 @@ class Game {
       this.#says.node,
       this.#numbers.node,
       this.#charts,
-      element("fieldset", { class: "play-settings" }, element("legend", {}, "Settings"), ...settings),
+      element(
+        "fieldset",
+        { class: "play-settings" },
+        element("legend", {}, "Settings"),
+        ...settings,
+      ),
     );
   }
 
@@ -134,20 +149,20 @@ class Game {
         },
       }),
       d_steps: choice({
-        label: "Steps of D in a round",
+        label: "D's steps a round",
         options: ["1", "2", "5", "10"].map((count) => [count, count]),
         change: set("d_steps"),
       }),
-      lr_d: choice({ label: "Learning rate of D", options: rates, change: set("lr_d") }),
-      lr_g: choice({ label: "Learning rate of G", options: rates, change: set("lr_g") }),
+      lr_d: choice({ label: "Rate of D", options: rates, change: set("lr_d") }),
+      lr_g: choice({ label: "Rate of G", options: rates, change: set("lr_g") }),
       beta1: choice({
-        label: "Memory \u03b2\u2081 of Adam",
+        label: "Memory \u03b2\u2081",
         options: ["0", "0.5", "0.9"].map((beta) => [beta, beta]),
         change: set("beta1"),
       }),
       r1: choice({
         label: "Penalty R1",
-        options: [["0", "off"], ...["0.1", "0.3", "1"].map((weight) => [weight, `\u03b3 = ${weight}`])],
+        options: ["0", "0.1", "0.3", "1"].map((gamma) => [gamma, `\u03b3 = ${gamma}`]),
         change: set("r1"),
       }),
       seed: choice({
@@ -162,9 +177,9 @@ class Game {
         change: () => {},
       }),
       arrows: choice({
-        label: "Length of the arrows",
+        label: "Arrows",
         options: ["0.3", "1", "3", "10"].map((times) => [times, `push \u00d7 ${times}`]),
-        value: "3",
+        value: "1",
         change: (times) => this.#picture.set({ times: Number(times) }),
       }),
       best: checkbox({
@@ -175,7 +190,7 @@ class Game {
   }
 
   #choose(name) {
-    const { settings, watch, arrows = 3 } = PRESETS[name];
+    const { settings, watch, arrows = 1 } = PRESETS[name];
     this.#settings = { ...USUAL, ...settings };
     this.#showSettings();
     this.#controls.arrows.value = String(arrows);
@@ -191,8 +206,8 @@ class Game {
   }
 
   async #begin() {
-    this.#loop.pause();
     await this.#guarded(async () => {
+      await this.#loop.pause();
       this.#begun(await this.#python.call("play_gan", "begin", [this.#settings]));
     });
   }
@@ -224,10 +239,12 @@ class Game {
     this.#show(snapshot);
   }
 
-  #showRunning(isRunning) {
+  async #showRunning(isRunning) {
     this.#run.textContent = isRunning ? "Pause" : "Run";
     for (const step of this.#steps) step.disabled = isRunning;
-    this.#says.say(isRunning ? "It runs. Pause, to read what has happened." : this.#picture.snapshot.said);
+    if (isRunning) return this.#says.say("It runs. Pause, to read what has happened.");
+    await this.#loop.pause(); // the last call
+    if (!this.#loop.isRunning) this.#says.say(this.#picture.snapshot.said);
   }
 
   #show(snapshot) {
@@ -235,11 +252,13 @@ class Game {
     this.#numbers.show(snapshot);
     const { round, d_loss: d, g_loss: g, distance } = snapshot;
     this.#history.push({ round, d, g, distance });
-    if (this.#history.length > MOST_POINTS) this.#history = this.#history.filter((_, k) => k % 2 === 0);
+    if (this.#history.length > MOST_POINTS) {
+      this.#history = this.#history.filter((_, k) => k % 2 === 0);
+    }
     this.#drawCharts();
   }
 
-  /** The charts have a new range below 0 once the loss of G is there, and a new floor with new data. */
+  /** New charts come with a new game, and once the loss of G falls below 0. */
   #drawCharts() {
     const low = this.#history.some(({ g }) => g < 0) ? -2 : 0;
     if (this.#low !== low || this.#history.length === 1) {
@@ -253,7 +272,7 @@ class Game {
       { name: "loss of G", kind: "play-line-2", points: held("g") },
     ]);
     this.#distances.draw([
-      { name: "distance of fakes and real numbers", kind: "play-line-1", points: points("distance") },
+      { name: this.#distanceName, kind: "play-line-1", points: points("distance") },
     ]);
   }
 
@@ -270,8 +289,10 @@ class Game {
       label: "The distance between fakes and real numbers over the rounds",
       xLabel,
       yLabel: "distance",
-      marks: [{ y: floor, text: `two samples of real numbers: ${number(floor, 2)}` }],
+      marks: [{ y: floor, text: "" }],
     });
+    const least = number(floor, 2);
+    this.#distanceName = `distance (dotted: that of two samples of real numbers, ${least})`;
     this.#charts.replaceChildren(this.#losses.node, this.#distances.node);
   }
 }
@@ -281,7 +302,7 @@ class Numbers {
   static #NAMES = [
     ["round", "Round", ({ round }) => String(round)],
     ["distance", "Distance", ({ distance }) => distance.toFixed(2)],
-    ["d-real", "D, real numbers", ({ d_real: d }) => d.toFixed(2)],
+    ["d-real", "D, real", ({ d_real: d }) => d.toFixed(2)],
     ["d-fake", "D, fakes", ({ d_fake: d }) => d.toFixed(2)],
     ["push", "Push on fakes", ({ push }) => push.toFixed(push < 0.1 ? 4 : 2)],
     ["d-loss", "Loss of D", ({ d_loss: loss }) => signed(loss)],
@@ -291,11 +312,11 @@ class Numbers {
   #shown = new Map();
 
   constructor() {
-    this.node = element("dl", { class: "play-numbers" });
+    this.node = element("div", { class: "play-numbers" });
     for (const [name, label] of Numbers.#NAMES) {
-      const value = element("dd", { "data-read": name });
+      const value = element("b", { "data-read": name });
       this.#shown.set(name, value);
-      this.node.append(element("div", {}, element("dt", {}, label), value));
+      this.node.append(element("p", {}, `${label} `, value));
     }
   }
 

@@ -88,7 +88,7 @@ class Explorer {
   #direction(share, k) {
     const ends = [new Picture("play-latent-end"), new Picture("play-latent-end")];
     const control = slider({
-      label: `${k + 1}: ${Math.round(100 * share)}% of the change`,
+      label: `Direction ${k + 1}: ${Math.round(100 * share)}%`,
       min: -MOST,
       max: MOST,
       step: 0.1,
@@ -125,8 +125,8 @@ class Explorer {
     this.#show(await this.#call("show", z), { tried });
     this.#say(
       found
-        ? `${tried} random ${tried === 1 ? "point" : "points"} tried, until the classifier was sure.`
-        : `None of ${number(tried)} random points is read as a ${digit} for sure; this is the best.`,
+        ? `${tried} random ${tried === 1 ? "point was" : "points were"} tried.`
+        : `None of ${number(tried)} random points is surely a ${digit}; this is the best.`,
     );
   }
 
@@ -217,7 +217,10 @@ class Digit {
   #read = {};
 
   constructor() {
-    const bars = element("ol", { class: "play-latent-bars", "aria-label": "What the classifier reads" });
+    const bars = element("ol", {
+      class: "play-latent-bars",
+      "aria-label": "What the classifier reads",
+    });
     for (let digit = 0; digit < 10; digit++) {
       const bar = element("span", { class: "play-latent-bar" });
       const share = element("span", { class: "play-latent-share" });
@@ -226,15 +229,15 @@ class Digit {
       this.#bars.push({ bar, share, entry });
       bars.append(entry);
     }
-    const facts = element("dl", { class: "play-latent-facts" });
+    const facts = element("div", { class: "play-latent-facts" });
     for (const [name, label] of [
       ["digit", "Read as"],
       ["probability", "Probability"],
       ["length", "Length of z"],
       ["tried", "Points tried"],
     ]) {
-      this.#read[name] = element("dd", { "data-read": name }, "\u2013");
-      facts.append(element("div", {}, element("dt", {}, label), this.#read[name]));
+      this.#read[name] = element("b", { "data-read": name }, "\u2013");
+      facts.append(element("p", {}, `${label} `, this.#read[name]));
     }
     this.node = element("div", { class: "play-latent-digit" }, this.#picture.node, bars, facts);
   }
