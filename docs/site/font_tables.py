@@ -14,9 +14,9 @@ from typing import Any
 
 from fontTools.ttLib import TTFont
 
-# What a page may write: Latin, Greek, Russian; punctuation, arrows, mathematics, shapes. STIX has
-# only what formulas take from it when DejaVu lacks it.
-LETTERS = ((0x20, 0x17F), (0x1A0, 0x1B0), (0x370, 0x3FF), (0x400, 0x45F), (0xFB00, 0xFB04))
+# What a page may write: Latin, accents, Greek, Russian; punctuation, arrows, mathematics, shapes.
+# STIX has only what formulas take from it when DejaVu lacks it.
+LETTERS = ((0x20, 0x17F), (0x1A0, 0x1B0), (0x2B0, 0x3FF), (0x400, 0x45F), (0xFB00, 0xFB04))
 SIGNS = ((0x2000, 0x22FF), (0x2500, 0x25FF), (0x2600, 0x266F), (0x2700, 0x27BF), (0x27E6, 0x27EF))
 FORMULAS = (
     (0x2100, 0x23FF),
@@ -147,43 +147,41 @@ def _ligatures(font: Any, script: str) -> dict[tuple[str, ...], str]:
 
 
 def _kerning(font: Any, script: str, names: set[str], ids: dict[str, int]) -> dict[str, Any]:
-    """By the left glyph, how much the advance changes before each right one.
+    """By the left glyph, how much its advance changes before each right one.
 
-    A font writes this as pairs, or as a table of classes of glyphs; in a lookup the first table
-    that has the left glyph (and, for pairs, the right one) decides.
+    A font writes this as pairs, or as a table of classes of glyphs. In a lookup the first table
+    that has the left glyph (and, for pairs, the right one) decides; lookups add up.
     """
-    total: dict[int, dict[int, int]] = {}
+    total: dict[str, dict[int, int]] = {}
     for lookup in _lookups(font, "GPOS", script, "kern"):
-        for left in names:
-            decided: set[str] = set()
-            for table in lookup.SubTable:
-                if table.LookupType != 2:
-                    raise ValueError(f"kerning by a lookup of type {table.LookupType}")
-                for right, value in _pairs(table, left, names):
-                    if right not in decided:
-                        decided.add(right)
-                        row = total.setdefault(ids[left], {})
-                        row[ids[right]] = row.get(ids[right], 0) + value
-    rows = {
-        left: {right: value for right, value in row.items() if value} for left, row in total.items()
-    }
-    return {str(left): dict(sorted(row.items())) for left, row in sorted(rows.items()) if row}
+        if lookup.LookupType != 2:
+            raise ValueError(f"kerning by a lookup of type {lookup.LookupType}")
+        decided: dict[str, set[str]] = {left: set() for left in names}
+        for table in lookup.SubTable:
+            for left, rights in _pairs(table, names):
+                row = total.setdefault(str(ids[left]), {})
+                for right in rights.keys() - decided[left]:
+                    row[ids[right]] = row.get(ids[right], 0) + rights[right]
+                decided[left] |= rights.keys() if table.Format == 1 else names
+    rows = ((left, {r: v for r, v in sorted(row.items()) if v}) for left, row in total.items())
+    return {left: row for left, row in sorted(rows) if row}
 
 
-def _pairs(table: Any, left: str, names: set[str]) -> Iterator[tuple[str, int]]:
-    """What a table of pairs says of a left glyph, for all right ones that it decides on."""
-    if left not in table.Coverage.glyphs:
-        return
+def _pairs(table: Any, names: set[str]) -> Iterator[tuple[str, dict[str, int]]]:
+    """For each left glyph that a table decides on, the right ones that it names."""
     if table.Format == 1:
-        own = table.PairSet[table.Coverage.glyphs.index(left)]
-        for pair in own.PairValueRecord:
-            if pair.SecondGlyph in names:
-                yield pair.SecondGlyph, getattr(pair.Value1, "XAdvance", 0)
+        for left, own in zip(table.Coverage.glyphs, table.PairSet, strict=True):
+            if left in names:
+                pairs = [(pair.SecondGlyph, pair.Value1) for pair in own.PairValueRecord]
+                yield left, {right: value.XAdvance for right, value in pairs if right in names}
         return
-    row = table.Class1Record[table.ClassDef1.classDefs.get(left, 0)].Class2Record
-    for right in names:
-        value = row[table.ClassDef2.classDefs.get(right, 0)].Value1
-        yield right, getattr(value, "XAdvance", 0)
+    classes: dict[int, list[str]] = {}
+    for name in names:
+        classes.setdefault(table.ClassDef2.classDefs.get(name, 0), []).append(name)
+    for left in names.intersection(table.Coverage.glyphs):
+        row = table.Class1Record[table.ClassDef1.classDefs.get(left, 0)].Class2Record
+        values = ((classes.get(k, ()), record.Value1) for k, record in enumerate(row))
+        yield left, {name: value.XAdvance for own, value in values if value for name in own}
 
 
 def _kern_table(font: Any, names: set[str], ids: dict[str, int]) -> dict[str, Any]:

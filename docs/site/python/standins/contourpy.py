@@ -95,8 +95,9 @@ class ContourGenerator:
     def create_contour(self, level: float) -> Lines:
         """The lines at a height: for each its points (N, 2), and codes of a path."""
         after = dict(self._segments(float(level)))
-        starts = list(after.keys() - set(after.values()))  # at the edge of the grid
-        ways = [*(_way(after, start) for start in starts)]
+        ends = set(after.values())
+        starts = [node for node in after if node not in ends]  # at the edge of the grid
+        ways = [_way(after, start) for start in starts]
         while after:
             ways.append(_way(after, next(iter(after))))
         return self._drawn(ways)

@@ -24,7 +24,6 @@ Array = np.ndarray[Any, Any]
 KERNELS: dict[int, tuple[float, Callable[[Array], Array]]] = {
     BILINEAR: (1.0, lambda x: 1 - x),
     HANNING: (1.0, lambda x: 0.5 + 0.5 * np.cos(np.pi * x)),
-    HAMMING: (1.0, lambda x: 0.54 + 0.46 * np.cos(np.pi * x)),
     HERMITE: (1.0, lambda x: (2 * x - 3) * x * x + 1),
 }
 
@@ -67,8 +66,7 @@ def resample(
     else:
         if interpolation not in KERNELS:
             raise NotImplementedError(
-                "this interpolation is not in the browser: nearest, bilinear, hanning, hamming and "
-                "hermite are"
+                "only nearest, bilinear, hanning and hermite interpolation are in the browser"
             )
         if not norm:
             raise NotImplementedError("filternorm=False is not in the browser")
