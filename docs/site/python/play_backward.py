@@ -6,6 +6,7 @@ runs on its Tensors, and the way back is the one that `mg.show_backward` watches
 
 from __future__ import annotations
 
+import ast
 import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -43,7 +44,8 @@ def show(expression: str, values: Mapping[str, float | None]) -> dict[str, Any]:
         known = {name: values.get(name, FIRST_VALUES[k]) for k, name in enumerate(program.letters)}
         shown["values"] = known
         given = {name: _given(name, value) for name, value in known.items()}
-        shown.update(_described(program, given))
+        with np.errstate(all="ignore"):  # what is not finite gets a message
+            shown.update(_described(program, given))
     except Unusable as error:
         shown.update(error=str(error), start=error.place[0], end=error.place[1])
     return shown
@@ -66,14 +68,15 @@ def _described(program: Program, values: Mapping[str, float]) -> dict[str, Any]:
     if operations > MOST_OPERATIONS:
         raise Unusable(f"It has {operations} operations; there is room for {MOST_OPERATIONS}.")
     _give_names(nodes)
+    edges = [
+        {"from": nodes.index(parent), "to": nodes.index(node), "slope": written(slope)}
+        for node in nodes
+        for parent, slope in zip(node.parents, node.slopes, strict=True)
+    ]
     back = WayBack(nodes)
     return {
         "nodes": [{"title": node.title, "value": f"= {written(node.tensor)}"} for node in nodes],
-        "edges": [
-            {"from": nodes.index(parent), "to": nodes.index(node), "slope": written(slope)}
-            for node in nodes
-            for parent, slope in zip(node.parents, node.slopes, strict=True)
-        ],
+        "edges": edges,
         "layout": {name: _laid_out(nodes, back, name) for name in LAYOUTS},
         "moments": [*_forward(nodes), *back.moments],
         "letters": [
@@ -127,7 +130,7 @@ def _forward(nodes: Sequence[Node]) -> list[dict[str, Any]]:
     for k, node in enumerate(nodes):
         if node.operands:
             pairs = zip(node.parents, node.slopes, strict=True)
-            slopes = ", ".join(f"{written(slope)} from {parent.name}" for parent, slope in pairs)
+            slopes = " and ".join(f"{written(slope)} by {parent.name}" for parent, slope in pairs)
             words = f"Forward: {node.title} = {node.in_numbers}. Slope of this step: {slopes}."
             moments.append({"computed": [k], "node": k, "words": words})
     return moments
@@ -145,8 +148,7 @@ class WayBack:
     def __init__(self, nodes: Sequence[Node]) -> None:
         named = {f"node{k}": node for k, node in enumerate(nodes)}
         tensors = {name: node.tensor for name, node in named.items()}
-        with np.errstate(all="ignore"):  # what is not finite gets a message
-            watched = mg.show_backward(nodes[-1].tensor, **tensors)
+        watched = mg.show_backward(nodes[-1].tensor, **tensors)
         self._named, self._nodes = named, nodes
         self._uses = Counter(parent for node in nodes for parent in node.parents)
         self._arrived: dict[Node, list[float]] = defaultdict(list)
@@ -184,13 +186,11 @@ class WayBack:
         arrived.append(part)
         waits = self._uses[parent] - len(arrived)
         total = written(sum(arrived))
-        rule = POWER[move.input] if move.rule.startswith("_power") else move.rule
-        numbers = "" if rule == "g" else f" = {filled_in(rule, {'g': g, **move.values})}"
-        said = f"To {parent.name} it sends {rule}{numbers} = {written(part)}."
+        said = f"To {parent.name} it sends {_rule(node, g, move)}."
         if sums:
-            said += f" {parent.name} adds: {sums} = {total}."
+            said += f" The sum at {parent.name} is now {sums} = {total}."
         if waits:
-            said += f" {parent.name} waits for {waits} more."
+            said += f" Still to come at {parent.name}: {waits}."
         line = f"grad {total}{' so far' if waits else ''}"
         self.lines[parent].append((sums, line))
         told = {
@@ -202,6 +202,21 @@ class WayBack:
             "waits": waits,
         }
         return told, said
+
+
+def _rule(node: Node, g: Any, move: Contribution) -> str:
+    """What a step hands on: the rule in names, the same in numbers, and the result."""
+    rule = POWER[move.input] if move.rule.startswith("_power") else move.rule
+    arguments = ("a", "b") if len(node.operands) == 2 else ("x",)  # of minigrad's operations
+    names = {"y": node.name}
+    for argument, operand in zip(arguments, node.operands, strict=True):
+        names[argument] = operand.name if isinstance(operand, Node) else written(operand)
+    tree = ast.parse(rule, mode="eval")
+    for part in ast.walk(tree):
+        if isinstance(part, ast.Name):
+            part.id = names.get(part.id, part.id)
+    texts = (ast.unparse(tree), filled_in(rule, {"g": g, **move.values}), written(move.gradient))
+    return " = ".join(dict.fromkeys(texts))
 
 
 # The layout, by that of `mg.draw`

@@ -63,7 +63,8 @@ class Unusable(Exception):
 
 def written(value: Any, digits: int = 4) -> str:
     """A number as text: a Python number, or a Tensor or an array with one element."""
-    return f"{float(value.item() if hasattr(value, 'item') else value):.{digits}g}"
+    plain = float(value.item() if hasattr(value, "item") else value)
+    return f"{plain + 0.0:.{digits}g}"  # 0.0 makes 0 of -0
 
 
 def bracketed(text: str) -> str:
@@ -223,15 +224,13 @@ class Node:
     def title(self) -> str:
         """The name, and for a result how it is made: "v2 = tanh(v1)"."""
         names = [each.name if isinstance(each, Node) else written(each) for each in self.operands]
-        return f"{self.name} = {self.form.format(*names)}" if self.operands else self.name
+        return f"{self.name} = {_filled(self.form, names)}" if self.operands else self.name
 
     @property
     def in_numbers(self) -> str:
         """What a result is made of, with numbers: "3 * (-2) = -6"."""
         texts = [written(each.tensor if isinstance(each, Node) else each) for each in self.operands]
-        if "(" not in self.form:
-            texts = [bracketed(text) for text in texts]
-        return f"{self.form.format(*texts)} = {written(self.tensor)}"
+        return f"{_filled(self.form, texts)} = {written(self.tensor)}"
 
     @cached_property
     def slopes(self) -> list[float]:
@@ -247,6 +246,10 @@ class Node:
         if not all(map(math.isfinite, slopes)):
             raise Unusable("At these values it has no finite slope here.", self.place)
         return slopes
+
+
+def _filled(form: str, texts: Sequence[str]) -> str:
+    return form.format(*(texts if "(" in form else map(bracketed, texts)))
 
 
 Operand: TypeAlias = Node | float  # of a plain number nobody wants the gradient
@@ -273,12 +276,11 @@ class Evaluation:
         self.letters: dict[str, Node] = {}
         self._values = values
         self._results: dict[str, Operand] = {}
-        with np.errstate(all="ignore"):  # what is not finite gets a message
-            for name, tree in program.results:
-                found = self._operand(tree)
-                self._results[name] = self.result = found
-                if isinstance(found, Node) and not found.name:
-                    found.name = name
+        for name, tree in program.results:
+            found = self._operand(tree)
+            self._results[name] = self.result = found
+            if isinstance(found, Node) and not found.name:
+                found.name = name
         used = {self.result, *(parent for node in self.nodes for parent in node.parents)}
         for node in self.nodes:
             if node not in used:

@@ -103,7 +103,7 @@ class Lesson:
         """How much of what the units hold, after each digit, the first digit explains, (H, T)."""
         x, labels = _tensors(self.learnt, slice(PROBED))
         states = [step.h if step.C is None else step.C for step in insight.steps(model, x)]
-        shares = [insight.explained(each.numpy().T, labels.numpy()) for each in states]
+        shares = [insight.explained(each.detach().numpy().T, labels.numpy()) for each in states]
         return np.stack(shares, axis=1)
 
 

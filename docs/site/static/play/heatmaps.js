@@ -90,8 +90,8 @@ export class HeatMaps {
     const [f, i, candidate, C, o, h] = ["f", "i", "candidate", "C", "o", "h"].map((symbol) =>
       at("lstm", symbol),
     );
-    const unit = `Unit ${units.lstm[this.#unit]}`;
-    const place = `${unit}, after digit ${this.#step + 1}, a ${digits[this.#step]}`;
+    const row = `Unit ${units.lstm[this.#unit]}`;
+    const place = `${row}, after digit ${this.#step + 1}, a ${digits[this.#step]}`;
     const plain = at("rnn", "h") ? ` Plain RNN: h = ${at("rnn", "h")}.` : "";
     const known = `The first digit explains ${percent(Number(at("lstm", "knows")))} of C.`;
     this.says.node.setAttribute("aria-live", isAloud ? "polite" : "off");
