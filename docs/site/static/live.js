@@ -8,6 +8,9 @@ import { Exercise } from "./live/exercises.js";
 const WHAT =
   "The blocks of this page run here, in your browser, and nothing is sent anywhere. " +
   "Click into a block to change it; Ctrl+Enter runs it.";
+const EXERCISES =
+  "Open an exercise, write your answer in the place of the three dots or mend what is there, and " +
+  "press Check.";
 const CANNOT =
   "This browser cannot run the blocks of this page: it lacks WebAssembly, or workers that are " +
   "modules. A newer one can.";
@@ -38,7 +41,9 @@ function begin() {
   }
   const state = element("span", { class: "live-python", role: "status" }, "Python: not loaded");
   let running = "";
-  const tell = (text) => (state.textContent = `Python: ${text || running || "ready"}`);
+  const tell = (text) => {
+    state.textContent = `Python: ${(text || running || "ready").replace(/^Python (has )?/, "")}`;
+  };
   const python = new Python({
     progress: tell,
     ended(reason) {
@@ -50,12 +55,11 @@ function begin() {
     running = text;
     if (python.isStarted) tell("");
   });
-  for (const box of document.querySelectorAll(".exercise")) new Exercise(box, python);
+  const exercises = [...document.querySelectorAll(".exercise")];
+  for (const box of exercises) new Exercise(box, python);
+  exercises[0]?.before(element("p", { class: "exercise-use" }, EXERCISES));
   const runAll = button("Run the page", "live-run-all", () => course.runAll());
-  bar.append(
-    element("p", {}, WHAT),
-    element("div", { class: "live-bar" }, runAll, state),
-  );
+  bar.append(element("p", {}, WHAT), element("div", { class: "live-bar" }, runAll, state));
 }
 
 begin();
