@@ -99,9 +99,9 @@ def test_a_heavy_page_is_found_as_a_host_sends_it(tmp_path: Path) -> None:
     site = folder_with(tmp_path, {"index.html": "<img src=a.png>" + "x" * limit})
     picture = site / "a.png"
     picture.write_bytes(b"x" * (limit - 2 * links.KIB))
-    assert list(links.too_heavy(site, links.weights(site))) == []  # text is compressed
+    assert list(links.too_heavy(site)) == []  # text is compressed
     picture.write_bytes(b"x" * (limit + 2 * links.KIB))  # a picture is not
-    [problem] = links.too_heavy(site, links.weights(site))
+    [problem] = links.too_heavy(site)
     assert problem == "index.html: 302 KiB are sent, more than 300"
 
 
@@ -163,7 +163,7 @@ def test_without_node_the_build_says_what_to_install(
     monkeypatch.setattr(sys, "argv", ["build.py", "--out", str(tmp_path / "site")])
     assert build.main() == 2
     message = capsys.readouterr().err
-    assert "There is no node. Install Node 20 or newer" in message
+    assert "There is no node. The site needs Node 20 or newer with npm" in message
     assert not (tmp_path / "site").exists()
 
 

@@ -27,7 +27,10 @@ DOCS = HERE.parent
 ROOT = DOCS.parent
 WORK = ROOT / "build" / "site"  # what makes the next build faster; may be deleted
 PROCESSES = 2
-REMEDY = "Install Node 20 or newer (https://nodejs.org), which brings npm, and call this again."
+REMEDY = (
+    "The site needs Node 20 or newer with npm (https://nodejs.org), and at its first build "
+    "the registry of npm. Mend that, and call this again."
+)
 
 
 class BuildError(Exception):
@@ -44,11 +47,13 @@ class BuildError(Exception):
 
 @contextmanager
 def stage(name: str) -> Iterator[None]:
-    """Say how long a stage took."""
+    """Say how long a stage took, in its line."""
     start = time.perf_counter()
-    print(f"{name} ...", flush=True)
-    yield
-    print(f"  {time.perf_counter() - start:.1f} s", flush=True)
+    print(f"{name} ...", end="", flush=True)
+    try:
+        yield
+    finally:
+        print(f" {time.perf_counter() - start:.1f} s", flush=True)
 
 
 def digest(parts: Iterable[str], files: Iterable[Path]) -> str:
@@ -79,9 +84,11 @@ def install_packages() -> None:
             raise BuildError(f"There is no {program}. {REMEDY}", 2)
     if installed() == wanted():
         return
-    called = subprocess.run(["npm", "ci", "--no-audit", "--no-fund"], cwd=HERE)
+    called = subprocess.run(
+        ["npm", "ci", "--no-audit", "--no-fund"], cwd=HERE, capture_output=True, text=True
+    )
     if called.returncode:
-        raise BuildError(f"`npm ci` failed in {HERE}; its message stands above. {REMEDY}", 2)
+        raise BuildError(f"{called.stderr}\n`npm ci` failed in {HERE}. {REMEDY}", 2)
 
 
 def wanted() -> dict[str, str]:
@@ -125,7 +132,6 @@ def check_cells() -> None:
         results = pool.map(check_page, (page for page in pages if not marks[page].exists()))
         failures = []
         for page, problem in results:
-            print(f"  {page.name}: {'differs' if problem else 'shows what it says'}", flush=True)
             if problem:
                 failures.append(problem)
             else:
@@ -202,7 +208,8 @@ def build(out: Path) -> None:
         bundle.build(html / "_static" / "python")
         bundle.editor(html)
     with stage("Links and weights"):
-        problems = links.check(html)
+        problems = [*links.problems(html), *links.too_heavy(html)]
+    print(links.summary(html))
     if problems:
         raise BuildError("\n".join(problems))
     shutil.rmtree(out, ignore_errors=True)
@@ -219,8 +226,7 @@ def main() -> int:
     except BuildError as error:
         print(f"\n{error}\nThere is no new site.", file=sys.stderr)
         return error.code
-    bytes_ = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
-    print(f"The site is in {out}, {bytes_ / 2**20:.1f} MiB. To look at it:")
+    print(f"The site is in {out}. To look at it on http://localhost:8000:")
     print(f"  python -m http.server -d {os.path.relpath(out)} 8000")
     return 0
 

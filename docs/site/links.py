@@ -172,9 +172,9 @@ def weights(site: Path) -> dict[str, int]:
     return {p.relative_to(site).as_posix(): weight(site.resolve(), p) for p in sorted(pages)}
 
 
-def too_heavy(site: Path, measured: dict[str, int]) -> Iterator[str]:
+def too_heavy(site: Path) -> Iterator[str]:
     """The pages that weigh more than they may, and the site if it does."""
-    for name, bytes_ in measured.items():
+    for name, bytes_ in weights(site).items():
         [limit] = [limit for pattern, limit in LIMITS.items() if fnmatch(name, pattern)]
         if bytes_ > limit:
             yield f"{name}: {bytes_ // KIB} KiB are sent, more than {limit // KIB}"
@@ -187,23 +187,24 @@ def size(site: Path) -> int:
     return sum(path.stat().st_size for path in site.rglob("*") if path.is_file())
 
 
-def check(site: Path) -> list[str]:
-    """Print what was measured; return what is wrong."""
+def summary(site: Path) -> str:
+    """What was measured, in a line."""
     measured = weights(site)
-    pages = {name: bytes_ for name, bytes_ in measured.items() if name != "index.html"}
-    print(f"  index.html {measured['index.html'] / KIB:.0f} KiB as sent", end="")
-    if pages:
-        heaviest = max(pages, key=lambda name: pages[name])
-        print(f", the heaviest page {heaviest} {pages[heaviest] / KIB:.0f} KiB", end="")
-    print(f", all files {size(site) / KIB / KIB:.1f} MiB")
-    return [*problems(site), *too_heavy(site, measured)]
+    heaviest = max(measured, key=lambda name: measured[name])
+    first, most = measured["index.html"] // KIB, measured[heaviest] // KIB
+    return (
+        f"index.html weighs {first} KiB as sent, the heaviest page ({heaviest}) {most} KiB; "
+        f"all files together {size(site) / KIB / KIB:.1f} MiB."
+    )
 
 
 def main() -> int:
     """Check a site; the exit code is 1 if something is wrong with it."""
     parser = argparse.ArgumentParser(description="Check the links and the weights of a site.")
     parser.add_argument("site", type=Path, help="the folder that docs/site/build.py has made")
-    found = check(parser.parse_args().site)
+    site = parser.parse_args().site
+    print(summary(site))
+    found = [*problems(site), *too_heavy(site)]
     print("\n".join(found) or "No link is dead, no page loads from another host or is too heavy.")
     return bool(found)
 
