@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -52,21 +53,15 @@ MARKS = [
 ]
 
 
-def say(script: str, **task: Any) -> list[Fact]:
-    """Let a script of tests/site/ do its task, and return what it says."""
-    if lacking := missing():
-        pytest.fail(f"the site's tests need {lacking}", pytrace=False)
-    done = subprocess.run(
-        ["node", SCRIPTS / script],
-        input=json.dumps(task),
-        env=os.environ | {"CHROMIUM": str(browser())},
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-    )
-    if done.returncode:
-        pytest.fail(f"{script}: {done.stderr[-3000:]}", pytrace=False)
-    return [json.loads(line) for line in done.stdout.splitlines()]
+def built(folder: Path) -> Path:
+    """Build the site into a folder; SITE names one that is built already."""
+    if "SITE" in os.environ:
+        return Path(os.environ["SITE"]).resolve()
+    command = [sys.executable, ROOT / "docs" / "site" / "build.py", "--out", folder]
+    called = subprocess.run(command, capture_output=True, text=True, encoding="utf-8")
+    if called.returncode:
+        pytest.fail(f"no site:\n{called.stdout}\n{called.stderr}", pytrace=False)
+    return folder
 
 
 class _Quiet(http.server.SimpleHTTPRequestHandler):
@@ -90,3 +85,43 @@ def served(folder: Path) -> Iterator[str]:
         finally:
             server.shutdown()
             thread.join()
+
+
+# What scripts say
+
+LOADING = ("console", "error", "request", "host", "stuck")  # faults that any of them may say
+
+
+def say(script: str, **task: Any) -> list[Fact]:
+    """Let a script of tests/site/ do its task, and return what it says."""
+    if lacking := missing():
+        pytest.fail(f"the site's tests need {lacking}", pytrace=False)
+    done = subprocess.run(
+        ["node", SCRIPTS / script],
+        input=json.dumps(task),
+        env=os.environ | {"CHROMIUM": str(browser())},
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+    )
+    if done.returncode:
+        pytest.fail(f"{script}: {done.stderr[-3000:]}", pytrace=False)
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def of_kind(facts: list[Fact], *kinds: str) -> list[Fact]:
+    """The facts of some kinds."""
+    return [fact for fact in facts if fact.get("kind") in kinds]
+
+
+def assert_none(facts: list[Fact], *kinds: str) -> None:
+    """Fail with the facts of some kinds; those that are alike make one line."""
+    places: dict[str, list[str]] = {}
+    for fact in of_kind(facts, *kinds):
+        place = " ".join(str(fact[key]) for key in ("page", "width", "theme") if key in fact)
+        places.setdefault(f"{fact['kind']}: {fact['text']}", []).append(place)
+    if places:
+        lines = [
+            f"{text}\n    at {len(at)} places: {', '.join(at[:8])}" for text, at in places.items()
+        ]
+        pytest.fail("\n".join(lines), pytrace=False)

@@ -129,3 +129,20 @@ def no_figures(monkeypatch):
     from reliability import runs
 
     runs.quick_pictures(monkeypatch.setattr)
+
+
+@pytest.fixture(scope="session")
+def site_folder(tmp_path_factory):
+    """The site, as docs/site/build.py builds it: for the tests marked `site`."""
+    import browser
+
+    return browser.built(tmp_path_factory.mktemp("built") / "site")
+
+
+@pytest.fixture(scope="session")
+def site(site_folder):
+    """The address of the built site."""
+    import browser
+
+    with browser.served(site_folder) as address:
+        yield address

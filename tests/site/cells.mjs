@@ -2,7 +2,9 @@
 // Given {site, pages, folder, seconds}; says for each cell {page, cell, state, tags, text, error,
 // built, picture}: what the worker shows, what the build shows, a PNG of the picture in `folder`.
 
+import { writeFileSync } from "node:fs";
 import path from "node:path";
+import { lookAtAll } from "./look.mjs";
 import { closePage, given, say, watchedPage, withBrowser, workOn } from "./watch.mjs";
 
 const { site, pages, folder, seconds } = await given();
@@ -10,7 +12,7 @@ const { site, pages, folder, seconds } = await given();
 await withBrowser((browser) => workOn(pages, (name) => runPage(browser, name)));
 
 async function runPage(browser, name) {
-  const note = (kind, text) => say({ page: name, kind, text });
+  const note = (kind, text, more = {}) => say({ page: name, kind, ...more, text });
   const page = await watchedPage(browser, site, note, { viewport: { width: 1280, height: 900 } });
   const start = performance.now();
   await page.goto(new URL(name, site).href);
@@ -25,6 +27,7 @@ async function runPage(browser, name) {
     const picture = await photograph(cell, `${path.basename(name, ".html")}-${number}.png`);
     say({ page: name, kind: "cell", cell: number, picture, ...(await cell.evaluate(shown)) });
   }
+  await lookAtAll(page, note);
   note("ran", `${((performance.now() - start) / 1000).toFixed(1)} s`);
   await closePage(page);
 }
@@ -35,12 +38,25 @@ function isOver() {
   return !isWorking && states.some((state) => state === "done" || state === "failed");
 }
 
-/** A picture as the reader sees it, as a file; null where the cell shows none. */
+/** The picture that a cell shows, as a PNG file of the width of the page's own; null if none. */
 async function photograph(cell, name) {
-  const picture = cell.locator(".live-picture").locator("svg, img").first();
-  if (!(await picture.isVisible())) return null;
-  await picture.screenshot({ path: path.join(folder, name) });
+  const image = cell.locator(".live-picture img");
+  if (!(await image.isVisible())) return null;
+  const [, png] = (await image.evaluate(painted)).split(",");
+  writeFileSync(path.join(folder, name), Buffer.from(png, "base64"));
   return name;
+}
+
+function painted(image) {
+  const own = image.closest(".cell").nextElementSibling?.querySelector("img");
+  const canvas = document.createElement("canvas");
+  canvas.width = own?.naturalWidth || image.naturalWidth;
+  canvas.height = Math.round((canvas.width * image.naturalHeight) / image.naturalWidth);
+  const paper = canvas.getContext("2d");
+  paper.fillStyle = "white";
+  paper.fillRect(0, 0, canvas.width, canvas.height);
+  paper.drawImage(image, 0, 0, canvas.width, canvas.height);
+  return canvas.toDataURL("image/png");
 }
 
 /** What a cell shows, and what the build shows behind it. */

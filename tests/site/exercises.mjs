@@ -26,8 +26,7 @@ async function answer(browser, name) {
 }
 
 async function checked(box) {
-  const judged = box.and(box.page().locator('[data-state="right"], [data-state="wrong"]'));
-  await judged.waitFor({ timeout: 120_000 });
-  const text = await box.locator(".exercise-result").textContent();
-  return { state: await box.getAttribute("data-state"), text };
+  const result = box.locator(".exercise-result");
+  await result.filter({ hasText: /\S/ }).waitFor({ timeout: 120_000 });
+  return { state: await box.getAttribute("data-state"), text: await result.textContent() };
 }

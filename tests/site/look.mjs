@@ -1,16 +1,66 @@
-// What can be seen to be wrong with a page. Each function runs in the page and lists its faults.
+// What can be seen to be wrong with a page, as it is now.
+
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+
+const WIDTHS = [1280, 390];
+const THEMES = ["light", "dark"];
+const RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"];
+const CHECKS = { width: tooWide, code: linesCut, tag: formulasUnderTags, image: faultsOfImages };
+const STILL = "* { transition: none !important; animation: none !important }";
+const need = createRequire(new URL("../../docs/site/package.json", import.meta.url));
+const AXE = readFileSync(need.resolve("axe-core/axe.min.js"), "utf-8");
+
+/**
+ * Look at a page at the width that its window has.
+ * @param {import("playwright-core").Page} page
+ * @param {(kind: string, text: string, more?: object) => void} note told each fault
+ * @param {string[]} [themes] in which axe looks at it
+ */
+export async function look(page, note, themes = THEMES) {
+  for (const [kind, check] of Object.entries(CHECKS)) {
+    for (const text of await page.evaluate(check)) note(kind, text);
+  }
+  await page.addStyleTag({ content: STILL }); // colours on their way from one theme to the other
+  await page.evaluate(AXE);
+  for (const theme of themes) {
+    await page.emulateMedia({ colorScheme: theme });
+    for (const text of await page.evaluate(violations, RULES)) note("axe", text, { theme });
+  }
+}
+
+/** The same at all widths, for a page in which something was done. */
+export async function lookAtAll(page, note) {
+  for (const width of WIDTHS) {
+    await page.setViewportSize({ width, height: 800 });
+    await look(page, (kind, text, more) => note(kind, text, { width, ...more }));
+  }
+}
+
+// What follows runs in the page. Each function lists faults of one kind.
+
+async function violations(values) {
+  const runOnly = { type: "tag", values };
+  const found = await window.axe.run(document, { runOnly, resultTypes: ["violations"] });
+  return found.violations.map(({ id, help, nodes }) => {
+    const places = nodes.slice(0, 3).map(({ target, any }) => {
+      return `${target.join(" ")}: ${any[0]?.message ?? ""}`;
+    });
+    return `${id} (${help}), ${nodes.length} times: ${places.join("; ")}`;
+  });
+}
 
 /** What makes a page wider than its window. */
-export function faultsOfWidth() {
+function tooWide() {
   const room = document.documentElement.clientWidth;
   if (document.documentElement.scrollWidth <= room) return [];
   const wide = [...document.body.querySelectorAll("*")].filter((element) => {
     const { right, width } = element.getBoundingClientRect();
     return width > 0 && right > room + 1 && !isInScrollingBox(element);
   });
-  const [first] = wide.filter((element) => !wide.some((other) => element.contains(other.parentNode)));
-  const place = first ? `${first.tagName.toLowerCase()}.${first.className}: ${first.textContent}` : "";
-  return [`${document.documentElement.scrollWidth} pixels in ${room}: ${place.slice(0, 120)}`];
+  const inner = wide.find((element) => !wide.some((other) => element.contains(other.parentNode)));
+  const place = inner && `${inner.tagName.toLowerCase()}.${inner.className}: ${inner.textContent}`;
+  return [`${document.documentElement.scrollWidth} pixels in ${room}: ${place?.slice(0, 120)}`];
 
   function isInScrollingBox(element) {
     for (let box = element.parentElement; box !== document.body; box = box.parentElement) {
@@ -21,7 +71,7 @@ export function faultsOfWidth() {
 }
 
 /** At a wide window: lines of code of at most 100 columns that do not fit into their box. */
-export function linesCut() {
+function linesCut() {
   if (window.innerWidth < 1000) return [];
   const faults = [];
   for (const block of document.querySelectorAll("article pre")) {
@@ -46,7 +96,7 @@ export function linesCut() {
 }
 
 /** Formulas on which their own number is printed. */
-export function formulasUnderTags() {
+function formulasUnderTags() {
   return [...document.querySelectorAll(".katex-html .tag")].flatMap((tag) => {
     const box = tag.getBoundingClientRect();
     const formula = tag.closest(".katex-html");
@@ -62,7 +112,7 @@ export function formulasUnderTags() {
 }
 
 /** Pictures that are not there, and pictures that say nothing to those who do not see them. */
-export function faultsOfImages() {
+function faultsOfImages() {
   return [...document.querySelectorAll("article img")].flatMap((image) => {
     const faults = [];
     if (!image.alt.trim()) faults.push(`no alternative text: ${image.src}`);

@@ -1,6 +1,7 @@
 // Opens pages with JavaScript switched off: they have to read as a book.
-// Given {site, pages}; says {page, text, formulas, controls, empty}: the words that are seen, how
-// many formulas are set, buttons that could do nothing, and boxes without content.
+// Given {site, pages}; says {page, kind: "text", text, pictures, formulas} for what is seen, and
+// {page, kind, text} for faults: "control", which could do nothing, and "empty", a box without
+// content.
 
 import { closePage, given, say, watchedPage, withBrowser, workOn } from "./watch.mjs";
 
@@ -11,7 +12,10 @@ await withBrowser((browser) =>
     const note = (kind, text) => say({ page: name, kind, text });
     const page = await watchedPage(browser, site, note, { javaScriptEnabled: false });
     await page.goto(new URL(name, site).href);
-    say({ page: name, kind: "read", ...(await page.evaluate(read)) });
+    const { controls, empty, ...seen } = await page.evaluate(read);
+    say({ page: name, kind: "text", ...seen });
+    for (const text of controls) note("control", text);
+    for (const text of empty) note("empty", text);
     await closePage(page);
   }),
 );
@@ -19,16 +23,14 @@ await withBrowser((browser) =>
 function read() {
   const article = document.querySelector("article");
   const isSeen = (element) => element.checkVisibility() && element.getBoundingClientRect().height;
-  const named = (element) => `${element.tagName.toLowerCase()}.${element.className}`;
-  const controls = [...article.querySelectorAll("button, input, select, textarea, [class*=live-]")];
-  const boxes = article.querySelectorAll("div, figure, details, table, pre, section");
-  const empty = [...boxes].filter(
-    (box) => isSeen(box) && !box.textContent.trim() && !box.querySelector("img, svg, canvas"),
-  );
+  const seen = (selector) => [...article.querySelectorAll(selector)].filter(isSeen);
+  const named = ({ tagName, className }) => `${tagName.toLowerCase()}.${className}`;
+  const isEmpty = (box) => !box.textContent.trim() && !box.querySelector("img, svg, canvas");
   return {
     text: article.innerText,
-    formulas: [...article.querySelectorAll(".katex-display")].filter(isSeen).length,
-    controls: controls.filter(isSeen).map(named),
-    empty: empty.map(named),
+    pictures: seen("img").length,
+    formulas: seen(".katex-display").length,
+    controls: seen("button, input, select, textarea, .live-bar, .live-page").map(named),
+    empty: seen("div, figure, details, pre, section, table").filter(isEmpty).map(named),
   };
 }

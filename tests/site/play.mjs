@@ -1,8 +1,9 @@
 // Drives a page by keys alone, and reads what it shows.
 // Given {site, plays: [{page, keys}]}; a key is ["to", selector] (Tab until it has the focus),
-// ["press", key], ["press", key, times], ["type", text], ["wait", selector], or ["read", name],
-// which says {page, read: name, text}. Says {page, kind, text} for faults.
+// ["press", key, times], ["type", text], ["until", name, pattern], which waits for what can be
+// read, or ["read", name], which says {page, read: name, text}. Says {page, kind, text} for faults.
 
+import { lookAtAll } from "./look.mjs";
 import { closePage, given, say, watchedPage, withBrowser, workOn } from "./watch.mjs";
 
 const { site, plays } = await given();
@@ -11,7 +12,7 @@ const MOST_TABS = 300;
 await withBrowser((browser) => workOn(plays, (play) => drive(browser, play)));
 
 async function drive(browser, { page: name, keys }) {
-  const note = (kind, text) => say({ page: name, kind, text });
+  const note = (kind, text, more = {}) => say({ page: name, kind, ...more, text });
   const page = await watchedPage(browser, site, note, { viewport: { width: 1280, height: 900 } });
   page.setDefaultTimeout(120_000);
   await page.goto(new URL(name, site).href);
@@ -23,7 +24,12 @@ async function drive(browser, { page: name, keys }) {
   } catch (error) {
     note("stuck", error.message);
   }
+  await lookAtAll(page, note);
   await closePage(page);
+}
+
+function reading(page, name) {
+  return page.locator(`[data-read="${name}"]`).first();
 }
 
 const ACTIONS = {
@@ -43,10 +49,10 @@ const ACTIONS = {
     await page.keyboard.press("ControlOrMeta+a");
     await page.keyboard.type(text);
   },
-  async wait(page, selector) {
-    await page.locator(selector).first().waitFor();
+  async until(page, name, pattern) {
+    await reading(page, name).filter({ hasText: new RegExp(pattern) }).waitFor();
   },
-  async read(page, read) {
-    return { read, text: await page.locator(`[data-read="${read}"]`).first().textContent() };
+  async read(page, name) {
+    return { read: name, text: await reading(page, name).textContent() };
   },
 };

@@ -38,19 +38,18 @@ async function settled(page, number, ...states) {
 
 async function read(page, number) {
   return cellOf(page, number).evaluate((cell) => {
-    const words = (selector) => cell.querySelector(selector)?.textContent ?? "";
-    const code = cell.querySelector(".cm-content, textarea, .cell_input pre");
-    const text = code.matches(".cm-content")
-      ? [...code.querySelectorAll(".cm-line")].map((line) => line.textContent).join("\n")
-      : (code.value ?? code.textContent);
-    const isSeen = (element) => Boolean(element?.checkVisibility());
+    const seen = (selector) => {
+      const found = [...cell.querySelectorAll(selector)].filter((part) => part.checkVisibility());
+      return found.map((part) => part.value ?? part.textContent).join("\n");
+    };
+    const behind = cell.nextElementSibling;
     return {
       state: cell.dataset.state,
-      code: text.trim(),
-      text: words(".live-text"),
-      error: words(".live-error"),
-      status: words(".live-status"),
-      builtIsSeen: isSeen(document.querySelector(".output-of-cell")),
+      code: seen(".cm-line, textarea, .live-code").trim(),
+      text: seen(".live-text"),
+      error: seen(".live-error"),
+      status: seen(".live-status"),
+      built: behind.matches(".output-of-cell") && behind.checkVisibility(),
     };
   });
 }

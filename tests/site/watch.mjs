@@ -26,8 +26,8 @@ export async function withBrowser(work) {
 }
 
 /**
- * Open a page of which every fault is noted: what it logs as an error or raises, requests that fail,
- * and requests to another host, which are not let through.
+ * Open a page of which every fault is noted: what it logs as an error or raises, requests that
+ * fail, and requests to another host, which are not let through.
  * @param {import("playwright-core").Browser} browser
  * @param {string} site the address of the site
  * @param {(kind: string, text: string) => void} note told each fault
@@ -72,7 +72,7 @@ export function closePage(page) {
  */
 export async function writeCode(box, code) {
   const editor = box.locator(".cm-content, textarea").first();
-  if (!(await editor.isVisible())) await box.locator("pre").first().click();
+  if (!(await editor.isVisible())) await box.locator(".live-code").click();
   await editor.click();
   await editor.press("ControlOrMeta+a");
   await box.page().keyboard.insertText(code);
