@@ -104,7 +104,7 @@ def test_a_graph_is_shown_as_svg(live):
         ("raise KeyboardInterrupt", "KeyboardInterrupt: \n", "line 1: `raise KeyboardInterrupt`"),
         (
             "raise MemoryError",
-            "MemoryError: \nPython in a browser has 2 GB at most.\n",
+            "MemoryError: \nPython in a browser has 4 GB at most.\n",
             "line 1: `raise MemoryError`",
         ),
         (

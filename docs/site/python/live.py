@@ -176,7 +176,7 @@ class Printed(TextIOBase):
 HERE_ARE = "Python in a page has minigrad, NumPy, matplotlib and most of the standard library."
 MEANINGS = {
     SystemExit: "Here this ends the block, and nothing else.",
-    MemoryError: "Python in a browser has 2 GB at most.",
+    MemoryError: "Python in a browser has 4 GB at most.",
 }
 
 
@@ -184,8 +184,8 @@ def _text_of(error: BaseException) -> str:
     """What an error says, and what it means here where a reader could not know."""
     if isinstance(error, ModuleNotFoundError) and error.name:
         return f"ModuleNotFoundError: there is no module {error.name} here. {HERE_ARE}\n"
-    meaning = MEANINGS.get(type(error), "")
-    return cell.text_of(error) + f"{meaning}\n" * bool(meaning)
+    meanings = [meaning for kind, meaning in MEANINGS.items() if isinstance(error, kind)]
+    return cell.text_of(error) + "".join(f"{meaning}\n" for meaning in meanings)
 
 
 def _place_of(error: BaseException, name: str) -> str:

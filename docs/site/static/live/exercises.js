@@ -33,10 +33,12 @@ export class Exercise {
     });
     const bar = element("div", { class: "live-bar" }, this.#check, this.#stop, this.#reset);
     for (const part of box.querySelectorAll(".exercise-hint")) bar.append(this.#revealing(part));
-    const answer = box.querySelector(".exercise-answer");
-    if (answer) this.#answer = this.#revealing(answer);
-    if (answer) bar.append(this.#answer);
-    if (answer) this.#answer.hidden = true;
+    const answer = box.querySelector(".exercise-answer"); // which a class may have left out
+    if (answer) {
+      this.#answer = this.#revealing(answer);
+      this.#answer.hidden = true;
+      bar.append(this.#answer);
+    }
     bar.append(this.#status);
     const code = box.querySelector(".exercise-code");
     code.classList.add("live-block");
@@ -49,6 +51,7 @@ export class Exercise {
   /** A button that shows a hint or the answer, and hides it again. */
   #revealing(part) {
     const kind = part.className.replace("exercise-", "live-");
+    for (const code of part.querySelectorAll("pre")) code.tabIndex = 0; // it may have to scroll
     const shows = button(part.dataset.name, kind, () => {
       part.hidden = !part.hidden;
       shows.setAttribute("aria-expanded", String(!part.hidden));
