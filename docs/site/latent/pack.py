@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 import minigrad as mg
-from minigrad.data import sample_digits
+from minigrad.data import Bytes, sample_digits
 from models.gan import Generator
 from train.digits import unseen_digits
 from train.interpolate import load_generator
 from train.judge import Judge
-from train.latent import draw
+from train.latent import CONFIDENT, WAYS, draw
 
 Array = npt.NDArray[np.float32]
 
@@ -42,8 +43,7 @@ def pack(run: Path, data_dir: Path | None = None) -> None:
     random = np.random.default_rng(0)
     directions, shares = principal_directions(generator, size, random)
 
-    judge = Judge.load(data_dir=data_dir)
-    points = random.standard_normal((judge.count, size)).astype(np.float32)
+    points = random.standard_normal((10_000, size)).astype(np.float32)
     exact = draw(generator, points)
     generator.load_state_dict({n: mg.tensor(x.astype(state[n].dtype)) for n, x in halves.items()})
     images = draw(generator, points)
@@ -52,20 +52,35 @@ def pack(run: Path, data_dir: Path | None = None) -> None:
         f"float16 changes a pixel by at most {off.max()} of 255, and {np.mean(off > 0):.2%} of them"
     )
 
-    known = judge.look(sample_digits()[0])[0]
-    unseen = nearest(judge.look(unseen_digits(data_dir).images)[0], known)
-    drawn = nearest(judge.look(images)[0], known)
-    print(f"nearest bundled digit, median: unseen digits {unseen:.1f}, drawn ones {drawn:.1f}")
-    report = judge.report(images)
+    judge = Judge.load(data_dir=data_dir)
+    report = judge.report(images[: judge.count])
     print(
         f"judged against {judge.source}: FID {report['fid']:.2f} (real digits: {judge.floor:.2f}),"
     )
     print(f"precision {report['precision']:.2f}, recall {report['recall']:.2f},")
     print("shares of the digits", *(f"{report[f'share_{digit}']:.1%}" for digit in range(10)))
+    known = judge.look(sample_digits()[0])[0]
+    unseen = nearest(judge.look(unseen_digits(data_dir).images)[0], known)
+    drawn = nearest(judge.look(images)[0], known)
+    print(f"nearest bundled digit, median: unseen digits {unseen:.1f}, drawn ones {drawn:.1f}")
 
-    np.savez_compressed(
-        TARGET, directions=directions, shares=shares, unseen=np.float32(unseen), **halves
+    print(f"{DIRECTIONS} directions make {shares.sum():.1%} of the change")
+    others = points[::-1]
+    redrawn = others + (points - others) @ directions.T @ directions
+    same = digits(judge, images) == digits(judge, draw(generator, redrawn))
+    print(
+        f"with the other {size - DIRECTIONS} numbers drawn anew {same.mean():.1%} keep their digit"
     )
+    for name, way in WAYS.items():
+        pairs = zip(points[:2000], others[:2000], strict=True)
+        middles = np.stack([way(start, end, 3)[1] for start, end in pairs])
+        sure = judge.look(draw(generator, middles))[1].max(axis=1) >= CONFIDENT
+        print(f"middles of {name} ways that are read for sure: {sure.mean():.1%}")
+    sure = judge.look(images)[1].max(axis=1) >= CONFIDENT
+    print(f"random points that are read for sure: {sure.mean():.1%}")
+
+    arrays: dict[str, Any] = {**halves, "directions": directions, "shares": shares}
+    np.savez_compressed(TARGET, unseen=np.float32(unseen), **arrays)
     print(f"{TARGET.name}: {TARGET.stat().st_size:,} bytes")
 
 
@@ -94,6 +109,12 @@ def principal_directions(
     directions = chosen * np.sign(largest)  # an eigenvector has no sign of its own
     shares = values[::-1][:DIRECTIONS] / values.sum()
     return directions.astype(np.float32), shares.astype(np.float32)
+
+
+def digits(judge: Judge, images: Bytes) -> npt.NDArray[np.intp]:
+    """Return which digit each picture is read as."""
+    read: npt.NDArray[np.intp] = judge.look(images)[1].argmax(axis=1)
+    return read
 
 
 def nearest(points: npt.NDArray[np.float64], known: npt.NDArray[np.float64]) -> float:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ Point = Sequence[float]
 WEIGHTS = Path(models.__path__[0]).parent / "docs/site/latent/generator.npz"
 CONFIDENT = 0.9  # the least probability at which a digit counts as found, train.latent's
 TRIES, TOGETHER = 2000, 50  # latent points that are tried for a digit, and how many at a time
+COMPARED = 200  # latent points of which the clearest begins or ends a way
 ENDS = 3.0  # of a slider in the pictures beside it
 STEPS = 11  # pictures on a way
 PART = 500  # bundled digits that are read at a time
@@ -116,21 +117,30 @@ def find(digit: int, seed: int) -> dict[str, Any]:
         `z`, the point; `tried`, how many were drawn; `found`, whether it is sure enough. If none
         of TRIES is, `z` is the best.
     """
-    random = np.random.default_rng(seed)
     best, most = np.zeros(100, np.float32), -1.0
-    for tried in range(0, TRIES, TOGETHER):
-        points = random.standard_normal((TOGETHER, 100), np.float32)
-        probability = _reader().look(draw(points))[1][:, digit]
+    for count, (points, probability) in enumerate(_read_points(digit, seed, TRIES)):
         sure = np.flatnonzero(probability >= CONFIDENT)
         if len(sure):
-            return {
-                "z": _as_list(points[sure[0]]),
-                "tried": tried + int(sure[0]) + 1,
-                "found": True,
-            }
+            tried = count * TOGETHER + int(sure[0]) + 1
+            return {"z": _as_list(points[sure[0]]), "tried": tried, "found": True}
         if probability.max() > most:
             best, most = points[probability.argmax()], probability.max()
     return {"z": _as_list(best), "tried": TRIES, "found": False}
+
+
+def clearest(digit: int, seed: int) -> list[float]:
+    """Return the point that is read as a digit with the highest probability, of COMPARED points."""
+    parts = list(_read_points(digit, seed, COMPARED))
+    points, probability = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    return _as_list(points[probability.argmax()])
+
+
+def _read_points(digit: int, seed: int, count: int) -> Iterator[tuple[Array, Array]]:
+    """Draw latent points, some at a time, with the classifier's probabilities of a digit."""
+    random = np.random.default_rng(seed)
+    for _ in range(0, count, TOGETHER):
+        points = random.standard_normal((TOGETHER, 100), np.float32)
+        yield points, _reader().look(draw(points))[1][:, digit]
 
 
 def turn(z: Point, coordinates: Sequence[float]) -> dict[str, Any]:

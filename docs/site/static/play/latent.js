@@ -36,6 +36,7 @@ class Explorer {
   #seed = 0;
   #ends = []; // the points at both ends of the way
   #shown = null;
+  #wanted = []; // the coordinates that the sliders say
   #known = null; // whether the bundled digits have been read: null, "reading" or "read"
   #says = status();
   #digit = new Digit();
@@ -70,7 +71,7 @@ class Explorer {
       this.#says.node,
       this.#neighbours.node,
       group(
-        "Eight directions of the latent space",
+        "Eight directions, and how much of the change is theirs",
         element(
           "div",
           { class: "play-latent-directions" },
@@ -94,7 +95,10 @@ class Explorer {
       step: 0.1,
       value: 0,
       text: (value) => number(value, 2),
-      change: newest((value) => this.#guarded(() => this.#move(k, value))),
+      change: (value) => {
+        this.#wanted[k] = value;
+        this.#move(k, value);
+      },
     });
     const [left, right] = ends.map((picture) => picture.node);
     const node = element("div", { class: "play-latent-direction" }, left, control.node, right);
@@ -120,21 +124,20 @@ class Explorer {
   }
 
   async #find(digit) {
-    this.#says.say(`Looking for a ${digit} \u2026`);
+    this.#says.say(`Looking for ${named(digit)} \u2026`);
     const { z, tried, found } = await this.#call("find", digit, this.#seed++);
     this.#show(await this.#call("show", z), { tried });
     this.#say(
       found
         ? `${tried} random ${tried === 1 ? "point was" : "points were"} tried.`
-        : `None of ${number(tried)} random points is surely a ${digit}; this is the best.`,
+        : `None of ${number(tried)} random points is surely ${named(digit)}; this is the best.`,
     );
   }
 
-  async #move(k, value) {
-    const coordinates = this.#shown.coordinates.with(k, value);
-    this.#show(await this.#call("turn", this.#shown.z, coordinates), { moved: k });
+  #move = newest((k, value) => this.#guarded(async () => {
+    this.#show(await this.#call("turn", this.#shown.z, this.#wanted), { isMoving: true });
     this.#say(`Direction ${k + 1} is at ${number(value, 2)}.`);
-  }
+  }));
 
   async #toZero() {
     const zeros = this.#shown.coordinates.map(() => 0);
@@ -149,20 +152,16 @@ class Explorer {
 
   /** Find a point for each of the two digits that are chosen, and draw the ways between them. */
   async findWay() {
-    const digits = this.#way.digits;
+    const [from, to] = this.#way.digits;
     const ends = [];
-    const unclear = [];
-    for (const digit of digits) {
-      this.#says.say(`Looking for a ${digit} \u2026`);
-      const { z, found } = await this.#call("find", digit, this.#seed++);
-      ends.push(z);
-      if (!found) unclear.push(digit);
+    for (const digit of [from, to]) {
+      this.#says.say(`Looking for a clear ${digit} \u2026`);
+      ends.push(await this.#call("clearest", digit, this.#seed++));
     }
     this.#way.show(await this.#call("ways", ...ends));
     this.#ends = ends;
     await this.#goAlong(this.#way.kind, this.#way.share);
-    const doubt = unclear.length ? ` No clear ${unclear.join(" and no clear ")} was found.` : "";
-    this.#say(`The way from a ${digits[0]} to a ${digits[1]} is there.${doubt}`);
+    this.#say(`The way from ${named(from)} to ${named(to)} is there.`);
   }
 
   async #goAlong(kind, share) {
@@ -170,11 +169,12 @@ class Explorer {
     this.#say(`${Math.round(100 * share)}% of the way.`);
   }
 
-  #show(shown, { tried = null, moved = null, isOnWay = false } = {}) {
+  #show(shown, { tried = null, isMoving = false, isOnWay = false } = {}) {
     this.#shown = shown;
     this.#digit.show(shown, tried);
+    if (!isMoving) this.#wanted = [...shown.coordinates];
     this.#sliders.forEach(({ control, ends }, k) => {
-      if (k !== moved) control.value = shown.coordinates[k]; // the reader holds the one moved
+      if (!isMoving) control.value = shown.coordinates[k];
       ends.forEach((picture, side) => picture.draw(shown.ends[k][side]));
     });
     this.#way.mark(isOnWay);
@@ -186,7 +186,7 @@ class Explorer {
     const { reading, length } = this.#shown;
     const [digit, probability] = likeliest(reading);
     this.#says.say(
-      `${text} Read as a ${digit}, with ${percent(probability)}; `
+      `${text} Read as ${named(digit)}, with ${percent(probability)}; `
         + `the length of z is ${length.toFixed(1)}.`,
     );
   }
@@ -244,7 +244,7 @@ class Digit {
 
   show({ image, reading, length }, tried) {
     const [digit, probability] = likeliest(reading);
-    this.#picture.draw(image, `The generator's picture, read as a ${digit}`);
+    this.#picture.draw(image, `The generator's picture, read as ${named(digit)}`);
     this.#bars.forEach(({ bar, share, entry }, k) => {
       bar.style.width = `${100 * reading[k]}%`;
       share.textContent = `${Math.round(100 * reading[k])}%`;
@@ -292,7 +292,7 @@ class Neighbours {
       const picture = new Picture("play-latent-near");
       picture.draw(image, `A real ${digit}, at the distance ${distance.toFixed(1)}`);
       return element("figure", {}, picture.node,
-        element("figcaption", {}, `a ${digit}: ${distance.toFixed(1)}`));
+        element("figcaption", {}, `${named(digit)}: ${distance.toFixed(1)}`));
     });
     this.#list.replaceChildren(...pictures);
     this.#compared.querySelector("output").textContent = found[0].distance.toFixed(1);
@@ -350,7 +350,7 @@ class Way {
     for (const [kind, pictures] of Object.entries(ways)) {
       const entries = pictures.map(({ image, digit, probability, length }) => {
         const picture = new Picture("play-latent-step");
-        picture.draw(image, `read as a ${digit}`);
+        picture.draw(image, `read as ${named(digit)}`);
         const sure = element("span", {}, `${Math.round(100 * probability)}%`);
         const title = `${percent(probability)} sure; the length of z is ${length.toFixed(1)}`;
         return element("li", { title }, picture.node, element("b", {}, String(digit)), sure);
@@ -400,6 +400,11 @@ function digitChoice(label, digit) {
   const control = choice({ label, options: DIGITS, value: String(digit), change: () => {} });
   control.node.classList.add("play-latent-choice");
   return control;
+}
+
+/** A digit with its article: only an 8 begins with a vowel. */
+function named(digit) {
+  return `${digit === 8 ? "an" : "a"} ${digit}`;
 }
 
 function likeliest(reading) {
