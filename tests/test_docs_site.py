@@ -300,6 +300,25 @@ def test_files_of_the_repository_are_pages(good: Path) -> None:
 
 
 @NEEDS_SPHINX
+@pytest.mark.parametrize(
+    ("module", "name", "line"),
+    [
+        ("minigrad", "exp", "def exp("),
+        ("minigrad", "Tensor", "class Tensor"),
+        ("minigrad", "Tensor.shape", "@property"),
+        ("minigrad.nn.functional", "relu", "def relu("),
+        ("minigrad.nn", "ReLU", "class ReLU"),
+    ],
+)
+def test_names_of_the_reference_lead_to_their_definitions(
+    module: str, name: str, line: str
+) -> None:
+    path, number = importlib.import_module("sources").definition(module, name)
+    lines = path.read_text(encoding="utf-8").splitlines()
+    assert line in "\n".join(lines[number - 1 : number + 1])
+
+
+@NEEDS_SPHINX
 def test_a_page_can_be_downloaded_as_a_notebook_that_runs(good: Path) -> None:
     assert 'href="index.ipynb"' in (good / "index.html").read_text(encoding="utf-8")
     path = good / "index.ipynb"

@@ -1,4 +1,4 @@
-"""The reference: pages from the docstrings, by Sphinx's autodoc, napoleon and viewcode.
+"""The reference: pages from the docstrings, by Sphinx's autodoc and napoleon.
 
 A page of docs/reference/ names what it describes, in blocks:
 
@@ -233,12 +233,6 @@ def plainer(types: str | None) -> str | None:
     return text or None
 
 
-def module_of_member(app: Sphinx, module: str, name: str) -> str | None:
-    """For viewcode: where a member's class is written; a property does not know it."""
-    cls, _, member = name.partition(".")
-    return getattr(found(f"{module}.{cls}"), "__module__", None) if member else None
-
-
 TABLE = [
     ".. list-table::",
     "   :class: reference-table",
@@ -370,9 +364,18 @@ def short_names(app: Sphinx, doctree: nodes.document) -> None:
         prefix.replace_self(addnodes.desc_addname("", written(prefix.astext())))
 
 
+def plain_lines(
+    app: Sphinx, name: str, template: str, context: dict[str, Any], doctree: nodes.document | None
+) -> None:
+    """A signature's lines are no list of definitions, though Sphinx writes them as one."""
+    if "sig-param" in context.get("body", ""):
+        lines = r'<dl>(?=\s*<dd><em class="sig-param")'
+        context["body"] = re.sub(lines, '<dl role="presentation">', context["body"])
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
-    """Load and set up autodoc, napoleon and viewcode, and register the directives."""
-    for extension in ("autodoc", "napoleon", "viewcode"):
+    """Load and set up autodoc and napoleon, and register the directives."""
+    for extension in ("autodoc", "napoleon"):
         app.setup_extension(f"sphinx.ext.{extension}")
     app.config.autodoc_typehints_format = "short"
     app.config.autodoc_type_aliases = {name: name for name in ("Array", "Axis", "Operand")}
@@ -389,6 +392,6 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("autodoc-process-docstring", process_docstring, priority=400)
     app.connect("autodoc-process-docstring", process_property, priority=600)
     app.connect("autodoc-process-signature", process_signature)
-    app.connect("viewcode-follow-imported", module_of_member)
     app.connect("doctree-read", short_names)
+    app.connect("html-page-context", plain_lines)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

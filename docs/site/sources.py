@@ -1,11 +1,13 @@
 """Files of the repository as pages, so that links to them lead somewhere within the site.
 
 A page says [engine.py](../../minigrad/engine.py), which is right on any host of the repository. On
-the site the link leads to source/minigrad/engine.py.html, the file with its lines numbered.
+the site the link leads to source/minigrad/engine.py.html, the file with its lines numbered. So does
+the link of each name in the reference to its source.
 """
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Iterator
 from html import escape
@@ -19,6 +21,7 @@ from pygments.lexers import get_lexer_for_filename
 from pygments.util import ClassNotFound
 from sphinx import addnodes
 from sphinx.application import Sphinx
+from sphinx.pycode import ModuleAnalyzer
 from sphinx.transforms import SphinxTransform
 from sphinx.util.osutil import relative_uri
 
@@ -46,12 +49,40 @@ class LinksToFiles(SphinxTransform):
             path = self.env.srcdir / f"{target}.md"
         if not path.exists() or ROOT not in path.parents:
             return
-        name = page_of(path)
-        files = self.env.metadata[self.env.docname].setdefault("files", [])
-        files.append(path.relative_to(ROOT).as_posix())
-        here = self.app.builder.get_target_uri(self.env.docname)
-        uri = relative_uri(here, self.app.builder.get_target_uri(name))
-        link.replace_self(nodes.reference("", "", *link.children, refuri=uri, internal=True))
+        link.replace_self(link_to(self.app, path, *link.children))
+
+
+def link_to(app: Sphinx, path: Path, *children: nodes.Node, line: int = 0) -> nodes.reference:
+    """A link from the page that is read to a file, which becomes a page."""
+    here = app.env.docname
+    app.env.metadata[here].setdefault("files", []).append(path.relative_to(ROOT).as_posix())
+    pages = app.builder.get_target_uri(here), app.builder.get_target_uri(page_of(path))
+    uri = relative_uri(*pages) + (f"#L-{line}" if line else "")
+    return nodes.reference("", "", *children, refuri=uri, internal=True)
+
+
+def link_definitions(app: Sphinx, doctree: nodes.document) -> None:
+    """Give each name in the reference a link to the lines that define it."""
+    for signature in doctree.findall(addnodes.desc_signature):
+        if not signature.get("module"):
+            continue  # a module itself
+        found = definition(signature["module"], signature["fullname"])
+        if found is not None:
+            text = nodes.inline("", "[source]", classes=["viewcode-link"])
+            signature += link_to(app, found[0], text, line=found[1])
+
+
+def definition(module: str, name: str) -> tuple[Path, int] | None:
+    """The file and the line in which a name is defined; None for what is no class or function."""
+    owner = getattr(importlib.import_module(module), name.partition(".")[0])
+    source = getattr(owner, "__module__", None)
+    if source is None:
+        return None
+    analyzer = ModuleAnalyzer.for_module(source)
+    analyzer.find_tags()
+    if name not in analyzer.tags:
+        return None
+    return Path(analyzer.srcname).resolve(), analyzer.tags[name][1]
 
 
 def page_of(path: Path) -> str:
@@ -93,5 +124,6 @@ def code_of(path: Path) -> str:
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register the links and the pages."""
     app.add_transform(LinksToFiles)
+    app.connect("doctree-read", link_definitions)
     app.connect("html-collect-pages", pages)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
