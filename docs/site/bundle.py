@@ -39,7 +39,11 @@ PROJECT = (  # what the cells, the exercises and the plays import or read
     "docs/tiny.py",
     "docs/benchmarks.md",
 )
-DATA = ("minigrad/digits/*", "train/judge.safetensors")  # read by some cells only
+DATA = (  # read by some cells and plays only
+    "minigrad/digits/*",
+    "train/judge.safetensors",
+    "docs/site/latent/generator.npz",
+)
 NOT_NEEDED = ("/tests/", "numpy/f2py/", "numpy/distutils/", "__pycache__")
 
 # This NumPy asks for the C stack in arithmetic with temporaries of 256 KiB and more, by a function
