@@ -508,7 +508,7 @@ import matplotlib
 from matplotlib.figure import Figure
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 
-figure = Figure(figsize=(6, 3), layout="constrained")
+figure = Figure(figsize=(6, 3), dpi=72, layout="constrained")
 left, right = figure.subplots(1, 2)
 left.plot(np.arange(1, 9), np.arange(1, 9) ** 3.0, "o--", label="cubes, $x^3$")
 left.set_yscale("log")
@@ -562,7 +562,7 @@ def test_a_whole_figure_is_drawn_alike(bundle, tmp_path):
     boxes, texts, _ = drawn(FIGURE, None, tmp_path / "real.svg")
     own_boxes, own_texts, file = drawn(FIGURE, bundle, tmp_path / "own.svg")
     assert file.startswith(str(bundle))
-    pixels = np.array([6, 3, 6, 3]) * 100  # of the figure
+    pixels = np.array([6, 3, 6, 3]) * 72  # of the figure
     np.testing.assert_allclose(own_boxes * pixels, boxes * pixels, atol=0.5)
     assert [text for text, *_ in own_texts] == [text for text, *_ in texts]
     extents = [np.array([numbers for _, *numbers in each]) for each in (own_texts, texts)]

@@ -181,7 +181,7 @@ def drawing_files(files: Iterable[tuple[str, bytes]]) -> Iterator[tuple[str, byt
                 yield name.removesuffix("ttf") + "json", table
         elif _is_needed(name):
             yield name, _changed(name, content)
-    listed = {"_version": "browser", "_FontManager__default_weight": "normal"}
+    listed: dict[str, Any] = {"_version": "browser", "_FontManager__default_weight": "normal"}
     listed |= {"default_size": None, "afmlist": [], "ttflist": fonts, "__class__": "FontManager"}
     listed |= {"defaultFamily": {"ttf": "DejaVu Sans", "afm": "Helvetica"}}
     yield "matplotlib/mpl-data/fontlist.json", json.dumps(listed).encode()

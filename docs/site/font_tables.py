@@ -12,7 +12,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from fontTools.ttLib import TTFont
+from fontTools.ttLib import TTFont  # type: ignore[import-untyped]
 
 # What a page may write: Latin, accents, Greek, Russian; punctuation, arrows, mathematics, shapes.
 # STIX has only what formulas take from it when DejaVu lacks it.
@@ -46,6 +46,7 @@ def font_table(content: bytes) -> bytes:
     ids = {name: font.getGlyphID(name) for name in font.getGlyphOrder()}
     made = (pair for found in ligatures.values() for pair in found.items())
     names |= {ligature for parts, ligature in made if names.issuperset(parts)}
+    order = sorted(names, key=lambda name: ids[name])
     head = font["head"]
     table = {name: font["name"].getDebugName(number) for name, number in NAMES.items()}
     table |= {
@@ -57,8 +58,8 @@ def font_table(content: bytes) -> bytes:
         "sfnt": _lines(font),
         "glyphs": len(ids),
         "charmap": {code: ids[name] for code, name in sorted(charmap.items())},
-        "advance": {ids[name]: font["hmtx"][name][0] for name in sorted(names, key=ids.get)},
-        "outline": {ids[name]: _outline(font, name) for name in sorted(names, key=ids.get)},
+        "advance": {ids[name]: font["hmtx"][name][0] for name in order},
+        "outline": {ids[name]: _outline(font, name) for name in order},
         "ligatures": {
             script: {
                 " ".join(str(ids[part]) for part in parts): ids[ligature]

@@ -174,7 +174,8 @@ class ContourGenerator:
         k, m = i + (kinds == "|"), j + (kinds == "-")
         low, high = self._z[i, j], self._z[k, m]
         share = np.where(kinds == ".", 0.0, (level - low) / np.where(high == low, 1.0, high - low))
-        return self._places[i, j] + share[:, None] * (self._places[k, m] - self._places[i, j])
+        start, end = self._places[i, j], self._places[k, m]
+        return np.asarray(start + share[:, None] * (end - start))
 
 
 def _way(after: dict[Node, Node], start: Node) -> list[Node]:

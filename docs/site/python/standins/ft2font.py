@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib import _api
-from matplotlib._font_outlines import outline, read
+from matplotlib._font_outlines import outline, read  # type: ignore[import-not-found]
 
 __freetype_version__ = "none"
 __freetype_build_type__ = "stand-in"
@@ -128,27 +128,17 @@ class FT2Font:
         if face_index or _kerning_factor or _warn_if_used:
             raise NotImplementedError("fonts in the browser have one face, and no kerning factor")
         self.fname = str(filename)
-        self._table = read(self.fname)
+        table = self._table = read(self.fname)
+        self.family_name, self.style_name = table.family, table.style
+        self.postscript_name, self.units_per_EM = table.postscript, table.units
+        lines = table.sfnt["hhea"]
+        self.ascender, self.descender = lines["ascent"], lines["descent"]
+        self.height = self.ascender - self.descender + lines["lineGap"]
+        self.bbox, self.num_glyphs = tuple(table.box), table.glyphs
+        self.face_index, self.num_faces, self.scalable = 0, 1, True
         self._fallbacks = list(_fallback_list or [])
         self._glyph: int | None = None
         self.set_size(12, 72)
-
-    family_name = property(lambda self: self._table.family)
-    style_name = property(lambda self: self._table.style)
-    postscript_name = property(lambda self: self._table.postscript)
-    units_per_EM = property(lambda self: self._table.units)
-    ascender = property(lambda self: self._table.sfnt["hhea"]["ascent"])
-    descender = property(lambda self: self._table.sfnt["hhea"]["descent"])
-    bbox = property(lambda self: tuple(self._table.box))
-    num_glyphs = property(lambda self: self._table.glyphs)
-    face_index = property(lambda self: 0)
-    num_faces = property(lambda self: 1)
-    scalable = property(lambda self: True)
-
-    @property
-    def height(self) -> int:
-        """From line to line, in units of the font."""
-        return self.ascender - self.descender + self._table.sfnt["hhea"]["lineGap"]
 
     @property
     def style_flags(self) -> StyleFlags:
@@ -199,7 +189,7 @@ class FT2Font:
 
     def get_char_index(self, codepoint: int) -> int:
         """The glyph of a character; 0 if the table has none."""
-        return self._table.charmap.get(codepoint, 0)
+        return int(self._table.charmap.get(codepoint, 0))
 
     def get_charmap(self) -> dict[int, int]:
         """All characters with their glyphs."""
@@ -207,7 +197,7 @@ class FT2Font:
 
     def get_kerning(self, left: int, right: int, mode: Kerning) -> int:
         """How much closer the right glyph stands, by the font's old table, as FreeType says it."""
-        units = self._table.kern.get(left, {}).get(right, 0)
+        units: int = self._table.kern.get(left, {}).get(right, 0)
         if mode is Kerning.UNSCALED:
             return units
         length = self._scaled(units)
@@ -230,8 +220,9 @@ class FT2Font:
         self._glyph = int(glyphindex)
         box = outline(self.fname, self._glyph).box
         units = self._table.advance[self._glyph]
+        x0, y0, x1, y1 = map(self._scaled, box)
         return Glyph(
-            tuple(self._scaled(length) for length in box),
+            (x0, y0, x1, y1),
             self._scaled(units),
             _divided(units * self._size * 1024, self._table.units),
         )
@@ -309,7 +300,7 @@ class FT2Font:
 
     def _linear(self, glyph: int) -> float:
         """A glyph's advance in pixels, not rounded to 1/64."""
-        return self._table.advance[glyph] * self._size / self._table.units / 64
+        return float(self._table.advance[glyph] * self._size / self._table.units / 64)
 
     def _glyphs_of(self, script: str, run: str) -> list[tuple[str, int]]:
         """The glyphs of a run of text, each with its characters: "ffi" may be one glyph."""

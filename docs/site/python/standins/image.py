@@ -117,7 +117,8 @@ def _weights(
     weights = np.where(distance < reach, kernel(np.minimum(distance, reach)), 0.0)
     weights /= weights.sum(axis=1, keepdims=True)
     found = np.zeros((len(places), size))
-    np.add.at(found, (slice(None), np.clip(pixels, 0, size - 1)), weights)
+    for pixel, weight in zip(np.clip(pixels, 0, size - 1), weights.T, strict=True):
+        found[:, pixel] += weight
     return places, found
 
 

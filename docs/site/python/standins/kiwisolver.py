@@ -55,7 +55,7 @@ class Expression:
     __rmul__ = __mul__
 
     def __rsub__(self, other: Any) -> Expression:
-        return -self + other
+        return (-self)._plus(other, 1.0)
 
     def __eq__(self, other: object) -> Any:
         return Constraint(self - other, is_equation=True)
@@ -84,10 +84,10 @@ class Variable:
         return self._value
 
     def __add__(self, other: Any) -> Expression:
-        return _expression(self) + other
+        return _expression(self)._plus(other, 1.0)
 
     def __sub__(self, other: Any) -> Expression:
-        return _expression(self) - other
+        return _expression(self)._plus(other, -1.0)
 
     def __rsub__(self, other: Any) -> Expression:
         return _expression(other) - self
@@ -105,10 +105,10 @@ class Variable:
         return _expression(self) == other
 
     def __ge__(self, other: Any) -> Constraint:
-        return _expression(self) >= other
+        return _expression(self).__ge__(other)
 
     def __le__(self, other: Any) -> Constraint:
-        return _expression(self) <= other
+        return _expression(self).__le__(other)
 
     __radd__ = __add__
     __rmul__ = __mul__

@@ -26,7 +26,8 @@ def affine_transform(points: Any, trans: Any) -> Array:
     points, trans = np.asarray(points, dtype=float), np.asarray(trans, dtype=float)
     if points.shape[-1:] != (2,) and points.size:
         raise ValueError(f"expected points of two coordinates, got an array {points.shape}")
-    return points.reshape(*points.shape[:-1], 2) @ trans[:2, :2].T + trans[:2, 2]
+    moved = points.reshape(*points.shape[:-1], 2) @ trans[:2, :2].T
+    return np.asarray(moved + trans[:2, 2])
 
 
 def count_bboxes_overlapping_bbox(bbox: Any, bboxes: Any) -> int:
@@ -205,9 +206,8 @@ def convert_to_string(
     if postfix:
         raise NotImplementedError("PostScript is not in the browser: save as SVG")
     letters = dict(zip((MOVE, LINE, CURVE3, CURVE4, CLOSE), codes, strict=True))
-    segments = _cleaned(path, trans, True, cliprect, sketch)
     lines = []
-    for code, places in segments:
+    for code, places in _cleaned(path, trans, True, cliprect, sketch):
         numbers = [] if code == CLOSE else [_short(place, precision) + " " for place in places]
         lines.append(letters[code].decode() + "".join([" ", *numbers] if numbers else []))
     return "".join(line + "\n" for line in lines).encode()

@@ -188,7 +188,8 @@ class safe_open:
     def metadata(self) -> dict[str, str] | None:
         """The texts in the header."""
         size = int.from_bytes(self._content[:8], "little")
-        return json.loads(self._content[8 : 8 + size]).get("__metadata__")
+        header: dict[str, Any] = json.loads(self._content[8 : 8 + size])
+        return header.get("__metadata__")
 
     def get_tensor(self, name: str) -> Any:
         """An array."""
