@@ -102,6 +102,13 @@ def add_scripts(
         app.add_js_file(f"play/{script}.js", type="module")
 
 
+def say_levels(app: Sphinx, name: str, template: str, context: dict[str, Any], *_: Any) -> None:
+    """Say for screen readers of which level the captions of the navigation are."""
+    heading = 'role="heading"'
+    tree: str = context["furo_navigation_tree"]
+    context["furo_navigation_tree"] = tree.replace(heading, f'{heading} aria-level="2"')
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register the directives."""
     app.add_directive("output", Output)
@@ -109,4 +116,5 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_directive("play", Play)
     app.add_post_transform(PicturesOfCells)
     app.connect("html-page-context", add_scripts)
+    app.connect("html-page-context", say_levels, priority=900)  # after Furo
     return {"parallel_read_safe": True, "parallel_write_safe": True}

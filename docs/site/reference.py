@@ -385,7 +385,6 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.config.napoleon_numpy_docstring = False
     app.config.napoleon_use_ivar = True
     app.config.napoleon_custom_sections = ["Source"]
-    app.config.python_maximum_signature_line_length = 88
     app.config.toc_object_entries_show_parents = "hide"
     app.add_directive("reference", Reference)
     app.add_directive("options", Options)
