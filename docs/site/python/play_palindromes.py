@@ -65,7 +65,8 @@ class Lesson:
 
     def __init__(self, length: int, hidden: int, rate: float, seed: int, with_rnn: bool) -> None:
         drawn = palindromes.draw(length, DATA_SIZE, np.random.default_rng(seed))
-        self.learnt, self.unseen = palindromes.split(drawn, PORTION_TRAIN)
+        self.learnt, unseen = palindromes.split(drawn, PORTION_TRAIN)
+        self.unseen = Examples(unseen.digits[:VALIDATED], unseen.labels[:VALIDATED])
         self.length, self.seen = length, 0
         mg.manual_seed(seed)
         lstm = LSTM(1, hidden, num_classes=10, init="chrono", memory=length)
@@ -93,9 +94,8 @@ class Lesson:
 
     def validated(self) -> dict[str, dict[str, float]]:
         """Loss and accuracy of each network on palindromes that it has not learnt from."""
-        count = min(len(self.unseen), VALIDATED)
         return {
-            name: evaluate(pupil.model, count, lambda part: _tensors(self.unseen, part))
+            name: evaluate(pupil.model, len(self.unseen), lambda part: _tensors(self.unseen, part))
             for name, pupil in self.pupils.items()
         }
 

@@ -110,13 +110,9 @@ class Backward {
       this.example.value = k < 0 ? "" : String(k);
       if (shown.values) this.#showSliders(shown.values);
     }
-    if (shown.error) {
-      this.#pause();
-      this.graph.node.classList.add("play-outdated");
-      return;
-    }
+    this.node.classList.toggle("play-stale", Boolean(shown.error));
+    if (shown.error) return this.#pause();
     const isSame = Boolean(this.#shown) && titles(shown) === titles(this.#shown);
-    this.graph.node.classList.remove("play-outdated");
     this.#shown = shown;
     this.#go(isSame ? this.#moment : 0, !isNew);
   }

@@ -56,7 +56,8 @@ export class Graph {
       ...ways.map((way, k) => edgeOf(way, state.edges[k])),
       ...nodes.map((place, k) => nodeOf(place, shown.nodes[k], state.nodes[k], state.isBack)),
       ...ways
-        .filter((_, k) => state.nodes[shown.edges[k].to].isComputed)
+        .filter(({ k }) => state.nodes[shown.edges[k].to].isComputed)
+        .sort((one, other) => state.edges[one.k].isActive - state.edges[other.k].isActive)
         .map((way) => labelOf(way, state.edges[way.k], shown.edges[way.k].slope)),
     );
     this.#reveal(nodes, { x, y, size });
@@ -161,17 +162,18 @@ function nodeOf({ at: [x, y], size: [width, height] }, { title, value }, state, 
   );
 }
 
-/** What stands at an edge: the slope; when a gradient has gone back, gradient times slope. */
+/** What stands at an edge: its slope, then gradient times slope, and then what it has brought. */
 function labelOf({ points, isAcross, side }, { isActive, sent }, slope) {
   const [start, end] = points.slice(-2);
   const [x, y] = [(start[0] + end[0]) / 2, (start[1] + end[1]) / 2];
-  const texts = sent ? [`${sent[0]} \u00d7 ${slope}`, `= ${sent[1]}`] : [slope];
+  const isMoved = isActive && sent;
+  const texts = isMoved ? [`${sent[0]} \u00d7 ${slope}`, `= ${sent[1]}`] : [sent?.[1] ?? slope];
   const block = (texts.length - 1) * LINE;
   const first = isAcross ? (side < 0 ? y - 8 - block : y + LINE + 2) : y + 5 - block / 2;
   const place = isAcross
     ? { x, "text-anchor": "middle" }
     : { x: x + 8 * side, "text-anchor": side < 0 ? "end" : "start" };
-  const kind = `play-slope${isActive && sent ? " play-moved" : ""}`;
+  const kind = isMoved ? "play-moved" : sent ? "play-brought" : "play-slope";
   return svg(
     "g",
     { class: kind },

@@ -17,9 +17,9 @@ const PLAIN = { h: "plain RNN: h", knows: "digit 1 in h" };
 const SHARES = ["f", "i", "o", "knows"]; // from 0 to 1; what else there is may be negative
 
 const ABOUT =
-  "What the units hold after each digit, a unit in each row. The last map shows how much of a " +
-  "unit's memory C, over many palindromes, is explained by their first digit; by it the units " +
-  "are sorted. Point at a place, or choose it with the arrow keys.";
+  "What the units hold after each digit, a unit in each row. The map \u201cdigit 1 in C\u201d: how " +
+  "much of the variance of a unit's memory, over many palindromes, their first digit explains. " +
+  "By it the units are sorted. Point at a place, or choose it with the arrow keys.";
 
 const WHITE = [247, 247, 247];
 const BLUE = [0, 80, 140];
@@ -93,14 +93,13 @@ export class HeatMaps {
     const row = `Unit ${units.lstm[this.#unit]}`;
     const place = `${row}, after digit ${this.#step + 1}, a ${digits[this.#step]}`;
     const plain = at("rnn", "h") ? ` Plain RNN: h = ${at("rnn", "h")}.` : "";
-    const known = `The first digit explains ${percent(Number(at("lstm", "knows")))} of C.`;
+    const share = percent(Number(at("lstm", "knows")));
     this.says.node.setAttribute("aria-live", isAloud ? "polite" : "off");
     this.says.say(
       `${place}: f = ${f}, i = ${i}, candidate = ${candidate}, o = ${o}. ` +
         `Memory C = f \u00d7 (C before) + i \u00d7 candidate = ` +
-        `${f} \u00d7 ${before} + ${i} \u00d7 ${candidate} = ${C}. Shown of it: h = ${h}. ` +
-        known +
-        plain,
+        `${f} \u00d7 ${before} + ${i} \u00d7 ${candidate} = ${C}. ` +
+        `Of its variance digit 1 explains ${share}. Shown: h = ${h}.${plain}`,
     );
   }
 }

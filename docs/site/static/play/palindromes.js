@@ -76,7 +76,7 @@ class Lesson {
     this.says = status();
     this.right = element("strong", { "data-read": "accuracy" });
     this.seen = element("strong", { "data-read": "seen" });
-    const now = [this.seen, " examples seen; the LSTM is right on ", this.right, " of unseen ones"];
+    const now = [this.seen, " examples seen; LSTM: right on ", this.right, " of unseen ones."];
     this.accuracy = new Chart({
       label: "share of unseen palindromes that are answered rightly, against examples seen",
       xLabel: "examples seen",
@@ -184,7 +184,7 @@ class Lesson {
     }
     this.says.say(
       `${count(exist)} palindromes of ${this.options.length.value + 1} digits exist. ` +
-        `It learns from ${count(learnt)}; ${count(unseen)} others are kept unseen.`,
+        `It learns from ${count(learnt)}; ${count(unseen)} others, never seen, measure it.`,
     );
   }
 

@@ -10,6 +10,7 @@ const KINDS = { lstm: "play-bar-1", rnn: "play-bar-2" };
 /** The field, the answers as bars, and the heat maps. */
 export class Reading {
   #names;
+  #length = 0;
   #width = 0;
   #found = null;
 
@@ -51,9 +52,10 @@ export class Reading {
     return this.field.value;
   }
 
-  /** Begin with palindromes of which `length` digits are read. */
+  /** Begin with palindromes of which `length` digits are read; what is typed stays if it can. */
   begin(length) {
-    this.field.value = DIGITS.slice(0, Math.floor(length / 2) + 1);
+    if (length !== this.#length) this.field.value = DIGITS.slice(0, Math.floor(length / 2) + 1);
+    this.#length = length;
   }
 
   /**
