@@ -2,7 +2,7 @@
 
 RUN is the folder of a run of train.gan. Its averaged generator goes into generator.npz beside this
 file, as float16, with the directions of the page's sliders. What the numbers lose by that, and how
-good the digits are, is printed; README.md keeps it.
+good the digits are, is printed; README.txt keeps it.
 """
 
 from __future__ import annotations
