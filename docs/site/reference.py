@@ -24,7 +24,7 @@ from functools import cache
 from itertools import groupby, takewhile
 from pathlib import Path
 from types import FunctionType
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_type_hints
 
 import docstring_parser
 from docutils import nodes
@@ -102,8 +102,7 @@ def documented() -> frozenset[str]:
 
 def words(content: str) -> list[str]:
     """The names in a block; lines that begin with a colon are options."""
-    lines = (line for line in content.splitlines() if not line.startswith(":"))
-    return " ".join(lines).split()
+    return re.sub(r"^:.*$", "", content, flags=re.M).split()
 
 
 def code(text: str) -> str:
@@ -233,12 +232,7 @@ def plainer(types: str | None) -> str | None:
     return text or None
 
 
-TABLE = [
-    ".. list-table::",
-    "   :class: reference-table",
-    "   :width: 100%",
-    "   :widths: auto",
-]
+TABLE = [".. list-table::", "   :class: reference-table", "   :width: 100%", "   :widths: auto"]
 MEMBERS = (FunctionType, classmethod, staticmethod, property)
 
 
@@ -347,12 +341,9 @@ def options_of(cls: Any) -> Iterator[tuple[str, str, str, str]]:
     hints = get_type_hints(cls)
     for field in dataclasses.fields(cls):
         hint = hints[field.name]
-        parts = [arg for arg in get_args(hint) if arg is not type(None)]
-        words = hint.__name__ if inspect.isclass(hint) else str(hint)
-        if parts and type(None) in get_args(hint) and inspect.isclass(parts[0]):
-            words = f"{parts[0].__name__} | None"
-        words = re.sub(r"\b(typing|pathlib\._local|pathlib)\.", "", words)
-        yield field.name, f"``{words}``", repr(field.default), texts.get(field.name, "")
+        kind = hint.__name__ if inspect.isclass(hint) else str(hint)
+        kind = re.sub(r"\b(typing|pathlib\._local|pathlib)\.", "", kind)
+        yield field.name, f"``{kind}``", repr(field.default), texts.get(field.name, "")
 
 
 # --- what Sphinx made of it -----------------------------------------------------------------------
@@ -364,13 +355,26 @@ def short_names(app: Sphinx, doctree: nodes.document) -> None:
         prefix.replace_self(addnodes.desc_addname("", written(prefix.astext())))
 
 
-def plain_lines(
+def mend_page(
     app: Sphinx, name: str, template: str, context: dict[str, Any], doctree: nodes.document | None
 ) -> None:
-    """A signature's lines are no list of definitions, though Sphinx writes them as one."""
-    if "sig-param" in context.get("body", ""):
+    """A signature's lines are no list of definitions; sources lead back to the right package."""
+    body = context.get("body", "")
+    if "sig-param" in body:
         lines = r'<dl>(?=\s*<dd><em class="sig-param")'
-        context["body"] = re.sub(lines, '<dl role="presentation">', context["body"])
+        context["body"] = re.sub(lines, '<dl role="presentation">', body)
+    if name.startswith("_modules/"):  # viewcode takes the last package that a file is imported by
+        module = name.removeprefix("_modules/").replace("/", ".")
+        own = {full.rpartition(".")[2]: full for full in written_in(module)}
+        back = r'(?<=class="viewcode-back" href=")([^"#]*#)(?:\w+\.)*?(%s)(?=[."])'
+        pattern = back % ("|".join(own) or "-")
+        context["body"] = re.sub(pattern, lambda m: m[1] + own[m[2]], body)
+
+
+def written_in(module: str) -> list[str]:
+    """The documented names of what a file defines; Tensor's methods count with their class."""
+    names = [name for name in documented() if ".Tensor." not in name]
+    return [name for name in names if getattr(found(name), "__module__", None) == module]
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
@@ -392,5 +396,5 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("autodoc-process-docstring", process_property, priority=600)
     app.connect("autodoc-process-signature", process_signature)
     app.connect("doctree-read", short_names)
-    app.connect("html-page-context", plain_lines)
+    app.connect("html-page-context", mend_page)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
