@@ -232,8 +232,8 @@ def discriminator(settings: dict[str, Any]) -> dict[str, Any]:
     """Let D take one step."""
     before, after = _around(settings, _game.discriminator_step)
     said = (
-        f"D took one step. It now says {after['d_real']:.2f} of real numbers "
-        f"(before: {before['d_real']:.2f}) and {after['d_fake']:.2f} of fakes "
+        f"D took one step. It now says {after['d_real']:.2f} to real numbers "
+        f"(before: {before['d_real']:.2f}) and {after['d_fake']:.2f} to fakes "
         f"({before['d_fake']:.2f}), in the mean. The fakes have not moved; the arrows have "
         "changed, for they follow the slope of D."
     )
@@ -245,7 +245,7 @@ def generator(settings: dict[str, Any]) -> dict[str, Any]:
     before, after = _around(settings, _game.generator_step)
     said = (
         f"G took one step along the arrows. {moved(after['mean'] - before['mean'])} D has not "
-        f"moved; it now says {after['d_fake']:.2f} of the fakes (before: {before['d_fake']:.2f}), "
+        f"moved; it now says {after['d_fake']:.2f} to the fakes (before: {before['d_fake']:.2f}), "
         "in the mean."
     )
     return after | {"said": said}
@@ -259,12 +259,10 @@ def rounds(settings: dict[str, Any], count: int) -> dict[str, Any]:
             _game.play(chosen)
 
     before, after = _around(settings, play)
-    number = f"Round {after['round']}." if count == 1 else f"After {after['round']} rounds."
-    return after | {
-        "said": f"{number} {moved(after['mean'] - before['mean'])} {state_of(after)}"
-        if count == 1
-        else f"{number} {state_of(after)}"
-    }
+    if count == 1:
+        way = moved(after["mean"] - before["mean"])
+        return after | {"said": f"Round {after['round']}. {way} {state_of(after)}"}
+    return after | {"said": f"After {after['round']} rounds. {state_of(after)}"}
 
 
 def _around(
@@ -289,7 +287,7 @@ def moved(by: float) -> str:
 def state_of(shown: dict[str, Any]) -> str:
     """Say what the reader is looking at, and name what has gone wrong."""
     words = [
-        f"D says {shown['d_real']:.2f} of real numbers and {shown['d_fake']:.2f} of fakes, in the "
+        f"D says {shown['d_real']:.2f} to real numbers and {shown['d_fake']:.2f} to fakes, in the "
         f"mean. The fakes are {shown['distance']:.2f} away from the real numbers."
     ]
     far = shown["distance"] > 10 * shown["floor"]
@@ -298,7 +296,7 @@ def state_of(shown: dict[str, Any]) -> str:
         words.append(f"Nearly all fakes are on the {side} side; the {other} hump is not drawn.")
     if far and shown["push"] < 0.005 and shown["d_fake"] < 0.05:
         words.append("D is sure of every fake, and nothing pushes: the loss of G is flat here.")
-    if not far and shown["distance"] < 4 * shown["floor"]:
+    if shown["distance"] < 4 * shown["floor"]:
         words.append(
             f"That is nearly as good as real numbers, of which two samples are "
             f"{shown['floor']:.2f} apart."

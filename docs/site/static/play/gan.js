@@ -18,7 +18,8 @@ document.head.append(
  * @typedef {{round: number, line: number[], answers: number[], edges: number[], real: number[],
  *   fake: number[], best: (number | null)[], latent: number[], ways: number[],
  *   arrows: [number, number, number][], push: number, d_loss: number, g_loss: number,
- *   d_real: number, d_fake: number, distance: number, floor: number, said: string}} Snapshot
+ *   d_real: number, d_fake: number, mean: number, distance: number, floor: number,
+ *   left: number | null, said: string}} Snapshot
  */
 
 const USUAL = {
