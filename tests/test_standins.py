@@ -501,7 +501,7 @@ def test_what_is_no_file_of_weights_is_refused_alike():
 
 # all together
 
-FIGURE = """
+FIGURE = r"""
 import json, sys
 import numpy as np
 import matplotlib
@@ -513,6 +513,7 @@ left, right = figure.subplots(1, 2)
 left.plot(np.arange(1, 9), np.arange(1, 9) ** 3.0, "o--", label="cubes, $x^3$")
 left.set_yscale("log")
 left.set_xlabel("offset $h_{t-1}$ of AVAIL")
+left.set_ylabel(r"$\hat{x}, \tilde{C}, \mathbb{R}, \sqrt{2}, \sum$")
 left.set_title("efficient")
 left.legend()
 x, y = np.meshgrid(np.linspace(-2, 2, 30), np.linspace(-2, 2, 30))
@@ -526,7 +527,7 @@ boxes = [axes.get_position().bounds for axes in figure.axes]
 texts = [
     [text.get_text(), *text.get_window_extent().bounds]
     for axes in figure.axes
-    for text in (axes.title, axes.xaxis.label, *axes.get_xticklabels(), *axes.get_yticklabels())
+    for text in (axes.title, axes.xaxis.label, axes.yaxis.label, *axes.get_xticklabels())
 ]
 print(json.dumps([boxes, texts, matplotlib.__file__]))
 """
