@@ -28,6 +28,8 @@ class Backward {
   #python;
   #shown; // what `show` of play_backward.py returned last without an error
   #values;
+  #read = null; // the expression that was computed last
+  #computed = Promise.resolve(); // what is shown then is up to date
   #moment = 0;
   #timer = null;
   #letters = new Map();
@@ -40,7 +42,7 @@ class Backward {
       value: expression,
       maxlength: 300,
       class: "play-expression",
-      change: () => this.#compute(true),
+      change: () => this.#compute(),
     });
     this.example = choice({
       label: "Example",
@@ -53,10 +55,10 @@ class Backward {
     this.graph = new Graph();
     this.table = element("tbody");
     this.buttons = {
-      first: button("First", () => this.#go(0)),
-      back: button("Back", () => this.#go(this.#moment - 1)),
-      next: button("Next", () => this.#go(this.#moment + 1)),
-      last: button("Last", () => this.#go(Infinity)),
+      first: button("First", () => this.#step(-Infinity)),
+      back: button("Back", () => this.#step(-1)),
+      next: button("Next", () => this.#step(1)),
+      last: button("Last", () => this.#step(Infinity)),
       play: button("Play", () => this.#play()),
     };
     this.node = element(
@@ -74,6 +76,7 @@ class Backward {
       ),
       this.#tableNode(),
     );
+    this.#read = expression;
     this.#receive(first, true);
   }
 
@@ -89,14 +92,22 @@ class Backward {
     this.expression.value = expression;
     this.#values = values;
     this.#letters.clear();
-    this.#compute(true);
+    this.#read = null;
+    this.#compute();
+  }
+
+  #compute() {
+    this.#computed = this.#computeNewest();
   }
 
   // Newer wishes replace older ones, so a slider may be moved faster than Python computes.
-  #compute = newest(async (isNew) => {
+  #computeNewest = newest(async () => {
+    const text = this.expression.value;
+    const isNew = text !== this.#read;
+    this.#read = text;
     try {
-      const asked = [this.expression.value, this.#values];
-      this.#receive(await this.#python.call("play_backward", "show", asked), isNew);
+      const shown = await this.#python.call("play_backward", "show", [text, this.#values]);
+      this.#receive(shown, isNew);
     } catch (error) {
       this.problem.say(error.message);
     }
@@ -144,7 +155,7 @@ class Backward {
   #letter(name, value) {
     const set = (next) => {
       this.#values = { ...this.#values, [name]: next };
-      this.#compute(false);
+      this.#compute();
     };
     const moved = slider({
       label: name,
@@ -180,8 +191,14 @@ class Backward {
     const steps = { ArrowRight: 1, ArrowLeft: -1, Home: -Infinity, End: Infinity };
     if (!(event.key in steps) || event.altKey || event.ctrlKey || event.metaKey) return;
     event.preventDefault();
+    this.#step(steps[event.key]);
+  }
+
+  /** Go some moments on, from what will be shown when all is computed. */
+  async #step(count) {
     this.#pause();
-    this.#go(this.#moment + steps[event.key]);
+    await this.#computed;
+    this.#go(this.#moment + count);
   }
 
   #go(moment, isQuiet = false) {

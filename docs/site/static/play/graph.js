@@ -169,7 +169,7 @@ function labelOf({ points, isAcross, side }, { isActive, sent }, slope) {
   const isMoved = isActive && sent;
   const texts = isMoved ? [`${sent[0]} \u00d7 ${slope}`, `= ${sent[1]}`] : [sent?.[1] ?? slope];
   const block = (texts.length - 1) * LINE;
-  const first = isAcross ? (side < 0 ? y - 8 - block : y + LINE + 2) : y + 5 - block / 2;
+  const first = isAcross ? (side < 0 ? y - 11 - block : y + LINE + 5) : y + 5 - block / 2;
   const place = isAcross
     ? { x, "text-anchor": "middle" }
     : { x: x + 8 * side, "text-anchor": side < 0 ? "end" : "start" };

@@ -17,9 +17,9 @@ const PLAIN = { h: "plain RNN: h", knows: "digit 1 in h" };
 const SHARES = ["f", "i", "o", "knows"]; // from 0 to 1; what else there is may be negative
 
 const ABOUT =
-  "What the units hold after each digit, a unit in each row. The map \u201cdigit 1 in C\u201d: how " +
-  "much of the variance of a unit's memory, over many palindromes, their first digit explains. " +
-  "By it the units are sorted. Point at a place, or choose it with the arrow keys.";
+  "What the units hold after each digit, a unit in each row. The map \u201cdigit 1 in C\u201d: " +
+  "how much of the variance of a unit's memory, over many palindromes, their first digit " +
+  "explains. By it the units are sorted. Point at a place, or choose it with the arrow keys.";
 
 const WHITE = [247, 247, 247];
 const BLUE = [0, 80, 140];

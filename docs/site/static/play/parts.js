@@ -255,15 +255,12 @@ export function nextFrame() {
 /**
  * Let only the newest of several wishes be carried out, one at a time: for sliders.
  * @param {(...values: any[]) => Promise<any>} act
- * @returns {(...values: any[]) => Promise<void>}
+ * @returns {(...values: any[]) => Promise<void>} makes a wish; resolves when none is left
  */
 export function newest(act) {
   let next = null;
-  let isActing = false;
-  return async (...values) => {
-    next = values;
-    if (isActing) return;
-    isActing = true;
+  let acting = null;
+  async function carryOut() {
     try {
       while (next) {
         const wanted = next;
@@ -271,8 +268,13 @@ export function newest(act) {
         await act(...wanted);
       }
     } finally {
-      isActing = false;
+      acting = null;
     }
+  }
+  return (...values) => {
+    next = values;
+    acting ??= carryOut();
+    return acting;
   };
 }
 
