@@ -20,7 +20,7 @@ from urllib.parse import unquote, urlsplit
 KIB = 1024
 LIMITS = {"index.html": 300 * KIB, "course/*.html": 700 * KIB, "reference/*.html": 700 * KIB}
 ALL = 40 * KIB * KIB
-TEXT = {".html", ".css", ".js", ".mjs", ".json", ".svg", ".txt"}  # what a host compresses
+TEXT = {".html", ".css", ".js", ".mjs", ".json", ".svg", ".txt", ".ipynb"}  # what a host compresses
 LINKS = {("a", "href"), ("area", "href")}  # followed by a reader's click only
 LOADS = {"src", "href", "poster", "data", "srcset", "action", "xlink:href"}
 FONTS = {  # of KaTeX, with the classes by which its style sheet asks for them
@@ -126,6 +126,7 @@ def fault_of(site: Path, path: Path, url: str, loads: bool) -> str | None:
 # weights
 
 
+@cache
 def sent(path: Path) -> int:
     """The bytes that a host sends for a file, which compresses text."""
     content = path.read_bytes()
@@ -134,12 +135,12 @@ def sent(path: Path) -> int:
 
 def weight(site: Path, path: Path) -> int:
     """The bytes sent for a page with all its pictures, scripts, style sheets and fonts."""
-    files, wanted = set(), [path]
+    loaded, wanted = set(), [path]
     while wanted:
         file = wanted.pop()
-        if file in files or not file.is_file():
+        if file in loaded or not file.is_file():
             continue
-        files.add(file)
+        loaded.add(file)
         urls: list[str] = []
         if file.suffix == ".html":
             urls = [url for _, url in page_of(file).loads]
@@ -153,7 +154,7 @@ def weight(site: Path, path: Path) -> int:
             for part in parts
             if not part.scheme and not part.netloc and not part.path.endswith(".html")
         ]
-    return sum(map(sent, files))
+    return sum(map(sent, loaded))
 
 
 def fonts_of(site: Path, page: Path) -> list[Path]:
@@ -178,13 +179,19 @@ def too_heavy(site: Path) -> Iterator[str]:
         [limit] = [limit for pattern, limit in LIMITS.items() if fnmatch(name, pattern)]
         if bytes_ > limit:
             yield f"{name}: {bytes_ // KIB} KiB are sent, more than {limit // KIB}"
-    if size(site) > ALL:
-        yield f"the site has {size(site) / KIB / KIB:.1f} MiB, more than {ALL // KIB // KIB}"
+    everything = sum(map(sent, files(site)))
+    if everything > ALL:
+        yield f"all files have {mib(everything)} as sent, more than {mib(ALL)}"
 
 
-def size(site: Path) -> int:
-    """The bytes of all files."""
-    return sum(path.stat().st_size for path in site.rglob("*") if path.is_file())
+def files(site: Path) -> list[Path]:
+    """All files of a site."""
+    return [path for path in site.rglob("*") if path.is_file()]
+
+
+def mib(bytes_: int) -> str:
+    """A number of bytes in MiB."""
+    return f"{bytes_ / KIB / KIB:.1f} MiB"
 
 
 def summary(site: Path) -> str:
@@ -192,9 +199,10 @@ def summary(site: Path) -> str:
     measured = weights(site)
     heaviest = max(measured, key=lambda name: measured[name])
     first, most = measured["index.html"] // KIB, measured[heaviest] // KIB
+    everything, stored = sum(map(sent, files(site))), sum(p.stat().st_size for p in files(site))
     return (
         f"index.html weighs {first} KiB as sent, the heaviest page ({heaviest}) {most} KiB; "
-        f"all files together {size(site) / KIB / KIB:.1f} MiB."
+        f"all files together {mib(everything)} as sent, {mib(stored)} on the disk."
     )
 
 
