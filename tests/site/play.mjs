@@ -9,25 +9,6 @@ import { closePage, given, say, watchedPage, withBrowser, workOn } from "./watch
 const { site, plays } = await given();
 const MOST_TABS = 300;
 
-await withBrowser((browser) => workOn(plays, (play) => drive(browser, play)));
-
-async function drive(browser, { page: name, keys }) {
-  const note = (kind, text, more = {}) => say({ page: name, kind, ...more, text });
-  const page = await watchedPage(browser, site, note, { viewport: { width: 1280, height: 900 } });
-  page.setDefaultTimeout(120_000);
-  await page.goto(new URL(name, site).href);
-  try {
-    for (const [what, ...values] of keys) {
-      const told = await ACTIONS[what](page, ...values);
-      if (told) say({ page: name, ...told });
-    }
-  } catch (error) {
-    note("stuck", error.message);
-  }
-  await lookAtAll(page, note);
-  await closePage(page);
-}
-
 function reading(page, name) {
   return page.locator(`[data-read="${name}"]`).first();
 }
@@ -56,3 +37,22 @@ const ACTIONS = {
     return { read: name, text: await reading(page, name).textContent() };
   },
 };
+
+await withBrowser((browser) => workOn(plays, (play) => drive(browser, play)));
+
+async function drive(browser, { page: name, keys }) {
+  const note = (kind, text, more = {}) => say({ page: name, kind, ...more, text });
+  const page = await watchedPage(browser, site, note, { viewport: { width: 1280, height: 900 } });
+  page.setDefaultTimeout(120_000);
+  await page.goto(new URL(name, site).href);
+  try {
+    for (const [what, ...values] of keys) {
+      const told = await ACTIONS[what](page, ...values);
+      if (told) say({ page: name, ...told });
+    }
+  } catch (error) {
+    note("stuck", error.message);
+  }
+  await lookAtAll(page, note);
+  await closePage(page);
+}
