@@ -338,12 +338,12 @@ def options_of(cls: Any) -> Iterator[tuple[str, str, str, str]]:
         for base in reversed(cls.__mro__[:-1])
         for parameter in docstring_parser.parse_from_object(base).params
     }
-    hints = get_type_hints(cls)
     for field in dataclasses.fields(cls):
-        hint = hints[field.name]
+        hint = get_type_hints(cls)[field.name]
+        default = str(field.default) if isinstance(field.default, Path) else field.default
         kind = hint.__name__ if inspect.isclass(hint) else str(hint)
         kind = re.sub(r"\b(typing|pathlib\._local|pathlib)\.", "", kind)
-        yield field.name, f"``{kind}``", repr(field.default), texts.get(field.name, "")
+        yield field.name, f"``{kind}``", repr(default), texts.get(field.name, "")
 
 
 # --- what Sphinx made of it -----------------------------------------------------------------------
@@ -353,28 +353,6 @@ def short_names(app: Sphinx, doctree: nodes.document) -> None:
     """Show `mg.exp` instead of minigrad.exp; links and anchors keep the full name."""
     for prefix in doctree.findall(addnodes.desc_addname):
         prefix.replace_self(addnodes.desc_addname("", written(prefix.astext())))
-
-
-def mend_page(
-    app: Sphinx, name: str, template: str, context: dict[str, Any], doctree: nodes.document | None
-) -> None:
-    """A signature's lines are no list of definitions; sources lead back to the right package."""
-    body = context.get("body", "")
-    if "sig-param" in body:
-        lines = r'<dl>(?=\s*<dd><em class="sig-param")'
-        context["body"] = re.sub(lines, '<dl role="presentation">', body)
-    if name.startswith("_modules/"):  # viewcode takes the last package that a file is imported by
-        module = name.removeprefix("_modules/").replace("/", ".")
-        own = {full.rpartition(".")[2]: full for full in written_in(module)}
-        back = r'(?<=class="viewcode-back" href=")([^"#]*#)(?:\w+\.)*?(%s)(?=[."])'
-        pattern = back % ("|".join(own) or "-")
-        context["body"] = re.sub(pattern, lambda m: m[1] + own[m[2]], body)
-
-
-def written_in(module: str) -> list[str]:
-    """The documented names of what a file defines; Tensor's methods count with their class."""
-    names = [name for name in documented() if ".Tensor." not in name]
-    return [name for name in names if getattr(found(name), "__module__", None) == module]
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
@@ -396,5 +374,4 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("autodoc-process-docstring", process_property, priority=600)
     app.connect("autodoc-process-signature", process_signature)
     app.connect("doctree-read", short_names)
-    app.connect("html-page-context", mend_page)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
