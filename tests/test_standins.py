@@ -8,6 +8,7 @@ import importlib.util
 import io
 import json
 import random
+import re
 import subprocess
 import sys
 import types
@@ -20,7 +21,9 @@ import pytest
 
 SITE = Path(__file__).parent.parent / "docs" / "site"
 sys.path.insert(0, str(SITE))
-pytest.importorskip("matplotlib", "3.11", reason="the stand-ins are for matplotlib 3.11")
+MADE_FOR = re.search(r"matplotlib==(\d+\.\d+\.)", (SITE / "wheels.txt").read_text())[1]
+if not metadata.version("matplotlib").startswith(MADE_FOR):
+    pytest.skip(f"the stand-ins are for matplotlib {MADE_FOR}*", allow_module_level=True)
 
 import contourpy  # noqa: E402
 import drawing_bundle  # noqa: E402
