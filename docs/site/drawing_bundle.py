@@ -17,6 +17,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Iterable, Iterator
+from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -198,14 +199,7 @@ def _is_needed(name: str) -> bool:
         return path.name in BACKENDS
     if any(path.match(each) for each in DATA):
         return True
-    return path.suffix == ".py" and not any(_in(path, each) for each in LEFT_OUT)
-
-
-def _in(path: PurePosixPath, pattern: str) -> bool:
-    """Whether a path, or a folder above it, fits a pattern."""
-    from fnmatch import fnmatchcase
-
-    return fnmatchcase(str(path), pattern)
+    return path.suffix == ".py" and not any(fnmatchcase(name, each) for each in LEFT_OUT)
 
 
 def _changed(name: str, content: bytes) -> bytes:
