@@ -8,10 +8,10 @@ operations a second.
 from __future__ import annotations
 
 import ctypes
+import importlib
 from typing import Any
 
 import numpy as np
-from numpy._core import _multiarray_umath
 
 LIBRARY = "/lib/products.so"
 REPLACE_LOOP = 30  # the place of PyUFunc_ReplaceLoopBySignature in NumPy's table for ufuncs
@@ -44,7 +44,8 @@ def _replace_loop() -> Any:
     """NumPy's PyUFunc_ReplaceLoopBySignature(ufunc, new loop, types, old loop)."""
     pointer = ctypes.pythonapi.PyCapsule_GetPointer
     pointer.restype, pointer.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
-    table = pointer(_multiarray_umath._UFUNC_API, None)
+    umath = importlib.import_module("numpy._core._multiarray_umath")
+    table = pointer(umath._UFUNC_API, None)
     address = ctypes.cast(table, ctypes.POINTER(ctypes.c_void_p))[REPLACE_LOOP]
     arguments = (
         ctypes.py_object,
