@@ -19,6 +19,7 @@ import zipfile
 from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from font_tables import font_table
@@ -122,10 +123,11 @@ def build(folder: Path) -> Path:
     made = CACHE / f"drawing-{key.hexdigest()[:16]}.zip"
     if not made.exists():
         CACHE.mkdir(parents=True, exist_ok=True)
-        sources = made.with_suffix(".sources")
-        write_archive(sources, drawing_files(wheel_files(download())))
-        _run(["node", str(HERE / "compile.mjs"), str(sources), str(made)])
-        sources.unlink()
+        with TemporaryDirectory(dir=CACHE) as own:  # two builds may run at once
+            sources, compiled = Path(own, "sources.zip"), Path(own, "compiled.zip")
+            write_archive(sources, drawing_files(wheel_files(download())))
+            _run(["node", str(HERE / "compile.mjs"), str(sources), str(compiled)])
+            compiled.replace(made)
     return Path(shutil.copy(made, folder / "drawing.zip"))
 
 
