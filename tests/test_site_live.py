@@ -69,7 +69,7 @@ def difference(cell: Any, fact: Fact, shots: Path) -> str:
     return ""
 
 
-REACH = 4  # pixels by which letters and lines of another program may lie elsewhere
+REACH = 8  # pixels: Agg rounds the widths of letters, which makes 5 in a line of 690
 SHADE = 60  # of 255: their edges are drawn by other rules
 SHARE = 0.0005  # of the pixels, which may have no counterpart
 
