@@ -6,6 +6,7 @@ anew; see `numpy_archive` and `BACKTRACE`.
 
 from __future__ import annotations
 
+import gzip
 import json
 import shutil
 import subprocess
@@ -25,7 +26,6 @@ PACKAGES = HERE / "node_modules"
 RUNTIME = (
     "pyodide.mjs",
     "pyodide.asm.js",
-    "pyodide.asm.wasm",
     "pyodide-lock.json",
     "python_stdlib.zip",
 )
@@ -68,6 +68,9 @@ def build(folder: Path) -> None:
     folder.mkdir(parents=True)
     for name in RUNTIME:
         shutil.copy(PACKAGES / "pyodide" / name, folder)
+    # a third of its size; worker.js unpacks it, since few hosts compress such files by themselves
+    wasm = (PACKAGES / "pyodide" / "pyodide.asm.wasm").read_bytes()
+    (folder / "pyodide.asm.wasm.gz").write_bytes(gzip.compress(wasm, mtime=0))
     (folder / "backtrace.so").write_bytes(BACKTRACE)
     (folder / "products.so").write_bytes(products())
     write_archive(folder / "numpy.zip", numpy_files())

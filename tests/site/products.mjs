@@ -13,7 +13,7 @@ function read(name) {
   return buffer.slice(byteOffset, byteOffset + length);
 }
 
-const python = await loadPyodide({ indexURL: resolve(folder) });
+const python = await loadPyodide();
 python.setStdout({ batched: (text) => console.log(JSON.stringify({ text })) });
 for (const name of ["backtrace.so", "products.so"]) {
   python.FS.writeFile(`/lib/${name}`, new Uint8Array(read(name)));

@@ -7,6 +7,8 @@ import { loadPyodide } from "./python/pyodide.mjs";
 
 const here = new URL("./python/", import.meta.url);
 const packages = "/lib/python3.12/site-packages";
+const plainFetch = fetch;
+self.fetch = fetchUnpacked; // by which pyodide loads its own files
 const ready = start();
 
 async function start() {
@@ -36,6 +38,15 @@ async function start() {
 
 function tellProgress(progress) {
   postMessage({ progress });
+}
+
+/** As `fetch`; a .wasm file is served as .wasm.gz, and unpacked here. */
+async function fetchUnpacked(url, options) {
+  if (!String(url).endsWith(".wasm")) return plainFetch(url, options);
+  const response = await plainFetch(`${url}.gz`, options);
+  if (!response.ok) return response;
+  const unpacked = response.body.pipeThrough(new DecompressionStream("gzip"));
+  return new Response(unpacked, { headers: { "Content-Type": "application/wasm" } });
 }
 
 async function fetchFrom(name) {
