@@ -217,10 +217,11 @@ def test_page_has_the_form_of_a_chapter(page: Path) -> None:
     assert len(re.findall(r"!\[", text)) >= 2, "two pictures at least"
     source = page.read_text(encoding="utf-8")
     assert source.startswith(
-        "---\nfile_format: mystnb\nkernelspec:\n  name: python3\n  display_name: Python 3\n---\n"
+        "---\nfile_format: mystnb\nkernelspec:\n  name: python3\n  display_name: Python 3\n"
+        "  language: python\n---\n"
     )
     fences = re.findall(r"^```(\S.*)$", source, flags=re.M)
-    known = ("{code-cell}", "{output}", "{literalinclude}", "{step}", "text", "sh")
+    known = ("{code-cell}", "{output}", "{literalinclude}", "{step}", "{exercise}", "text", "sh")
     assert all(fence.startswith(known) for fence in fences), fences
 
 
@@ -236,6 +237,8 @@ def test_page_lists_the_exercises_of_its_chapter(page: Path) -> None:
     )
     own = [e for e in exercises() if e.chapter == chapter]
     assert listed == [(e.number, LEVELS[e.level], str(e.minutes)) for e in own]
+    [here] = re.findall(r"^```\{exercise\}\n(.*?)```$", section, re.M | re.S)  # to do in the page
+    assert here.split() == [e.number for e in own]
     reading, exercise = TIME.search(text_of(page)).groups()
     assert abs(sum(e.minutes for e in own) - int(exercise)) <= 5
     for name, form in (("index.md", "{} + {} min"), ("teaching.md", "{} min | {} min")):
