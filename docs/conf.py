@@ -30,6 +30,7 @@ html_theme_options = {
     "top_of_page_buttons": [],
     "light_css_variables": {
         "code-font-size": "0.8125rem",
+        "color-inline-code-background": "#f2f2f2",
         "picture-brightness": "1",
         "color-added": "#0a5c2f",
         "color-added-background": "#dff3e4",

@@ -6,8 +6,8 @@ import { Course } from "./live/course.js";
 import { Exercise } from "./live/exercises.js";
 
 const WHAT =
-  "The blocks of this page run here, in your browser, and nothing is sent anywhere. " +
-  "Click into a block to change it; Ctrl+Enter runs it.";
+  "The blocks of this page run in your browser, and nothing is sent anywhere. " +
+  "Click into one to change it; Ctrl+Enter runs it.";
 const EXERCISES =
   "Open an exercise, write your answer in the place of the three dots or mend what is there, and " +
   "press Check.";
