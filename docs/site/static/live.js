@@ -9,8 +9,8 @@ const WHAT =
   "The blocks of this page run in your browser, and nothing is sent anywhere. " +
   "Click into one to change it; Ctrl+Enter runs it.";
 const EXERCISES =
-  "Open an exercise, write your answer in the place of the three dots or mend what is there, and " +
-  "press Check.";
+  "Open an exercise, write your answer in place of the three dots or mend what is there, " +
+  "and press Check.";
 const CANNOT =
   "This browser cannot run the blocks of this page: it lacks WebAssembly, or workers that are " +
   "modules. A newer one can.";
