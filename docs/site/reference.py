@@ -355,6 +355,13 @@ def short_names(app: Sphinx, doctree: nodes.document) -> None:
         prefix.replace_self(addnodes.desc_addname("", written(prefix.astext())))
 
 
+def dashes(app: Sphinx, doctree: nodes.document) -> None:
+    """Show a dash between a parameter and what it is, where Sphinx writes two hyphens."""
+    for text in list(doctree.findall(nodes.Text)):
+        if text == " -- ":
+            text.parent.replace(text, nodes.Text(" \N{EN DASH} "))
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Load and set up autodoc and napoleon, and register the directives."""
     for extension in ("autodoc", "napoleon"):
@@ -374,4 +381,5 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("autodoc-process-docstring", process_property, priority=600)
     app.connect("autodoc-process-signature", process_signature)
     app.connect("doctree-read", short_names)
+    app.connect("doctree-read", dashes)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
