@@ -103,7 +103,8 @@ def pages(app: Sphinx) -> Iterator[Page]:
     for path in sorted(linked):
         body = list_of(path) if path.is_dir() else code_of(path)
         title = path.relative_to(ROOT).as_posix()
-        body = f"<h1>{escape(title)}</h1>\n{body}"
+        heading = re.sub("[/_]", r"\g<0><wbr>", escape(title))  # where a long path may be broken
+        body = f"<h1>{heading}</h1>\n{body}"
         yield page_of(path), {"title": title, "body": body}, "page.html"
 
 
