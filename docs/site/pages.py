@@ -93,6 +93,8 @@ def add_scripts(
     app: Sphinx, name: str, template: str, context: dict[str, Any], doctree: nodes.document | None
 ) -> None:
     """Add to a page the scripts that it needs, and to others none."""
+    if name == "search":
+        app.add_js_file("search.js", type="module")
     if doctree is None:
         return
     played = app.env.metadata[name].get("play", [])
