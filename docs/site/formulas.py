@@ -98,11 +98,33 @@ def render_all(app: Sphinx, env: BuildEnvironment) -> None:
 
 
 HTML: dict[Formula, str] = {}
+ENDS = "</span></span>"
+
+
+def keep_together(app: Sphinx, doctree: nodes.document, name: str) -> None:
+    """Let no new line part a formula from what touches it, as in "(x)," or "k-th"."""
+    for node in doctree.findall(nodes.math):
+        node["before"] = taken(node, -1, r"\S+$")
+        node["behind"] = taken(node, +1, r"^\S+")
+
+
+def taken(node: nodes.math, step: int, pattern: str) -> str:
+    """Take what matches out of the text beside a formula."""
+    place = node.parent.index(node) + step
+    text = node.parent[place] if 0 <= place < len(node.parent) else None
+    if not isinstance(text, nodes.Text) or not (found := re.search(pattern, text)):
+        return ""
+    node.parent[place] = nodes.Text(text[: found.start()] + text[found.end() :])
+    return found[0]
 
 
 def inline(writer: HTML5Translator, node: nodes.math) -> None:
-    """Write a formula within a line."""
-    writer.body.append(f'<span class="math">{HTML[formula_of(node)]}</span>')
+    """Write a formula within a line, with what touches it."""
+    before, behind = (writer.encode(node.get(side, "")) for side in ("before", "behind"))
+    start, base, rest = HTML[formula_of(node)].rpartition('<span class="katex-base">')
+    if behind and base:  # browsers break a line behind the last part of a formula, if they may
+        base, rest = f'<span class="math-end">{base}', f"{rest.removesuffix(ENDS)}</span>{ENDS}"
+    writer.body.append(f'<span class="math">{before}{start}{base}{rest}{behind}</span>')
     raise nodes.SkipNode
 
 
@@ -135,5 +157,6 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("env-purge-doc", forget)
     app.connect("env-merge-info", merge)
     app.connect("env-updated", render_all)
+    app.connect("doctree-resolved", keep_together)
     app.connect("builder-inited", copy_styles)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
