@@ -38,7 +38,6 @@ html_theme_options = {
         "color-removed-background": "#fbe4e4",
     },
     "dark_css_variables": {
-        "color-inline-code-background": "var(--color-background-secondary)",
         "color-inline-code-background": "#2b2b2b",
         "picture-brightness": "0.88",
         "color-added": "#7ee2a0",
