@@ -8,11 +8,13 @@ import { loadPyodide } from "./python/pyodide.mjs";
 const here = new URL("./python/", import.meta.url);
 const packages = "/lib/python3.12/site-packages";
 const plainFetch = fetch;
-self.fetch = fetchUnpacked; // by which pyodide loads its own files
 const ready = start();
 
 async function start() {
   tellProgress("loading Python");
+  const wasm = await fetchUnpacked("pyodide.asm.wasm.gz");
+  self.fetch = async (url, options) =>
+    String(url).endsWith(".wasm") ? wasm : plainFetch(url, options);
   const names = ["numpy.zip", "project.zip", "site.zip", "backtrace.so", "products.so"];
   const data = fetchFrom("data.json").then((response) => response.json());
   const [python, numpy, project, site, backtrace, products] = await Promise.all([
@@ -40,12 +42,10 @@ function tellProgress(progress) {
   postMessage({ progress });
 }
 
-/** As `fetch`; a .wasm file is served as .wasm.gz, and unpacked here. */
-async function fetchUnpacked(url, options) {
-  if (!String(url).endsWith(".wasm")) return plainFetch(url, options);
-  const response = await plainFetch(`${url}.gz`, options);
-  if (!response.ok) return response;
-  const unpacked = response.body.pipeThrough(new DecompressionStream("gzip"));
+/** Python itself, which is served compressed, as the file that pyodide asks for. */
+async function fetchUnpacked(name) {
+  const { body } = await fetchFrom(name);
+  const unpacked = body.pipeThrough(new DecompressionStream("gzip"));
   return new Response(unpacked, { headers: { "Content-Type": "application/wasm" } });
 }
 
