@@ -1,12 +1,11 @@
 """The chapters as notebooks for Jupyter, with what their cells show.
 
 A notebook runs where minigrad is installed from a clone, started in docs/course: its cells import
-the course's figures from there.
+the course's figures from there, and its pictures are the files in docs/course/pictures.
 """
 
 from __future__ import annotations
 
-import base64
 import re
 import sys
 from pathlib import Path
@@ -40,12 +39,13 @@ def notebook_of(page: Path) -> nbformat.NotebookNode:
         while not lines[begin].startswith("```{code-cell}"):
             begin -= 1
         cells += texts(page, lines[place:begin])
-        cells.append(code_cell(page, cell))
-        place = cell.behind
+        place, picture = cell.behind, ""
         if cell.picture is not None:
             while not IMAGE.match(lines[place]):
                 place += 1
+            picture = lines[place]
             place += 1
+        cells.append(code_cell(cell, picture))
     cells += texts(page, lines[place:])
     for number, cell in enumerate(cells):
         cell["id"] = f"cell-{number}"  # the same at each build
@@ -53,14 +53,13 @@ def notebook_of(page: Path) -> nbformat.NotebookNode:
     return new_notebook(cells=cells, metadata={"kernelspec": kernel})
 
 
-def code_cell(page: Path, cell: Cell) -> nbformat.NotebookNode:
+def code_cell(cell: Cell, picture: str) -> nbformat.NotebookNode:
     """A cell with the text and the picture that the page shows behind it."""
     outputs = []
     if cell.output is not None:
         outputs.append(new_output("stream", name="stdout", text=cell.output + "\n"))
-    if cell.picture is not None:
-        png = base64.b64encode(cell.picture.read_bytes()).decode()
-        outputs.append(new_output("display_data", {"image/png": png}))
+    if picture:
+        outputs.append(new_output("display_data", {"text/markdown": picture}))
     return new_code_cell(cell.code, outputs=outputs, metadata={"tags": cell.tags})
 
 
@@ -68,21 +67,7 @@ def texts(page: Path, lines: list[str]) -> list[nbformat.NotebookNode]:
     """The text between two cells, as one cell; none if there is no text."""
     text = "\n".join(lines) + "\n"
     text = FENCE.sub(lambda block: quoted(page, block), text).strip()
-    if not text:
-        return []
-    attachments: dict[str, dict[str, str]] = {}
-
-    def attached(image: re.Match[str]) -> str:
-        path = page.parent / image[2]
-        data = base64.b64encode(path.read_bytes()).decode()
-        attachments[path.name] = {"image/png": data}
-        return f"![{image[1]}](attachment:{path.name})"
-
-    text = IMAGE.sub(attached, text)
-    cell = new_markdown_cell(text)
-    if attachments:
-        cell["attachments"] = attachments
-    return [cell]
+    return [new_markdown_cell(text)] if text else []
 
 
 def quoted(page: Path, block: re.Match[str]) -> str:
