@@ -42,13 +42,6 @@ def test_the_classifier_is_the_judge() -> None:
         np.testing.assert_array_equal(read[name].numpy(), value.numpy())
 
 
-def test_pictures_are_those_of_the_trainer() -> None:
-    points = np.random.default_rng(0).standard_normal((5, 100)).astype(np.float32)
-    np.testing.assert_array_equal(
-        play_latent.draw(points), latent.draw(play_latent._generator(), points)
-    )
-
-
 def test_a_point_is_shown_with_its_reading_and_the_ends_of_its_sliders() -> None:
     begun = play_latent.begin()
     z = play_latent.random_point(1)
@@ -97,7 +90,7 @@ def test_each_digit_is_found(digit: int) -> None:
     found = play_latent.find(digit, 0)
     assert found["found"]
     assert 1 <= found["tried"] <= play_latent.TRIES
-    assert play_latent.show(found["z"])["reading"][digit] >= play_latent.CONFIDENT
+    assert play_latent.show(found["z"])["reading"][digit] >= latent.CONFIDENT
 
 
 def test_the_count_of_points_tried_is_that_of_points_drawn() -> None:
@@ -109,7 +102,7 @@ def test_the_count_of_points_tried_is_that_of_points_drawn() -> None:
 
 
 def test_a_digit_that_is_never_drawn_gives_the_best_point(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(play_latent, "CONFIDENT", 1.1)
+    monkeypatch.setattr(latent, "CONFIDENT", 1.1)
     monkeypatch.setattr(play_latent, "TRIES", 100)
     found = play_latent.find(4, 0)
     assert not found["found"]
@@ -130,10 +123,10 @@ def test_the_clearest_point_is_the_clearest(monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.parametrize("kind", ["spherical", "linear"])
 def test_a_way_is_the_trainers(kind: str) -> None:
     start, end = (np.float32(play_latent.random_point(seed)) for seed in (5, 6))
-    points = latent.WAYS[kind](start, end, play_latent.STEPS)
+    points = latent.WAYS[kind](start, end, latent.STEPS)
     ways = play_latent.ways(start.tolist(), end.tolist())[kind]
-    for share, point, step in zip(np.linspace(0, 1, play_latent.STEPS), points, ways, strict=True):
-        shown = play_latent.along(start.tolist(), end.tolist(), kind, float(share))
+    for percent, point, step in zip(range(0, 101, 10), points, ways, strict=True):
+        shown = play_latent.along(start.tolist(), end.tolist(), kind, percent)
         # a few float32 operations on numbers below 4
         np.testing.assert_allclose(shown["z"], point, atol=16 * EPS)
         assert step["length"] == pytest.approx(np.linalg.norm(point), rel=100 * EPS)
@@ -148,7 +141,7 @@ def test_a_way_from_a_point_to_itself_stays_there() -> None:
 
 def test_the_straight_line_comes_nearer_to_the_origin_than_the_arc() -> None:
     ways = play_latent.ways(play_latent.random_point(8), play_latent.random_point(9))
-    middle = {kind: pictures[play_latent.STEPS // 2]["length"] for kind, pictures in ways.items()}
+    middle = {kind: pictures[latent.STEPS // 2]["length"] for kind, pictures in ways.items()}
     assert middle["linear"] < 0.85 * middle["spherical"]  # about 1 / sqrt 2
 
 

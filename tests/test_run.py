@@ -25,6 +25,7 @@ from train.allowed import BELOW_ONE, COUNT
 from train.config import RunConfig, parse
 from train.console import BadInput, Diverged
 from train.folder import new_folder
+from train.latent import to_grey
 from train.loop import Loop, training
 from train.run import Run, RunFolder, summary_writer
 from train.state import Meter, State
@@ -524,7 +525,7 @@ def test_dry_run_prints_a_config_that_can_be_read_back(
 def test_pictures_have_the_right_pixels(tmp_path: Path) -> None:
     images = np.zeros((3, 784), np.float32)
     images[0], images[1], images[2] = -1, 1, 0
-    grey = drawing.to_grey(images)
+    grey = to_grey(images)
     assert [int(image[0, 0]) for image in grey] == [0, 255, 128]
     sheet = drawing.grid(grey, columns=2, scale=2)
     assert sheet.shape == (120, 120)

@@ -18,13 +18,13 @@ import minigrad as mg
 from minigrad import nn
 from minigrad.data import DataError
 from models.gan import Discriminator, Generator
-from train import digits, drawing, gan
+from train import digits, gan
 from train.average import Average
 from train.config import parse
 from train.console import BadInput
 from train.interpolate import load_generator
 from train.judge import Reader
-from train.latent import draw
+from train.latent import draw, to_grey
 
 ROOT = Path(__file__).parent.parent
 pytestmark = pytest.mark.usefixtures("quick_pictures")
@@ -372,7 +372,7 @@ def test_images_are_scaled_to_minus_one_and_one() -> None:
     x = gan.to_tensor(images, "cpu")
     assert (x.shape, x.dtype.name) == ((2, 784), "float32")
     np.testing.assert_allclose(x.numpy()[0, :3], [-1, 1, -0.6], rtol=1e-6)
-    np.testing.assert_array_equal(drawing.to_grey(x.numpy()), images)
+    np.testing.assert_array_equal(to_grey(x.numpy()), images)
 
 
 def test_samples_come_from_running_statistics_and_leave_the_network_alone() -> None:

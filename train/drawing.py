@@ -622,11 +622,6 @@ def worst_read(
     return figure
 
 
-def to_grey(images: npt.NDArray[Any]) -> Grey:
-    """Turn images (N, 784) from -1 (paper) to 1 (ink) into grey values (N, 28, 28), 255 is ink."""
-    return np.rint((images.clip(-1, 1) + 1) * 127.5).astype(np.uint8).reshape(-1, 28, 28)
-
-
 def grid(images: Grey, columns: int, scale: int = 2) -> Grey:
     """Lay images out in rows, black ink on white paper.
 

@@ -4,7 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -13,8 +13,10 @@ import minigrad as mg
 from minigrad import Tensor, nn
 from minigrad.data import Bytes
 
-from . import drawing
 from .judge import Reader
+
+if TYPE_CHECKING:
+    from .drawing import Strip
 
 Array = npt.NDArray[Any]
 Way = Callable[[Array, Array, int], Array]
@@ -47,7 +49,12 @@ def sample(generator: nn.Module, latent: Tensor) -> Bytes:
     with mg.no_grad():
         images = generator(latent).to("cpu").numpy()
     generator.train(training)
-    return drawing.to_grey(images)
+    return to_grey(images)
+
+
+def to_grey(images: Array) -> Bytes:
+    """Turn images (N, 784) from -1 (paper) to 1 (ink) into grey values (N, 28, 28), 255 is ink."""
+    return np.rint((images.clip(-1, 1) + 1) * 127.5).astype(np.uint8).reshape(-1, 28, 28)
 
 
 def draw(generator: nn.Module, points: Array) -> Bytes:
@@ -168,7 +175,7 @@ def strips(
     digits: Sequence[int],
     steps: int = STEPS,
     ways: Iterable[str] = WAYS,
-) -> list[drawing.Strip]:
+) -> list["Strip"]:
     """Draw the ways between points: a strip for each pair of neighbours and each kind of way.
 
     Args:
@@ -179,10 +186,12 @@ def strips(
         steps: Number of pictures in a strip, with both ends.
         ways: Names in `WAYS`.
     """
+    from .drawing import Strip  # with matplotlib, which only this function needs
+
     found = []
     for (start, first), (end, last) in pairwise(zip(points, digits, strict=True)):
         for way in ways:
             images = draw(generator, WAYS[way](start, end, steps))
             read = reader.look(images)[1].argmax(axis=1)
-            found.append(drawing.Strip(f"{first} to {last}\n{way}", images, [*map(str, read)]))
+            found.append(Strip(f"{first} to {last}\n{way}", images, [*map(str, read)]))
     return found

@@ -72,7 +72,7 @@ def build(folder: Path) -> None:
     wasm = (PACKAGES / "pyodide" / "pyodide.asm.wasm").read_bytes()
     (folder / "pyodide.asm.wasm.gz").write_bytes(gzip.compress(wasm, mtime=0))
     (folder / "backtrace.so").write_bytes(BACKTRACE)
-    (folder / "products.so").write_bytes(products())
+    (folder / "loops.so").write_bytes(loops())
     write_archive(folder / "numpy.zip", numpy_files())
     write_archive(folder / "project.zip", project_files(PROJECT))
     data = dict(project_files(DATA))
@@ -108,12 +108,12 @@ def editor(folder: Path) -> None:
     )
 
 
-def products() -> bytes:
-    """The library of products.ts, which docs/site/python/fast_products.py loads.
+def loops() -> bytes:
+    """The library of docs/site/loops, which docs/site/python/fast_loops.py loads.
 
     Raises:
         FileNotFoundError: `npm ci` has not been called in docs/site.
-        subprocess.CalledProcessError: products.ts is not AssemblyScript; its compiler says why.
+        subprocess.CalledProcessError: They are not AssemblyScript; its compiler says why.
     """
     options = [
         "--importMemory",
@@ -124,9 +124,9 @@ def products() -> bytes:
         "--enable=simd",
     ]
     with tempfile.TemporaryDirectory() as folder:
-        target = Path(folder) / "products.wasm"
-        compiler, source = PACKAGES / ".bin" / "asc", HERE / "products.ts"
-        subprocess.run([compiler, source, *options, f"--outFile={target}"], check=True)
+        target = Path(folder) / "loops.wasm"
+        compiler, sources = PACKAGES / ".bin" / "asc", sorted((HERE / "loops").glob("*.ts"))
+        subprocess.run([compiler, *sources, *options, f"--outFile={target}"], check=True)
         module = target.read_bytes()
     # a library says first what memory it needs of its own: none
     return module[:8] + BACKTRACE[8:25] + module[8:]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import json
-import math
 from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
@@ -22,17 +21,16 @@ import models
 from minigrad.data import Bytes, sample_digits
 from models.classifier import Classifier
 from models.gan import Generator
+from train import latent
 from train.judge import BUNDLED, Reader
 
 Array = npt.NDArray[Any]
 Point = Sequence[float]
 
 WEIGHTS = Path(models.__path__[0]).parent / "docs/site/latent/generator.npz"
-CONFIDENT = 0.9  # the least probability at which a digit counts as found, train.latent's
 TRIES, TOGETHER = 2000, 50  # latent points that are tried for a digit, and how many at a time
 COMPARED = 200  # latent points of which the clearest begins or ends a way
 ENDS = 3.0  # of a slider in the pictures beside it
-STEPS = 11  # pictures on a way
 PART = 500  # bundled digits that are read at a time
 NEAREST = 3
 
@@ -82,9 +80,7 @@ def read_float32(path: Path) -> dict[str, mg.Tensor]:
 
 def draw(points: Array) -> Bytes:
     """Return the generator's pictures (N, 28, 28) of points (N, 100); 255 is ink."""
-    with mg.no_grad():
-        images = _generator()(mg.tensor(points.astype(np.float32))).numpy()
-    return np.rint((images + 1) * 127.5).astype(np.uint8).reshape(-1, 28, 28)
+    return latent.draw(_generator(), points.astype(np.float32))
 
 
 def as_text(image: Bytes) -> str:
@@ -119,7 +115,7 @@ def find(digit: int, seed: int) -> dict[str, Any]:
     """
     best, most = np.zeros(100, np.float32), -1.0
     for count, (points, probability) in enumerate(_read_points(digit, seed, TRIES)):
-        sure = np.flatnonzero(probability >= CONFIDENT)
+        sure = np.flatnonzero(probability >= latent.CONFIDENT)
         if len(sure):
             tried = count * TOGETHER + int(sure[0]) + 1
             return {"z": _as_list(points[sure[0]]), "tried": tried, "found": True}
@@ -189,15 +185,16 @@ def ways(start: Point, end: Point) -> dict[str, Any]:
         "spherical" and "linear", each a list of pictures: `image`, `digit` that the classifier
         reads, its `probability`, and the `length` of the latent point.
     """
-    shares = np.linspace(0, 1, STEPS)
-    return {
-        kind: _pictures(np.stack([_between(start, end, kind, t) for t in shares])) for kind in WAYS
-    }
+    return {kind: _pictures(_way(start, end, kind, latent.STEPS)) for kind in latent.WAYS}
 
 
-def along(start: Point, end: Point, kind: str, share: float) -> dict[str, Any]:
-    """Show the point at a share, 0 to 1, of a way between two points."""
-    return show(_as_list(_between(start, end, kind, share)))
+def along(start: Point, end: Point, kind: str, percent: int) -> dict[str, Any]:
+    """Show the point at some percent of a way between two points."""
+    return show(_as_list(_way(start, end, kind, 101)[percent]))
+
+
+def _way(start: Point, end: Point, kind: str, count: int) -> Array:
+    return latent.WAYS[kind](np.asarray(start, np.float32), np.asarray(end, np.float32), count)
 
 
 def _pictures(points: Array) -> list[dict[str, Any]]:
@@ -212,33 +209,6 @@ def _pictures(points: Array) -> list[dict[str, Any]]:
         }
         for image, probability, point in zip(images, reading, points, strict=True)
     ]
-
-
-def great_arc(start: Array, end: Array, share: float) -> Array:
-    """Return the point at a share of the arc between two points, as far from 0 as they are.
-
-    Source: Shoemake 1985, section 3.3 (slerp).
-    """
-    cosine = float(start @ end / (np.linalg.norm(start) * np.linalg.norm(end)))
-    angle = math.acos(max(-1.0, min(cosine, 1.0)))
-    if math.sin(angle) < 1e-3:  # on one line with the origin no arc is defined
-        return straight_line(start, end, share)
-    weights = math.sin((1 - share) * angle), math.sin(share * angle)
-    arc: Array = (weights[0] * start + weights[1] * end) / math.sin(angle)
-    return arc
-
-
-def straight_line(start: Array, end: Array, share: float) -> Array:
-    """Return the point at a share of the straight line between two points."""
-    point: Array = (1 - share) * start + share * end
-    return point
-
-
-WAYS = {"spherical": great_arc, "linear": straight_line}
-
-
-def _between(start: Point, end: Point, kind: str, share: float) -> Array:
-    return WAYS[kind](np.asarray(start, np.float32), np.asarray(end, np.float32), share)
 
 
 class _Known:

@@ -15,14 +15,14 @@ async function start() {
   const wasm = await fetchUnpacked("pyodide.asm.wasm.gz");
   self.fetch = async (url, options) =>
     String(url).endsWith(".wasm") ? wasm : plainFetch(url, options);
-  const names = ["numpy.zip", "project.zip", "site.zip", "backtrace.so", "products.so"];
+  const names = ["numpy.zip", "project.zip", "site.zip", "backtrace.so", "loops.so"];
   const data = fetchFrom("data.json").then((response) => response.json());
-  const [python, numpy, project, site, backtrace, products] = await Promise.all([
+  const [python, numpy, project, site, backtrace, loops] = await Promise.all([
     loadPyodide({ indexURL: here.href }),
     ...names.map(fetchBytes),
   ]);
   python.FS.writeFile("/lib/backtrace.so", new Uint8Array(backtrace));
-  python.FS.writeFile("/lib/products.so", new Uint8Array(products));
+  python.FS.writeFile("/lib/loops.so", new Uint8Array(loops));
   python.runPython(
     "import ctypes; ctypes.CDLL('/lib/backtrace.so', mode=ctypes.RTLD_GLOBAL)",
   );
@@ -32,7 +32,7 @@ async function start() {
   python.unpackArchive(project, "zip", { extractDir: "/minigrad" });
   for (const path of await data) loadWhenOpened(python.FS, path);
   python.runPython("import sys; sys.path.insert(0, '/minigrad')");
-  for (const name of ["clock", "fast_products", "drawing"]) python.pyimport(name).install();
+  for (const name of ["clock", "fast_loops", "drawing"]) python.pyimport(name).install();
   const live = python.pyimport("live");
   tellProgress("");
   return live;

@@ -13,18 +13,16 @@ import numpy as np
 
 from minigrad.backends import Array, Kernel
 
+dot: Any = np.ndarray.dot  # as fast as matmul with BLAS, and half a microsecond less for a call
 _WORTH_CUTTING = 1 << 20  # multiplications; OpenBLAS computes smaller products in one thread
 
 
 def product(a: Array, b: Array) -> Array:
-    """The product of two matrices, with the longer side of the result as the outer axis in memory.
-
-    `dot` computes as fast as `matmul`, and a call costs half a microsecond less.
-    """
+    """The product of two matrices; the longer side of the result is the outer axis in memory."""
     wide = b.shape[1] > a.shape[0]
     if a.shape[1] == 1:  # for a column times a row, BLAS's overhead outweighs the work
         return (b.T * a.T).T if wide else a * b
-    return b.T.dot(a.T).T if wide else a.dot(b)
+    return dot(b.T, a.T).T if wide else dot(a, b)
 
 
 def product_by_rows(a: Array, b: Array, y: Array | None = None) -> Array:

@@ -51,7 +51,7 @@ class Explorer {
     this.#neighbours = new Neighbours(facts.unseen, () => this.#compare());
     this.#way = new Way(
       () => this.#guarded(() => this.findWay()),
-      newest((kind, share) => this.#guarded(() => this.#goAlong(kind, share))),
+      newest((kind, percent) => this.#guarded(() => this.#goAlong(kind, percent))),
     );
     this.node = this.#laidOut();
   }
@@ -160,13 +160,13 @@ class Explorer {
     }
     this.#way.show(await this.#call("ways", ...ends));
     this.#ends = ends;
-    await this.#goAlong(this.#way.kind, this.#way.share);
+    await this.#goAlong(this.#way.kind, this.#way.percent);
     this.#say(`The way from ${named(from)} to ${named(to)} is there.`);
   }
 
-  async #goAlong(kind, share) {
-    this.#show(await this.#call("along", ...this.#ends, kind, share), { isOnWay: true });
-    this.#say(`${Math.round(100 * share)}% of the way.`);
+  async #goAlong(kind, percent) {
+    this.#show(await this.#call("along", ...this.#ends, kind, percent), { isOnWay: true });
+    this.#say(`${percent}% of the way.`);
   }
 
   #show(shown, { tried = null, isMoving = false, isOnWay = false } = {}) {
@@ -309,7 +309,7 @@ class Way {
   #strips = {};
 
   constructor(find, go) {
-    const moved = () => go(this.kind, this.share);
+    const moved = () => go(this.kind, this.percent);
     this.#kind = choice({
       label: "Go along",
       options: [["spherical", "the arc"], ["linear", "the straight line"]],
@@ -318,10 +318,10 @@ class Way {
     this.#place = slider({
       label: "How far",
       min: 0,
-      max: 1,
-      step: 0.02,
+      max: 100,
+      step: 2,
       value: 0,
-      text: (share) => `${Math.round(100 * share)}%`,
+      text: (percent) => `${percent}%`,
       change: moved,
     });
     const strips = Object.entries({ spherical: "The arc", linear: "The straight line" }).map(
@@ -342,7 +342,7 @@ class Way {
     return this.#kind.value;
   }
 
-  get share() {
+  get percent() {
     return this.#place.value;
   }
 
@@ -363,7 +363,7 @@ class Way {
   /** Mark the picture that is the nearest to the slider's place, if the point is on the way. */
   mark(isOnWay) {
     for (const [kind, strip] of Object.entries(this.#strips)) {
-      const near = Math.round(this.share * (strip.children.length - 1));
+      const near = Math.round((this.percent / 100) * (strip.children.length - 1));
       [...strip.children].forEach((entry, k) => {
         entry.classList.toggle("play-latent-here", isOnWay && kind === this.kind && k === near);
       });

@@ -1,4 +1,4 @@
-// Runs a Python program in pyodide, under Node, with the NumPy and the products of a built folder.
+// Runs a Python program in pyodide, under Node, with the NumPy and the loops of a built folder.
 // Its task is {folder, program}; it says {text} for each line that the program prints.
 
 import { readFileSync } from "node:fs";
@@ -15,12 +15,13 @@ function read(name) {
 
 const python = await loadPyodide();
 python.setStdout({ batched: (text) => console.log(JSON.stringify({ text })) });
-for (const name of ["backtrace.so", "products.so"]) {
+for (const name of ["backtrace.so", "loops.so"]) {
   python.FS.writeFile(`/lib/${name}`, new Uint8Array(read(name)));
 }
 python.runPython("import ctypes; ctypes.CDLL('/lib/backtrace.so', mode=ctypes.RTLD_GLOBAL)");
 python.unpackArchive(read("numpy.zip"), "zip", { extractDir: packages });
 python.unpackArchive(read("site.zip"), "zip", { extractDir: packages });
+python.unpackArchive(read("project.zip"), "zip", { extractDir: packages });
 try {
   python.runPython(program);
 } catch (error) {

@@ -23,8 +23,9 @@ export function useStrip(address: usize): void {
   strip = address;
 }
 
+/** A number of a list of NumPy's: an address, a size or a step. */
 // @ts-ignore: decorator
-@inline function at(list: usize, k: i32): usize {
+@inline export function at(list: usize, k: i32): usize {
   return <usize>load<i32>(list + 4 * k);
 }
 
