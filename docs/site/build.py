@@ -181,6 +181,19 @@ def build_pages(html: Path) -> None:
         raise BuildError("Sphinx warns; each warning above has its page and line.")
 
 
+def lighten_pictures(folder: Path) -> None:
+    """Write the pictures that have more colours anew, as docs/course/run.py writes its own."""
+    sys.path.insert(0, str(DOCS / "course"))
+    from PIL import Image
+    from run import compressed
+
+    for path in folder.glob("*.png"):
+        with Image.open(path) as picture:
+            is_light = picture.mode == "P"
+        if not is_light:
+            path.write_bytes(compressed(path.read_bytes()))
+
+
 # all of it
 
 
@@ -200,6 +213,7 @@ def build(out: Path) -> None:
         check_cells()
     with stage("Pages"):
         build_pages(html)
+        lighten_pictures(html / "_images")
     sys.path.insert(0, str(HERE))
     import bundle
     import links

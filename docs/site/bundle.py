@@ -43,6 +43,7 @@ DATA = (  # read by some cells and plays only
     "minigrad/digits/*",
     "train/judge.safetensors",
     "docs/site/latent/generator.npz",
+    "docs/pictures/gan-progress.png",
 )
 NOT_NEEDED = ("/tests/", "numpy/f2py/", "numpy/distutils/", "__pycache__")
 

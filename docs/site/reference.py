@@ -355,6 +355,15 @@ def short_names(app: Sphinx, doctree: nodes.document) -> None:
         prefix.replace_self(addnodes.desc_addname("", written(prefix.astext())))
 
 
+def plain_types(app: Sphinx, doctree: nodes.document) -> None:
+    """Show the types of attributes as the source writes them."""
+    for annotation in doctree.findall(addnodes.desc_annotation):
+        types = annotation.astext()
+        plain = plainer(types) or ""
+        if plain != types:
+            annotation.children = [nodes.Text(plain)]
+
+
 def dashes(app: Sphinx, doctree: nodes.document) -> None:
     """Show a dash between a parameter and what it is, where Sphinx writes two hyphens."""
     for text in list(doctree.findall(nodes.Text)):
@@ -381,5 +390,6 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("autodoc-process-docstring", process_property, priority=600)
     app.connect("autodoc-process-signature", process_signature)
     app.connect("doctree-read", short_names)
+    app.connect("doctree-read", plain_types)
     app.connect("doctree-read", dashes)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
