@@ -65,6 +65,8 @@ def built(folder: Path) -> Path:
 
 
 class _Quiet(http.server.SimpleHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"  # a connection for many files
+
     def log_message(self, *_: Any) -> None:
         pass
 

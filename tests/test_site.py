@@ -55,16 +55,26 @@ def is_source(page: str) -> bool:
     return page.startswith("source/")
 
 
-def views(pages: list[str]) -> list[tuple[str, int, list[str]]]:
-    """At which widths pages are opened, and in which themes their colours are looked at.
+View = tuple[str, int, list[str] | None]
+
+
+def views(pages: list[str]) -> list[View]:
+    """At which widths pages are opened, and in which themes axe looks at their colours.
 
     A narrow page has the colours of a wide one; only its header is another, on all pages the same.
+    Those of a chapter are looked at when its cells have run (cells.mjs). Of source code axe sees
+    every tenth page.
     """
-    texts = [page for page in pages if not is_source(page)]
-    sources = [page for page in pages if is_source(page)]
-    wide = [(page, 1280, THEMES) for page in texts]
-    narrow = [(page, 390, THEMES if page == "index.html" else []) for page in texts]
-    return wide + narrow + [(p, 390, [] if k % 10 else THEMES) for k, p in enumerate(sources)]
+    found: list[View] = []
+    for number, page in enumerate(sorted(pages, key=is_source)):
+        if is_source(page):
+            themes = THEMES if number % 10 == 0 else None
+            found += [(page, 1280, themes), (page, 390, None)]
+        else:
+            has_own_colours = not fnmatch(page, "course/[0-9]*")
+            found.append((page, 1280, THEMES if has_own_colours else []))
+            found.append((page, 390, THEMES if page == "index.html" else []))
+    return found
 
 
 @pytest.fixture(scope="module")

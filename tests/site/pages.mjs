@@ -1,24 +1,30 @@
 // Opens pages at a width, in one theme after the other, and says what is wrong with them.
-// Given {site, views: [[page, width, themes]]}; says {page, kind, width, theme, text} for each
-// fault, and for each view {page, kind: "opened", width, seconds, loaded}: the files that it loads.
+// Given {site, views: [[page, width, themes]]}, with the themes as in look.mjs; says
+// {page, kind, width, theme, text} for each fault, and for each view
+// {page, kind: "opened", width, seconds, loaded}: the files that it loads. What pages share, the
+// browser may have from the page before.
 
 import { look } from "./look.mjs";
-import { closePage, given, say, watchedPage, withBrowser, workOn } from "./watch.mjs";
+import { given, say, watch, withBrowser, workOn } from "./watch.mjs";
 
 const { site, views } = await given();
 
-await withBrowser((browser) => workOn(views, (view) => open(browser, ...view)));
+await withBrowser(async (browser) => {
+  const context = await browser.newContext();
+  await workOn(views, (view) => open(context, ...view));
+});
 
-async function open(browser, name, width, themes) {
+async function open(context, name, width, themes) {
   const note = (kind, text, more = {}) => say({ page: name, kind, width, ...more, text });
-  const page = await watchedPage(browser, site, note, { viewport: { width, height: 800 } });
+  const page = watch(await context.newPage(), site, note);
+  await page.setViewportSize({ width, height: 800 });
   const loaded = [];
   page.on("response", (response) => loaded.push(response.url()));
   await page.goto(new URL(name, site).href, { waitUntil: "load" });
   const seconds = await page.evaluate(secondsToRead);
   say({ page: name, kind: "opened", width, seconds, loaded });
   await look(page, note, themes);
-  await closePage(page);
+  await page.close();
 }
 
 function secondsToRead() {

@@ -2,6 +2,8 @@
 
 import { openBrowser } from "../../docs/site/browser.mjs";
 
+const LEFT = "net::ERR_ABORTED"; // what a page was loading when it was left is no fault
+
 export { workOn } from "../../docs/site/browser.mjs";
 
 /**
@@ -26,25 +28,29 @@ export async function withBrowser(work) {
 }
 
 /**
- * Open a page of which every fault is noted: what it logs as an error or raises, requests that
- * fail, and requests to another host, which are not let through.
+ * Open an empty page in a context of its own, as a new reader does, and watch it.
  * @param {import("playwright-core").Browser} browser
  * @param {string} site the address of the site
  * @param {(kind: string, text: string) => void} note told each fault
  * @param {import("playwright-core").BrowserContextOptions} [options]
- * @returns {Promise<import("playwright-core").Page>} an empty page; close it by `closePage`
+ * @returns {Promise<import("playwright-core").Page>} close it by `closePage`
  */
 export async function watchedPage(browser, site, note, options = {}) {
   const context = await browser.newContext(options);
+  return watch(await context.newPage(), site, note);
+}
+
+/**
+ * Note every fault of a page: what it logs as an error or raises, requests that fail, and requests
+ * to another host, which browser.mjs does not let through. Parameters as above.
+ */
+export function watch(page, site, note) {
   const { origin } = new URL(site);
-  await context.route(
-    (url) => url.protocol.startsWith("http") && url.origin !== origin,
-    (route) => {
-      note("host", route.request().url());
-      return route.abort();
-    },
-  );
-  const page = await context.newPage();
+  const isOurs = (request) => {
+    const url = new URL(request.url());
+    return !url.protocol.startsWith("http") || url.origin === origin;
+  };
+  page.on("request", (request) => isOurs(request) || note("host", request.url()));
   page.on("console", (message) => {
     if (message.type() === "error") note("console", `${message.text()} ${message.location().url}`);
   });
@@ -53,15 +59,14 @@ export async function watchedPage(browser, site, note, options = {}) {
     if (response.status() >= 400) note("request", `${response.status()} ${response.url()}`);
   });
   page.on("requestfailed", (request) => {
-    const isOurs = new URL(request.url()).origin === origin;
-    if (isOurs) note("request", `${request.failure()?.errorText} ${request.url()}`);
+    const why = request.failure()?.errorText;
+    if (isOurs(request) && why !== LEFT) note("request", `${why} ${request.url()}`);
   });
   return page;
 }
 
-/** Close a page and all that belongs to it; what it was loading is no fault. */
+/** Close a page and all that belongs to it. */
 export function closePage(page) {
-  page.removeAllListeners("requestfailed");
   return page.context().close();
 }
 
