@@ -271,6 +271,20 @@ def test_bad_formulas_and_dead_links_fail_with_their_lines(tmp_path: Path) -> No
 
 
 @NEEDS_SPHINX
+@pytest.mark.parametrize("setting", ["on", "off"])
+def test_a_class_may_get_a_site_without_answers(
+    setting: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MINIGRAD_ANSWERS", setting)
+    called = site_of(tmp_path, "# A page\n\n```{exercise}\n0.1\n```\n")
+    assert called.returncode == 0, called.stderr
+    page = (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
+    assert 'data-name="Hint 2"' in page
+    assert ('data-name="Answer"' in page) == (setting == "on")
+    assert importlib.import_module("bundle").environment() == {"MINIGRAD_ANSWERS": setting}
+
+
+@NEEDS_SPHINX
 def test_formulas_are_there_without_scripts(good: Path) -> None:
     page = (good / "index.html").read_text(encoding="utf-8")
     assert page.count('class="katex-html"') == page.count("<math ") == 2

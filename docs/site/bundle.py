@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -81,9 +82,15 @@ def build(folder: Path) -> None:
         target = folder / "data" / name
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(content)
-    (folder / "data.json").write_text(json.dumps(sorted(data)), encoding="utf-8")
+    settings = {"data": sorted(data), "environment": environment()}
+    (folder / "settings.json").write_text(json.dumps(settings), encoding="utf-8")
     write_archive(folder / "site.zip", ((p.name, p.read_bytes()) for p in site_modules()))
     drawing_bundle.build(folder)
+
+
+def environment() -> dict[str, str]:
+    """The variables of this build that also hold in the browser: whether answers are shown."""
+    return {name: os.environ[name] for name in ("MINIGRAD_ANSWERS",) if name in os.environ}
 
 
 def editor(folder: Path) -> None:

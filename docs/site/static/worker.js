@@ -16,9 +16,9 @@ async function start() {
   self.fetch = async (url, options) =>
     String(url).endsWith(".wasm") ? wasm : plainFetch(url, options);
   const names = ["numpy.zip", "project.zip", "site.zip", "backtrace.so", "loops.so"];
-  const data = fetchFrom("data.json").then((response) => response.json());
+  const { data, environment } = await (await fetchFrom("settings.json")).json();
   const [python, numpy, project, site, backtrace, loops] = await Promise.all([
-    loadPyodide({ indexURL: here.href }),
+    loadPyodide({ indexURL: here.href, env: environment }),
     ...names.map(fetchBytes),
   ]);
   python.FS.writeFile("/lib/backtrace.so", new Uint8Array(backtrace));
@@ -30,7 +30,7 @@ async function start() {
   python.unpackArchive(numpy, "zip", { extractDir: packages });
   python.unpackArchive(site, "zip", { extractDir: packages });
   python.unpackArchive(project, "zip", { extractDir: "/minigrad" });
-  for (const path of await data) loadWhenOpened(python.FS, path);
+  for (const path of data) loadWhenOpened(python.FS, path);
   python.runPython("import sys; sys.path.insert(0, '/minigrad')");
   for (const name of ["clock", "fast_loops", "drawing"]) python.pyimport(name).install();
   const live = python.pyimport("live");
