@@ -248,7 +248,7 @@ def engine_of(source: str) -> list[str]:
 def changes_of_engine(before: Path, after: Path) -> str:
     """The lines of a step's engine that are new (+) or gone (-), with three lines around each."""
     old, new = (engine_of(path.read_text(encoding="utf-8")) for path in (before, after))
-    return "\n".join(list(difflib.unified_diff(old, new, lineterm=""))[2:])
+    return "\n".join(list(difflib.unified_diff(old, new, lineterm=""))[2:]).rstrip()
 
 
 # writing
