@@ -11,6 +11,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Set
+from html import unescape
 from pathlib import Path
 from typing import NamedTuple
 
@@ -99,6 +100,7 @@ def render_all(app: Sphinx, env: BuildEnvironment) -> None:
 
 HTML: dict[Formula, str] = {}
 ENDS = "</span></span>"
+SHORT = 14  # characters
 
 
 def keep_together(app: Sphinx, doctree: nodes.document, name: str) -> None:
@@ -121,11 +123,19 @@ def taken(node: nodes.math, step: int, pattern: str) -> str:
 def inline(writer: HTML5Translator, node: nodes.math) -> None:
     """Write a formula within a line, with what touches it."""
     before, behind = (writer.encode(node.get(side, "")) for side in ("before", "behind"))
-    start, base, rest = HTML[formula_of(node)].rpartition('<span class="katex-base">')
+    html = HTML[formula_of(node)]
+    start, base, rest = html.rpartition('<span class="katex-base">')
     if behind and base:  # browsers break a line behind the last part of a formula, if they may
         base, rest = f'<span class="math-end">{base}', f"{rest.removesuffix(ENDS)}</span>{ENDS}"
-    writer.body.append(f'<span class="math">{before}{start}{base}{rest}{behind}</span>')
+    name = "math short" if is_short(html) else "math"
+    writer.body.append(f'<span class="{name}">{before}{start}{base}{rest}{behind}</span>')
     raise nodes.SkipNode
+
+
+def is_short(html: str) -> bool:
+    """Whether a formula is short enough to stand in one line, wherever it stands."""
+    seen = unescape(re.sub("<[^>]*>", "", html.partition("</math>")[2]))
+    return len(re.sub("[\\s\\u200b]", "", seen)) <= SHORT  # KaTeX's empty boxes hold a U+200B
 
 
 def block(writer: HTML5Translator, node: nodes.math_block) -> None:
