@@ -1,7 +1,8 @@
-// Lets the keyboard reach what scrolls sideways: wide code, tables and formulas. Their width
-// depends on the window, so each is looked at again when its size changes.
+// Lets the keyboard reach what scrolls sideways: wide code, tables and formulas, and a play's still
+// picture. Their width depends on the window, so each is looked at again when its size changes.
 
-const boxes = document.querySelectorAll("article pre, .table-wrapper, .math-wrapper");
+const WIDE = "article pre, .table-wrapper, .math-wrapper, .play p:has(> img)";
+const boxes = document.querySelectorAll(WIDE);
 
 /** @param {Element} box */
 function update(box) {
