@@ -54,6 +54,8 @@ WRITTEN = {
     "minigrad.tools.backward_pass.": "",
     "minigrad.tools.backward_steps.": "",
     "minigrad.errors.": "minigrad.errors.",
+    "minigrad.Tensor.": "Tensor.",  # a method goes by its class, as in its own heading
+    "train.trainer.Trainer.": "Trainer.",
     "minigrad.": "mg.",
 }
 
@@ -200,7 +202,7 @@ def process_signature(
     stub = tensor_methods().get(name.removeprefix("minigrad.Tensor."))
     if name.startswith("minigrad.Tensor.") and stub is not None and signature:
         arguments = re.sub(r"^self(, /)?(, )?", "", ast.unparse(stub.args))
-        return f"({arguments})", ast.unparse(stub.returns) if stub.returns else ""
+        return plainer(f"({arguments})"), plainer(ast.unparse(stub.returns) if stub.returns else "")
     if what == "class" and "*args: object" in (signature or ""):  # Module.__new__
         made = sphinx_inspect.signature(obj.__init__, bound_method=True)
         signature = stringify_signature(
@@ -227,6 +229,7 @@ def plainer(types: str | None) -> str | None:
         ),
         (rf"{name}ndarray\[{any_shape}, {name}dtype\[({name})\]\]", r"NDArray[\1]"),
         (r"TypeAliasForwardRef\('(\w+)'\)", r"\1"),
+        (r"\bbuiltins\.", ""),
     ):
         text = re.sub(pattern, words, text)
     return text or None
@@ -343,29 +346,30 @@ def options_of(cls: Any) -> Iterator[tuple[str, str, str, str]]:
         default = str(field.default) if isinstance(field.default, Path) else field.default
         kind = hint.__name__ if inspect.isclass(hint) else str(hint)
         kind = re.sub(r"\b(typing|pathlib\._local|pathlib)\.", "", kind)
-        yield field.name, f"``{kind}``", repr(default), texts.get(field.name, "")
+        kind = re.sub(r"\bLiteral\[(.*?)\]", lambda values: values[1].replace(", ", " | "), kind)
+        kind = re.sub(r"^Optional\[(.*)\]$", r"\1 | None", kind)
+        text = re.sub(r"(?<![\w`-])--[a-z][a-z-]*", r"`\g<0>`", texts.get(field.name, ""))
+        yield field.name, f"``{kind}``", repr(default), text
 
 
 # --- what Sphinx made of it -----------------------------------------------------------------------
 
 
-def short_names(app: Sphinx, doctree: nodes.document) -> None:
-    """Show `mg.exp` instead of minigrad.exp; links and anchors keep the full name."""
+def as_readers_write(app: Sphinx, doctree: nodes.document) -> None:
+    """Show `mg.exp` for minigrad.exp, types as the source has them, "Attributes" for "Variables".
+
+    Also a dash between a parameter and what it is. Links and anchors keep the full name.
+    """
     for prefix in doctree.findall(addnodes.desc_addname):
-        prefix.replace_self(addnodes.desc_addname("", written(prefix.astext())))
-
-
-def plain_types(app: Sphinx, doctree: nodes.document) -> None:
-    """Show the types of attributes as the source writes them."""
+        prefix.children = [nodes.Text(written(prefix.astext()))]
     for annotation in doctree.findall(addnodes.desc_annotation):
         types = annotation.astext()
         plain = plainer(types) or ""
         if plain != types:
             annotation.children = [nodes.Text(plain)]
-
-
-def dashes(app: Sphinx, doctree: nodes.document) -> None:
-    """Show a dash between a parameter and what it is, where Sphinx writes two hyphens."""
+    for label in doctree.findall(nodes.field_name):
+        if label.astext() == "Variables":
+            label.children = [nodes.Text("Attributes")]
     for text in list(doctree.findall(nodes.Text)):
         if text == " -- ":
             text.parent.replace(text, nodes.Text(" \N{EN DASH} "))
@@ -382,6 +386,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.config.smartquotes = False  # "cpu" is what one types
     app.config.napoleon_numpy_docstring = False
     app.config.napoleon_use_ivar = True
+    app.config.napoleon_attr_annotations = False  # the signature has them
     app.config.napoleon_custom_sections = ["Source"]
     app.config.toc_object_entries_show_parents = "hide"
     app.add_directive("reference", Reference)
@@ -389,7 +394,5 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("autodoc-process-docstring", process_docstring, priority=400)
     app.connect("autodoc-process-docstring", process_property, priority=600)
     app.connect("autodoc-process-signature", process_signature)
-    app.connect("doctree-read", short_names)
-    app.connect("doctree-read", plain_types)
-    app.connect("doctree-read", dashes)
+    app.connect("doctree-read", as_readers_write)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
