@@ -23,7 +23,7 @@ from models.weights import Init, biases, weight
 
 
 class LSTM(nn.Module):
-    """Reads a sequence, and classifies it by the last hidden state.
+    """Reads a sequence with the LSTM's equations, and classifies it by the last hidden state.
 
     Vectors are columns, as in the equations: a batch of them is a matrix with one column for each
     of the N sequences. D is `input_dim`, H is `hidden`.

@@ -12,7 +12,7 @@ from models.weights import Init, biases
 
 
 class LayerLSTM(nn.Module):
-    """Reads a sequence, and classifies it by the last hidden state.
+    """Reads a sequence with the fast `nn.LSTM`, and classifies it by the last hidden state.
 
     Args:
         input_dim: Size D of each x_t.

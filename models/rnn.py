@@ -16,7 +16,7 @@ from models.weights import Init, weight
 
 
 class RNN(nn.Module):
-    """Reads a sequence, and classifies it by the last hidden state.
+    """Reads a sequence with a plain recurrent network, and classifies it by the last hidden state.
 
     Args:
         input_dim: Size D of each x_t.

@@ -37,8 +37,8 @@ class Optimizer:
     """The base class of all optimizers; a subclass defines in `update` how parameters change.
 
     The constructor moves the parameters of each group into one flat vector, and a step is one sweep
-    over it. An array or `detach()`ed Tensor taken from a parameter before that still has the old
-    memory.
+    over it. An array taken from a parameter before that, or what its `detach()` gave, still has
+    the old memory.
 
     Args:
         params: Parameters, pairs (name, parameter), or groups. A group is a dictionary with
