@@ -196,6 +196,10 @@ GOOD = (
 
 A formula, $\frac{1}{2}$, the file [engine.py](../minigrad/engine.py), [its folder](../minigrad/).
 
+As in chapter
+[4](#a-page), in chapter [5](#a-page) and in chapter 6: 7
+per cent is 7 %, and `8 %` is code.
+
 $$
 x^2 \tag{1}
 $$
@@ -292,6 +296,13 @@ def test_formulas_are_there_without_scripts(good: Path) -> None:
     assert list(links.problems(good)) == []
     styles = (good / "_static" / "katex" / "katex.min.css").read_text(encoding="utf-8")
     assert styles.count(".woff2") == len(list((good / "_static" / "katex" / "fonts").iterdir()))
+
+
+@NEEDS_SPHINX
+def test_no_new_line_parts_a_number_from_its_word(good: Path) -> None:
+    text = re.sub("<[^>]*>", "", (good / "index.html").read_text(encoding="utf-8"))
+    words = [f"chapter\N{NO-BREAK SPACE}{number}" for number in (4, 5, 6)]
+    assert all(text.count(word) == 1 for word in (*words, "7\N{NO-BREAK SPACE}%", "8 %"))
 
 
 @NEEDS_SPHINX

@@ -7,6 +7,7 @@ and pictures and need not run the cells once more.
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -89,6 +90,26 @@ class PicturesOfCells(SphinxPostTransform):
                 paragraph["classes"].append("picture-of-cell")
 
 
+CLOSE = re.compile(r"(?<=[Cc]hapter)\s(?=\d)|(?<=[Cc]hapters)\s(?=\d)|(?<=\d)\s(?=%)")
+AS_WRITTEN = nodes.FixedTextElement | nodes.literal | nodes.math
+
+
+def keep_together(app: Sphinx, doctree: nodes.document, name: str) -> None:
+    """Let no new line part what is read as one, as in "chapter 8" and "50 %"."""
+    for block in list(doctree.findall(nodes.TextElement)):
+        if isinstance(block, AS_WRITTEN):
+            continue
+        for place, text in enumerate(block):
+            if not isinstance(text, nodes.Text):
+                continue
+            before, behind = (
+                part[0].astext() if part else ""  # a link, for instance, or the line before
+                for part in (block[max(place - 1, 0) : place], block[place + 1 : place + 2])
+            )
+            kept = CLOSE.sub("\N{NO-BREAK SPACE}", before + text + behind)
+            block[place] = nodes.Text(kept[len(before) : len(before) + len(text)])
+
+
 def add_scripts(
     app: Sphinx, name: str, template: str, context: dict[str, Any], doctree: nodes.document | None
 ) -> None:
@@ -117,6 +138,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_directive("step", Step, override=True)  # sphinx_design has one too, of another kind
     app.add_directive("play", Play)
     app.add_post_transform(PicturesOfCells)
+    app.connect("doctree-resolved", keep_together)
     app.connect("html-page-context", add_scripts)
     app.connect("html-page-context", say_levels, priority=900)  # after Furo
     return {"parallel_read_safe": True, "parallel_write_safe": True}
