@@ -168,6 +168,15 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_no_line_of_text_is_a_comment(page: Path) -> None:
+    text = re.sub(r"^```.*?^```$", _blank, page.read_text(encoding="utf-8"), flags=re.M | re.S)
+    for line, content in enumerate(text.splitlines(), start=1):
+        assert not content.lstrip().startswith("%"), (
+            f"{page.name}:{line}: the site leaves out a line that begins with %"
+        )
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
 def test_formulas_end_where_their_line_ends(page: Path) -> None:
     text = re.sub(r"^```.*?^```$", _blank, page.read_text(encoding="utf-8"), flags=re.M | re.S)
     text = re.sub(r"`[^`\n]*`|\$\$.*?\$\$", _blank, text, flags=re.S)
