@@ -7,6 +7,8 @@ const MARGIN = 10; // pixels around the graph
 const BESIDE = { across: [MARGIN, 30], down: [84, MARGIN] }; // room left and right, above and below
 const LEAST = 0.9; // the smallest scale at which a graph from left to right is drawn
 const LINE = 16; // pixels from line to line
+const LETTER = 8; // pixels of a letter or digit at an edge, at most
+const DOTS = 32; // of a piece of an edge, which say where it runs
 
 /**
  * A node or an edge at a moment.
@@ -55,10 +57,7 @@ export class Graph {
       svg("defs", {}, arrowHead("play-arrow"), arrowHead("play-arrow-back")),
       ...ways.map((way, k) => edgeOf(way, state.edges[k])),
       ...nodes.map((place, k) => nodeOf(place, shown.nodes[k], state.nodes[k], state.isBack)),
-      ...ways
-        .filter(({ k }) => state.nodes[shown.edges[k].to].isComputed)
-        .sort((one, other) => state.edges[one.k].isActive - state.edges[other.k].isActive)
-        .map((way) => labelOf(way, state.edges[way.k], shown.edges[way.k].slope)),
+      ...labelsOf(ways, nodes, shown.edges, state),
     );
     this.#reveal(nodes, { x, y, size });
   }
@@ -162,23 +161,84 @@ function nodeOf({ at: [x, y], size: [width, height] }, { title, value }, state, 
   );
 }
 
-/** What stands at an edge: its slope, then gradient times slope, and then what it has brought. */
-function labelOf({ points, isAcross, side }, { isActive, sent }, slope) {
+/** What stands at the edges. Those at work are placed first, and drawn last, above the others. */
+function labelsOf(ways, nodes, edges, state) {
+  const lines = ways.map(dotsOn);
+  const boxes = nodes.map(({ at: [x, y], size: [width, height] }) => {
+    return [x - width / 2, y - height / 2, x + width / 2, y + height / 2];
+  });
+  return ways
+    .filter(({ k }) => state.nodes[edges[k].to].isComputed)
+    .sort((one, other) => state.edges[other.k].isActive - state.edges[one.k].isActive)
+    .map((way) => {
+      const { kind, texts } = wordsOf(state.edges[way.k], edges[way.k].slope);
+      const others = lines.filter((_, k) => k !== way.k).flat();
+      const place = freest(placesOf(way, texts), others, boxes);
+      boxes.push(place.box);
+      return labelAt(place, kind, texts);
+    })
+    .reverse();
+}
+
+/** Its slope, then gradient times slope, and then what the edge has brought. */
+function wordsOf({ isActive, sent }, slope) {
+  if (!sent) return { kind: "play-slope", texts: [slope] };
+  if (!isActive) return { kind: "play-brought", texts: [sent[1]] };
+  return { kind: "play-moved", texts: [`${sent[0]} \u00d7 ${slope}`, `= ${sent[1]}`] };
+}
+
+/** Where a label may stand: beside the middle of its edge's last piece, or elsewhere beside it. */
+function placesOf({ points, isAcross, side: own }, texts) {
   const [start, end] = points.slice(-2);
-  const [x, y] = [(start[0] + end[0]) / 2, (start[1] + end[1]) / 2];
-  const isMoved = isActive && sent;
-  const texts = isMoved ? [`${sent[0]} \u00d7 ${slope}`, `= ${sent[1]}`] : [sent?.[1] ?? slope];
-  const block = (texts.length - 1) * LINE;
-  const first = isAcross ? (side < 0 ? y - 11 - block : y + LINE + 5) : y + 5 - block / 2;
-  const place = isAcross
-    ? { x, "text-anchor": "middle" }
-    : { x: x + 8 * side, "text-anchor": side < 0 ? "end" : "start" };
-  const kind = isMoved ? "play-moved" : sent ? "play-brought" : "play-slope";
-  return svg(
-    "g",
-    { class: kind },
-    ...texts.map((text, k) => {
-      return svg("text", { ...place, y: first + k * LINE, class: "play-halo" }, text);
-    }),
-  );
+  const width = LETTER * Math.max(...texts.map((text) => text.length));
+  const height = LINE * texts.length;
+  return [0.5, 0.75, 0.25].flatMap((part) => {
+    const [x, y] = onCurve(start, end, part, isAcross);
+    return [own, -own].map((side) => {
+      if (isAcross) {
+        const top = side < 0 ? y - 7 - height : y + 7;
+        return { x, top, anchor: "middle", box: [x - width / 2, top, x + width / 2, top + height] };
+      }
+      const near = x + 8 * side;
+      const box = [Math.min(near, near + side * width), y - height / 2];
+      const anchor = side < 0 ? "end" : "start";
+      return { x: near, top: box[1], anchor, box: [...box, box[0] + width, box[1] + height] };
+    });
+  });
+}
+
+/** The first of the places at which the fewest dots and boxes are in the way. */
+function freest(places, dots, boxes) {
+  const cost = ({ box: [left, top, right, bottom] }) => {
+    const isIn = ([x, y]) => left < x && x < right && top < y && y < bottom;
+    const meets = ([l, t, r, b]) => left < r && l < right && top < b && t < bottom;
+    return dots.filter(isIn).length + DOTS * boxes.filter(meets).length;
+  };
+  const costs = places.map(cost);
+  return places[costs.indexOf(Math.min(...costs))];
+}
+
+/** A point of the curve that `edgeOf` draws from one point to the next. */
+function onCurve(start, end, part, isAcross) {
+  const ahead = (from, to) => {
+    const middle = (from + to) / 2;
+    const rest = 1 - part;
+    return rest ** 3 * from + 3 * rest * part * middle + part ** 3 * to;
+  };
+  const beside = (from, to) => from + (to - from) * part ** 2 * (3 - 2 * part);
+  const [across, down] = isAcross ? [ahead, beside] : [beside, ahead];
+  return [across(start[0], end[0]), down(start[1], end[1])];
+}
+
+function dotsOn({ points, isAcross }) {
+  const parts = Array.from({ length: DOTS }, (_, k) => k / DOTS);
+  return points.slice(1).flatMap((end, k) => {
+    return parts.map((part) => onCurve(points[k], end, part, isAcross));
+  });
+}
+
+function labelAt({ x, top, anchor }, kind, texts) {
+  const place = { x, "text-anchor": anchor, class: "play-halo" };
+  const lines = texts.map((text, k) => svg("text", { ...place, y: top + k * LINE + 13 }, text));
+  return svg("g", { class: kind }, ...lines);
 }
