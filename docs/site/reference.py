@@ -208,6 +208,7 @@ def process_signature(
         signature = stringify_signature(
             made, show_return_annotation=False, unqualified_typehints=True
         )
+        signature = "()" if obj.__init__ is object.__init__ else signature
     if hasattr(obj, "operation") and signature:
         return re.sub(r"\bArray\b", "Operand", plainer(signature) or ""), "Tensor"
     return plainer(signature), plainer(returns)
