@@ -96,9 +96,10 @@ export class Cell {
    */
   show({ svg, png, error }) {
     const image = this.#built.map((part) => part.querySelector("img")).find(Boolean);
-    const alternative = image?.alt || `The picture that ${this.name} draws`;
-    if (svg) this.output.draw("svg+xml", svg, alternative);
-    if (png) this.output.draw("png", png, alternative);
+    const alt = image?.alt || `The picture that ${this.name} draws`;
+    const seen = { alt, width: image?.naturalWidth || undefined };
+    if (svg) this.output.draw("svg+xml", svg, seen);
+    if (png) this.output.draw("png", png, seen);
     if (error) this.output.print(error);
   }
 

@@ -45,11 +45,12 @@ export class Output {
    * Show a picture.
    * @param {string} kind "svg+xml", whose data is text, or "png", whose data is base64
    * @param {string} data
-   * @param {string} alternative what the picture shows, for those who do not see it
+   * @param {{alt: string, width?: number}} seen what the picture shows, for those who do not see
+   *   it, and the width in pixels that it has where there is room, if not its own
    */
-  draw(kind, data, alternative) {
+  draw(kind, data, { alt, width = false }) {
     const coded = kind === "png" ? `;base64,${data}` : `,${encodeURIComponent(data)}`;
-    const image = element("img", { src: `data:image/${kind}${coded}`, alt: alternative });
+    const image = element("img", { src: `data:image/${kind}${coded}`, alt, width });
     this.#picture.replaceChildren(image);
     this.element.hidden = this.#picture.hidden = false;
   }
