@@ -167,7 +167,7 @@ def hand_back_from(nodes: list[Node], order: list[Node], start: float = 1.0) -> 
 HAND_BACK = Exercise(
     number="B.1",
     chapter=1,
-    title="A bug: right for d = a b, wrong for x x",
+    title="A bug: right for d = a * b, wrong for x * x",
     level=1,
     minutes=5,
     task="""
