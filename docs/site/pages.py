@@ -110,6 +110,13 @@ def keep_together(app: Sphinx, doctree: nodes.document, name: str) -> None:
             block[place] = nodes.Text(kept[len(before) : len(before) + len(text)])
 
 
+def end_at_text(app: Sphinx, doctree: nodes.document) -> None:
+    """Drop the empty lines at the end of quoted code, as before the next function of a file."""
+    for block in doctree.findall(nodes.literal_block):
+        block.rawsource = text = block.astext().rstrip()
+        block.children = [nodes.Text(text)]
+
+
 def add_scripts(
     app: Sphinx, name: str, template: str, context: dict[str, Any], doctree: nodes.document | None
 ) -> None:
@@ -138,6 +145,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_directive("step", Step, override=True)  # sphinx_design has one too, of another kind
     app.add_directive("play", Play)
     app.add_post_transform(PicturesOfCells)
+    app.connect("doctree-read", end_at_text)
     app.connect("doctree-resolved", keep_together)
     app.connect("html-page-context", add_scripts)
     app.connect("html-page-context", say_levels, priority=900)  # after Furo
