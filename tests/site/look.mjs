@@ -23,7 +23,7 @@ export async function look(page, note, themes) {
   if (!themes) return;
   await page.addStyleTag({ content: STILL }); // colours on their way from one theme to the other
   await page.evaluate(AXE);
-  await page.evaluate(shortenFormulas);
+  await page.evaluate(shorten);
   const all = { runOnly: { type: "tag", values: RULES }, rules: { [COLOURS]: { enabled: false } } };
   for (const text of await page.evaluate(violations, all)) note("axe", text);
   for (const theme of themes) {
@@ -34,21 +34,39 @@ export async function look(page, note, themes) {
   await page.evaluate(restoreFormulas);
 }
 
-/** The same at both widths, for a page in which something was done. */
-export async function lookAtAll(page, note) {
-  for (const [width, themes] of [[1280, ["light", "dark"]], [390, []]]) {
+/**
+ * Look at a page at some widths.
+ * @param {[number, ?string[]][]} [views] widths with themes; usually both widths, since a narrow
+ *   page has the colours of a wide one
+ */
+export async function lookAtAll(page, note, views = [[1280, ["light", "dark"]], [390, []]]) {
+  for (const [width, themes] of views) {
     await page.setViewportSize({ width, height: 800 });
+    await page.evaluate(nextFrame); // for what follows the size of the window
     await look(page, (kind, text, more) => note(kind, text, { width, ...more }), themes);
   }
 }
 
 // What follows runs in the page.
 
-/** Make one letter of each formula, for axe's sake: its many parts have one colour. */
-function shortenFormulas() {
+function nextFrame() {
+  return new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+}
+
+/**
+ * Leave out, for axe's sake, what there is more of in the same colours: of a formula all but one
+ * letter, and of each kind of word in code all but three.
+ */
+function shorten() {
   const formulas = [...document.querySelectorAll(".katex")];
   window.formulas = formulas.map((formula) => [formula, [...formula.childNodes]]);
   for (const formula of formulas) formula.replaceChildren("x");
+  const seen = {};
+  for (const word of document.querySelectorAll(".highlight pre span[class]")) {
+    const kind = `${word.closest(".highlight").parentElement.className} ${word.className}`;
+    seen[kind] = (seen[kind] ?? 0) + 1;
+    if (seen[kind] > 3) word.replaceWith(...word.childNodes);
+  }
 }
 
 function restoreFormulas() {
