@@ -121,7 +121,7 @@ def loops() -> bytes:
 
     Raises:
         FileNotFoundError: `npm ci` has not been called in docs/site.
-        subprocess.CalledProcessError: They are not AssemblyScript; its compiler says why.
+        subprocess.CalledProcessError: A file is not AssemblyScript; its compiler says why.
     """
     options = [
         "--importMemory",

@@ -19,7 +19,7 @@ from urllib.parse import unquote, urlsplit
 
 KIB = 1024
 LIMITS = {"index.html": 300 * KIB, "course/*.html": 700 * KIB, "reference/*.html": 700 * KIB}
-ALL = 40 * KIB * KIB
+ALL = 40 * KIB * KIB  # on the disk; a page is weighed as it is sent
 TEXT = {".html", ".css", ".js", ".mjs", ".json", ".svg", ".txt", ".ipynb"}  # what a host compresses
 LINKS = {("a", "href"), ("area", "href")}  # followed by a reader's click only
 LOADS = {"src", "href", "poster", "data", "srcset", "action", "xlink:href"}

@@ -85,16 +85,16 @@ function tanh(x: v128): v128 {
 }
 
 /** The inner loop of `exp` for float32. */
-export function exponentials(args: usize, dimensions: usize, steps: usize, data: usize): void {
+export function expFloat32(args: usize, dimensions: usize, steps: usize, data: usize): void {
   loop(EXP, args, dimensions, steps);
 }
 
 /** The inner loop of `tanh` for float32. */
-export function tangents(args: usize, dimensions: usize, steps: usize, data: usize): void {
+export function tanhFloat32(args: usize, dimensions: usize, steps: usize, data: usize): void {
   loop(TANH, args, dimensions, steps);
 }
 
 /** The inner loop of `sqrt` for float32. */
-export function squareRoots(args: usize, dimensions: usize, steps: usize, data: usize): void {
+export function sqrtFloat32(args: usize, dimensions: usize, steps: usize, data: usize): void {
   loop(SQRT, args, dimensions, steps);
 }

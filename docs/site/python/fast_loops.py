@@ -36,9 +36,9 @@ def install() -> None:
     for function, dtype, loop in (
         (np.matmul, np.float32, library.productsFloat32),
         (np.matmul, np.float64, library.productsFloat64),
-        (np.exp, np.float32, library.exponentials),
-        (np.tanh, np.float32, library.tangents),
-        (np.sqrt, np.float32, library.squareRoots),
+        (np.exp, np.float32, library.expFloat32),
+        (np.tanh, np.float32, library.tanhFloat32),
+        (np.sqrt, np.float32, library.sqrtFloat32),
     ):
         before = ctypes.c_void_p()
         types = (ctypes.c_int * function.nargs)(*[np.dtype(dtype).num] * function.nargs)
